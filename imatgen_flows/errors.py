@@ -1,0 +1,9 @@
+"""Errors that are written for the person who started the campaign."""
+
+
+class ImatgenError(Exception):
+    """A run that failed for a reason we can name (exit status 1)."""
+
+
+class InputError(ImatgenError):
+    """Something the user gave is wrong: a file, a key, a value, a missing package (exit status 2)."""
