@@ -1,0 +1,222 @@
+"""The campaign file: the one file that a user writes."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from imatgen_flows.errors import InputError
+
+
+class Section(BaseModel):
+    """A part of the campaign file. What it does not know it refuses."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class Templates(Section):
+    """Where known structures come from."""
+
+    source: Literal["prototypes", "file", "mp", "optimade"] = Field(
+        "prototypes", description="pymatgen's shipped prototypes, a file or folder, Materials Project, or OPTIMADE."
+    )
+    path: Path | None = Field(None, description="For `file`: a .jsonl.gz file, or a folder of CIF or POSCAR files.")
+    provider: str | None = Field(None, description="For `optimade`: the provider, for example oqmd.")
+
+    @model_validator(mode="after")
+    def _needs(self) -> Self:
+        if self.source == "file" and self.path is None:
+            raise ValueError("`source: file` needs `path`, the file or folder of templates")
+        if self.source == "optimade" and not self.provider:
+            raise ValueError("`source: optimade` needs `provider`, for example oqmd or alexandria.pbe")
+        return self
+
+
+class Limits(Section):
+    """The largest crystal that the images hold."""
+
+    max_sites: int = Field(20, ge=1, le=200, description="Sites in the primitive cell.")
+    max_edge: float = Field(10.0, gt=0, le=15, description="Longest cell edge, A.")
+
+
+class Labels(Section):
+    """Energies of the training structures."""
+
+    potential: str = Field("chgnet", description="Name of the potential.")
+    stable_below: float = Field(0.5, description="A structure is stable up to this unrelaxed E_f, eV/atom.")
+
+
+class References(Section):
+    """The phases that make the hull, beside the published ones that ship with the program."""
+
+    substituted: int = Field(
+        1, ge=0, le=50, description="Lowest-energy substituted structures of each composition that join the hull."
+    )
+
+
+class Generator(Section):
+    """The networks."""
+
+    preset: Literal["default", "paper"] = Field("default", description="Ours, or as published.")
+    grid: Literal[32, 64] | None = Field(None, description="Voxels along the basis image; the preset's own if unset.")
+    epochs: float = Field(1.0, gt=0, le=100, description="Factor on the preset's numbers of epochs.")
+    seed: int = Field(7, ge=0)
+
+
+class Sampling(Section):
+    """How many samples each method draws."""
+
+    slerp: int = Field(400, ge=0)
+    random: int = Field(400, ge=0)
+    around_known: int = Field(100, ge=0)
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.slerp + self.random + self.around_known == 0:
+            raise ValueError("no samples are asked for: give slerp, random or around_known a number")
+        return self
+
+
+class Screen(Section):
+    """Relaxation of candidates with a potential."""
+
+    potential: str = Field("chgnet", description="Name of the potential.")
+    fmax: float = Field(0.05, gt=0, le=1, description="Relaxed below this force, eV/A.")
+    max_steps: int = Field(500, ge=1)
+    threshold: float = Field(0.15, description="Shortlisted up to this E_hull, eV/atom.")
+    at_most: int = Field(80, ge=1, description="Candidates relaxed in a round.")
+    batch_size: int = Field(40, ge=1, description="Structures in one job.")
+
+
+class Validate(Section):
+    """DFT of the shortlist."""
+
+    backend: Literal["none"] = Field("none", description="DFT back end; `none` ends with the screening.")
+    at_most: int = Field(20, ge=1)
+
+
+class Rounds(Section):
+    """When to stop."""
+
+    at_most: Literal[1] = Field(1, description="Rounds of the campaign.")
+    evaluations: int = Field(200_000, ge=1, description="Energy evaluations the campaign may plan to spend.")
+
+
+class CampaignConfig(Section):
+    """A campaign, as read from its YAML file.
+
+    Every key has a default but `system`.
+    """
+
+    version: Literal[1] = 1
+    name: str = Field("", description="Free text; the system, if empty.")
+    system: list[str] = Field(description="Element symbols, for example [V, O].")
+    templates: Templates = Field(default_factory=Templates)
+    limits: Limits = Field(default_factory=Limits)
+    labels: Labels = Field(default_factory=Labels)
+    references: References = Field(default_factory=References)
+    generator: Generator = Field(default_factory=Generator)
+    sampling: Sampling = Field(default_factory=Sampling)
+    screen: Screen = Field(default_factory=Screen)
+    # `validate` is the key in the file; a field of that name would shadow pydantic's own method
+    validation: Validate = Field(default_factory=Validate, alias="validate")
+    rounds: Rounds = Field(default_factory=Rounds)
+
+    @field_validator("system")
+    @classmethod
+    def _elements(cls, system: list[str]) -> list[str]:
+        from pymatgen.core import Element
+
+        for symbol in system:
+            if not Element.is_valid_symbol(symbol):
+                near = difflib.get_close_matches(str(symbol), [element.symbol for element in Element], n=1, cutoff=0.3)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                raise ValueError(f"`{symbol}` is not a chemical element.{hint}")
+        if not 2 <= len(system) <= 5 or len(set(system)) != len(system):
+            raise ValueError("a system has two to five different elements")
+        return system
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> Self:
+        if self.screen.potential != self.labels.potential:
+            raise ValueError("`labels.potential` and `screen.potential` differ: one hull needs one energy model")
+        return self
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements in the order of the image channels (alphabetical: O before V, as published)."""
+        return tuple(sorted(self.system))
+
+    @property
+    def title(self) -> str:
+        """Name for people."""
+        return self.name or "-".join(self.system)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read a campaign file; paths in it are relative to the file.
+
+        Raises
+        ------
+        InputError
+            Where the file is missing, is not YAML, or says something the program does not know. The message names the
+            key, and the nearest known key for a misspelt one.
+        """
+        import yaml
+
+        path = Path(path)
+        try:
+            content = yaml.safe_load(path.read_text())
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such campaign file. `imatgen init DIR` writes one to start from.") from error
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"{path}: cannot be read as YAML: {error}") from error
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: a campaign file is a list of `key: value` lines; this one holds {content!r}.")
+        try:
+            config = cls.model_validate(content)
+        except ValidationError as error:
+            raise InputError("\n".join(f"{path.name}: {line}" for line in _explain(error, cls))) from error
+        if config.templates.path is not None:
+            config.templates.path = (path.parent / config.templates.path.expanduser()).resolve()
+        return config
+
+    def to_file(self, path: str | Path) -> None:
+        """Write the campaign with every key spelled out."""
+        import yaml
+
+        from imatgen_flows.artifacts import write_atomic
+
+        write_atomic(Path(path), yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False))
+
+
+def _explain(error: ValidationError, root: type[BaseModel]) -> list[str]:
+    """Say in one sentence each what pydantic found."""
+    sentences = []
+    for fault in error.errors():
+        where = [str(part) for part in fault["loc"]]
+        key = ".".join(where)
+        if fault["type"] == "extra_forbidden":
+            known = _known_keys(root, where[:-1])
+            near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
+            prefix = "".join(f"{part}." for part in where[:-1])
+            hint = f"Did you mean `{prefix}{near[0]}`?" if near else f"Known here: {', '.join(sorted(known))}."
+            sentences.append(f"unknown key `{key}`. {hint}")
+        elif fault["type"] == "missing":
+            sentences.append(f"`{key}` is missing.")
+        elif fault["type"] == "value_error":
+            sentences.append(f"{f'`{key}`: ' if key else ''}{fault['ctx']['error']}.".replace("?.", "?"))
+        else:
+            sentences.append(f"`{key}` is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}.")
+    return sentences
+
+
+def _known_keys(model: type[BaseModel], where: list[str]) -> list[str]:
+    fields: dict[str, Any] = {field.alias or name: field for name, field in model.model_fields.items()}
+    if not where:
+        return list(fields)
+    inner = fields[where[0]].annotation
+    return _known_keys(inner, where[1:])

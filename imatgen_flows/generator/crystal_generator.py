@@ -1,0 +1,113 @@
+"""The trained networks together: crystals to latent vectors, and latent vectors to crystals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from imatgen_flows.generator.autoencoder import ImageAutoencoder
+from imatgen_flows.generator.materials_vae import MaterialsVAE
+from imatgen_flows.generator.presets import Preset
+from imatgen_flows.representation import CrystalCodec, CrystalImages
+
+if TYPE_CHECKING:
+    from imatgen_flows.representation import PackedCrystals
+
+
+class ImageCompressor:
+    """Both image autoencoders: a crystal to the codes of its channels and back (paper, Figure 3, first step).
+
+    Parameters
+    ----------
+    preset : the settings that the networks were made with
+    elements : in the order of the image channels
+    cell, basis : the trained networks
+    """
+
+    def __init__(self, preset: Preset, elements: tuple[str, ...], cell: ImageAutoencoder, basis: ImageAutoencoder) -> None:
+        self.preset, self.elements = preset, tuple(elements)
+        self.cell, self.basis = cell.eval(), basis.eval()
+        self.codec = CrystalCodec(
+            elements=self.elements,
+            cell_grid=preset.cell.grid,
+            cell_sigma=preset.cell.sigma,
+            grid=preset.basis.grid,
+            box=preset.box,
+            sigma=preset.basis.sigma,
+        )
+
+    @property
+    def width(self) -> int:
+        """Length of a channel's code."""
+        return max(self.preset.basis.code, self.preset.cell.code)
+
+    @torch.no_grad()
+    def encode(self, crystals: PackedCrystals, batch_size: int = 64) -> tuple[Tensor, Tensor]:
+        """Map crystals to codes.
+
+        Returns
+        -------
+        codes : (B, max_elements + 1, width); an element's channel is zero where the crystal has none of it, and the
+            last channel is the cell's, padded with zeros
+        present : (B, max_elements + 1) bool, the channels that are not empty
+        """
+        channels = self.preset.max_elements + 1
+        codes = torch.zeros(len(crystals), channels, self.width)
+        present = torch.zeros(len(crystals), channels, dtype=torch.bool)
+        present[:, : len(self.elements)] = crystals.mask.any(dim=2).cpu()
+        present[:, -1] = True
+        for start in range(0, len(crystals), batch_size):
+            rows = torch.arange(start, min(start + batch_size, len(crystals)))
+            images = self.codec.encode(crystals[rows])
+            codes[rows, -1, : self.preset.cell.code] = self.cell.encode(images.cell)
+            for channel in range(len(self.elements)):
+                here = present[rows, channel]
+                if here.any():
+                    codes[rows[here], channel, : self.preset.basis.code] = self.basis.encode(images.basis[here, channel])
+        return codes, present
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> CrystalImages:
+        """Map codes (B, C, width) to images."""
+        cell = self.cell.decode(codes[:, -1, : self.preset.cell.code])
+        basis = [self.basis.decode(codes[:, i, : self.preset.basis.code]) for i in range(len(self.elements))]
+        return CrystalImages(cell=cell, basis=torch.stack(basis, dim=1))
+
+
+class CrystalGenerator:
+    """The whole path of the paper's Figures 3 and 4: crystal, codes, latent vector, codes, crystal."""
+
+    def __init__(self, compressor: ImageCompressor, vae: MaterialsVAE) -> None:
+        self.compressor, self.vae = compressor, vae.eval()
+
+    @torch.no_grad()
+    def encode(self, crystals: PackedCrystals) -> Tensor:
+        """Map crystals to latent vectors (B, latent)."""
+        return self.vae.encode(self.compressor.encode(crystals)[0])
+
+    @torch.no_grad()
+    def decode(self, latent: Tensor) -> CrystalImages:
+        """Map latent vectors (B, latent) to images."""
+        return self.compressor.decode(self.vae.decode(latent))
+
+    @torch.no_grad()
+    def stability(self, latent: Tensor) -> Tensor:
+        """Probability (B,) that the unrelaxed structure is stable."""
+        return torch.sigmoid(self.vae.stability(latent))
+
+
+def save_weights(model: torch.nn.Module, path: Path) -> None:
+    """Write the weights of a network as safetensors."""
+    from safetensors.torch import save_file
+
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Read the weights of a network of the same settings."""
+    from safetensors.torch import load_file
+
+    model.load_state_dict(load_file(path))

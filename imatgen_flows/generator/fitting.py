@@ -1,0 +1,131 @@
+"""Fit the three networks to packed crystals. Images are rendered batch by batch on the device, and never stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from imatgen_flows.generator.autoencoder import ImageAutoencoder
+from imatgen_flows.generator.losses import code_loss, image_loss, kl_divergence, stability_loss
+from imatgen_flows.generator.materials_vae import MaterialsVAE
+from imatgen_flows.generator.presets import AutoencoderSettings, Preset, VAESettings
+from imatgen_flows.generator.training import Schedule, train
+from imatgen_flows.representation import BasisImageCodec, CellImageCodec
+
+if TYPE_CHECKING:
+    from imatgen_flows.representation import PackedCrystals
+
+History = list[dict[str, Any]]
+
+
+def fit_cell_autoencoder(
+    crystals: PackedCrystals, settings: AutoencoderSettings, seed: int, directory: Path, device: str = "cpu"
+) -> tuple[ImageAutoencoder, History]:
+    """Train the cell autoencoder on the cells of all crystals.
+
+    Parameters
+    ----------
+    crystals : training structures
+    settings : of the preset
+    seed : of the initial weights, the data order and all noise
+    directory : for the checkpoint and the metrics
+    device : where to train
+
+    Returns
+    -------
+    the network, in evaluation mode, and its history, one row an epoch
+    """
+    torch.manual_seed(seed)
+    model = ImageAutoencoder(settings).to(device)
+    codec = CellImageCodec(grid=settings.grid, sigma=settings.sigma)
+    lattices = crystals.lattices.to(device)
+
+    def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
+        images = codec.encode(lattices[items])
+        return image_loss(model(images, _code_noise(len(items), settings, generator, device)), images, settings.loss)
+
+    history = train(model, loss, len(lattices), _schedule(settings), seed, directory, label="cell autoencoder")
+    return model, history
+
+
+def fit_basis_autoencoder(
+    crystals: PackedCrystals, settings: AutoencoderSettings, seed: int, directory: Path, device: str = "cpu", box: float = 15.0
+) -> tuple[ImageAutoencoder, History]:
+    """Train the basis autoencoder on every element's image of all crystals; one network serves all elements.
+
+    Parameters and returns as `fit_cell_autoencoder`; `box` is the edge of the image in A.
+    """
+    torch.manual_seed(seed)
+    model = ImageAutoencoder(settings).to(device)
+    codec = BasisImageCodec(grid=settings.grid, box=box, sigma=settings.sigma)
+    occupied = crystals.mask.any(dim=2)
+    positions, mask = crystals.positions[occupied].to(device), crystals.mask[occupied].to(device)
+
+    def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
+        here = positions[items]
+        if settings.shift or settings.jitter:
+            shift = settings.shift * torch.randn(len(items), 1, 3, generator=generator)
+            jitter = settings.jitter * torch.randn(here.shape, generator=generator)
+            here = here + (shift + jitter).to(device)
+        images = codec.encode(here, mask[items])
+        return image_loss(model(images, _code_noise(len(items), settings, generator, device)), images, settings.loss)
+
+    history = train(model, loss, len(positions), _schedule(settings), seed, directory, label="basis autoencoder")
+    return model, history
+
+
+def fit_generator(
+    codes: Tensor, present: Tensor, stable: Tensor, preset: Preset, seed: int, directory: Path, device: str = "cpu"
+) -> tuple[MaterialsVAE, History]:
+    """Train the materials generator and its classifier on the codes of the training structures.
+
+    Parameters
+    ----------
+    codes : (B, C, width), one channel an element and the last for the cell
+    present : (B, C) bool, the channels that a crystal has
+    stable : (B,), 1 or 0, NaN where the energy is unknown
+    preset, seed, directory, device : as for the autoencoders
+
+    Returns
+    -------
+    the network, in evaluation mode, and its history
+    """
+    torch.manual_seed(seed)
+    settings: VAESettings = preset.generator
+    model = MaterialsVAE(settings, codes.shape[1], codes.shape[2]).to(device)
+    codes, present, stable = codes.to(device), present.to(device), stable.to(device)
+
+    def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
+        clean, here = codes[items], present[items]
+        noise = torch.randn(len(items), settings.latent, generator=generator).to(device)
+        noisy = clean + settings.code_noise * torch.randn(clean.shape, generator=generator).to(device) * here[..., None]
+        output, logits, mean, log_variance = model(noisy, noise)
+        reconstruction = code_loss(output, clean, here if settings.style == "normalised" else torch.ones_like(here))
+        return (
+            reconstruction
+            + settings.kl_weight * kl_divergence(mean, log_variance)
+            + settings.classifier_weight * stability_loss(logits, stable[items])
+        )
+
+    history = train(model, loss, len(codes), _schedule(settings), seed, directory, label="generator")
+    return model, history
+
+
+def _schedule(settings: AutoencoderSettings | VAESettings) -> Schedule:
+    return Schedule(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        cosine=settings.cosine,
+        min_steps=settings.min_steps,
+        clip=1.0 if settings.style == "normalised" else None,
+    )
+
+
+def _code_noise(n: int, settings: AutoencoderSettings, generator: torch.Generator, device: str) -> Tensor | None:
+    if not settings.code_noise:
+        return None
+    return settings.code_noise * torch.randn(n, settings.code, generator=generator).to(device)

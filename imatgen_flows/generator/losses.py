@@ -1,0 +1,46 @@
+"""What the networks are trained to make small."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+OCCUPIED = 0.02  # the images' own cutoff: below it a voxel is empty
+
+
+def image_loss(output: Tensor, target: Tensor, kind: str) -> Tensor:
+    """Compare images voxel by voxel.
+
+    Parameters
+    ----------
+    output, target : (B, N, N, N)
+    kind : `mse`, the paper's mean over all voxels; or `balanced`, where occupied and empty voxels are averaged apart
+        and weighted 1 : 20. A percent of the voxels is occupied: in the plain mean the empty image is a deep minimum.
+    """
+    squares = (output - target) ** 2
+    if kind == "mse":
+        return squares.mean()
+    occupied = target > OCCUPIED
+    return (squares * occupied).sum() / occupied.sum().clamp(min=1) + 20 * (squares * ~occupied).sum() / (
+        ~occupied
+    ).sum().clamp(min=1)
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence of N(mean, exp(log_variance)) from N(0, 1), averaged over batch and dimensions."""
+    return -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).mean()
+
+
+def code_loss(output: Tensor, target: Tensor, present: Tensor) -> Tensor:
+    """Mean squared error of codes (B, C, width) over the channels that exist, `present` (B, C) bool."""
+    squares = (output - target) ** 2 * present[..., None]
+    return squares.sum() / (present.sum() * target.shape[-1]).clamp(min=1)
+
+
+def stability_loss(logits: Tensor, stable: Tensor) -> Tensor:
+    """Binary cross entropy over the structures that have a label; `stable` is 1, 0, or NaN where unknown."""
+    known = ~torch.isnan(stable)
+    if not known.any():
+        return logits.sum() * 0
+    return functional.binary_cross_entropy_with_logits(logits[known], stable[known])

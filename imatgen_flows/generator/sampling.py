@@ -1,0 +1,104 @@
+"""Draw latent vectors: around known crystals, between them, and from the whole distribution (paper, Section S3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Latent vectors and how each was drawn."""
+
+    latent: Tensor  # (n, latent)
+    parents: list[tuple[int, ...]]  # rows of the anchors that each came from
+
+
+def sample_around(anchors: Tensor, n: int, seed: int, distance: float | None = None, width: Tensor | None = None) -> Samples:
+    """Draw samples near anchors, each anchor in turn.
+
+    Parameters
+    ----------
+    anchors : (A, latent)
+    n : number of samples
+    seed : of the draw
+    distance : the paper's way, a random direction at this fixed distance
+    width : ours, (latent,), standard deviations of Gaussian noise; used where `distance` is None
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.arange(n) % len(anchors)
+    noise = torch.randn(n, anchors.shape[1], generator=generator)
+    if distance is not None:
+        noise = distance * noise / noise.norm(dim=1, keepdim=True)
+    elif width is not None:
+        noise = noise * width
+    return Samples(anchors[rows] + noise, [(int(row),) for row in rows])
+
+
+def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+    """Interpolate along the great circle between vectors, their norms linearly.
+
+    Parameters
+    ----------
+    start, end : (n, latent)
+    t : (n,), 0 at the start and 1 at the end
+
+    Returns
+    -------
+    (n, latent)
+    """
+    lengths = start.norm(dim=1), end.norm(dim=1)
+    a, b = start / lengths[0][:, None], end / lengths[1][:, None]
+    angle = torch.arccos((a * b).sum(1).clamp(-1, 1))
+    sine = torch.sin(angle)
+    # nearly parallel vectors have no great circle of their own: the straight line is its limit
+    straight = sine < 1e-4
+    safe = torch.where(straight, torch.ones_like(sine), sine)
+    first = torch.where(straight, 1 - t, torch.sin((1 - t) * angle) / safe)
+    last = torch.where(straight, t, torch.sin(t * angle) / safe)
+    direction = first[:, None] * a + last[:, None] * b
+    return direction * ((1 - t) * lengths[0] + t * lengths[1])[:, None]
+
+
+def sample_slerp(anchors: Tensor, n: int, seed: int, points: int = 19) -> Samples:
+    """Draw samples between pairs of anchors, at `points` equal steps inside each (paper: t = k/20, k = 1..19).
+
+    All pairs and steps are drawn before one is drawn again; where there are more than `n`, a random part of them.
+
+    Raises
+    ------
+    ValueError
+        Where there are fewer than two anchors.
+    """
+    if len(anchors) < 2:
+        raise ValueError("interpolation needs at least two known structures")
+    generator = torch.Generator().manual_seed(seed)
+    pairs = torch.combinations(torch.arange(len(anchors)), 2)
+    total = len(pairs) * points
+    chosen = torch.cat([torch.randperm(total, generator=generator) for _ in range(-(-n // total))])[:n]
+    pair, step = pairs[chosen // points], chosen % points + 1
+    latent = slerp(anchors[pair[:, 0]], anchors[pair[:, 1]], step / (points + 1))
+    return Samples(latent, [(int(a), int(b)) for a, b in pair])
+
+
+def sample_gaussian(latent: Tensor, n: int, seed: int, full_covariance: bool = True) -> Samples:
+    """Draw samples from the Gaussian of the data's latent vectors.
+
+    Parameters
+    ----------
+    latent : (B, latent), of the training structures
+    n : number of samples
+    seed : of the draw
+    full_covariance : keep the correlations; else one standard deviation a dimension, as published
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mean, noise = latent.mean(0), torch.randn(n, latent.shape[1], generator=generator, dtype=torch.float64)
+    if not full_covariance:
+        return Samples(mean + noise.float() * latent.std(0), [()] * n)
+    centred = (latent - mean).double()
+    # by eigenvectors rather than Cholesky: with few structures the covariance is singular
+    values, vectors = torch.linalg.eigh(centred.T @ centred / max(1, len(latent) - 1))
+    noise = noise * values.clamp(min=0).sqrt()
+    return Samples(mean + (noise @ vectors.T).float(), [()] * n)

@@ -1,0 +1,236 @@
+"""A training loop that can be killed at any moment and continues as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from imatgen_flows.errors import ImatgenError
+
+CHECKPOINT = "checkpoint.pt"
+METRICS = "metrics.jsonl"
+
+LossOfBatch = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+
+
+class TrainingInterrupted(ImatgenError):
+    """A signal stopped the training; its checkpoint is on disk."""
+
+
+class CheckpointError(ImatgenError):
+    """A checkpoint cannot be used."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, in what steps."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    cosine: bool = False  # warm up over 2 % of the steps, then anneal to zero
+    min_steps: int = 0  # a small dataset is seen more often
+    clip: float | None = None  # largest norm of the gradient
+
+    def total_epochs(self, n_items: int) -> int:
+        """Epochs that reach both `epochs` and `min_steps`."""
+        return max(self.epochs, math.ceil(self.min_steps / self.steps_per_epoch(n_items)))
+
+    def steps_per_epoch(self, n_items: int) -> int:
+        """Batches of one pass; a last batch of one item is left out, since it has no variance."""
+        whole, rest = divmod(n_items, self.batch_size)
+        return max(1, whole + (rest > 1))
+
+    def rate(self, step: int, n_steps: int) -> float:
+        """Learning rate of a step."""
+        if not self.cosine:
+            return self.learning_rate
+        done = step / n_steps
+        return self.learning_rate * min(1.0, done * 50 + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def train(
+    model: nn.Module,
+    loss_of_batch: LossOfBatch,
+    n_items: int,
+    schedule: Schedule,
+    seed: int,
+    directory: Path,
+    label: str = "training",
+    save_every: float = 20.0,
+) -> list[dict[str, Any]]:
+    """Train a model, with checkpoints in `directory`; continue from one that is there.
+
+    Every step draws its randomness from (seed, epoch, step) alone, so a run that was killed and continued sees the same
+    batches with the same noise as one that was not.
+
+    Parameters
+    ----------
+    model : on its device; left in evaluation mode with the final weights
+    loss_of_batch : called with the model, indices (B,) of the items, and a CPU random generator; returns the loss
+    n_items : number of training items
+    schedule : epochs, batch size, learning rate
+    seed : of the data order and of all noise
+    directory : for `checkpoint.pt` and `metrics.jsonl`, one JSON line an epoch
+    label : shown at the progress bar
+    save_every : seconds between checkpoints
+
+    Returns
+    -------
+    list of {"epoch", "loss", "learning_rate", "seconds"}
+
+    Raises
+    ------
+    TrainingInterrupted
+        After SIGTERM or SIGUSR1 (which SLURM sends before the walltime); a checkpoint has been written.
+    CheckpointError
+        Where the checkpoint is corrupt, or belongs to another model, dataset or schedule.
+    """
+    epochs, per_epoch = schedule.total_epochs(n_items), schedule.steps_per_epoch(n_items)
+    n_steps = epochs * per_epoch
+    optimiser = torch.optim.Adam(model.parameters(), schedule.learning_rate)
+    identity = {"n_items": n_items, "seed": seed, "n_steps": n_steps, "batch_size": schedule.batch_size}
+    step, total, history = _restore(directory, identity, model, optimiser)
+    began = time.monotonic() - (history[-1]["seconds"] if history else 0.0)
+    saved = time.monotonic()
+    with _stop_signals() as stop, _progress(n_steps, step, label) as bar:
+        model.train()
+        while step < n_steps:
+            epoch, index = divmod(step, per_epoch)
+            order = torch.randperm(n_items, generator=_generator(seed, epoch, -1))
+            items = order[index * schedule.batch_size : (index + 1) * schedule.batch_size]
+            rate = schedule.rate(step, n_steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            loss = loss_of_batch(model, items, _generator(seed, epoch, index))
+            optimiser.zero_grad()
+            loss.backward()
+            if schedule.clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+            optimiser.step()
+            total += loss.item()
+            step += 1
+            if not math.isfinite(total):
+                raise ImatgenError(
+                    f"{label}: the loss is not finite at step {step} of {n_steps}. Lower the learning rate of the preset, "
+                    "or look for a broken structure in the dataset."
+                )
+            bar.update()
+            if step % per_epoch == 0:
+                seconds = round(time.monotonic() - began, 3)
+                history.append({"epoch": epoch + 1, "loss": total / per_epoch, "learning_rate": rate, "seconds": seconds})
+                bar.set_postfix(loss=f"{total / per_epoch:.4f}")
+                total = 0.0
+                _write_metrics(directory, history)
+            if step == n_steps or stop.is_set() or time.monotonic() - saved > save_every:
+                _save(directory, identity, model, optimiser, step, total, history)
+                saved = time.monotonic()
+            if stop.is_set() and step < n_steps:
+                raise TrainingInterrupted(
+                    f"{label}: stopped by a signal after step {step} of {n_steps}; the checkpoint in {directory} continues."
+                )
+    model.eval()
+    return history
+
+
+def _generator(seed: int, epoch: int, index: int) -> torch.Generator:
+    # a large odd stride keeps the streams of neighbouring epochs and steps apart
+    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) * 1_000_003 + index + 1)
+
+
+def _restore(
+    directory: Path, identity: dict, model: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[int, float, list[dict[str, Any]]]:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / CHECKPOINT
+    if not path.exists():
+        return 0, 0.0, []
+    advice = "Delete the file to train from the start."
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["identity"]
+    except Exception as error:
+        raise CheckpointError(f"checkpoint {path} is corrupt ({type(error).__name__}). {advice}") from error
+    if found != identity:
+        raise CheckpointError(f"checkpoint {path} belongs to another training: {found}, not {identity}. {advice}")
+    try:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path} is of another network: {error}. {advice}") from error
+    return state["step"], state["total"], state["history"]
+
+
+def _save(
+    directory: Path,
+    identity: dict,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    total: float,
+    history: list[dict],
+) -> None:
+    state = {
+        "identity": identity,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+        "total": total,
+        "history": history,
+    }
+    temporary = directory / f".{CHECKPOINT}"
+    torch.save(state, temporary)
+    os.replace(temporary, directory / CHECKPOINT)
+
+
+def _write_metrics(directory: Path, history: list[dict]) -> None:
+    """Rewrite the lines: a continued training must not repeat the epochs after its checkpoint."""
+    temporary = directory / f".{METRICS}"
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in history))
+    os.replace(temporary, directory / METRICS)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Set an event on SIGTERM and SIGUSR1, so that the step in progress ends first."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    names = (signal.SIGTERM, signal.SIGUSR1)
+    before = {name: signal.signal(name, lambda *_: stop.set()) for name in names}
+    try:
+        yield stop
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+class _Silent:
+    def update(self) -> None: ...
+
+    def set_postfix(self, **_: str) -> None: ...
+
+
+@contextmanager
+def _progress(n_steps: int, step: int, label: str) -> Iterator[Any]:
+    """Show a bar on a terminal only: a log file wants none, and a bare GPU node may have no tqdm."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield _Silent()
+        return
+    with tqdm(total=n_steps, initial=step, desc=label, disable=None, unit="step", leave=False) as bar:
+        yield bar

@@ -1,0 +1,95 @@
+"""A candidate: one record from the sample that it was to the phase that it may be."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class State(str, Enum):
+    """How far a candidate came. A record has exactly one."""
+
+    SAMPLED = "sampled"
+    DECODED = "decoded"
+    VALID = "valid"
+    UNIQUE = "unique"
+    SCREENED = "screened"
+    SHORTLISTED = "shortlisted"
+    VALIDATED = "validated"
+    REJECTED = "rejected"
+
+
+class Stage(str, Enum):
+    """Where a candidate can leave the campaign."""
+
+    DECODE = "decode"
+    VALIDITY = "validity"
+    UNIQUENESS = "uniqueness"
+    SCREEN = "screen"
+    SHORTLIST = "shortlist"
+    VALIDATE = "validate"
+
+
+class Rejection(BaseModel):
+    """Why a candidate left the campaign. Each rejected candidate has exactly one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: Stage = Field(description="Where it left.")
+    reason: str = Field(description="Machine-readable cause; the report counts by it.")
+    detail: str = Field("", description="For people: the number that decided, with its unit and its limit.")
+
+
+class Origin(BaseModel):
+    """How a sample was drawn."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str = Field(description="around_known, slerp or random.")
+    seed: int = Field(description="Seed of the sampler.")
+    row: int = Field(description="Row of its latent vector in the round's artifact of latent vectors.")
+    parents: list[str] = Field(default_factory=list, description="Ids of the structures whose codes it came from.")
+    x: float = Field(description="First principal component of its latent vector.")
+    y: float = Field(description="Second principal component of its latent vector.")
+
+
+class Energy(BaseModel):
+    """What one model says of a structure. Values per atom are in eV."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scale: str = Field(description="Energy model with its version; energies compare within one scale only.")
+    energy_per_atom: float = Field(description="Total energy, eV/atom.")
+    formation_energy: float = Field(description="Formation energy, eV/atom.")
+    e_above_hull: float = Field(description="Distance to the hull of references, eV/atom; negative below it.")
+    decomposition: dict[str, float] = Field(description="Competing phases and their atomic fractions.")
+    fmax: float = Field(description="Largest force left, eV/A.")
+    steps: int = Field(description="Relaxation steps.")
+
+
+class Candidate(BaseModel):
+    """One sample and all that became of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sample: str = Field(description="Name of the sample, unique in the campaign.")
+    id: str = Field("", description="Hash of the standardised structure; empty before a structure exists.")
+    round: int = Field(0, description="Round of the campaign.")
+    origin: Origin
+    certificate: dict = Field(default_factory=dict, description="What the decoder says of its own work.")
+    repaired: list[str] = Field(default_factory=list, description="Atoms that the repair dropped.")
+    structure: dict | None = Field(None, description="As decoded and repaired (pymatgen dictionary).")
+    relaxed: dict | None = Field(None, description="As relaxed (pymatgen dictionary).")
+    spacegroup: tuple[str, int] = Field(("", 0), description="Symbol and number, of the latest structure.")
+    energies: list[Energy] = Field(default_factory=list, description="One for each energy model.")
+    evaluations: int = Field(0, description="Energy-and-force evaluations spent on it.")
+    novelty: str = Field("", description="new, closure, known or duplicate.")
+    novelty_match: str = Field("", description="What it matches.")
+    state: State = State.SAMPLED
+    rejection: Rejection | None = None
+
+    def reject(self, stage: Stage, reason: str, detail: str = "") -> None:
+        """Take the candidate out of the campaign."""
+        self.state = State.REJECTED
+        self.rejection = Rejection(stage=stage, reason=reason, detail=detail)

@@ -1,0 +1,91 @@
+"""What the stages hand to each other: small documents whose bulk lies in artifacts."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imatgen_flows.artifacts import ArtifactRef
+
+
+class StageDocument(BaseModel):
+    """Common to every stage's output: who made it, from what, and what it cost."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str = Field(description="Hash of the stage's inputs, settings and code version.")
+    seed: int | None = Field(None, description="Seed of its random steps, if it has any.")
+    parents: list[str] = Field(default_factory=list, description="Keys of the stages that it builds on.")
+    versions: dict[str, str] = Field(default_factory=dict, description="Versions of the libraries that decided it.")
+    seconds: float = Field(0.0, description="Wall time, s.")
+    evaluations: dict[str, int] = Field(default_factory=dict, description="Energy evaluations by purpose.")
+
+
+class DatasetDocument(StageDocument):
+    """Training structures made by substitution."""
+
+    elements: list[str] = Field(description="In the order of the image channels.")
+    crystals: ArtifactRef = Field(description="Rows: id, structure, template, formula.")
+    packed: ArtifactRef = Field(description="The same crystals as arrays, as the codecs read them.")
+    left_out: ArtifactRef = Field(description="Rows: id, reason, detail.")
+    counts: dict[str, int] = Field(description="Templates read, structures made, kept, and left out by reason.")
+
+
+class LabelDocument(StageDocument):
+    """Energies of the unrelaxed training structures."""
+
+    potential: str
+    labels: ArtifactRef = Field(description="Rows: id, energy_per_atom, formation_energy (eV/atom), stable, reason.")
+    counts: dict[str, int]
+
+
+class ReferenceDocument(StageDocument):
+    """Reference phases relaxed with one potential, and their hull."""
+
+    potential: str
+    hull: ArtifactRef = Field(description="The hull, as `Hull.to_dict` writes it.")
+    phases: ArtifactRef = Field(description="Rows: name, structure, kind, source, energy_per_atom, fmax, steps.")
+    counts: dict[str, int]
+
+
+class ModelDocument(StageDocument):
+    """One trained network."""
+
+    role: str = Field(description="cell, basis or generator.")
+    preset: str
+    settings: dict
+    weights: ArtifactRef = Field(description="safetensors")
+    metrics: ArtifactRef = Field(description="JSON lines, one an epoch.")
+    epochs: int
+    loss: float = Field(description="Training loss of the last epoch.")
+    extra: dict[str, ArtifactRef] = Field(default_factory=dict, description="Other results, for example codes.")
+
+
+class ReconstructionDocument(StageDocument):
+    """How well the trained networks give the training structures back."""
+
+    errors: ArtifactRef
+    images: dict = Field(description="Summary for the image autoencoders alone.")
+    generator: dict = Field(description="Summary for the whole path through the generator.")
+
+
+class CandidatesDocument(StageDocument):
+    """Candidates at some stage of their life."""
+
+    candidates: ArtifactRef = Field(description="Rows: `Candidate`.")
+    counts: dict[str, int] = Field(description="Number of candidates in each state.")
+    extra: dict[str, ArtifactRef] = Field(default_factory=dict)
+
+
+class BatchDocument(StageDocument):
+    """Relaxations of one batch."""
+
+    relaxations: ArtifactRef = Field(description="Rows: sample, relaxation.")
+    counts: dict[str, int]
+
+
+class RoundDocument(StageDocument):
+    """One pass of the campaign."""
+
+    round: int
+    candidates: ArtifactRef
+    ledger: dict

@@ -1,0 +1,62 @@
+"""Where things are on this machine: `IMATGEN_*` variables over `~/.imatgen.yaml` over defaults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from imatgen_flows.errors import InputError
+
+
+class Settings(BaseSettings):
+    """Settings of a machine, not of a campaign."""
+
+    model_config = SettingsConfigDict(env_prefix="IMATGEN_", extra="forbid", yaml_file=Path.home() / ".imatgen.yaml")
+
+    cache_dir: Path = Field(Path.home() / ".cache" / "imatgen", description="Downloaded templates.")
+    workers: int = Field(0, ge=0, description="Processes for relaxations; 0 means one for each core.")
+    threads: int = Field(0, ge=0, description="Threads for training on a CPU; 0 means one for each core.")
+    device: str = Field("auto", description="auto, cpu or cuda.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: code, environment, file."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+    @property
+    def n_workers(self) -> int:
+        """Processes for relaxations."""
+        return self.workers or _cores()
+
+    @property
+    def n_threads(self) -> int:
+        """Threads for training."""
+        return self.threads or _cores()
+
+
+def get_settings() -> Settings:
+    """Read the settings of this machine.
+
+    Raises
+    ------
+    InputError
+        Where a setting is unknown or has a value it cannot have.
+    """
+    known = {f"IMATGEN_{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith("IMATGEN_") and name not in known)
+    if unknown:
+        raise InputError(f"unknown setting {unknown[0]} in the environment. Known: {', '.join(sorted(known))}.")
+    try:
+        return Settings()
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise InputError(f"setting `{'.'.join(map(str, fault['loc']))}`: {fault['msg']} (got {fault['input']!r}).") from error
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
