@@ -1,0 +1,1 @@
+"""What a crystal is, before any image."""

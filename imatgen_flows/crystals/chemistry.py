@@ -1,0 +1,94 @@
+"""What chemistry allows: oxidation states and closest distances, from element data, for any system."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pymatgen.analysis.molecule_structure_comparator import CovalentRadius
+from pymatgen.core import Composition, Element
+
+from imatgen_flows.errors import InputError
+
+# Fractions of the sum of covalent radii that give back the limits of Noh et al., Matter 1, 1370 (2019):
+# V-V 1.6, O-O 1.3, V-O 1.2 A. Metalloids count as metals here, which is the milder limit.
+METAL_METAL, NONMETAL_NONMETAL, METAL_NONMETAL = 0.52, 0.98, 0.55
+
+
+def oxidation_range(element: str) -> tuple[int, int] | None:
+    """Lowest and highest positive oxidation state of an element in the ICSD, or None where it has none."""
+    states = [state for state in _element(element).icsd_oxidation_states if state > 0]
+    return (min(states), max(states)) if states else None
+
+
+def has_valid_oxidation(composition: Composition) -> bool:
+    """Whether a compound can be neutral with oxidation states that its elements are known to take.
+
+    The most electronegative element takes its common anionic state (O -2, N -3, Cl -1). Each other element may have any
+    mean state within the range of its positive states in the ICSD, so that mixed valence is allowed; one without a
+    positive state there (F beside O) takes its anionic state too. The compound is valid where the summed charge can be
+    zero: for V-O, 1.0 <= O/V <= 2.5.
+
+    Compounds without an anion (metals and metalloids only) have no oxidation states to speak of: the rule does not apply
+    and they are valid. An element alone is no compound, and not valid.
+    """
+    amounts = {Element(symbol): amount for symbol, amount in composition.get_el_amt_dict().items() if amount > 0}
+    if len(amounts) < 2:
+        return False
+    anion = max(amounts, key=lambda element: element.X)
+    if _is_metallic(anion) or (charge := _anionic_state(anion)) is None:
+        return True
+    lowest = highest = charge * amounts[anion]
+    for element, amount in amounts.items():
+        if element == anion:
+            continue
+        states = oxidation_range(element.symbol)
+        if states is None:
+            state = _anionic_state(element)
+            if state is None:  # a noble gas: it carries no charge
+                continue
+            states = (state, state)
+        lowest += states[0] * amount
+        highest += states[1] * amount
+    tolerance = 1e-6 * composition.num_atoms
+    return bool(lowest <= tolerance and highest >= -tolerance)
+
+
+@cache
+def minimum_distance(a: str, b: str) -> float:
+    """Distance in A under which two atoms overlap and one of them has to go.
+
+    A fraction of the sum of the covalent radii that depends on the class of the pair: 0.52 between metals, 0.98 between
+    nonmetals, 0.55 across. The fractions give the published limits for V-O; radii are those of Cordero et al., Dalton
+    Trans. 2832 (2008).
+
+    Raises
+    ------
+    InputError
+        Where an element does not exist, or has no covalent radius (beyond Cm).
+    """
+    metallic = [_is_metallic(_element(symbol)) for symbol in (a, b)]
+    fraction = METAL_METAL if all(metallic) else METAL_NONMETAL if any(metallic) else NONMETAL_NONMETAL
+    return fraction * (covalent_radius(a) + covalent_radius(b))
+
+
+def covalent_radius(element: str) -> float:
+    """Covalent radius in A (Cordero et al., Dalton Trans. 2832 (2008)); InputError where there is none."""
+    radius = CovalentRadius.radius.get(_element(element).symbol)
+    if radius is None:
+        raise InputError(f"{element} has no covalent radius (they are known up to Cm): choose another element.")
+    return float(radius)
+
+
+def _element(symbol: str) -> Element:
+    try:
+        return Element(symbol)
+    except ValueError:
+        raise InputError(f"{symbol!r} is not the symbol of an element.") from None
+
+
+def _is_metallic(element: Element) -> bool:
+    return bool(element.is_metal or element.is_metalloid)
+
+
+def _anionic_state(element: Element) -> int | None:
+    return min((state for state in element.common_oxidation_states if state < 0), default=None)
