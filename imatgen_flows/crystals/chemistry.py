@@ -35,7 +35,7 @@ def has_valid_oxidation(composition: Composition) -> bool:
     if len(amounts) < 2:
         return False
     anion = max(amounts, key=lambda element: element.X)
-    if _is_metallic(anion) or (charge := _anionic_state(anion)) is None:
+    if is_metallic(anion) or (charge := _anionic_state(anion)) is None:
         return True
     lowest = highest = charge * amounts[anion]
     for element, amount in amounts.items():
@@ -66,7 +66,7 @@ def minimum_distance(a: str, b: str) -> float:
     InputError
         Where an element does not exist, or has no covalent radius (beyond Cm).
     """
-    metallic = [_is_metallic(_element(symbol)) for symbol in (a, b)]
+    metallic = [is_metallic(_element(symbol)) for symbol in (a, b)]
     fraction = METAL_METAL if all(metallic) else METAL_NONMETAL if any(metallic) else NONMETAL_NONMETAL
     return fraction * (covalent_radius(a) + covalent_radius(b))
 
@@ -79,15 +79,16 @@ def covalent_radius(element: str) -> float:
     return float(radius)
 
 
+def is_metallic(element: Element) -> bool:
+    """Whether an element is a metal or a metalloid, and so no anion to count on."""
+    return bool(element.is_metal or element.is_metalloid)
+
+
 def _element(symbol: str) -> Element:
     try:
         return Element(symbol)
     except ValueError:
         raise InputError(f"{symbol!r} is not the symbol of an element.") from None
-
-
-def _is_metallic(element: Element) -> bool:
-    return bool(element.is_metal or element.is_metalloid)
 
 
 def _anionic_state(element: Element) -> int | None:
