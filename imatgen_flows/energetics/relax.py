@@ -1,0 +1,290 @@
+"""Relax many crystals with a potential. One bad structure costs one structure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from imatgen_flows.energetics.isolation import Outcome, run_isolated
+from imatgen_flows.energetics.potentials import Potential, get_potential
+from imatgen_flows.errors import InputError
+
+VOLUME_CHANGE = 3.0  # a cell that grows or shrinks by more has left the potential's domain
+SHORTEST_DISTANCE = 0.5  # A
+ABSURD_ENERGY = 1000.0  # eV/atom
+
+
+@dataclass
+class Relaxation:
+    """What a relaxation, or a single point, came to.
+
+    Attributes
+    ----------
+    structure : the end of the relaxation; None if rejected, but for ``not_converged``, where it is the last step's
+    energy_per_atom : eV/atom, on the potential's scale (corrections applied); None as `structure` is
+    fmax : eV/A, largest force on an atom or, where the cell is free, generalised force on the cell
+    steps : steps of the optimiser
+    evaluations : energy-and-force evaluations really spent, also by what failed
+    state : ``relaxed`` (done) or ``rejected``
+    reason : ``not_converged``, ``not_finite``, ``diverged``, ``crashed``, ``timed_out`` or ``error``; empty if done
+    detail : for people
+    seconds : wall time
+    """
+
+    structure: Structure | None = None
+    energy_per_atom: float | None = None
+    fmax: float | None = None
+    steps: int = 0
+    evaluations: int = 0
+    state: str = "relaxed"
+    reason: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Task:
+    structure: Structure
+    fmax: float = 0.05
+    max_steps: int = 0
+    fixed_cell: bool = True
+    rattle: float = 0.0
+    seed: int = 0
+
+
+@dataclass
+class _StoppedError(Exception):
+    reason: str
+    detail: str = field(default="")
+
+
+def relax_many(
+    structures: Sequence[Structure],
+    potential: str | Potential = "chgnet",
+    fmax: float = 0.05,
+    max_steps: int = 500,
+    workers: int | None = None,
+    timeout: float = 900.0,
+    fixed_cell: bool | Sequence[bool] = False,
+    rattle: float = 0.01,
+    seed: int = 0,
+    device: str = "cpu",
+    on_result: Callable[[int, Relaxation], None] | None = None,
+) -> list[Relaxation]:
+    """Relax structures with ASE's FIRE and a Frechet cell filter, each isolated from the others.
+
+    A symmetric structure may sit on a saddle point, where its forces vanish; therefore the atoms are first displaced by
+    a little noise, the same for the same seed.
+
+    Parameters
+    ----------
+    structures : ordered crystals
+    potential : see `get_potential`
+    fmax : a structure is relaxed when the largest force, of atoms and cell, is below it, eV/A
+    max_steps : of the optimiser
+    workers : processes, each with one thread; the cores this process may use if None
+    timeout : seconds for one structure
+    fixed_cell : keep the cell; for all structures, or one flag each (a molecule in a box keeps it)
+    rattle : standard deviation of the starting noise, A
+    seed : of that noise
+    device : where the potential runs
+    on_result : called with index and result as each structure ends, in any order
+
+    Returns
+    -------
+    one `Relaxation` a structure, in the order of the structures
+
+    Raises
+    ------
+    InputError
+        Where the potential is not known or not installed.
+    ImatgenError
+        Where the potential cannot be loaded. Nothing that a structure does raises.
+    """
+    fixed = [fixed_cell] * len(structures) if isinstance(fixed_cell, bool) else list(fixed_cell)
+    if len(fixed) != len(structures):
+        raise InputError(f"fixed_cell has {len(fixed)} flags for {len(structures)} structures; give one each.")
+    tasks = [
+        _Task(structure, fmax, max_steps, flag, rattle, seed) for structure, flag in zip(structures, fixed, strict=True)
+    ]
+    return _run(tasks, potential, workers, timeout, device, on_result)
+
+
+def single_points(
+    structures: Sequence[Structure],
+    potential: str | Potential = "chgnet",
+    workers: int | None = None,
+    timeout: float = 300.0,
+    device: str = "cpu",
+    on_result: Callable[[int, Relaxation], None] | None = None,
+) -> list[Relaxation]:
+    """Energy and forces of structures as they are; see `relax_many`. What succeeds has the state ``relaxed``."""
+    return _run([_Task(structure) for structure in structures], potential, workers, timeout, device, on_result)
+
+
+def relax_one(
+    structure: Structure,
+    calculator: Any,
+    *,
+    fmax: float = 0.05,
+    max_steps: int = 500,
+    fixed_cell: bool = False,
+    rattle: float = 0.01,
+    seed: int = 0,
+    tick: Callable[[], None] = lambda: None,
+) -> Relaxation:
+    """Relax one structure in this process with an ASE calculator; `max_steps=0` is a single point.
+
+    `tick` is called before each evaluation. The evaluations in the result are those counted here. Exceptions of the
+    calculator pass through.
+    """
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import FIRE
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+    atoms.calc = guard = _guarded(calculator, tick)
+    if rattle and max_steps and len(atoms) > 1:
+        atoms.rattle(rattle, seed=seed)
+    target = atoms if fixed_cell else FrechetCellFilter(atoms)
+    optimiser = FIRE(target, logfile=None)
+    try:
+        converged = optimiser.run(fmax=fmax, steps=max_steps) if max_steps else bool(len(target.get_forces()))
+    except _StoppedError as stop:
+        return Relaxation(
+            steps=optimiser.nsteps,
+            evaluations=guard.evaluations,
+            state="rejected",
+            reason=stop.reason,
+            detail=stop.detail,
+        )
+    force = float(np.linalg.norm(target.get_forces(), axis=1).max())
+    result = Relaxation(
+        structure=Structure(Lattice(atoms.cell[:]), structure.species, atoms.positions, coords_are_cartesian=True),
+        energy_per_atom=float(atoms.get_potential_energy()) / len(atoms),
+        fmax=force,
+        steps=optimiser.nsteps,
+        evaluations=guard.evaluations,
+    )
+    if not converged:
+        result.state, result.reason = "rejected", "not_converged"
+        result.detail = f"largest force {force:.3f} eV/A after {result.steps} steps (limit {fmax:g})"
+    return result
+
+
+def _run(
+    tasks: list[_Task],
+    potential: str | Potential,
+    workers: int | None,
+    timeout: float,
+    device: str,
+    on_result: Callable[[int, Relaxation], None] | None,
+) -> list[Relaxation]:
+    potential = get_potential(potential)
+    order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].structure))  # the longest first: no straggler
+    results: dict[int, Relaxation] = {}
+
+    def receive(position: int, outcome: Outcome) -> None:
+        index = order[position]
+        result = outcome.value or Relaxation(state="rejected", reason=outcome.failure, detail=outcome.detail)
+        result.evaluations, result.seconds = outcome.ticks, outcome.seconds
+        results[index] = result
+        if on_result:
+            on_result(index, result)
+
+    run_isolated(
+        _relaxer,
+        (potential, device),
+        [tasks[i] for i in order],
+        workers=workers or (_cores() if device == "cpu" else 1),
+        timeout=timeout,
+        on_outcome=receive,
+    )
+    return [results[index] for index in range(len(tasks))]
+
+
+def _cores() -> int:
+    """Cores that this process may use: under SLURM fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _relaxer(potential: Potential, device: str) -> Callable[[_Task, Callable[[], None]], Relaxation]:
+    """Load the potential, once a worker."""
+    return partial(_relax_task, potential, potential.calculator(device))
+
+
+def _relax_task(potential: Potential, calculator: Any, task: _Task, tick: Callable[[], None]) -> Relaxation:
+    result = relax_one(
+        task.structure,
+        calculator,
+        fmax=task.fmax,
+        max_steps=task.max_steps,
+        fixed_cell=task.fixed_cell,
+        rattle=task.rattle,
+        seed=task.seed,
+        tick=tick,
+    )
+    if result.structure is not None and result.energy_per_atom is not None:
+        result.energy_per_atom += potential.correction_per_atom(result.structure)
+    return result
+
+
+def _guarded(calculator: Any, tick: Callable[[], None]) -> Any:
+    """Wrap a calculator so that each evaluation is counted, and nonsense stops the relaxation at once."""
+    from ase.calculators.calculator import Calculator, all_changes
+
+    wanted = [name for name in ("energy", "forces", "stress") if name in calculator.implemented_properties]
+
+    class Guarded(Calculator):
+        implemented_properties = wanted
+        evaluations = 0
+        volume: float | None = None
+
+        def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+            super().calculate(atoms, properties, system_changes)
+            self.volume = self.volume or atoms.get_volume()
+            _check_geometry(atoms, self.volume)
+            tick()
+            self.evaluations += 1
+            calculator.calculate(atoms, wanted, all_changes)
+            self.results = {name: calculator.results[name] for name in wanted}
+            _check_results(self.results, len(atoms))
+
+    return Guarded()
+
+
+def _check_geometry(atoms: Any, volume: float) -> None:
+    from pymatgen.optimization.neighbors import find_points_in_spheres
+
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell[:]).all()):
+        raise _StoppedError("not_finite", "a coordinate is not a finite number")
+    change = atoms.get_volume() / volume
+    if not 1 / VOLUME_CHANGE <= change <= VOLUME_CHANGE:
+        raise _StoppedError("diverged", f"the volume is {change:.2f} of the initial one (limits 1/3 and 3)")
+    positions = np.ascontiguousarray(atoms.positions, dtype=float)
+    pairs = find_points_in_spheres(
+        positions,
+        positions,
+        r=SHORTEST_DISTANCE,
+        pbc=np.ones(3, dtype=np.int64),
+        lattice=np.ascontiguousarray(atoms.cell[:], dtype=float),
+        tol=1e-8,
+    )
+    others = np.sort(pairs[3])[len(positions) :]  # each atom finds itself, at distance zero
+    if len(others):
+        raise _StoppedError("diverged", f"two atoms are {others[0]:.2f} A apart (limit {SHORTEST_DISTANCE} A)")
+
+
+def _check_results(results: dict[str, Any], n_atoms: int) -> None:
+    for name, value in results.items():
+        if not np.isfinite(value).all():
+            raise _StoppedError("not_finite", f"the potential returned {name} that is not a finite number")
+    energy = float(results["energy"]) / n_atoms
+    if abs(energy) > ABSURD_ENERGY:
+        raise _StoppedError("diverged", f"the energy is {energy:.3g} eV/atom (limit {ABSURD_ENERGY:g})")

@@ -1,0 +1,76 @@
+"""Potentials: what a name stands for, and that energy, forces and stress belong together."""
+
+from __future__ import annotations
+
+import ase
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+from pymatgen.core import Lattice, Structure
+
+from imatgen_flows.energetics import Potential, get_potential, register_potential, single_points
+from imatgen_flows.energetics.potentials import mp2020_correction
+from imatgen_flows.errors import InputError
+
+
+def rutile(cation: str, anion: str, a: float = 4.55, c: float = 2.85) -> Structure:
+    sites = [[0, 0, 0], [0.3, 0.3, 0]]
+    return Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(a, c), [cation, anion], sites)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_toy_forces_and_stress_are_the_derivatives_of_its_energy(seed):
+    rng = np.random.default_rng(seed)
+    atoms = Atoms(
+        "V2O3",
+        scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]],
+        cell=4 * np.eye(3) + rng.normal(scale=0.3, size=(3, 3)),
+        pbc=True,
+    )
+    atoms.rattle(0.2, rng=rng)
+    atoms.calc = get_potential("toy").calculator()
+    np.testing.assert_allclose(atoms.get_forces(), calculate_numerical_forces(atoms), atol=1e-6)
+    np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, force_consistent=False), atol=1e-7)
+
+
+def test_a_misspelt_name_gets_a_hint():
+    with pytest.raises(InputError, match="Did you mean `chgnet`"):
+        get_potential("chgnt")
+
+
+def test_a_missing_package_is_named():
+    register_potential(Potential("unheard", "no_such_package.calculators:make", package="no-such-package"))
+    with pytest.raises(InputError, match="pip install no-such-package"):
+        get_potential("unheard")
+    with pytest.raises(InputError, match="`no_such_module`"):
+        get_potential("no_such_module:make")
+
+
+def test_an_unknown_correction_is_refused():
+    with pytest.raises(InputError, match="mp2019"):
+        register_potential(Potential("old", "ase:Atoms", correction="mp2019"))
+
+
+def test_mp2020_adds_per_anion_and_per_metal_with_u():
+    # fitted values of the scheme in eV (Wang et al. 2021): O -0.687, V -1.700 and Mn -1.668 with U, S -0.503
+    assert mp2020_correction(rutile("V", "O")) * 3 == pytest.approx(-1.700 - 2 * 0.687)
+    assert mp2020_correction(rutile("Ti", "O")) * 3 == pytest.approx(-2 * 0.687)
+    assert mp2020_correction(rutile("Mn", "S", 6, 4)) * 3 == pytest.approx(-2 * 0.503)
+    assert mp2020_correction(Structure(Lattice.cubic(3), ["V"], [[0, 0, 0]])) == 0
+
+
+def test_the_correction_reaches_the_energy_of_a_structure():
+    structure = rutile("V", "O")
+    plain = Potential("plain", "imatgen_flows.energetics.toy:ToyCalculator")
+    corrected = Potential("corrected", "imatgen_flows.energetics.toy:ToyCalculator", correction="mp2020")
+    difference = (
+        single_points([structure], corrected, workers=1)[0].energy_per_atom
+        - single_points([structure], plain, workers=1)[0].energy_per_atom
+    )
+    assert difference == pytest.approx(mp2020_correction(structure))
+
+
+def test_the_scale_names_the_weights():
+    assert get_potential("chgnet").scale == "chgnet 0.3.0"
+    assert get_potential("emt").scale == f"emt {ase.__version__}"
