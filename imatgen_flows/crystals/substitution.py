@@ -18,7 +18,7 @@ from imatgen_flows.crystals.templates import LeftOut, Template
 from imatgen_flows.errors import InputError
 
 PACKING = 0.58  # share of a salt's volume that its ions fill
-SCALING = (0.8, 1.6)  # how far bond lengths may move the volume from that of the composition
+SCALING = (0.9, 1.6)  # how far bond lengths may move the volume from that of the composition
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def iter_substitute(
 ) -> Iterator[Substituted | LeftOut]:
     """Assign the elements to the species of each template in all orders, one result for each assignment.
 
-    The volume is the one that pymatgen's data-mined bond lengths ask for, within 0.8 to 1.6 of what the composition
+    The volume is the one that pymatgen's data-mined bond lengths ask for, within 0.9 to 1.6 of what the composition
     takes up in other compounds. Left out are structures over the limits, those that `repair` would change, and those whose
     name (`structure_id`) was already seen.
 

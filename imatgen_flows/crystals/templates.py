@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import spglib
@@ -163,7 +163,7 @@ def primitive_cell(crystal: Structure) -> Structure:
     """Find the primitive cell with spglib to 0.01 A, without idealising the positions; as given where there is none."""
     species = [site.specie.symbol for site in crystal]
     kinds = sorted(set(species))
-    cell = (crystal.lattice.matrix, crystal.frac_coords, [kinds.index(symbol) for symbol in species])
+    cell = (crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), [kinds.index(symbol) for symbol in species])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # spglib announces exceptions instead of None
         found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=PRIMITIVE_TOLERANCE)
@@ -320,7 +320,7 @@ def _optimade(cache: Path, n_elements: int, max_sites: int, provider: str | None
                     f"templates: OPTIMADE provider `{provider}` did not answer for {nsites} sites, {ATTEMPTS} times "
                     f"({faults[-1][:200]}). Check the network, try later, or use `templates: {{source: prototypes}}`."
                 )
-            structures |= {key: snl.structure for page in found.values() for key, snl in page.items()}
+            structures |= {key: cast(Structure, snl.structure) for page in found.values() for key, snl in page.items()}
     if not structures:
         raise InputError(f"templates: OPTIMADE provider `{provider}` holds nothing with {n_elements} elements.")
     today = date.today().isoformat()
