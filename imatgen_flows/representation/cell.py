@@ -1,0 +1,196 @@
+"""The cell as an image: one Gaussian in the middle of a grid of fractional coordinates."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imatgen_flows.representation.errors import DecodeError
+
+REFINEMENTS = 3  # Gauss-Newton steps after the logarithmic fit
+OUTLIER = 0.05  # residual, in units of the peak, from which a voxel counts less
+
+
+class CellImageCodec:
+    """Cell images, p = exp(-f^T G f / 2 sigma^2) with f = (i, j, k) / grid - 1/2 and G the metric tensor.
+
+    Parameters
+    ----------
+    grid : voxels along each axis, even
+    sigma : width of the Gaussian in A
+    cutoff : smaller values of p are zero
+    dtype : of the images
+
+    References
+    ----------
+    Noh et al., Matter 1, 1370 (2019), Eqs. 1 and 2.
+    """
+
+    def __init__(
+        self, grid: int = 32, sigma: float = 0.26, cutoff: float = 0.02, dtype: torch.dtype = torch.float32
+    ) -> None:
+        if grid < 4 or grid % 2:
+            raise ValueError(f"a cell image needs an even grid of at least 4 voxels, not {grid}")
+        self.grid, self.sigma, self.cutoff, self.dtype = grid, sigma, cutoff, dtype
+        axis = torch.arange(grid, dtype=torch.float64) / grid - 0.5
+        x, y, z = (part.reshape(-1) for part in torch.meshgrid(axis, axis, axis, indexing="ij"))
+        # f^T G f as a product with (G11, G22, G33, G23, G13, G12)
+        self._features = torch.stack([x * x, y * y, z * z, 2 * y * z, 2 * x * z, 2 * x * y], dim=1)
+
+    def encode(self, lattices: Tensor | NDArray[np.floating]) -> Tensor:
+        """Render cells.
+
+        Parameters
+        ----------
+        lattices : (B, 3, 3), A, rows are the cell vectors; only their lengths and angles matter
+
+        Returns
+        -------
+        (B, grid, grid, grid) tensor, differentiable in the lattices
+        """
+        rows = torch.as_tensor(lattices, dtype=self.dtype)
+        return self._render(rows @ rows.transpose(-1, -2))
+
+    def decode(self, images: Tensor) -> Tensor:
+        """Read cell parameters.
+
+        Parameters
+        ----------
+        images : (B, grid, grid, grid), values in [0, 1]
+
+        Returns
+        -------
+        (B, 6) tensor: a, b, c in A, alpha, beta, gamma in degrees
+
+        Raises
+        ------
+        DecodeError
+            As `metric_tensors`.
+        """
+        return _parameters(self.metric_tensors(images))
+
+    def try_decode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Read cell parameters (B, 6), NaN where there is no cell, and which images (B,) bool hold one."""
+        metrics, ok = self.try_metric_tensors(images)
+        return _parameters(metrics), ok
+
+    def lattices(self, images: Tensor) -> Tensor:
+        """Read cell vectors (B, 3, 3) in A, rows, a along x and b in the xy plane; raises as `metric_tensors`."""
+        return standard_lattices(self.metric_tensors(images))
+
+    def metric_tensors(self, images: Tensor) -> Tensor:
+        """Recover the metric tensor of each cell from its Gaussian image.
+
+        Every occupied voxel obeys -2 sigma^2 ln p = f^T G f, which is linear in the six numbers of G; they are fitted to
+        all voxels at once, weighted by p, because the noise of ln p grows as 1/p. Gauss-Newton steps on p itself follow:
+        their voxels and weights come from the fitted cell, not from the noise, and voxels far off count less.
+
+        Parameters
+        ----------
+        images : (B, grid, grid, grid), values in [0, 1]
+
+        Returns
+        -------
+        (B, 3, 3) tensor, metric tensors in A^2, positive definite; differentiable in the images
+
+        Raises
+        ------
+        DecodeError
+            Where fewer than six voxels are occupied or the fit is not positive definite; it names the images.
+        """
+        metrics, ok = self.try_metric_tensors(images)
+        if not ok.all():
+            bad = (~ok).nonzero().flatten().tolist()
+            names = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
+            raise DecodeError(f"{len(bad)} of {len(images)} cell images hold no cell: {names}")
+        return metrics
+
+    def try_metric_tensors(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """As `metric_tensors`, but with NaN where there is no cell, and which images (B,) bool hold one."""
+        features = self._features.to(images.device)
+        values = images.reshape(len(images), -1).to(torch.float64)
+        values = torch.where(values.isfinite(), values, 0.0)
+        inside = (values > self.cutoff) & (values < 0.999)
+        weights = torch.where(inside, values, 0.0) ** 2
+        squares = -2 * self.sigma**2 * torch.where(inside, values, 1.0).log()  # f^T G f, A^2
+        numbers = _solve(features, weights, squares)
+        for _ in range(REFINEMENTS):
+            squares = numbers @ features.T
+            model = (-squares / (2 * self.sigma**2)).clamp(max=0.0).exp()
+            misfit = model - values
+            weights = torch.where(model > 2 * self.cutoff, model**2 / (1 + (misfit / OUTLIER) ** 2), 0.0)
+            numbers = _solve(features, weights, squares + 2 * self.sigma**2 * misfit / model.clamp(min=self.cutoff))
+        metrics = _symmetric(numbers)
+        ok = (inside.sum(dim=1) >= 6) & _positive_definite(metrics)
+        return torch.where(ok[:, None, None], metrics, torch.nan).to(images.dtype), ok
+
+    def published_read_out(self, image: Tensor) -> NDArray[np.float64]:
+        """Read one cell (6,) as the paper did, for comparison: from one voxel on each axis and face diagonal.
+
+        It is NaN where an axis or a diagonal has no second occupied voxel.
+        """
+        p, n, middle = image.detach().cpu().numpy().astype(float), self.grid, self.grid // 2
+        i = np.arange(n)
+
+        def length(line: NDArray[np.float64]) -> float:
+            occupied = np.flatnonzero(line > 0)
+            if not len(occupied):
+                return math.nan
+            smallest = occupied[np.argmin(line[occupied])]
+            steps = abs(middle - smallest)
+            return math.sqrt(-2 * self.sigma**2 * math.log(line[smallest])) * n / steps if steps else math.nan
+
+        def angle(u: float, v: float, diagonal: float) -> float:
+            return math.degrees(math.acos(np.clip((diagonal**2 - u**2 - v**2) / (2 * u * v), -1, 1)))
+
+        a, b, c = length(p[:, middle, middle]), length(p[middle, :, middle]), length(p[middle, middle, :])
+        ab, bc, ca = length(p[i, i, middle]), length(p[middle, i, i]), length(p[i, middle, i])
+        return np.array([a, b, c, angle(b, c, bc), angle(c, a, ca), angle(a, b, ab)])
+
+    def _render(self, metrics: Tensor) -> Tensor:
+        pairs = metrics[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        squares = pairs @ self._features.to(metrics).T
+        p = (-squares / (2 * self.sigma**2)).exp()
+        return torch.where(p < self.cutoff, 0.0, p).reshape(-1, self.grid, self.grid, self.grid)
+
+
+def standard_lattices(metrics: Tensor) -> Tensor:
+    """Cell vectors (B, 3, 3) in standard orientation; NaN for metric tensors that are NaN."""
+    safe = torch.where(metrics.isfinite(), metrics, torch.eye(3).to(metrics))
+    return torch.where(metrics.isfinite(), torch.linalg.cholesky(safe), torch.nan)
+
+
+def cell_parameters(lattices: Tensor) -> Tensor:
+    """Lengths in A and angles in degrees (B, 6) of cell vectors (B, 3, 3)."""
+    return _parameters(lattices @ lattices.transpose(-1, -2))
+
+
+def _parameters(metrics: Tensor) -> Tensor:
+    lengths = metrics.diagonal(dim1=-2, dim2=-1).sqrt()
+    cosines = metrics[:, [1, 0, 0], [2, 2, 1]] / (lengths[:, [1, 0, 0]] * lengths[:, [2, 2, 1]])
+    return torch.cat([lengths, cosines.clamp(-1, 1).acos().rad2deg()], dim=1)
+
+
+def _solve(features: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+    """Weighted least squares: features (V, 6), weights and values (B, V) to (B, 6)."""
+    rows, columns = torch.triu_indices(6, 6)
+    normal = torch.zeros(len(weights), 6, 6).to(weights)
+    products = weights @ (features[:, rows] * features[:, columns])
+    normal[:, rows, columns] = products
+    normal[:, columns, rows] = products
+    scale = normal.diagonal(dim1=-2, dim2=-1).amax(dim=1).clamp(min=1e-12)
+    ridge = 1e-12 * scale[:, None, None] * torch.eye(6).to(weights)  # keeps the matrix of an empty image invertible
+    return torch.linalg.solve(normal + ridge, (weights * values) @ features)
+
+
+def _symmetric(numbers: Tensor) -> Tensor:
+    return numbers[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(-1, 3, 3)
+
+
+def _positive_definite(metrics: Tensor) -> Tensor:
+    _, info = torch.linalg.cholesky_ex(torch.where(metrics.isfinite(), metrics, 0.0))
+    return info == 0

@@ -1,0 +1,309 @@
+"""Whole crystals: packed as tensors, rendered as images, read back with a certificate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imatgen_flows.representation.basis import BasisImageCodec
+from imatgen_flows.representation.cell import CellImageCodec, standard_lattices
+from imatgen_flows.representation.errors import PackError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+MOST_CELLS = 6  # images searched for close contacts, along an axis: enough for any cell that is not absurdly flat
+
+
+@dataclass
+class PackedCrystals:
+    """Crystals as tensors: what is trained on, and what images are rendered from.
+
+    Attributes
+    ----------
+    lattices : (B, 3, 3), A, rows; NaN where a cell could not be read
+    positions : (B, E, A, 3), A, in the frame of the box
+    mask : (B, E, A) bool, which of the positions are atoms
+    elements : symbols of the E channels
+    box : edge of the box in A
+    """
+
+    lattices: Tensor
+    positions: Tensor
+    mask: Tensor
+    elements: tuple[str, ...]
+    box: float = 15.0
+
+    def __len__(self) -> int:
+        return len(self.lattices)
+
+    def __getitem__(self, index: Tensor | slice | list[int]) -> PackedCrystals:
+        """The crystals of an index tensor, a mask or a slice."""
+        return PackedCrystals(self.lattices[index], self.positions[index], self.mask[index], self.elements, self.box)
+
+    def to(self, device: torch.device | str) -> PackedCrystals:
+        """The same crystals on another device."""
+        return PackedCrystals(
+            self.lattices.to(device), self.positions.to(device), self.mask.to(device), self.elements, self.box
+        )
+
+    def counts(self) -> Tensor:
+        """Atoms of each element, (B, E)."""
+        return self.mask.sum(dim=2)
+
+    def structures(self) -> list[Structure | None]:
+        """Crystals in their cells, the atoms' centroid in the middle and unwrapped; None without a cell or atoms."""
+        from pymatgen.core import Lattice, Structure
+
+        crystals: list[Structure | None] = []
+        for lattice, positions, mask in zip(self.lattices.cpu(), self.positions.cpu(), self.mask.cpu(), strict=True):
+            if not mask.any() or not lattice.isfinite().all():
+                crystals.append(None)
+                continue
+            channel = mask.nonzero()[:, 0].tolist()
+            cell = lattice.double().numpy()
+            places = positions[mask].double().numpy() - self.box / 2 + cell.sum(axis=0) / 2
+            species = [self.elements[i] for i in channel]
+            crystals.append(Structure(Lattice(cell), species, places, coords_are_cartesian=True))
+        return crystals
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz file, whole or not at all."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        arrays = {name: getattr(self, name).cpu().numpy() for name in ("lattices", "positions", "mask")}
+        try:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays, elements=np.array(self.elements), box=self.box)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> PackedCrystals:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            lattices, positions, mask = (torch.from_numpy(file[name]) for name in ("lattices", "positions", "mask"))
+            return cls(lattices, positions, mask, elements=tuple(file["elements"].tolist()), box=float(file["box"]))
+
+
+def pack(structures: Sequence[Structure], elements: Sequence[str], box: float = 15.0) -> PackedCrystals:
+    """Turn crystals into tensors, the centroid of all atoms of each in the middle of the box.
+
+    Parameters
+    ----------
+    structures : pymatgen structures, standardised (images see one frame); atoms are taken where the structure has them
+    elements : symbols, in the order of the image channels; a crystal need not have them all
+    box : edge of the box in A
+
+    Returns
+    -------
+    The crystals in the same order, float32
+
+    Raises
+    ------
+    PackError
+        Where a crystal does not fit in the box, has another element or a disordered site, or numbers that are not
+        finite; it names the crystal.
+    """
+    elements = tuple(elements)
+    channel = {symbol: i for i, symbol in enumerate(elements)}
+    atoms: list[list[NDArray[np.float64]]] = []
+    for index, structure in enumerate(structures):
+        name = f"structure {index} ({structure.composition.reduced_formula})"
+        if not structure.is_ordered:
+            raise PackError(f"{name} has disordered sites, which images cannot show.")
+        symbols = np.array([site.specie.symbol for site in structure])
+        if foreign := set(symbols) - set(channel):
+            raise PackError(f"{name} has {', '.join(sorted(foreign))}, but the images have {', '.join(elements)}.")
+        places = structure.cart_coords - structure.cart_coords.mean(axis=0)
+        if not (np.isfinite(places).all() and np.isfinite(structure.lattice.matrix).all()):
+            raise PackError(f"{name} has coordinates or cell vectors that are not finite.")
+        if (extent := 2 * np.abs(places).max()) >= box:
+            raise PackError(
+                f"{name} needs a box of {extent:.2f} A and does not fit in {box:g} A. Standardise it first."
+            )
+        atoms.append([places[symbols == symbol] + box / 2 for symbol in elements])
+    most = max((len(places) for crystal in atoms for places in crystal), default=1)
+    positions = np.zeros((len(atoms), len(elements), most, 3), dtype=np.float32)
+    mask = np.zeros(positions.shape[:3], dtype=bool)
+    for b, crystal in enumerate(atoms):
+        for e, places in enumerate(crystal):
+            positions[b, e, : len(places)] = places
+            mask[b, e, : len(places)] = True
+    lattices = np.array([structure.lattice.matrix for structure in structures], dtype=np.float32).reshape(-1, 3, 3)
+    return PackedCrystals(
+        torch.from_numpy(lattices), torch.from_numpy(positions), torch.from_numpy(mask), elements, box
+    )
+
+
+@dataclass
+class CrystalImages:
+    """Images of crystals: cell (B, M, M, M) and, for each element, basis (B, E, N, N, N)."""
+
+    cell: Tensor
+    basis: Tensor
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How far a decoded crystal explains its images.
+
+    Attributes
+    ----------
+    residual : |image - image of the decoded atoms| / |image|, over all elements together; 1 for an empty image
+    cell_residual : the same for the cell image
+    atoms_by_mass : atoms of each element by the image's sum
+    peaks : atoms of each element that were found
+    min_distance : between two atoms in A, periodic, an atom's own images included; NaN if there is no crystal
+    """
+
+    residual: float
+    cell_residual: float
+    atoms_by_mass: dict[str, float]
+    peaks: dict[str, int]
+    min_distance: float
+
+    @property
+    def count_matches(self) -> bool:
+        """Whether mass and peaks say the same number of atoms, for each element."""
+        return all(abs(mass - self.peaks[element]) < 0.5 for element, mass in self.atoms_by_mass.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, with `count_matches`."""
+        return {**asdict(self), "count_matches": self.count_matches}
+
+
+class CrystalCodec:
+    """Crystals to images and back.
+
+    Parameters
+    ----------
+    elements : symbols, in the order of the image channels
+    cell_grid, cell_sigma : of `CellImageCodec`
+    grid, box, sigma : of `BasisImageCodec`
+    """
+
+    def __init__(
+        self,
+        elements: Sequence[str] = ("O", "V"),
+        cell_grid: int = 32,
+        cell_sigma: float = 0.26,
+        grid: int = 64,
+        box: float = 15.0,
+        sigma: float = 0.26,
+    ) -> None:
+        self.elements = tuple(elements)
+        self.cell = CellImageCodec(grid=cell_grid, sigma=cell_sigma)
+        self.basis = BasisImageCodec(grid=grid, box=box, sigma=sigma)
+
+    def encode(self, crystals: PackedCrystals | Sequence[Structure]) -> CrystalImages:
+        """Render crystals; structures are packed first, and PackError is raised as `pack` does."""
+        if not isinstance(crystals, PackedCrystals):
+            crystals = pack(crystals, self.elements, self.basis.box)
+        if crystals.elements != self.elements or crystals.box != self.basis.box:
+            raise PackError(
+                f"crystals packed for {crystals.elements} in {crystals.box:g} A cannot be rendered as {self.elements} in "
+                f"{self.basis.box:g} A."
+            )
+        return CrystalImages(cell=self.cell.encode(crystals.lattices), basis=self._render(crystals))
+
+    def decode(self, images: CrystalImages) -> tuple[list[Structure | None], list[Certificate]]:
+        """Read crystals.
+
+        Returns
+        -------
+        structures : in standard orientation, atoms unwrapped as the image shows them; None where there is no cell or no
+            atom
+        certificates : one for each image
+        """
+        crystals, certificates = self.read(images)
+        return crystals.structures(), certificates
+
+    def read(self, images: CrystalImages) -> tuple[PackedCrystals, list[Certificate]]:
+        """As `decode`, to tensors on the CPU, without pymatgen."""
+        metrics, ok = self.cell.try_metric_tensors(images.cell.detach())
+        lattices = standard_lattices(metrics)
+        channels = len(self.elements)
+        atoms = self.basis.decode(images.basis.flatten(0, 1))
+        most = max((len(places) for places in atoms), default=0)
+        positions = torch.zeros(len(atoms), max(most, 1), 3)
+        mask = torch.zeros(len(atoms), max(most, 1), dtype=torch.bool)
+        for i, places in enumerate(atoms):
+            positions[i, : len(places)] = torch.from_numpy(places)
+            mask[i, : len(places)] = True
+        shape = (len(images), channels, -1)
+        crystals = PackedCrystals(
+            lattices.cpu(), positions.reshape(*shape, 3), mask.reshape(shape), self.elements, self.basis.box
+        )
+        return crystals, self._certify(images, crystals, ok.cpu())
+
+    def _certify(self, images: CrystalImages, crystals: PackedCrystals, ok: Tensor) -> list[Certificate]:
+        cell_again = torch.zeros_like(images.cell)
+        cell_again[ok] = self.cell.encode(crystals.lattices[ok].to(images.cell.device))
+        cell_residuals = _residuals(images.cell, cell_again)
+        peaks = crystals.counts().tolist()
+        residuals, masses = [], []
+        for start in range(0, len(images), 16):
+            here = slice(start, start + 16)
+            image, again = images.basis[here], self._render(crystals[here].to(images.basis.device))
+            residuals += _residuals(image, again)
+            occupied = torch.where(image < self.basis.cutoff, 0.0, image)
+            excess = (occupied - again).sum(dim=(2, 3, 4)).double() / self.basis.atom_mass
+            masses += (excess.cpu() + crystals[here].counts()).tolist()
+        return [
+            Certificate(
+                residual=residuals[i],
+                cell_residual=cell_residuals[i],
+                atoms_by_mass=dict(zip(self.elements, masses[i], strict=True)),
+                peaks=dict(zip(self.elements, peaks[i], strict=True)),
+                min_distance=_shortest_distance(
+                    crystals.lattices[i].double().numpy(), crystals.positions[i][crystals.mask[i]].double().numpy()
+                ),
+            )
+            for i in range(len(images))
+        ]
+
+    def _render(self, crystals: PackedCrystals) -> Tensor:
+        images = self.basis.encode(crystals.positions.flatten(0, 1), crystals.mask.flatten(0, 1))
+        return images.unflatten(0, (len(crystals), len(self.elements)))
+
+
+def _residuals(images: Tensor, again: Tensor) -> list[float]:
+    """Relative L2 distance, over everything but the first axis; 1 where the image is empty."""
+    norms = images.flatten(1).norm(dim=1).double()
+    distances = (images - again).flatten(1).norm(dim=1).double()
+    return torch.where(norms > 0, distances / norms.clamp(min=1e-30), 1.0).tolist()
+
+
+def _shortest_distance(lattice: NDArray[np.float64], positions: NDArray[np.float64]) -> float:
+    """Closest approach in A between atoms (n, 3), A, of a crystal, images included; NaN without cell or atoms."""
+    if not len(positions) or not np.isfinite(lattice).all():
+        return float("nan")
+    inverse = np.linalg.inv(lattice)
+    first, second = np.triu_indices(len(positions))  # a pair once, and each atom with itself
+    frac = (positions[first] - positions[second]) @ inverse
+    frac -= np.round(frac)
+    reach = np.ones(3, dtype=int)
+    while True:
+        steps = [np.arange(-n, n + 1) for n in reach]
+        shifts = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
+        distances = np.linalg.norm((frac[:, None] + shifts) @ lattice, axis=-1)
+        distances[first == second, len(shifts) // 2] = np.inf
+        shortest = float(distances.min())
+        # an image more cells away than this is further than what was found
+        needed = np.minimum(np.floor(shortest * np.linalg.norm(inverse, axis=0) + 0.5), MOST_CELLS).astype(int)
+        if (needed <= reach).all():
+            return shortest
+        reach = np.maximum(needed, reach)
