@@ -163,12 +163,17 @@ def file_hash(path: Path) -> str:
 
 
 def content_key(*parts: Any) -> str:
-    """Return 16 hex digits that name JSON-like inputs; references count by their content, not by where they lie."""
+    """Return 16 hex digits that name JSON-like inputs.
+
+    References count by their content, not by where they lie, and finished stages by their own key.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, ArtifactRef):
             return value.sha256
         if isinstance(value, BaseModel):
+            if "key" in type(value).model_fields:
+                return value.key  # type: ignore[attr-defined]
             return plain({name: getattr(value, name) for name in type(value).model_fields})
         if isinstance(value, dict):
             return {str(name): plain(item) for name, item in value.items()}

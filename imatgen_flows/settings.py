@@ -18,7 +18,7 @@ class Settings(BaseSettings):
 
     cache_dir: Path = Field(Path.home() / ".cache" / "imatgen", description="Downloaded templates.")
     workers: int = Field(0, ge=0, description="Processes for relaxations; 0 means one for each core.")
-    threads: int = Field(0, ge=0, description="Threads for training on a CPU; 0 means one for each core.")
+    threads: int = Field(1, ge=1, description="Threads for training on a CPU; more rarely help these small networks.")
     device: str = Field("auto", description="auto, cpu or cuda.")
 
     @classmethod
@@ -32,11 +32,6 @@ class Settings(BaseSettings):
     def n_workers(self) -> int:
         """Processes for relaxations."""
         return self.workers or _cores()
-
-    @property
-    def n_threads(self) -> int:
-        """Threads for training."""
-        return self.threads or _cores()
 
 
 def get_settings() -> Settings:

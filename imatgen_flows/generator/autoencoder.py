@@ -6,14 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from imatgen_flows.generator.presets import AutoencoderSettings
+from imatgen_flows.representation import CellImageCodec
+
+
+def build_autoencoder(settings: AutoencoderSettings) -> ImageAutoencoder | MetricAutoencoder:
+    """Build the autoencoder that the settings ask for."""
+    return MetricAutoencoder(settings) if settings.style == "metric" else ImageAutoencoder(settings)
 
 
 class ImageAutoencoder(nn.Module):
-    """Compress cubic images (paper, Section S1.1 and S1.2).
+    """Compress cubic images (paper, Sections S1.1 and S1.2).
 
-    `published` is the paper's: convolutions without biases or normalisation, leaky ReLU, tanh codes. `normalised` is
-    ours: group normalisation, SiLU, linear codes of zero mean and unit variance, and an output that begins near zero,
-    so that the many empty voxels do not pull training to the empty image.
+    `published` is the paper's: convolutions without biases or normalisation, leaky ReLU, tanh codes. `patched` is ours:
+    blocks of voxels merged step by step by dense layers, with normalisation, linear codes of zero mean and unit
+    variance, and an output that begins near zero, so that the many empty voxels do not pull training to the empty image.
+    On a CPU its matrix products are six times cheaper than the convolutions.
 
     Parameters
     ----------
@@ -23,7 +30,7 @@ class ImageAutoencoder(nn.Module):
     def __init__(self, settings: AutoencoderSettings) -> None:
         super().__init__()
         self.settings = settings
-        build = _published if settings.style == "published" else _normalised
+        build = _published if settings.style == "published" else _patched
         self.encoder, self.decoder = build(settings)
 
     def encode(self, images: Tensor) -> Tensor:
@@ -31,19 +38,66 @@ class ImageAutoencoder(nn.Module):
         if self.settings.style == "published":
             return self.encoder(images[:, None]).flatten(1)
         # Gaussians fill a percent of the voxels: scaled up, the first layer sees numbers of order one
-        return self.encoder(images[:, None] * 5)
+        return self.encoder(images[..., None] * 5)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Map (B, code) codes to (B, N, N, N) images in [0, 1]."""
-        raw = self.decoder(codes)[:, 0]
-        if self.settings.output == "ramp":
-            return (2500 * raw).clamp(0, 1)
-        return torch.sigmoid(raw)
+        raw = self.decoder(codes)
+        raw = raw[:, 0] if self.settings.style == "published" else raw[..., 0]
+        return (2500 * raw).clamp(0, 1) if self.settings.output == "ramp" else torch.sigmoid(raw)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Reconstruct images; `noise` (B, code) is added to the codes."""
         codes = self.encode(images)
         return self.decode(codes if noise is None else codes + noise)
+
+
+class MetricAutoencoder(nn.Module):
+    """Compress cell images to the six numbers that made them.
+
+    A cell image is one Gaussian, so the metric tensor G that the codec fits to it says all. The code is log G, which is
+    any symmetric matrix: every code decodes to a cell. It is scaled to zero mean and unit variance over the dataset; the
+    decoder is the renderer. Nothing is left to learn, and nothing is lost.
+
+    Parameters
+    ----------
+    settings : grid and sigma of the images; the code has six numbers
+    """
+
+    ROWS, COLUMNS = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)
+
+    def __init__(self, settings: AutoencoderSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.codec = CellImageCodec(grid=settings.grid, sigma=settings.sigma)
+        self.register_buffer("mean", torch.zeros(6))
+        self.register_buffer("std", torch.ones(6))
+
+    @torch.no_grad()
+    def fit(self, lattices: Tensor) -> None:
+        """Set the scale of the code from the cells (B, 3, 3) of a dataset, A."""
+        raw = self._log_metric(lattices @ lattices.transpose(1, 2))
+        self.mean.copy_(raw.mean(0))
+        # a dataset of cubic cells has no spread in some numbers; the floor keeps their code finite
+        self.std.copy_(raw.std(0, correction=0).clamp(min=0.01))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Map (B, N, N, N) images to (B, 6) codes."""
+        return (self._log_metric(self.codec.metric_tensors(images)) - self.mean) / self.std
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Map (B, 6) codes to (B, N, N, N) images."""
+        raw = codes * self.std + self.mean
+        log_metric = raw.new_zeros(len(raw), 3, 3)
+        log_metric[:, self.ROWS, self.COLUMNS] = raw
+        log_metric[:, self.COLUMNS, self.ROWS] = raw
+        # the Cholesky factor of G is a lattice in standard orientation: a along x, b in the xy plane
+        return self.codec.encode(torch.linalg.cholesky(torch.linalg.matrix_exp(log_metric)))
+
+    def _log_metric(self, metric: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(metric)
+        logarithm = vectors @ torch.diag_embed(values.clamp(min=1e-6).log()) @ vectors.transpose(1, 2)
+        return logarithm[:, self.ROWS, self.COLUMNS]
 
 
 def _published(settings: AutoencoderSettings) -> tuple[nn.Module, nn.Module]:
@@ -65,20 +119,44 @@ def _published(settings: AutoencoderSettings) -> tuple[nn.Module, nn.Module]:
     return encoder, decoder
 
 
-def _normalised(settings: AutoencoderSettings) -> tuple[nn.Module, nn.Module]:
+class _Merge(nn.Module):
+    """Gather blocks of p^3 neighbours: (B, k, k, k, c) to (B, k/p, k/p, k/p, p^3 c)."""
+
+    def __init__(self, p: int) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, k, c, p = len(x), x.shape[1] // self.p, x.shape[-1], self.p
+        return x.reshape(b, k, p, k, p, k, p, c).permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(b, k, k, k, p**3 * c)
+
+
+class _Split(nn.Module):
+    """Undo `_Merge`."""
+
+    def __init__(self, p: int) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, k, p = len(x), x.shape[1], self.p
+        c = x.shape[-1] // p**3
+        return x.reshape(b, k, k, k, p, p, p, c).permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(b, k * p, k * p, k * p, c)
+
+
+def _patched(settings: AutoencoderSettings) -> tuple[nn.Module, nn.Module]:
+    # blocks of 4^3 voxels, then 2^3 blocks at a time, until 4^3 blocks are left
     sizes = (1, *settings.channels)
-    flat = sizes[-1] * 4**3
+    steps = (4, *[2] * (len(settings.channels) - 1))
+    last, blocks = sizes[-1], 4**3
     down: list[nn.Module] = []
-    for wide, narrow in zip(sizes, sizes[1:], strict=False):
-        down += [nn.Conv3d(wide, narrow, 4, 2, 1), nn.GroupNorm(8, narrow), nn.SiLU()]
+    for p, fine, coarse in zip(steps, sizes, sizes[1:], strict=False):
+        down += [_Merge(p), nn.Linear(p**3 * fine, coarse), nn.LayerNorm(coarse), nn.SiLU()]
     # without affine weights the codes have zero mean and unit variance, so that noise on them has a scale
-    unit_variance = nn.BatchNorm1d(settings.code, affine=False)
-    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(flat, settings.code), unit_variance)
-    up: list[nn.Module] = [nn.Linear(settings.code, flat), nn.Unflatten(1, (sizes[-1], 4, 4, 4))]
-    up += [nn.GroupNorm(8, sizes[-1]), nn.SiLU()]
-    reverse = sizes[::-1]
-    for wide, narrow in zip(reverse, reverse[1:], strict=False):
-        up += [nn.ConvTranspose3d(wide, narrow, 4, 2, 1)]
-        up += [nn.GroupNorm(8, narrow), nn.SiLU()] if narrow > 1 else []
-    nn.init.constant_(up[-1].bias, -4.0)
-    return encoder, nn.Sequential(*up)
+    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(blocks * last, settings.code), nn.BatchNorm1d(settings.code, affine=False))
+    up: list[nn.Module] = [nn.Linear(settings.code, blocks * last), nn.Unflatten(1, (4, 4, 4, last)), nn.LayerNorm(last), nn.SiLU()]
+    for p, coarse, fine in zip(steps[:0:-1], sizes[:1:-1], sizes[-2:0:-1], strict=True):
+        up += [nn.Linear(coarse, p**3 * fine), _Split(p), nn.LayerNorm(fine), nn.SiLU()]
+    output = nn.Linear(sizes[1], steps[0] ** 3)
+    nn.init.constant_(output.bias, -4.0)
+    return encoder, nn.Sequential(*up, output, _Split(steps[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,9 +95,31 @@ class CrystalGenerator:
         return self.compressor.decode(self.vae.decode(latent))
 
     @torch.no_grad()
+    def project(self, latent: Tensor) -> Tensor:
+        """Pull latent vectors towards what the networks can draw.
+
+        Each of the preset's passes reads the atoms of the decoded images, draws them cleanly in the middle of the box, and
+        encodes that. A vector whose images hold no crystal stays as it is.
+        """
+        for _ in range(self.compressor.preset.projections):
+            crystals, _certificates = self.compressor.codec.read(self.decode(latent))
+            whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
+            if whole.any():
+                latent = latent.clone()
+                latent[whole] = self.encode(_centred(crystals[whole]))
+        return latent
+
+    @torch.no_grad()
     def stability(self, latent: Tensor) -> Tensor:
         """Probability (B,) that the unrelaxed structure is stable."""
         return torch.sigmoid(self.vae.stability(latent))
+
+
+def _centred(crystals: PackedCrystals) -> PackedCrystals:
+    """Move the centroid of each crystal's atoms to the middle of the box, where training images have it."""
+    weights = crystals.mask[..., None].to(crystals.positions.dtype)
+    centroid = (crystals.positions * weights).sum(dim=(1, 2), keepdim=True) / weights.sum(dim=(1, 2), keepdim=True)
+    return replace(crystals, positions=crystals.positions - centroid + crystals.box / 2)
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from imatgen_flows.generator.autoencoder import ImageAutoencoder
+from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder, build_autoencoder
 from imatgen_flows.generator.losses import code_loss, image_loss, kl_divergence, stability_loss
 from imatgen_flows.generator.materials_vae import MaterialsVAE
 from imatgen_flows.generator.presets import AutoencoderSettings, Preset, VAESettings
@@ -23,7 +23,7 @@ History = list[dict[str, Any]]
 
 def fit_cell_autoencoder(
     crystals: PackedCrystals, settings: AutoencoderSettings, seed: int, directory: Path, device: str = "cpu"
-) -> tuple[ImageAutoencoder, History]:
+) -> tuple[ImageAutoencoder | MetricAutoencoder, History]:
     """Train the cell autoencoder on the cells of all crystals.
 
     Parameters
@@ -39,9 +39,12 @@ def fit_cell_autoencoder(
     the network, in evaluation mode, and its history, one row an epoch
     """
     torch.manual_seed(seed)
-    model = ImageAutoencoder(settings).to(device)
-    codec = CellImageCodec(grid=settings.grid, sigma=settings.sigma)
+    model = build_autoencoder(settings).to(device)
     lattices = crystals.lattices.to(device)
+    if isinstance(model, MetricAutoencoder):
+        model.fit(lattices)
+        return model.eval(), []
+    codec = CellImageCodec(grid=settings.grid, sigma=settings.sigma)
 
     def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
         images = codec.encode(lattices[items])

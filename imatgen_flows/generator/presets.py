@@ -16,7 +16,7 @@ class AutoencoderSettings:
     sigma: float  # width of the Gaussians, A
     code: int  # length of the code
     channels: tuple[int, ...]  # of the stride-2 convolutions
-    style: Literal["published", "normalised"]
+    style: Literal["published", "patched", "metric"]
     output: Literal["sigmoid", "ramp"]
     loss: Literal["mse", "balanced"]
     learning_rate: float
@@ -82,15 +82,17 @@ PAPER = Preset(
     ),
 )  # fmt: skip
 
+# The cell as the six numbers of log G is exact, where trained autoencoders of the cell image left one cell in five
+# more than 0.1 A or 2 degrees off (docs/generator.md has the comparison).
 DEFAULT = Preset(
     name="default",
     cell=AutoencoderSettings(
-        grid=32, sigma=0.26, code=20, channels=(16, 32, 64), style="normalised", output="sigmoid", loss="balanced",
-        learning_rate=2e-3, cosine=True, batch_size=32, epochs=20, min_steps=1500, code_noise=0.02,
+        grid=32, sigma=0.26, code=6, channels=(), style="metric", output="sigmoid", loss="balanced",
+        learning_rate=0.0, cosine=False, batch_size=32, epochs=0,
     ),
     basis=AutoencoderSettings(
-        grid=32, sigma=0.35, code=128, channels=(32, 64, 128), style="normalised", output="sigmoid", loss="balanced",
-        learning_rate=2e-3, cosine=True, batch_size=32, epochs=28, min_steps=2500, code_noise=0.05, shift=0.1, jitter=0.02,
+        grid=32, sigma=0.35, code=128, channels=(64, 128), style="patched", output="sigmoid", loss="balanced",
+        learning_rate=2e-3, cosine=True, batch_size=32, epochs=28, min_steps=3000, code_noise=0.05, shift=0.1, jitter=0.02,
     ),
     generator=VAESettings(
         style="normalised", latent=64, channels=512, classifier_weight=0.05, kl_weight=0.003, latent_scale=1.0,
@@ -115,16 +117,15 @@ def get_preset(name: str, grid: int | None = None, epochs: float = 1.0) -> Prese
     if grid is not None and grid != preset.basis.grid:
         preset = replace(preset, basis=_on_grid(preset.basis, grid))
     scaled = {
-        role: replace(part, epochs=max(1, round(part.epochs * epochs)), min_steps=round(part.min_steps * epochs))
+        role: replace(part, epochs=round(part.epochs * epochs) or min(1, part.epochs), min_steps=round(part.min_steps * epochs))
         for role, part in (("cell", preset.cell), ("basis", preset.basis), ("generator", preset.generator))
     }
     return replace(preset, **scaled)
 
 
 def _on_grid(settings: AutoencoderSettings, grid: int) -> AutoencoderSettings:
-    """Put a basis autoencoder on another grid: one stride-2 convolution for each halving down to 4 voxels."""
-    depth = (grid // 4).bit_length() - 1
-    channels = settings.channels
-    channels = channels[-depth:] if len(channels) >= depth else (channels[0],) * (depth - len(channels)) + channels
+    """Put a basis autoencoder on another grid: one more or one fewer halving down to 4 voxels."""
+    change = (grid // settings.grid).bit_length() - 1 if grid > settings.grid else -1
+    channels = settings.channels + settings.channels[-1:] if change > 0 else settings.channels[1:]
     # a voxel of 0.47 A needs a Gaussian of 0.35 A, or peaks fall between voxels
     return replace(settings, grid=grid, channels=channels, sigma=0.35 if grid < 64 else 0.26)

@@ -1,0 +1,8 @@
+"""Makers: choices and wiring of the campaign's stages."""
+
+from imatgen_flows.flows.campaign import CampaignMaker
+from imatgen_flows.flows.dataset import DatasetMaker
+from imatgen_flows.flows.generate import GenerateMaker
+from imatgen_flows.flows.screen import ScreenMaker
+
+__all__ = ["CampaignMaker", "DatasetMaker", "GenerateMaker", "ScreenMaker"]

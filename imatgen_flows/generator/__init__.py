@@ -1,0 +1,1 @@
+"""Networks that learn codes of crystals and make new ones."""

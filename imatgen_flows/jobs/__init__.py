@@ -1,0 +1,1 @@
+"""Jobs: one module a stage; thin wrappers that return documents."""

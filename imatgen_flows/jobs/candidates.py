@@ -1,0 +1,259 @@
+"""New candidates: draw latent vectors, decode, repair, and keep what is valid, unique and not known."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.models import load_generator, training_rows
+from imatgen_flows.jobs.stage import stage
+from imatgen_flows.schemas import (
+    Candidate,
+    CandidatesDocument,
+    DatasetDocument,
+    LabelDocument,
+    ModelDocument,
+    Origin,
+    ReferenceDocument,
+    Stage,
+    State,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from imatgen_flows.generator.crystal_generator import CrystalGenerator
+    from imatgen_flows.generator.sampling import Samples
+
+ANCHORS = 31  # the paper interpolates between this many known structures
+SEED_STEP = 1000  # between the seeds of rounds
+
+
+@stage(CandidatesDocument)
+def sample_candidates(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    dataset: DatasetDocument,
+    labels: LabelDocument,
+    cell: ModelDocument,
+    basis: ModelDocument,
+    vae: ModelDocument,
+    generator: dict[str, Any],
+    sampling: dict[str, int],
+    limits: dict[str, Any],
+    round_number: int,
+) -> dict[str, Any]:
+    """Draw samples by each method and decode them; a sample that gives no valid crystal is rejected with its reason."""
+    import numpy as np
+    import torch
+
+    from imatgen_flows.evaluation.latent import principal_components
+    from imatgen_flows.representation import PackedCrystals
+
+    model = load_generator(dataset, cell, basis, vae, generator)
+    rows = read_lines(dataset.crystals)
+    known_energy = [label["formation_energy"] for label in read_lines(labels.labels)]
+    crystals = PackedCrystals.load(dataset.packed.path())
+    data = model.encode(crystals)
+    anchors = _anchors(rows, known_energy, training_rows(dataset, generator).tolist())
+    seed = generator["seed"] + SEED_STEP * round_number
+    drawn = _draw(model, data, data[anchors], training_rows(dataset, generator), sampling, seed)
+
+    components = principal_components(data)
+    candidates, latents = [], []
+    for method, samples in drawn.items():
+        latent = model.project(samples.latent)
+        latents.append(latent)
+        places = components.transform(latent)
+        made = _decode(model, latent, tuple(dataset.elements), limits)
+        for index, (candidate, parents) in enumerate(zip(made, samples.parents, strict=True)):
+            candidate.sample = f"r{round_number}-{method}-{index:06d}"
+            candidate.round = round_number
+            candidate.origin = Origin(
+                method=method,
+                seed=seed,
+                row=len(candidates),
+                parents=[rows[anchors[parent]]["id"] for parent in parents],
+                x=float(places[index, 0]),
+                y=float(places[index, 1]),
+            )
+            candidates.append(candidate)
+    with store.new("latents", ".npz") as pending:
+        np.savez(pending.path, samples=torch.cat(latents).numpy(), training=data.numpy())
+    return candidates_document(
+        store, candidates, seed=seed, latents=pending.ref, latent_map=_latent_map(store, components, data, rows, labels)
+    )
+
+
+@stage(CandidatesDocument)
+def filter_candidates(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    candidates: CandidatesDocument,
+    dataset: DatasetDocument,
+    references: ReferenceDocument,
+) -> dict[str, Any]:
+    """Keep one of each structure, and of these what is neither known nor a substituted structure."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.discovery.novelty import Novelty
+    from imatgen_flows.discovery.similarity import group_duplicates
+
+    records = load_candidates(candidates)
+    valid = [record for record in records if record.state is State.VALID]
+    structures = [Structure.from_dict(record.structure) for record in valid]
+    judge = novelty_judge(dataset, references)
+    first_of = group_duplicates(structures)
+    for index, (record, structure) in enumerate(zip(valid, structures, strict=True)):
+        first = valid[first_of[index]]
+        if first is not record:
+            record.novelty, record.novelty_match = Novelty.DUPLICATE.value, first.id
+            record.reject(Stage.UNIQUENESS, "duplicate", f"same as {first.sample}")
+            continue
+        novelty, match, rms = judge.classify(structure)
+        record.novelty, record.novelty_match = novelty.value, match
+        if novelty is Novelty.NEW:
+            record.state = State.UNIQUE
+        else:
+            record.reject(Stage.UNIQUENESS, novelty.value, f"matches {match} (rms {rms:.3f})")
+    return candidates_document(store, records, seed=candidates.seed, **candidates.extra)
+
+
+def novelty_judge(dataset: DatasetDocument, references: ReferenceDocument) -> Any:
+    """Know all published phases, and the substituted structures, as made and, where relaxed, as relaxed."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.discovery.novelty import NoveltyJudge
+
+    known: dict[str, Structure] = {}
+    closure: dict[str, Structure] = {}
+    for row in read_lines(dataset.crystals):
+        (known if row["known"] else closure)[row["id"]] = Structure.from_dict(row["structure"])
+    for row in read_lines(references.phases):
+        where = closure if row["kind"] == "substituted" else known
+        where[f"{row['name']} (relaxed)"] = Structure.from_dict(row["structure"])
+    return NoveltyJudge(known=known, closure=closure)
+
+
+def load_candidates(document: CandidatesDocument) -> list[Candidate]:
+    """Read the candidates of a document."""
+    return [Candidate(**row) for row in read_lines(document.candidates)]
+
+
+def candidates_document(store: ArtifactStore, records: list[Candidate], seed: int | None, **extra: Any) -> dict[str, Any]:
+    """Build the fields of a `CandidatesDocument`."""
+    return {
+        "candidates": store.put_lines("candidates", [record.model_dump(mode="json") for record in records]),
+        "counts": dict(Counter(record.state.value for record in records)),
+        "seed": seed,
+        "extra": extra,
+    }
+
+
+def _anchors(rows: list[dict], energies: list[float | None], seen: list[int]) -> list[int]:
+    """Rows that samples start from: the known phases, then the most stable training structures."""
+    known = [row for row in seen if rows[row]["known"]]
+    rest = sorted((row for row in seen if not rows[row]["known"] and energies[row] is not None), key=lambda row: energies[row])
+    return known + rest[: max(0, ANCHORS - len(known))]
+
+
+def _draw(
+    model: CrystalGenerator, data: Tensor, anchors: Tensor, seen: Tensor, sampling: dict[str, int], seed: int
+) -> dict[str, Samples]:
+    from imatgen_flows.generator.sampling import sample_around, sample_gaussian, sample_slerp
+
+    settings = model.compressor.preset.generator
+    published = settings.style == "published"
+    drawn = {}
+    if sampling["around_known"]:
+        spread = {"distance": settings.around} if published else {"width": settings.around * data[seen].std(0)}
+        drawn["around_known"] = sample_around(anchors, sampling["around_known"], seed, **spread)
+    if sampling["slerp"]:
+        drawn["slerp"] = sample_slerp(anchors, sampling["slerp"], seed + 1)
+    if sampling["random"]:
+        drawn["random"] = sample_gaussian(data[seen], sampling["random"], seed + 2, full_covariance=not published)
+    return drawn
+
+
+def _decode(
+    model: CrystalGenerator, latent: Tensor, elements: tuple[str, ...], limits: dict[str, Any], batch: int = 128
+) -> list[Candidate]:
+    codec = model.compressor.codec
+    records = []
+    for start in range(0, len(latent), batch):
+        structures, certificates = codec.decode(model.decode(latent[start : start + batch]))
+        for structure, certificate in zip(structures, certificates, strict=True):
+            records.append(_examine(structure, certificate, elements, limits))
+    return records
+
+
+def _examine(structure: Any, certificate: Any, elements: tuple[str, ...], limits: dict[str, Any]) -> Candidate:
+    """Repair a decoded structure, and say whether it is valid."""
+    from imatgen_flows.crystals import standardise, structure_id
+    from imatgen_flows.crystals.repair import repair
+    from imatgen_flows.crystals.validity import fault_of
+
+    record = Candidate(
+        sample="", origin=Origin(method="", seed=0, row=0, x=0, y=0), certificate=certificate.to_dict(), state=State.SAMPLED
+    )
+    if structure is None or len(structure) == 0:
+        reason = "no_cell" if structure is None else "no_atoms"
+        record.reject(Stage.DECODE, reason, "the image holds no readable " + reason[3:])
+        return record
+    mended = repair(structure)
+    record.repaired = list(mended.dropped)
+    fault = fault_of(mended.structure, elements, limits["max_sites"], limits["max_edge"])
+    if fault is None:
+        standard = standardise(mended.structure)
+        record.structure, record.id = standard.as_dict(), structure_id(standard)
+        symbol, number = standard.get_space_group_info(symprec=0.1)
+        record.spacegroup = (symbol, number)
+        record.state = State.VALID
+    else:
+        record.structure = mended.structure.as_dict()
+        record.reject(Stage.VALIDITY, *fault)
+    return record
+
+
+def _latent_map(store: ArtifactStore, components: Any, data: Tensor, rows: list[dict], labels: LabelDocument) -> Any:
+    """Where the training structures lie on the first two principal components."""
+    places = components.transform(data)
+    training = [
+        {
+            "id": row["id"],
+            "x": float(place[0]),
+            "y": float(place[1]),
+            "stable": label["stable"],
+            "formation_energy": label["formation_energy"],
+            "formula": row["formula"],
+            "known": row["known"],
+        }
+        for row, label, place in zip(rows, read_lines(labels.labels), places, strict=True)
+    ]
+    return store.put_json("latent-map", {"explained": components.explained, "training": training})
+
+
+def spread(records: list[Candidate], at_most: int) -> list[Candidate]:
+    """Choose candidates for relaxation: clean decodes first, the compositions in turn.
+
+    Unrelaxed energies hardly rank relaxed ones, so the choice is by the decoder's certificate, and no composition takes
+    the whole budget.
+    """
+    from pymatgen.core import Structure
+
+    by_formula: dict[str, list[Candidate]] = {}
+    for record in sorted(records, key=lambda record: (_doubt(record), record.sample)):
+        formula = Structure.from_dict(record.structure or {}).composition.reduced_formula
+        by_formula.setdefault(formula, []).append(record)
+    turns = itertools.zip_longest(*(by_formula[formula] for formula in sorted(by_formula)))
+    return [record for turn in turns for record in turn if record is not None][:at_most]
+
+
+def _doubt(record: Candidate) -> tuple[bool, float]:
+    certificate = record.certificate
+    return (not certificate["count_matches"] or bool(record.repaired), certificate["residual"])

@@ -1,0 +1,181 @@
+"""The end of a round: the ledger, checked, and the run directory that people and the report read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.artifacts import ArtifactStore, read_json, read_lines, write_atomic
+from imatgen_flows.jobs.candidates import load_candidates
+from imatgen_flows.jobs.energies import load_hull
+from imatgen_flows.jobs.stage import stage
+from imatgen_flows.schemas import (
+    Candidate,
+    CandidatesDocument,
+    DatasetDocument,
+    LabelDocument,
+    ModelDocument,
+    ReconstructionDocument,
+    ReferenceDocument,
+    RoundDocument,
+    StageDocument,
+    State,
+)
+
+
+@stage(RoundDocument)
+def finish_round(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    directory: str,
+    campaign: dict[str, Any],
+    dataset: DatasetDocument,
+    published: ReferenceDocument,
+    labels: LabelDocument,
+    references: ReferenceDocument,
+    models: list[ModelDocument],
+    reconstruction: ReconstructionDocument,
+    candidates: CandidatesDocument,
+    round_number: int,
+) -> dict[str, Any]:
+    """Check the books and write the run directory."""
+    stages = [dataset, published, labels, references, *models, reconstruction, candidates]
+    records = load_candidates(candidates)
+    ledger = _ledger(records, stages, campaign["sampling"]).to_dict()
+    where = Path(directory)
+    rows = [_flat(record) for record in records]
+    _write_table(where / "candidates.parquet", rows)
+    (where / "structures").mkdir(exist_ok=True)
+    for record, row in zip(records, rows, strict=True):
+        if record.relaxed is not None:
+            write_atomic(where / "structures" / f"{record.id}.cif", row["structure"])
+    documents = {
+        "ledger": ledger,
+        "metrics": _metrics(models, reconstruction, records),
+        "hull": _hull(references),
+        "latent": read_json(candidates.extra["latent_map"]),
+        "dataset": {"counts": dataset.counts, "labels": labels.counts, "left_out": read_lines(dataset.left_out)},
+    }
+    for name, content in documents.items():
+        write_atomic(where / f"{name}.json", json.dumps(content, indent=1))
+    return {"round": round_number, "candidates": candidates.candidates, "ledger": ledger, "seed": candidates.seed}
+
+
+def _ledger(records: list[Candidate], stages: list[StageDocument], sampling: dict[str, int]) -> Any:
+    """Count every sample into its one state and every evaluation to its purpose, and check both sums.
+
+    The samples are compared with the number that was asked for, and the evaluations of the screening with those that the
+    candidates themselves carry: each is counted twice, on different paths.
+    """
+    from imatgen_flows.discovery.ledger import Ledger
+
+    ledger = Ledger(samples=sum(sampling.values()))
+    for record in records:
+        rejection = record.rejection
+        ledger.count(record.state.value, *((rejection.stage.value, rejection.reason) if rejection else ()))
+    for document in stages:
+        for purpose, number in document.evaluations.items():
+            ledger.spend(purpose, number)
+    ledger.check(evaluations={"screen": sum(record.evaluations for record in records)})
+    return ledger
+
+
+def _flat(record: Candidate) -> dict[str, Any]:
+    """One row of the table for people."""
+    from pymatgen.core import Structure
+
+    latest = record.relaxed or record.structure
+    structure = Structure.from_dict(latest) if latest else None
+    energy = record.energies[-1] if record.energies else None
+    rejection = record.rejection
+    return {
+        "sample": record.sample,
+        "id": record.id,
+        "round": record.round,
+        "method": record.origin.method,
+        "parents": record.origin.parents,
+        "seed": record.origin.seed,
+        "latent_x": record.origin.x,
+        "latent_y": record.origin.y,
+        "state": record.state.value,
+        "rejected_stage": rejection.stage.value if rejection else "",
+        "rejected_reason": rejection.reason if rejection else "",
+        "rejected_detail": rejection.detail if rejection else "",
+        "formula": structure.composition.reduced_formula if structure else "",
+        "nsites": len(structure) if structure else 0,
+        "residual": record.certificate["residual"],
+        "count_matches": record.certificate["count_matches"],
+        "min_distance": record.certificate["min_distance"],
+        "repaired": len(record.repaired),
+        "energy_per_atom": energy.energy_per_atom if energy else None,
+        "formation_energy": energy.formation_energy if energy else None,
+        "e_above_hull": energy.e_above_hull if energy else None,
+        "scale": energy.scale if energy else "",
+        "spacegroup": record.spacegroup[0],
+        "spacegroup_number": record.spacegroup[1],
+        "novelty": record.novelty,
+        "novelty_match": record.novelty_match,
+        "evaluations": record.evaluations,
+        "steps": energy.steps if energy else 0,
+        "volume_per_atom": structure.volume / len(structure) if structure else None,
+        "structure": structure.to(fmt="cif") if structure else "",
+    }
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    import os
+
+    import pyarrow
+    from pyarrow import parquet
+
+    temporary = path.with_name(f".{path.name}")
+    parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
+    os.replace(temporary, path)
+
+
+def _metrics(
+    models: list[ModelDocument], reconstruction: ReconstructionDocument, records: list[Candidate]
+) -> dict[str, Any]:
+    errors = [row for row in read_lines(reconstruction.errors) if row["path"] == "images"]
+    training = {}
+    for model in models:
+        history = read_lines(model.metrics)
+        training[model.role] = {
+            "epochs": model.epochs,
+            "loss": [row["loss"] for row in history],
+            "seconds": model.seconds,
+            "preset": model.preset,
+            "settings": model.settings,
+        }
+    drawn = Counter(record.origin.method for record in records)
+    clean = Counter(record.origin.method for record in records if _is_clean(record))
+    return {
+        "reconstruction": {
+            "images": reconstruction.images,
+            "generator": reconstruction.generator,
+            "errors": {
+                "length": [row["length"] for row in errors],
+                "angle": [row["angle"] for row in errors],
+                "atom_rmse": [row["atom_rmse"] for row in errors],
+            },
+        },
+        "training": training,
+        "sampling": {method: {"n": drawn[method], "clean": clean[method]} for method in drawn},
+    }
+
+
+def _is_clean(record: Candidate) -> bool:
+    """Whether the sample decoded to a valid crystal without any doubt or repair."""
+    sound = record.certificate["count_matches"] and record.certificate["residual"] < 0.3 and not record.repaired
+    left_early = record.rejection is not None and record.rejection.stage.value in ("decode", "validity")
+    return sound and not left_early and record.state is not State.SAMPLED
+
+
+def _hull(references: ReferenceDocument) -> dict[str, Any]:
+    hull = load_hull(references)
+    kinds = {row["name"]: row["kind"] for row in read_lines(references.phases)}
+    table = [row | {"kind": kinds[row["name"]]} for row in hull.table()]
+    return {"elements": hull.elements, "potential": hull.potential, "references": table}

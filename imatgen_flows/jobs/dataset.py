@@ -1,0 +1,96 @@
+"""The training structures: templates in, substituted and standardised crystals out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.artifacts import ArtifactStore
+from imatgen_flows.jobs.stage import stage
+from imatgen_flows.schemas import DatasetDocument
+
+
+@stage(DatasetDocument)
+def build_dataset(
+    store: ArtifactStore, scratch: Path, *, system: list[str], templates: dict[str, Any], limits: dict[str, Any], cache: str
+) -> dict[str, Any]:
+    """Substitute the system's elements into templates, add the known phases that fit, and pack both for the codecs."""
+    from imatgen_flows.crystals import load_templates, substitute
+
+    found, left_out = load_templates(
+        source=templates["source"],
+        path=templates["path"],
+        provider=templates["provider"],
+        n_elements=len(system),
+        max_sites=limits["max_sites"],
+        max_edge=limits["max_edge"],
+        cache_dir=cache,
+        api_key=os.environ.get("MP_API_KEY"),
+    )
+    made, rejected = substitute(found, elements=system, max_sites=limits["max_sites"], max_edge=limits["max_edge"])
+    rows = [_row(item.id, item.structure, template=item.template_id, known=False) for item in made]
+    known, known_left_out = _known_phases(system, limits)
+    rows += known
+    elements = sorted(system)
+    losses = [
+        {"id": item.id, "reason": item.reason, "detail": item.detail} for item in (*left_out, *rejected, *known_left_out)
+    ]
+    counts = {"templates": len(found), "substituted": len(made), "known": len(known), "kept": len(rows)}
+    counts |= {f"left out: {reason}": n for reason, n in Counter(item["reason"] for item in losses).items()}
+    return {
+        "elements": elements,
+        "crystals": store.put_lines("crystals", rows),
+        "packed": _pack(store, rows, elements),
+        "left_out": store.put_lines("left-out", losses),
+        "counts": counts,
+    }
+
+
+def _known_phases(system: list[str], limits: dict[str, Any]) -> tuple[list[dict], list]:
+    """Reference compounds of the system that the images can hold, in the standard frame."""
+    from imatgen_flows.crystals import LeftOut, extent, standardise
+    from imatgen_flows.energetics.references import reference_phases
+
+    rows, left_out = [], []
+    for phase in reference_phases(system):
+        if len(phase.structure.composition) < len(system):
+            continue
+        structure = standardise(phase.structure)
+        name = f"known:{phase.name}"
+        if len(structure) > limits["max_sites"]:
+            left_out.append(LeftOut(name, "too_many_sites", f"{len(structure)} sites, at most {limits['max_sites']}"))
+        elif max(structure.lattice.abc) > limits["max_edge"]:
+            left_out.append(LeftOut(name, "edge_too_long", f"{max(structure.lattice.abc):.2f} A"))
+        elif extent(structure) > 15.0:
+            left_out.append(LeftOut(name, "does_not_fit_box", f"extent {extent(structure):.2f} A"))
+        else:
+            rows.append(_row(name, structure, template="", known=True))
+    return rows, left_out
+
+
+def _row(name: str, structure: Any, template: str, known: bool) -> dict[str, Any]:
+    return {
+        "id": name,
+        "template": template,
+        "known": known,
+        "formula": structure.composition.reduced_formula,
+        "structure": structure.as_dict(),
+    }
+
+
+def _pack(store: ArtifactStore, rows: list[dict], elements: list[str]) -> Any:
+    from pymatgen.core import Structure
+
+    from imatgen_flows.errors import InputError
+    from imatgen_flows.representation import pack
+
+    if len(rows) < 10:
+        raise InputError(
+            f"only {len(rows)} training structures are left after substitution; a generator needs some tens at least. "
+            "See the reasons with `imatgen plan`, and choose other templates or wider limits."
+        )
+    with store.new("packed", ".npz") as pending:
+        pack([Structure.from_dict(row["structure"]) for row in rows], tuple(elements)).save(pending.path)
+    return pending.ref

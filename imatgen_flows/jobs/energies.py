@@ -1,0 +1,179 @@
+"""Energies of references and of the training structures, and the hull that all of them share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.errors import ImatgenError
+from imatgen_flows.jobs.stage import stage
+from imatgen_flows.schemas import DatasetDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.settings import get_settings
+
+
+@stage(ReferenceDocument)
+def relax_references(
+    store: ArtifactStore, scratch: Path, *, system: list[str], potential: str, fmax: float, max_steps: int
+) -> dict[str, Any]:
+    """Relax the published phases of the system, and elemental structures where none is published."""
+    from imatgen_flows.energetics.references import elemental_fallback, elements_without_reference, reference_phases
+
+    phases = list(reference_phases(system))
+    for element in elements_without_reference(system):
+        phases += elemental_fallback(element)
+    rows, evaluations = _relax_phases(phases, potential, fmax, max_steps)
+    return _reference_document(store, rows, potential, {"references": evaluations})
+
+
+@stage(LabelDocument)
+def label_dataset(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    dataset: DatasetDocument,
+    references: ReferenceDocument,
+    potential: str,
+    stable_below: float,
+) -> dict[str, Any]:
+    """Give each training structure its unrelaxed formation energy, and the label of the classifier."""
+    from pymatgen.core import Composition, Structure
+
+    from imatgen_flows.energetics.relax import single_points
+
+    crystals = read_lines(dataset.crystals)
+    results = single_points(
+        [Structure.from_dict(row["structure"]) for row in crystals], potential, workers=get_settings().n_workers
+    )
+    hull = load_hull(references)
+    labels = []
+    for row, result in zip(crystals, results, strict=True):
+        label = {"id": row["id"], "energy_per_atom": result.energy_per_atom, "formation_energy": None, "stable": None}
+        if result.energy_per_atom is not None:
+            formation = hull.formation_energy(Composition(row["formula"]), result.energy_per_atom)
+            label |= {"formation_energy": formation, "stable": formation <= stable_below}
+        labels.append(label | {"reason": result.reason})
+    known = [label for label in labels if label["stable"] is not None]
+    counts = {"labelled": len(known), "stable": sum(label["stable"] for label in known), "failed": len(labels) - len(known)}
+    return {
+        "potential": potential,
+        "labels": store.put_lines("labels", labels),
+        "counts": counts,
+        "evaluations": {"labels": sum(result.evaluations for result in results)},
+    }
+
+
+@stage(ReferenceDocument)
+def extend_hull(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    dataset: DatasetDocument,
+    labels: LabelDocument,
+    references: ReferenceDocument,
+    substituted: int,
+    fmax: float,
+    max_steps: int,
+) -> dict[str, Any]:
+    """Let the best substituted structures of each plausible composition compete on the hull.
+
+    A new structure then has to beat what plain substitution finds, not only what crystallography has published. For a
+    system without published compounds these are the hull.
+    """
+    from pymatgen.core import Composition, Structure
+
+    from imatgen_flows.crystals.chemistry import has_valid_oxidation
+    from imatgen_flows.energetics.references import ReferencePhase
+
+    crystals = {row["id"]: row for row in read_lines(dataset.crystals)}
+    by_formula: dict[str, list[dict]] = {}
+    for label in sorted(read_lines(labels.labels), key=lambda label: label["energy_per_atom"] or 0.0):
+        row = crystals[label["id"]]
+        if label["energy_per_atom"] is None or row["known"] or not has_valid_oxidation(Composition(row["formula"])):
+            continue
+        by_formula.setdefault(row["formula"], []).append(row)
+    chosen = [row for rows in by_formula.values() for row in rows[:substituted]]
+    phases = [
+        ReferencePhase(
+            name=row["id"],
+            structure=Structure.from_dict(row["structure"]),
+            source=f"substituted from {row['template']}",
+            kind="substituted",
+            molecule=False,
+        )
+        for row in chosen
+    ]
+    rows, evaluations = _relax_phases(phases, references.potential, fmax, max_steps)
+    return _reference_document(
+        store, read_lines(references.phases) + rows, references.potential, {"references": evaluations}
+    )
+
+
+def load_hull(references: ReferenceDocument) -> Any:
+    """Read the hull of a reference document."""
+    from imatgen_flows.artifacts import read_json
+    from imatgen_flows.energetics.hull import Hull
+
+    return Hull.from_dict(read_json(references.hull))
+
+
+def _relax_phases(phases: list, potential: str, fmax: float, max_steps: int) -> tuple[list[dict], int]:
+    from imatgen_flows.energetics.relax import relax_many
+
+    results = relax_many(
+        [phase.structure for phase in phases],
+        potential,
+        fmax=fmax,
+        max_steps=max_steps,
+        fixed_cell=[phase.molecule for phase in phases],
+        workers=get_settings().n_workers,
+    )
+    rows = [
+        {
+            "name": phase.name,
+            "kind": phase.kind,
+            "source": phase.source,
+            "state": result.state,
+            "reason": result.reason,
+            "energy_per_atom": result.energy_per_atom,
+            "fmax": result.fmax,
+            "steps": result.steps,
+            "structure": (result.structure or phase.structure).as_dict(),
+        }
+        for phase, result in zip(phases, results, strict=True)
+    ]
+    return rows, sum(result.evaluations for result in results)
+
+
+def _reference_document(store: ArtifactStore, rows: list[dict], potential: str, evaluations: dict) -> dict[str, Any]:
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.hull import Hull, HullEntry
+    from imatgen_flows.energetics.potentials import get_potential
+
+    relaxed = [row for row in rows if row["state"] == "relaxed"]
+    if not relaxed:
+        raise ImatgenError(
+            f"none of {len(rows)} reference phases could be relaxed with {potential}; the first failed with "
+            f"`{rows[0]['reason']}`. Without references there is no hull." if rows else "there are no reference phases."
+        )
+    hull = Hull(
+        [
+            HullEntry(
+                name=row["name"],
+                composition=Structure.from_dict(row["structure"]).composition,
+                energy_per_atom=row["energy_per_atom"],
+                source=row["source"],
+            )
+            for row in relaxed
+        ],
+        potential=get_potential(potential).scale,
+    )
+    counts = {"relaxed": len(relaxed), "failed": len(rows) - len(relaxed)}
+    return {
+        "potential": potential,
+        "hull": store.put_json("hull", hull.to_dict()),
+        "phases": store.put_lines("phases", rows),
+        "counts": counts,
+        "evaluations": evaluations,
+    }

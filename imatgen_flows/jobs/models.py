@@ -1,0 +1,188 @@
+"""Training of the three networks, and how well they give the training structures back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.errors import InputError
+from imatgen_flows.jobs.stage import stage
+from imatgen_flows.schemas import DatasetDocument, LabelDocument, ModelDocument, ReconstructionDocument
+from imatgen_flows.settings import get_settings
+
+if TYPE_CHECKING:
+    from imatgen_flows.generator.crystal_generator import CrystalGenerator, ImageCompressor
+
+
+@stage(ModelDocument)
+def train_autoencoder(
+    store: ArtifactStore, scratch: Path, *, dataset: DatasetDocument, role: str, generator: dict[str, Any]
+) -> dict[str, Any]:
+    """Train the autoencoder of one kind of image; `role` is cell or basis."""
+    from imatgen_flows.generator.fitting import fit_basis_autoencoder, fit_cell_autoencoder
+    from imatgen_flows.representation import PackedCrystals
+
+    preset = preset_of(generator)
+    fit = fit_cell_autoencoder if role == "cell" else fit_basis_autoencoder
+    crystals = PackedCrystals.load(dataset.packed.path())
+    seen = crystals[training_rows(dataset, generator)]
+    model, history = fit(seen, getattr(preset, role), generator["seed"], scratch, use_device())
+    return _model_document(store, model, history, role, preset, generator["seed"])
+
+
+@stage(ModelDocument)
+def train_generator(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    dataset: DatasetDocument,
+    labels: LabelDocument,
+    cell: ModelDocument,
+    basis: ModelDocument,
+    generator: dict[str, Any],
+) -> dict[str, Any]:
+    """Train the generator and its classifier on the codes of the training structures."""
+    import torch
+
+    from imatgen_flows.generator.fitting import fit_generator
+    from imatgen_flows.representation import PackedCrystals
+
+    device = use_device()
+    preset = preset_of(generator)
+    rows = training_rows(dataset, generator)
+    codes, present = load_compressor(dataset, cell, basis, generator).encode(PackedCrystals.load(dataset.packed.path())[rows])
+    stable = [row["stable"] for row in read_lines(labels.labels)]
+    target = torch.tensor([float("nan") if stable[row] is None else float(stable[row]) for row in rows])
+    model, history = fit_generator(codes, present, target, preset, generator["seed"], scratch, device)
+    return _model_document(store, model, history, "generator", preset, generator["seed"])
+
+
+@stage(ReconstructionDocument)
+def evaluate_reconstruction(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    dataset: DatasetDocument,
+    cell: ModelDocument,
+    basis: ModelDocument,
+    vae: ModelDocument,
+    generator: dict[str, Any],
+) -> dict[str, Any]:
+    """Send every structure of the dataset through the networks and compare what comes back."""
+    from imatgen_flows.evaluation.reconstruction import compare, summarise
+    from imatgen_flows.representation import PackedCrystals
+
+    crystals = PackedCrystals.load(dataset.packed.path())
+    model = load_generator(dataset, cell, basis, vae, generator)
+    seen = set(training_rows(dataset, generator).tolist())
+    codes, _ = model.compressor.encode(crystals)
+    decoded = {"images": model.compressor.decode(codes), "generator": model.decode(model.vae.encode(codes))}
+    names = [row["id"] for row in read_lines(dataset.crystals)]
+    summaries: dict[str, dict] = {}
+    rows: list[dict] = []
+    for path, images in decoded.items():
+        errors = compare(crystals, model.compressor.codec.read(images)[0])
+        parts = {
+            "training": [error for i, error in enumerate(errors) if i in seen],
+            "held out": [error for i, error in enumerate(errors) if i not in seen],
+        }
+        summaries[path] = {name: summarise(part) for name, part in parts.items() if part}
+        rows += [
+            {"path": path, "id": name, "training": i in seen} | error.to_dict()
+            for i, (name, error) in enumerate(zip(names, errors, strict=True))
+        ]
+    return {"errors": store.put_lines("reconstruction", rows), **summaries}
+
+
+def training_rows(dataset: DatasetDocument, generator: dict[str, Any]) -> Any:
+    """Rows (n,) of the dataset that the networks see.
+
+    Whole templates are held out, with all structures made from them. Known phases are never held out: samples start
+    from them.
+    """
+    import torch
+
+    rows = read_lines(dataset.crystals)
+    templates = sorted({row["template"] for row in rows if not row["known"]})
+    random = torch.Generator().manual_seed(generator["seed"])
+    order = torch.randperm(len(templates), generator=random).tolist()
+    held_out = {templates[i] for i in order[: round(generator["holdout"] * len(templates))]}
+    return torch.tensor([i for i, row in enumerate(rows) if row["known"] or row["template"] not in held_out])
+
+
+def preset_of(generator: dict[str, Any]) -> Any:
+    """Return the preset that a campaign's `generator` section asks for."""
+    from imatgen_flows.generator.presets import get_preset
+
+    return get_preset(generator["preset"], generator["grid"], generator["epochs"])
+
+
+def use_device() -> str:
+    """Choose where networks run, and how many threads a CPU gives them.
+
+    Raises
+    ------
+    InputError
+        Where the settings ask for a GPU that is not there.
+    """
+    import torch
+
+    settings = get_settings()
+    torch.set_num_threads(settings.threads)
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("IMATGEN_DEVICE is `cuda`, but torch sees no GPU here. Set it to `auto` or `cpu`, or use a GPU node.")
+    if settings.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return settings.device
+
+
+def load_compressor(
+    dataset: DatasetDocument, cell: ModelDocument, basis: ModelDocument, generator: dict[str, Any]
+) -> ImageCompressor:
+    """Read both autoencoders back."""
+    from imatgen_flows.generator.autoencoder import build_autoencoder
+    from imatgen_flows.generator.crystal_generator import ImageCompressor, load_weights
+
+    use_device()
+    preset = preset_of(generator)
+    networks = []
+    for settings, document in ((preset.cell, cell), (preset.basis, basis)):
+        network = build_autoencoder(settings)
+        load_weights(network, document.weights.path())
+        networks.append(network)
+    return ImageCompressor(preset, tuple(dataset.elements), *networks)
+
+
+def load_generator(
+    dataset: DatasetDocument, cell: ModelDocument, basis: ModelDocument, vae: ModelDocument, generator: dict[str, Any]
+) -> CrystalGenerator:
+    """Read all three networks back."""
+    from imatgen_flows.generator.crystal_generator import CrystalGenerator, load_weights
+    from imatgen_flows.generator.materials_vae import MaterialsVAE
+
+    compressor = load_compressor(dataset, cell, basis, generator)
+    model = MaterialsVAE(compressor.preset.generator, compressor.preset.max_elements + 1, compressor.width)
+    load_weights(model, vae.weights.path())
+    return CrystalGenerator(compressor, model)
+
+
+def _model_document(
+    store: ArtifactStore, model: Any, history: list[dict], role: str, preset: Any, seed: int
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from imatgen_flows.generator.crystal_generator import save_weights
+
+    with store.new(f"weights-{role}", ".safetensors") as pending:
+        save_weights(model, pending.path)
+    return {
+        "role": role,
+        "preset": preset.name,
+        "settings": asdict(getattr(preset, role)),
+        "weights": pending.ref,
+        "metrics": store.put_lines(f"metrics-{role}", history),
+        "epochs": len(history),
+        "loss": history[-1]["loss"] if history else 0.0,
+        "seed": seed,
+    }
