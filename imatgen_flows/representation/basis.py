@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-REFINEMENTS = 4  # passes that take away the other atoms' Gaussians and fit again
+REFINEMENTS = 12  # at most; isolated atoms need one
+CONVERGED = 1e-6  # A
 CHUNK = 32  # images decoded at once
 
 
@@ -127,48 +129,96 @@ class BasisImageCodec:
 
     def _read(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Atoms of a chunk: the image that each belongs to (n,), in order, and its place (n, 3), A, float64."""
-        cube = self._cube.to(images.device)
+        atoms = self._refine(images, self._peaks(images))
+        hidden = self._peaks(images - self._render_atoms(atoms, images))
+        if len(hidden.image):
+            atoms = self._refine(images, atoms.join(hidden))
+        atoms = atoms.select(~self._doubled(atoms))
+        return atoms.image, (atoms.corner + atoms.shift) % self.box
+
+    def _peaks(self, images: Tensor) -> _Atoms:
+        """Peaks of images, and the Gaussian through the voxels around each."""
         candidates = (images > self.threshold).nonzero()
-        around = self._around(images, candidates, cube)
+        around = self._around(images, candidates)
         middle = around[:, 13:14]
         # strict on one side, so that of equal neighbours one is the peak
         peak = (around[:, :13] < middle).all(dim=1) & (around[:, 14:] <= middle).all(dim=1)
         voxels, around = candidates[peak], around[peak].double()
-        owner, corner = voxels[:, 0], voxels[:, 1:].double() * self.voxel
-        offsets = cube.double() * self.voxel  # (27, 3), A, from the voxel of the peak
         inside = around > self.cutoff
-        shift, heights = self._fit(
-            offsets, torch.where(inside, around, 1.0).log(), torch.where(inside, around, 0.0) ** 2
-        )
-        for _ in range(REFINEMENTS):
-            squares = ((offsets - shift[:, None]) ** 2).sum(dim=-1)
-            shape = (-squares / (2 * self.sigma**2)).exp()
-            own = torch.where(shape < self.cutoff, 0.0, shape) * heights[:, None]
-            every = self._render((corner + shift).to(images.dtype), owner, len(images), heights.to(images.dtype))
-            misfit = around - self._around(every, voxels, cube).double()
-            weights = torch.where(shape > 2 * self.cutoff, own, 0.0) ** 2
-            logs = heights.log()[:, None] - squares / (2 * self.sigma**2) + misfit / own.clamp(min=1e-3)
-            shift, heights = self._fit(offsets, logs, weights)
-        places = (corner + shift) % self.box
-        distances = places[:, None] - places
-        distances = (distances - self.box * (distances / self.box).round()).norm(dim=-1)
-        order = torch.arange(len(places), device=images.device)
-        stronger = (heights > heights[:, None]) | ((heights == heights[:, None]) & (order < order[:, None]))
-        twice = ((owner == owner[:, None]) & (distances < self.sigma) & stronger).any(dim=1)
-        return owner[~twice], places[~twice]
+        shift, height = self._fit(torch.where(inside, around, 1.0).log(), torch.where(inside, around, 0.0) ** 2)
+        return _Atoms(voxels, voxels[:, 1:].double() * self.voxel, shift, height)
 
-    def _around(self, images: Tensor, voxels: Tensor, cube: Tensor) -> Tensor:
-        """Values (n, 27) around voxels (n, 4: image, i, j, k)."""
-        i, j, k = ((voxels[:, 1:, None] + cube.T) % self.grid).unbind(dim=1)
+    def _refine(self, images: Tensor, atoms: _Atoms) -> _Atoms:
+        """Gauss-Newton steps on each atom's voxels, the other atoms subtracted, until none moves."""
+        around = self._around(images, atoms.voxels).double()
+        offsets = self._cube.to(images.device).double() * self.voxel  # (27, 3), A, from the voxel of the peak
+        for _ in range(REFINEMENTS):
+            exponents = -((offsets - atoms.shift[:, None]) ** 2).sum(dim=-1) / (2 * self.sigma**2)
+            shape = exponents.exp()
+            own = atoms.height[:, None] * torch.where(shape < self.cutoff, 0.0, shape)
+            misfit = around - self._around(self._render_atoms(atoms, images), atoms.voxels).double()
+            logs = atoms.height.log()[:, None] + exponents + misfit / own.clamp(min=1e-3)
+            shift, height = self._fit(logs, torch.where(shape > 2 * self.cutoff, own, 0.0) ** 2)
+            moved = (shift - atoms.shift).abs().max() if len(shift) else 0.0
+            atoms = _Atoms(atoms.voxels, atoms.corner, shift, height)
+            if moved < CONVERGED:
+                break
+        return atoms
+
+    def _render_atoms(self, atoms: _Atoms, images: Tensor) -> Tensor:
+        places, height = (atoms.corner + atoms.shift).to(images.dtype), atoms.height.to(images.dtype)
+        return self._render(places, atoms.image, len(images), height)
+
+    def _doubled(self, atoms: _Atoms) -> Tensor:
+        """Which atoms (n,) lie within sigma of a higher one in the same image: two readings of one atom."""
+        places, order = atoms.corner + atoms.shift, torch.arange(len(atoms.voxels), device=atoms.voxels.device)
+        apart = places[:, None] - places
+        distances = (apart - self.box * (apart / self.box).round()).norm(dim=-1)
+        ahead = (atoms.height > atoms.height[:, None]) | (
+            (atoms.height == atoms.height[:, None]) & (order < order[:, None])
+        )
+        return ((atoms.image == atoms.image[:, None]) & (distances < self.sigma) & ahead).any(dim=1)
+
+    def _around(self, images: Tensor, voxels: Tensor) -> Tensor:
+        """Values (n, 27) at voxels (n, 4: image, i, j, k) and their neighbours."""
+        i, j, k = ((voxels[:, 1:, None] + self._cube.T.to(images.device)) % self.grid).unbind(dim=1)
         return images[voxels[:, :1], i, j, k]
 
-    def _fit(self, offsets: Tensor, logs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Shift (n, 3) in A, at most a voxel an axis, and height (n,) of the Gaussian through values around a peak."""
+    def _fit(self, logs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Gaussians through the logarithms (n, 27) of values around peaks, by weighted least squares.
+
+        Returns
+        -------
+        shift (n, 3) from the peak's voxel in A, at most a voxel along each axis, and height (n,)
+        """
+        offsets = self._cube.to(logs.device).double() * self.voxel
         variance = self.sigma**2
         design = torch.cat([offsets / variance, torch.ones_like(offsets[:, :1])], dim=1)  # (27, 4)
-        weighted = weights[..., None] * design  # (n, 27, 4)
+        weighted = weights[..., None] * design
         normal = weighted.transpose(1, 2) @ design + 1e-12 * torch.eye(4).to(design)
         values = logs + (offsets**2).sum(dim=1) / (2 * variance)
         solution = torch.linalg.solve(normal, (weighted * values[..., None]).sum(dim=1))
-        logs_of_heights = solution[:, 3] + (solution[:, :3] ** 2).sum(dim=1) / (2 * variance)
-        return solution[:, :3].clamp(-self.voxel, self.voxel), logs_of_heights.clamp(math.log(0.1), 0.0).exp()
+        log_height = solution[:, 3] + (solution[:, :3] ** 2).sum(dim=1) / (2 * variance)
+        return solution[:, :3].clamp(-self.voxel, self.voxel), log_height.clamp(math.log(0.1), 0.0).exp()
+
+
+@dataclass
+class _Atoms:
+    """Atoms being read: the voxels of their peaks (n, 4: image, i, j, k) in order, and the Gaussians there."""
+
+    voxels: Tensor
+    corner: Tensor  # (n, 3), the voxel's place, A
+    shift: Tensor  # (n, 3), from there, A
+    height: Tensor  # (n,), 1 for a whole atom
+
+    @property
+    def image(self) -> Tensor:
+        return self.voxels[:, 0]
+
+    def select(self, index: Tensor) -> _Atoms:
+        return _Atoms(self.voxels[index], self.corner[index], self.shift[index], self.height[index])
+
+    def join(self, other: _Atoms) -> _Atoms:
+        parts = zip(vars(self).values(), vars(other).values(), strict=True)
+        both = _Atoms(*(torch.cat(pair) for pair in parts))
+        return both.select(both.image.argsort(stable=True))

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from imatgen_flows.representation.errors import DecodeError
 
-REFINEMENTS = 3  # Gauss-Newton steps after the logarithmic fit
+REFINEMENTS = 5  # Gauss-Newton steps after the fit to the logarithms
 OUTLIER = 0.05  # residual, in units of the peak, from which a voxel counts less
+CHUNK = 64  # images fitted at once
 
 
 class CellImageCodec:
@@ -36,6 +37,8 @@ class CellImageCodec:
         if grid < 4 or grid % 2:
             raise ValueError(f"a cell image needs an even grid of at least 4 voxels, not {grid}")
         self.grid, self.sigma, self.cutoff, self.dtype = grid, sigma, cutoff, dtype
+        back = -torch.arange(grid) % grid
+        self._opposite = ((back[:, None, None] * grid + back[:, None]) * grid + back).flatten()  # the voxel at -f
         axis = torch.arange(grid, dtype=torch.float64) / grid - 0.5
         x, y, z = (part.reshape(-1) for part in torch.meshgrid(axis, axis, axis, indexing="ij"))
         # f^T G f as a product with (G11, G22, G33, G23, G13, G12)
@@ -86,8 +89,10 @@ class CellImageCodec:
         """Recover the metric tensor of each cell from its Gaussian image.
 
         Every occupied voxel obeys -2 sigma^2 ln p = f^T G f, which is linear in the six numbers of G; they are fitted to
-        all voxels at once, weighted by p, because the noise of ln p grows as 1/p. Gauss-Newton steps on p itself follow:
-        their voxels and weights come from the fitted cell, not from the noise, and voxels far off count less.
+        all voxels at once, weighted, because the noise of ln p grows as 1/p. The first fit takes the lower of p(f) and
+        p(-f) and a high power of p as weight, so that stray voxels far from the middle do not lead it astray.
+        Gauss-Newton steps on p itself follow: their weights come from the fitted cell, not from the noise, and voxels
+        far off count less.
 
         Parameters
         ----------
@@ -111,22 +116,9 @@ class CellImageCodec:
 
     def try_metric_tensors(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As `metric_tensors`, but with NaN where there is no cell, and which images (B,) bool hold one."""
-        features = self._features.to(images.device)
-        values = images.reshape(len(images), -1).to(torch.float64)
-        values = torch.where(values.isfinite(), values, 0.0)
-        inside = (values > self.cutoff) & (values < 0.999)
-        weights = torch.where(inside, values, 0.0) ** 2
-        squares = -2 * self.sigma**2 * torch.where(inside, values, 1.0).log()  # f^T G f, A^2
-        numbers = _solve(features, weights, squares)
-        for _ in range(REFINEMENTS):
-            squares = numbers @ features.T
-            model = (-squares / (2 * self.sigma**2)).clamp(max=0.0).exp()
-            misfit = model - values
-            weights = torch.where(model > 2 * self.cutoff, model**2 / (1 + (misfit / OUTLIER) ** 2), 0.0)
-            numbers = _solve(features, weights, squares + 2 * self.sigma**2 * misfit / model.clamp(min=self.cutoff))
-        metrics = _symmetric(numbers)
-        ok = (inside.sum(dim=1) >= 6) & _positive_definite(metrics)
-        return torch.where(ok[:, None, None], metrics, torch.nan).to(images.dtype), ok
+        parts = [self._fit(chunk) for chunk in images.to(torch.float64).split(CHUNK)]
+        metrics, ok = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        return metrics.to(images.dtype), ok
 
     def published_read_out(self, image: Tensor) -> NDArray[np.float64]:
         """Read one cell (6,) as the paper did, for comparison: from one voxel on each axis and face diagonal.
@@ -150,6 +142,26 @@ class CellImageCodec:
         a, b, c = length(p[:, middle, middle]), length(p[middle, :, middle]), length(p[middle, middle, :])
         ab, bc, ca = length(p[i, i, middle]), length(p[middle, i, i]), length(p[i, middle, i])
         return np.array([a, b, c, angle(b, c, bc), angle(c, a, ca), angle(a, b, ab)])
+
+    def _fit(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        image, voxel = (images.flatten(1) > self.cutoff).nonzero(as_tuple=True)
+        values = images.flatten(1)[image, voxel].clamp(max=1.0)
+        features = self._features.to(images.device)[voxel]
+        opposite = images.flatten(1)[image, self._opposite.to(images.device)[voxel]]
+        inside = (values < 0.999) & (opposite > self.cutoff)
+        lower = torch.where(inside, torch.minimum(values, opposite), 1.0)
+        squares = -2 * self.sigma**2 * lower.log()  # f^T G f, A^2
+        numbers = _solve(features, torch.where(inside, lower, 0.0) ** 8, squares, image, len(images))
+        for _ in range(REFINEMENTS):
+            squares = (numbers[image] * features).sum(dim=1)
+            model = (-squares / (2 * self.sigma**2)).clamp(max=0.0).exp()
+            misfit = model - values
+            weights = torch.where(model > 2 * self.cutoff, model**2 / (1 + (misfit / OUTLIER) ** 2), 0.0)
+            squares = squares + 2 * self.sigma**2 * misfit / model.clamp(min=self.cutoff)
+            numbers = _solve(features, weights, squares, image, len(images))
+        metrics = _symmetric(numbers)
+        ok = (torch.bincount(image[inside], minlength=len(images)) >= 6) & _positive_definite(metrics)
+        return torch.where(ok[:, None, None], metrics, torch.nan), ok
 
     def _render(self, metrics: Tensor) -> Tensor:
         pairs = metrics[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
@@ -175,16 +187,18 @@ def _parameters(metrics: Tensor) -> Tensor:
     return torch.cat([lengths, cosines.clamp(-1, 1).acos().rad2deg()], dim=1)
 
 
-def _solve(features: Tensor, weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted least squares: features (V, 6), weights and values (B, V) to (B, 6)."""
+def _solve(features: Tensor, weights: Tensor, values: Tensor, image: Tensor, n_images: int) -> Tensor:
+    """Weighted least squares in each image: features (n, 6), weights, values and image numbers (n,) to (n_images, 6)."""
     rows, columns = torch.triu_indices(6, 6)
-    normal = torch.zeros(len(weights), 6, 6).to(weights)
-    products = weights @ (features[:, rows] * features[:, columns])
-    normal[:, rows, columns] = products
-    normal[:, columns, rows] = products
+    weighted = weights[:, None] * features
+    terms = torch.cat([weighted[:, rows] * features[:, columns], weighted * values[:, None]], dim=1)  # (n, 21 + 6)
+    sums = torch.zeros(n_images, terms.shape[1]).to(terms).index_add(0, image, terms)
+    normal = torch.zeros(n_images, 6, 6).to(terms)
+    normal[:, rows, columns] = sums[:, :-6]
+    normal[:, columns, rows] = sums[:, :-6]
     scale = normal.diagonal(dim1=-2, dim2=-1).amax(dim=1).clamp(min=1e-12)
-    ridge = 1e-12 * scale[:, None, None] * torch.eye(6).to(weights)  # keeps the matrix of an empty image invertible
-    return torch.linalg.solve(normal + ridge, (weights * values) @ features)
+    ridge = 1e-12 * scale[:, None, None] * torch.eye(6).to(normal)  # keeps the matrix of an empty image invertible
+    return torch.linalg.solve(normal + ridge, sums[:, -6:])
 
 
 def _symmetric(numbers: Tensor) -> Tensor:
