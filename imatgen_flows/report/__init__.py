@@ -1,0 +1,8 @@
+"""What a finished run directory has to show: one HTML file, figures, and structures to take away."""
+
+from imatgen_flows.report.export import export_run
+from imatgen_flows.report.figures import draw_figures
+from imatgen_flows.report.html import build_report
+from imatgen_flows.report.run_directory import RunDirectory
+
+__all__ = ["RunDirectory", "build_report", "draw_figures", "export_run"]

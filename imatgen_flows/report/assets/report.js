@@ -1,0 +1,394 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const binary = data.system.length === 2;
+  const CLASSES = {
+    new: { label: "New", symbol: "circle" },
+    closure: { label: "Reached by substitution", short: "Substitution", symbol: "diamond" },
+    known: { label: "Known", symbol: "square" },
+    duplicate: { label: "Duplicate", symbol: "x-thin" },
+  };
+  const METHOD_SYMBOLS = ["triangle-up-open", "x-thin", "square-open", "diamond-open", "triangle-down-open"];
+
+  // ---- text -------------------------------------------------------------------------------------------------------
+  const escaped = (text) => String(text ?? "").replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+  const formula = (text) => escaped(text).replace(/([A-Za-z)])([\d.]+)/g, "$1<sub>$2</sub>");
+  const group = (text) => escaped(text).replace(/-(\d)/g, "<span class=over>$1</span>").replace(/_(\d)/g, "<sub>$1</sub>");
+  const plainGroup = (text) => escaped(text).replace(/-(\d)/g, "$1\u0305").replace(/_(\d)/g, "<sub>$1</sub>"); // plotly knows few tags
+  const words = (text) => String(text ?? "").replaceAll("_", " ");
+  const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
+  const E_HULL = "<i>E</i><sub>hull</sub>";
+  const E_FORM = "<i>E</i><sub>f</sub>";
+
+  function element(tag, attributes = {}, html = "") {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    node.innerHTML = html;
+    return node;
+  }
+
+  function save(name, text, type) {
+    const url = URL.createObjectURL(new Blob([text], { type }));
+    const link = element("a", { href: url, download: name });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  }
+  const saveCif = (row) => save(`${row.id}_${row.formula}.cif`, row.cif, "chemical/x-cif");
+
+  // ---- theme ------------------------------------------------------------------------------------------------------
+  const probe = element("span", { hidden: "" });
+  document.body.append(probe);
+  const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
+  const faint = (name, alpha) => colour(name).replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
+  const darkWanted = matchMedia("(prefers-color-scheme: dark)");
+  $("theme").addEventListener("click", () => {
+    const root = document.documentElement;
+    const dark = root.style.colorScheme ? root.style.colorScheme === "dark" : darkWanted.matches;
+    root.style.colorScheme = dark ? "light" : "dark";
+    plotAll();
+  });
+  darkWanted.addEventListener("change", plotAll);
+
+  // ---- plots ------------------------------------------------------------------------------------------------------
+  const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], toImageButtonOptions: { format: "svg", filename: data.name } };
+  const axis = (title, more = {}) => ({
+    title: { text: title, standoff: 12, font: { size: 13 } }, gridcolor: colour("rule"), linecolor: colour("muted"),
+    zeroline: false, ticks: "outside", tickcolor: colour("rule"), tickfont: { color: colour("muted"), size: 12 },
+    ...more, // the caller's choices win
+  });
+  const layout = (more) => ({
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 66, r: 34, t: 12, b: 56 },
+    modebar: { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: colour("rule"), activecolor: colour("muted") },
+    font: { family: getComputedStyle(document.body).fontFamily, color: colour("ink"), size: 13 },
+    hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("muted"), font: { color: colour("ink"), size: 13 }, align: "left" },
+    legend: { font: { size: 12.5 }, itemsizing: "constant", orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    hovermode: "closest", ...more,
+  });
+
+  function candidateHover(row) {
+    return `<b>${formula(row.formula)}</b>  ${plainGroup(row.spacegroup)} (${row.spacegroup_number})` +
+      `<br>${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom` +
+      `<br>${E_FORM} ${fixed(row.formation_energy, 3)} eV/atom` +
+      `<br>${CLASSES[row.novelty]?.label ?? words(row.novelty)}${row.novelty_match ? `, as ${escaped(row.novelty_match)}` : ""}` +
+      `<br>${escaped(row.made)}<br>${escaped(row.id)}<extra></extra>`;
+  }
+  const referenceHover = (ref) => `<b>${formula(ref.formula)}</b>${ref.name === ref.formula ? "" : `  ${escaped(ref.name)}`}<br>reference phase, ${escaped(ref.kind)}` +
+    `<br>${E_HULL} ${fixed(ref.e_above_hull, 3)} eV/atom<br>${E_FORM} ${fixed(ref.formation_energy, 3)} eV/atom` +
+    `<br>${escaped(ref.source)}<extra></extra>`;
+
+  // names of the phases on the hull, below them; crowded ones share a base line and go in rows
+  function labels(phases, x, y, [low, high]) {
+    const wide = 0.055 * (high - low);
+    const shown = phases.filter((ref) => x(ref) >= low && x(ref) <= high);
+    const bases = [];
+    shown.forEach((ref, place) => {
+      const crowded = place && x(ref) - x(shown[place - 1]) < wide;
+      bases.push(crowded ? bases[place - 1] : { y: Infinity });
+      bases[place].y = Math.min(bases[place].y, y(ref));
+    });
+    const ends = [];
+    return shown.map((ref, place) => {
+      let level = ends.findIndex((end) => x(ref) - end >= wide);
+      if (level < 0) level = ends.length;
+      ends[level] = x(ref);
+      const text = { x: x(ref), text: formula(ref.formula), showarrow: false, font: { size: 12 } };
+      return hullAxis === "formation_energy"
+        ? { ...text, y: bases[place].y, yanchor: "top", yshift: -6 - 16 * level }
+        : { ...text, yref: "paper", y: 0, yanchor: "bottom", yshift: 2 + 16 * level };
+    });
+  }
+
+  let hullAxis = binary ? "formation_energy" : "e_above_hull";
+  let closeUp = false;
+  function around(values, margin) {
+    const finite = values.filter((value) => value !== null);
+    const [low, high] = [Math.min(...finite), Math.max(...finite)];
+    return [low - margin * (high - low || 1), high + margin * (high - low || 1)];
+  }
+  function hullPlot() {
+    const formulas = [...new Set([...data.candidates].sort((a, b) => a.fraction - b.fraction || a.formula.localeCompare(b.formula)).map((row) => row.formula))];
+    const x = (row) => (binary ? row.fraction : formula(row.formula));
+    const y = (row) => row[hullAxis];
+    const onHull = data.references.filter((ref) => ref.e_above_hull < 1e-6).sort((a, b) => a.fraction - b.fraction);
+    const above = data.references.filter((ref) => ref.e_above_hull >= 1e-6);
+    const traces = [];
+    if (binary) {
+      const [line, energies] = [onHull.map(x), onHull.map(y)];
+      const back = [...energies].reverse().map((energy) => energy + data.threshold);
+      traces.push(
+        { x: [...line, ...[...line].reverse()], y: [...energies, ...back], mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: faint("muted", 0.13), hoverinfo: "skip", showlegend: false },
+        { x: line, y: energies, mode: "lines", line: { color: colour("ink"), width: 1.3 }, hoverinfo: "skip", showlegend: false });
+    }
+    if (binary) {
+      for (const [refs, label, symbol] of [[above, "Reference, above the hull", "circle-open"], [onHull, "Reference, on the hull", "circle"]])
+        if (refs.length) traces.push({
+          x: refs.map(x), y: refs.map(y), name: label, legendrank: 20, mode: "markers",
+          hovertemplate: refs.map(referenceHover), marker: { symbol, size: 8, color: colour("ink"), line: { width: 1.4, color: colour("ink") } }, cliponaxis: false,
+        });
+    }
+    Object.entries(CLASSES).reverse().forEach(([name, style], place) => {
+      const rows = data.candidates.filter((row) => row.novelty === name);
+      if (rows.length) traces.push({
+        x: rows.map(x), y: rows.map(y), mode: "markers", name: `${style.label} (${rows.length})`, legendrank: 10 - place,
+        hovertemplate: rows.map(candidateHover),
+        marker: { symbol: style.symbol, size: name === "new" ? 10 : 8, color: colour(name), opacity: 0.88, line: { width: style.symbol.includes("thin") ? 1.6 : 0.8, color: style.symbol.includes("thin") ? colour(name) : colour("page") } },
+      });
+    });
+    const range = closeUp ? around(data.candidates.map(x), 0.12) : [-0.03, 1.03];
+    const energies = around([...data.candidates, ...(closeUp ? [] : data.references)].map(y), 0.06);
+    energies[0] -= 0.16 * (energies[1] - energies[0]); // room for the names
+    const title = hullAxis === "formation_energy" ? `Formation energy, ${escaped(data.scale)} (eV/atom)` : `${E_HULL}, ${escaped(data.scale)} (eV/atom)`;
+    Plotly.react("hull-plot", traces, layout({
+      xaxis: binary ? axis(`Atomic fraction of ${data.system[1]}`, { range }) : axis("", { type: "category", categoryorder: "array", categoryarray: formulas.map(formula) }),
+      yaxis: axis(title, binary ? { range: energies } : {}),
+      annotations: binary ? labels(onHull, x, y, range) : [],
+      shapes: binary ? [] : [[0, "solid", "ink"], [data.threshold, "dash", "muted"]].map(([at, dash, name]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: at, y1: at, line: { dash, width: 1, color: colour(name) } })),
+    }), config);
+  }
+
+  function latentPlot() {
+    const traces = [];
+    for (const [stable, name, label] of [[false, "unstable", "Training, unstable"], [true, "stable", "Training, stable"]]) {
+      const rows = data.training.filter((row) => Boolean(row.stable) === stable);
+      traces.push({
+        x: rows.map((row) => row.x), y: rows.map((row) => row.y), mode: "markers", name: `${label} (${rows.length})`,
+        hovertemplate: rows.map((row) => `<b>${formula(row.formula)}</b>${row.known ? "  known phase" : ""}<br>${E_FORM} ${fixed(row.formation_energy, 3)} eV/atom, unrelaxed<br>${escaped(row.id)}<extra></extra>`),
+        marker: { size: 7, color: colour(name), opacity: 0.85 },
+      });
+    }
+    const known = data.training.filter((row) => row.known);
+    if (known.length) traces.push({
+      x: known.map((row) => row.x), y: known.map((row) => row.y), mode: "markers", name: `Known phase (${known.length})`, hoverinfo: "skip",
+      marker: { symbol: "circle-open", size: 13, color: colour("ink"), line: { width: 1.6 } },
+    });
+    data.methods.forEach((method, place) => {
+      const rows = data.samples.filter((row) => row[1] === method);
+      traces.push({
+        x: rows.map((row) => row[2]), y: rows.map((row) => row[3]), mode: "markers", name: `${words(method)} (${rows.length})`,
+        hovertemplate: rows.map((row) => `<b>${row[5] ? formula(row[5]) : "sample"}</b>  ${escaped(words(method))}<br>${escaped(row[6])}<br>${escaped(row[0])}<extra></extra>`),
+        marker: { symbol: METHOD_SYMBOLS[place % 5], size: 7, color: colour(`m${place % 5}`), opacity: 0.9, line: { width: 1.3, color: colour(`m${place % 5}`) } },
+      });
+    });
+    const share = (place) => (data.explained[place] === undefined ? "" : ` (${(100 * data.explained[place]).toFixed(0)} % of variance)`);
+    Plotly.react("latent-plot", traces, layout({ xaxis: axis(`First component${share(0)}`), yaxis: axis(`Second component${share(1)}`) }), config);
+  }
+
+  function errorsPlot() {
+    const traces = [], shapes = [], annotations = [], axes = {};
+    data.errors.forEach((error, place) => {
+      const number = place ? place + 1 : "";
+      const finite = error.values.filter((value) => value !== null).map((value) => Math.max(value, 1e-5)).sort((a, b) => a - b);
+      const count = error.values.length;
+      traces.push({
+        x: finite, y: finite.map((_, rank) => (100 * (rank + 1)) / count), mode: "lines", line: { shape: "hv", width: 2, color: colour("stable") }, xaxis: `x${number}`, yaxis: `y${number}`,
+        hovertemplate: `%{y:.1f} % below %{x:.2g} ${error.unit}<extra></extra>`, showlegend: false,
+      });
+      const within = finite.filter((value) => value <= error.tolerance).length;
+      axes[`xaxis${number}`] = axis(`Error (${error.unit})`, { type: "log", domain: [place * 0.345, place * 0.345 + 0.31], dtick: 1, exponentformat: "power", range: [Math.log10(finite[0] ?? error.tolerance / 100) - 0.1, Math.log10(Math.max(finite.at(-1) ?? 0, error.tolerance)) + 0.25] });
+      axes[`yaxis${number}`] = axis(place ? "" : "Structures below (%)", { range: [0, 103], anchor: `x${number}` });
+      shapes.push({ type: "line", xref: `x${number}`, yref: `y${number}`, x0: error.tolerance, x1: error.tolerance, y0: 0, y1: 103, line: { dash: "dash", width: 1, color: colour("muted") } });
+      annotations.push({ text: `<b>${error.title}</b>   ${count ? `${((100 * within) / count).toFixed(1)} % within ${error.tolerance} ${error.unit}` : "no data"}`, xref: "paper", yref: "paper", x: place * 0.345, y: 1.02, xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 13 } });
+    });
+    Plotly.react("errors-plot", traces, layout({ ...axes, shapes, annotations, margin: { l: 56, r: 34, t: 34, b: 52 } }), config);
+  }
+
+  function plotAll() { hullPlot(); latentPlot(); errorsPlot(); }
+
+  if (binary)
+    for (const [key, near, label] of [["formation_energy", false, "Formation energy"], ["formation_energy", true, "Close-up"], ["e_above_hull", false, "Energy above hull"]]) {
+      const button = element("button", { type: "button", "aria-pressed": key === hullAxis && near === closeUp }, label);
+      if (near && !data.candidates.length) continue;
+      button.addEventListener("click", () => {
+        [hullAxis, closeUp] = [key, near];
+        for (const other of $("hull-switch").children) other.setAttribute("aria-pressed", other === button);
+        hullPlot();
+      });
+      $("hull-switch").append(button);
+    }
+
+  // ---- drawings ---------------------------------------------------------------------------------------------------
+  const SVG = "http://www.w3.org/2000/svg";
+  const turned = (m, v) => m.map((row) => row[0] * v[0] + row[1] * v[1] + row[2] * v[2]);
+  const product = (a, b) => a.map((row) => [0, 1, 2].map((k) => row[0] * b[0][k] + row[1] * b[1][k] + row[2] * b[2][k]));
+  const shade = (hex, by) => `color-mix(in srgb, ${hex}, ${by})`;
+
+  document.body.insertAdjacentHTML("beforeend", `<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>${Object.entries(data.elements).map(([symbol, [hex]]) =>
+    `<radialGradient id="ball-${symbol}" cx="0.36" cy="0.34" r="0.75"><stop offset="0" style="stop-color:${shade(hex, "white 55%")}"/><stop offset="0.5" style="stop-color:${hex}"/><stop offset="1" style="stop-color:${shade(hex, "black 38%")}"/></radialGradient>`).join("")}</defs></svg>`);
+
+  function drawing(row) {
+    const scene = row.drawing;
+    if (!scene) return element("p", { class: "caption" }, escaped(row.not_drawn));
+    const svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("class", "crystal");
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", `Crystal structure of ${row.formula}, ${row.spacegroup}`);
+    const size = 0.85 * Math.max(...[...scene.positions, ...scene.edges.flat()].map((v) => Math.hypot(...v))) + 0.4;
+    svg.setAttribute("viewBox", `${-size} ${-size} ${2 * size} ${2 * size}`);
+    let view = data.view;
+    function paint() {
+      const atoms = scene.positions.map((v) => turned(view, v));
+      const parts = [];
+      for (const [from, to] of scene.edges.map((edge) => edge.map((v) => turned(view, v))))
+        parts.push([(from[2] + to[2]) / 2, `<line class="edge" x1="${from[0].toFixed(2)}" y1="${(-from[1]).toFixed(2)}" x2="${to[0].toFixed(2)}" y2="${(-to[1]).toFixed(2)}"/>`]);
+      for (const [i, j] of scene.bonds) {
+        const middle = atoms[i].map((v, k) => (v + atoms[j][k]) / 2);
+        for (const end of [i, j]) {
+          const along = atoms[end].map((v, k) => middle[k] - v);
+          const start = (0.8 * data.elements[scene.symbols[end]][1]) / Math.hypot(...along);
+          const a = atoms[end].map((v, k) => v + start * along[k]); // from the surface of the ball
+          parts.push([(a[2] + middle[2]) / 2, `<line x1="${a[0].toFixed(2)}" y1="${(-a[1]).toFixed(2)}" x2="${middle[0].toFixed(2)}" y2="${(-middle[1]).toFixed(2)}" style="stroke:${shade(data.elements[scene.symbols[end]][0], "black 12%")}" stroke-width="0.16"/>`]);
+        }
+      }
+      atoms.forEach((a, i) => parts.push([a[2], `<circle cx="${a[0].toFixed(2)}" cy="${(-a[1]).toFixed(2)}" r="${data.elements[scene.symbols[i]][1].toFixed(2)}" fill="url(#ball-${scene.symbols[i]})"/>`]));
+      svg.innerHTML = parts.sort((a, b) => a[0] - b[0]).map((part) => part[1]).join("");
+    }
+    svg.addEventListener("pointerdown", (event) => svg.setPointerCapture(event.pointerId));
+    svg.addEventListener("pointermove", (event) => {
+      if (!svg.hasPointerCapture(event.pointerId)) return;
+      const [p, q] = [event.movementX * 0.01, event.movementY * 0.01];
+      const about_y = [[Math.cos(p), 0, Math.sin(p)], [0, 1, 0], [-Math.sin(p), 0, Math.cos(p)]];
+      const about_x = [[1, 0, 0], [0, Math.cos(q), -Math.sin(q)], [0, Math.sin(q), Math.cos(q)]];
+      view = product(about_x, product(about_y, view));
+      paint();
+    });
+    paint();
+    return svg;
+  }
+  const legend = (row) => `<div class="elements">${[...new Set(row.drawing?.symbols ?? [])].sort().map((symbol) => `<span><i style="background:${data.elements[symbol][0]}"></i>${symbol}</span>`).join("")}</div>`;
+
+  // ---- cards ------------------------------------------------------------------------------------------------------
+  const best = data.candidates.filter((row) => row.novelty === "new").slice(0, data.best);
+  $("best-caption").innerHTML = best.length
+    ? `The ${best.length === 1 ? "one" : best.length} of lowest ${E_HULL} (${escaped(data.scale)}) that are neither duplicates nor known, and that plain substitution does not reach. Drag to turn.`
+    : "This run found no new structure: every relaxed candidate is a duplicate, a known phase, or within reach of plain substitution. The table below shows them all.";
+  best.forEach((row, place) => {
+    const card = element("article", { class: "card", "data-id": row.id });
+    card.append(drawing(row));
+    card.insertAdjacentHTML("beforeend", `${legend(row)}
+      <h3><b>${formula(row.formula)}</b><span>${group(row.spacegroup)} (${row.spacegroup_number})</span></h3>
+      <p class="energy">${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom</p>
+      <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made).replaceAll("-", "\u2011")}</p>`);
+    const actions = element("div", { class: "row" });
+    const cif = element("button", { type: "button", class: "cif" }, "CIF");
+    const more = element("button", { type: "button", class: "more" }, "Details");
+    cif.addEventListener("click", () => saveCif(row));
+    more.addEventListener("click", () => show(row));
+    actions.append(cif, more);
+    card.append(actions);
+    $("cards").append(card);
+  });
+
+  // ---- one candidate ----------------------------------------------------------------------------------------------
+  function show(row) {
+    const facts = [
+      [`${E_HULL} (${escaped(data.scale)})`, `${fixed(row.e_above_hull, 3)} eV/atom`],
+      [`${E_FORM} (${escaped(data.scale)})`, `${fixed(row.formation_energy, 3)} eV/atom`],
+      ["Energy", `${fixed(row.energy_per_atom, 3)} eV/atom`],
+      ["Atoms in the cell", row.nsites],
+      ["Volume", `${fixed(row.volume_per_atom, 2)} Å³/atom`],
+      ["Closest atoms, as decoded", `${fixed(row.min_distance, 2)} Å`],
+      ["Novelty", `${CLASSES[row.novelty]?.label ?? escaped(row.novelty)}${row.novelty_match ? `, as ${escaped(row.novelty_match)}` : ""}`],
+      ["Made by", escaped(row.made)],
+      ["Image residual", fixed(row.residual, 3)],
+      ["Atoms dropped in repair", row.repaired],
+      ["Relaxation", `${row.steps} steps, ${row.evaluations} evaluations`],
+      ["State", escaped(words(row.fate))],
+      ["Sample", escaped(row.sample)],
+      ["Id", escaped(row.id)],
+    ];
+    const dialog = $("detail");
+    dialog.innerHTML = `<h2 id="detail-title"><span>${formula(row.formula)}</span><small>${group(row.spacegroup)} (${row.spacegroup_number})</small></h2><div class="two"><div id="detail-drawing"></div>
+      <div><dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd>${value}</dd>`).join("")}</dl><div class="row"></div></div></div>`;
+    dialog.querySelector("#detail-drawing").append(drawing(row));
+    dialog.querySelector("#detail-drawing").insertAdjacentHTML("beforeend", legend(row));
+    const cif = element("button", { type: "button", class: "cif" }, "Save CIF");
+    const close = element("button", { type: "button", class: "close", autofocus: "" }, "Close");
+    cif.addEventListener("click", () => saveCif(row));
+    close.addEventListener("click", () => dialog.close());
+    dialog.querySelector(".row").append(cif, close);
+    dialog.showModal();
+  }
+  $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
+
+  // ---- table ------------------------------------------------------------------------------------------------------
+  const COLUMNS = [
+    ["formula", "Formula", (row) => formula(row.formula)],
+    ["spacegroup_number", "Space group", (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`],
+    ["e_above_hull", `${E_HULL} (eV/atom)`, (row) => fixed(row.e_above_hull, 3), true],
+    ["formation_energy", `${E_FORM} (eV/atom)`, (row) => fixed(row.formation_energy, 3), true],
+    ["nsites", "Atoms", (row) => row.nsites, true],
+    ["volume_per_atom", "Å³/atom", (row) => fixed(row.volume_per_atom, 2), true],
+    ["novelty", "Novelty", (row) => `<span class="tag ${escaped(row.novelty)}">${CLASSES[row.novelty]?.short ?? CLASSES[row.novelty]?.label ?? escaped(row.novelty)}</span>`],
+    ["method", "Sampled", (row) => escaped(words(row.method))],
+    ["evaluations", "Evaluations", (row) => row.evaluations, true],
+    ["id", "Id", (row) => `<code>${escaped(row.id)}</code>`],
+  ];
+  const PAGE = 100;
+  const state = { key: "e_above_hull", down: false, all: false };
+  const searched = new Map(data.candidates.map((row) => [row, [row.formula, row.spacegroup, row.spacegroup_number, row.id, row.sample, words(row.method), row.made].join(" ").toLowerCase()]));
+
+  COLUMNS.forEach(([key, label, , number]) => {
+    const head = element("th", { scope: "col", "data-key": key, ...(number ? { class: "num" } : {}) });
+    const button = element("button", { type: "button" }, label);
+    button.addEventListener("click", () => {
+      state.down = state.key === key ? !state.down : false;
+      state.key = key;
+      fill();
+    });
+    head.append(button);
+    $("table").tHead.rows[0].append(head);
+  });
+  $("table").tHead.rows[0].append(element("th", { scope: "col" }));
+
+  for (const [name, style] of Object.entries(CLASSES)) {
+    const count = data.candidates.filter((row) => row.novelty === name).length;
+    if (count) $("filter-novelty").append(element("label", {}, `<input type="checkbox" value="${name}" checked> ${style.short ?? style.label} <small>${count}</small>`));
+  }
+
+  function chosen() {
+    const terms = $("filter-text").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const limit = $("filter-hull").value === "" ? Infinity : Number($("filter-hull").value);
+    const hidden = new Set([...$("filter-novelty").querySelectorAll("input:not(:checked)")].map((box) => box.value));
+    const rows = data.candidates.filter((row) => row.e_above_hull <= limit && !hidden.has(row.novelty) && terms.every((term) => searched.get(row).includes(term)));
+    const sign = state.down ? -1 : 1;
+    const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : a === null ? 1 : b === null ? -1 : String(a).localeCompare(String(b)));
+    return rows.sort((a, b) => sign * order(a[state.key], b[state.key]) || a.e_above_hull - b.e_above_hull);
+  }
+
+  function fill() {
+    const rows = chosen();
+    const body = $("table").tBodies[0];
+    body.replaceChildren(...rows.slice(0, state.all ? rows.length : PAGE).map((row) => {
+      const line = element("tr", { "data-id": row.id }, COLUMNS.map(([, , cell, number]) => `<td${number ? ' class="num"' : ""}>${cell(row)}</td>`).join(""));
+      const cif = element("button", { type: "button", class: "cif", "aria-label": `CIF of ${row.id}` }, "CIF");
+      cif.addEventListener("click", (event) => { event.stopPropagation(); saveCif(row); });
+      const last = element("td");
+      last.append(cif);
+      line.append(last);
+      line.addEventListener("click", () => show(row));
+      return line;
+    }));
+    for (const head of $("table").tHead.rows[0].cells) {
+      if (head.dataset.key === state.key) head.setAttribute("aria-sort", state.down ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    }
+    $("shown").textContent = `${rows.length} of ${data.candidates.length} candidates.`;
+    $("more").hidden = state.all || rows.length <= PAGE;
+    $("more").textContent = `Show all ${rows.length}`;
+  }
+  $("more").addEventListener("click", () => { state.all = true; fill(); });
+  $("filters").addEventListener("input", fill);
+  $("filters").addEventListener("submit", (event) => event.preventDefault());
+  $("save-csv").addEventListener("click", () => {
+    const keys = ["id", "sample", "formula", "spacegroup", "spacegroup_number", "e_above_hull", "formation_energy", "energy_per_atom", "scale", "nsites", "volume_per_atom", "novelty", "novelty_match", "method", "made", "evaluations"];
+    const quoted = (value) => { const text = String(value ?? ""); return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
+    save("candidates.csv", [keys.join(","), ...chosen().map((row) => keys.map((key) => quoted(row[key])).join(","))].join("\n") + "\n", "text/csv");
+  });
+
+  fill();
+  plotAll();
+  document.documentElement.dataset.ready = "true";
+})();

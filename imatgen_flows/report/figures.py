@@ -1,0 +1,337 @@
+"""Still figures of a run, for a talk or a paper: PNG files in `figures/`."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imatgen_flows.errors import InputError
+from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
+from imatgen_flows.report.run_directory import RunDirectory, per_structure, write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, RULE = "#1c2127", "#5f6872", "#d5d9de"
+# Okabe and Ito's colours, safe for colour-blind readers; every class also has a marker of its own
+CLASSES = {
+    "new": ("New", "#c44e00", "o"),
+    "closure": ("Reached by substitution", "#0072b2", "D"),
+    "known": ("Known", "#00805c", "s"),
+    "duplicate": ("Duplicate", "#8a8f96", "x"),
+}
+METHODS = (("#39434e", "^"), ("#a0458f", "x"), ("#b08400", "s"), ("#00827f", "D"), ("#8a5a44", "v"))
+STABLE, UNSTABLE = "#3f7fbf", "#c3bcb0"
+STATE_LABELS = {
+    "sampled": "Drawn",
+    "decoded": "Decoded to a crystal",
+    "valid": "Valid",
+    "unique": "Unique",
+    "screened": "Relaxed",
+    "shortlisted": "Shortlisted",
+    "validated": "Validated by DFT",
+}
+# key in metrics.json, title, unit, tolerance for "fully reconstructed"
+ERRORS = (
+    ("length", "Cell lengths", "Å", 0.1),
+    ("angle", "Cell angles", "°", 2.0),
+    ("atom_rmse", "Atoms, RMSE", "Å", 0.2),
+)
+STYLE: Any = {
+    "font.size": 9,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "mathtext.default": "regular",
+}
+
+
+def draw_figures(run: RunDirectory) -> list[Path]:
+    """Draw all figures of a run into its `figures/`.
+
+    Returns
+    -------
+    the files: latent_map, funnel, reconstruction, hull and structures (.png); no `structures` without new candidates
+
+    Raises
+    ------
+    InputError
+        Where the directory cannot be written to.
+    """
+    import matplotlib
+
+    painters: dict[str, Callable[[RunDirectory], Figure]] = {
+        "latent_map": latent_map,
+        "funnel": funnel,
+        "reconstruction": reconstruction,
+        "hull": hull,
+    }
+    if run.new:
+        painters["structures"] = structures
+    folder = run.path / "figures"
+    files = []
+    try:
+        folder.mkdir(exist_ok=True)
+        with matplotlib.rc_context(STYLE):
+            for name, paint in painters.items():
+                buffer = io.BytesIO()
+                paint(run).savefig(buffer, format="png", dpi=200)
+                files.append(write_whole(folder / f"{name}.png", buffer.getvalue()))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to: {error.strerror or error}.") from error
+    return files
+
+
+def latent_map(run: RunDirectory) -> Figure:
+    """Training structures in the plane of the first two principal components, with the samples over them."""
+    figure, axes = _figure(6.5, 4.6)
+    training = run.latent["training"]
+    for stable, colour, label in ((False, UNSTABLE, "Training, unstable"), (True, STABLE, "Training, stable")):
+        points = [(row["x"], row["y"]) for row in training if bool(row["stable"]) is stable]
+        axes.scatter(*_columns(points), s=16, color=colour, linewidths=0, label=f"{label} ({len(points):,})")
+    known = [(row["x"], row["y"]) for row in training if row.get("known")]
+    if known:
+        axes.scatter(
+            *_columns(known),
+            s=60,
+            facecolors="none",
+            edgecolors=INK,
+            linewidths=1,
+            label=f"Known phase ({len(known):,})",
+        )
+    for number, method in enumerate(run.methods):
+        colour, marker = METHODS[number % len(METHODS)]
+        rows = [row for row in run.candidates if row["method"] == method and row["latent_x"] is not None]
+        shape = {"c": colour} if marker == "x" else {"facecolors": "none", "edgecolors": colour}
+        axes.scatter(
+            *_columns([(row["latent_x"], row["latent_y"]) for row in rows]),
+            s=12,
+            marker=marker,
+            linewidths=0.6,
+            alpha=0.75,
+            label=f"{method.replace('_', ' ')} ({len(rows):,})",
+            **shape,
+        )
+    shares = [f" ({100 * share:.0f} % of variance)" for share in run.latent.get("explained") or []] + ["", ""]
+    axes.set(xlabel=f"First component{shares[0]}", ylabel=f"Second component{shares[1]}", title="Latent space")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.3)
+    return figure
+
+
+def funnel(run: RunDirectory) -> Figure:
+    """How many samples reached each state, by sampling method."""
+    steps = run.funnel()
+    figure, axes = _figure(6.5, 0.42 * len(steps) + 1)
+    left = np.zeros(len(steps))
+    for number, method in enumerate(run.methods):
+        counts = np.array([step.reached[method] for step in steps])
+        axes.barh(
+            range(len(steps)), counts, left=left, height=0.66, color=METHODS[number % len(METHODS)][0], alpha=0.85,
+            label=method.replace("_", " "),
+        )  # fmt: skip
+        left += counts
+    for place, step in enumerate(steps):
+        axes.text(step.total, place, f"  {step.total:,}", va="center")
+    axes.set_yticks(range(len(steps)), [STATE_LABELS[step.state] for step in steps])
+    axes.invert_yaxis()
+    axes.set(xlabel="Samples", title="From samples to candidates", xlim=(0, 1.12 * max(1, steps[0].total)))
+    axes.legend(loc="lower right")
+    return figure
+
+
+def reconstruction(run: RunDirectory) -> Figure:
+    """Share of training structures below each error; those with the wrong number of atoms count as failures."""
+    figure, panels = _figure(7.5, 2.8, columns=3)
+    errors = (run.metrics.get("reconstruction") or {}).get("errors") or {}
+    for axes, (key, title, unit, tolerance) in zip(panels, ERRORS, strict=True):
+        values = per_structure(errors.get(key))
+        finite = np.sort([max(value, 1e-5) for value in values if value is not None])
+        if len(finite):
+            axes.step(finite, 100 * np.arange(1, len(finite) + 1) / len(values), where="post", color=STABLE)
+            axes.set_xscale("log")
+        axes.axvline(tolerance, color=MUTED, linewidth=0.8, linestyle="--")
+        axes.set(title=title, xlabel=f"Error ({unit})", ylim=(0, 102))
+    panels[0].set_ylabel("Structures below (%)")
+    return figure
+
+
+def hull(run: RunDirectory) -> Figure:
+    """Draw candidates against the hull of known phases: formation energies for a binary; E_hull for any system."""
+    binary = len(run.system) == 2
+    figure, panels = _figure(9.0, 4.2, widths=(1.5, 1)) if binary else _figure(6.5, 4.2)
+    whole, distance = panels if binary else (None, panels)
+    formulas = sorted({row["formula"] for row in run.relaxed})
+    if whole is not None:
+        _phase_diagram(whole, run)
+        distance.set_xlabel(whole.get_xlabel())
+    else:
+        labels = [_formula(name) for name in formulas]
+        distance.set_xticks(range(len(formulas)), labels, rotation=60, ha="right", fontsize=7)
+    distance.axhline(0, color=INK, linewidth=1)
+    distance.axhline(run.threshold, color=MUTED, linewidth=0.8, linestyle="--")
+    distance.set(ylabel=f"$E_{{hull}}$, {run.scale} (eV/atom)", title="Distance to the hull")
+    for name, (label, colour, marker) in reversed(CLASSES.items()):
+        rows = [row for row in run.relaxed if row["novelty"] == name]
+        style = {"s": 22, "color": colour, "marker": marker, "linewidths": 0.8, "alpha": 0.85, "label": label}
+        if not rows:
+            continue
+        if whole is not None:
+            x = [atomic_fraction(row["formula"], run.system[1]) for row in rows]
+            whole.scatter(x, np.array([row["formation_energy"] for row in rows], dtype=float), **style)
+        else:
+            x = [formulas.index(row["formula"]) for row in rows]
+        distance.scatter(x, [row["e_above_hull"] for row in rows], **style)
+    handles, labels = (whole if whole is not None else distance).get_legend_handles_labels()
+    if handles:
+        figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=5, handletextpad=0.3)
+    return figure
+
+
+def _phase_diagram(axes: Axes, run: RunDirectory) -> None:
+    second = run.system[1]
+    phases = [(ref["fractions"].get(second, 0.0), ref["formation_energy"], ref) for ref in run.hull["references"]]
+    on_hull = sorted((x, y, ref["formula"]) for x, y, ref in phases if ref["e_above_hull"] < 1e-6)
+    above = [(x, y) for x, y, ref in phases if ref["e_above_hull"] >= 1e-6]
+    x, y = [x for x, _, _ in on_hull], [y for _, y, _ in on_hull]
+    axes.plot(x, y, color=INK, linewidth=1, zorder=1)
+    axes.scatter(x, y, s=22, color=INK, label="Reference, on the hull")
+    if above:
+        axes.scatter(
+            *_columns(above), s=20, facecolors="white", edgecolors=INK, linewidths=0.8, label="Reference, above"
+        )
+    rows = levels(x, 0.066)
+    bases = y.copy()
+    for place in range(1, len(x)):  # crowded names share a base line
+        if x[place] - x[place - 1] < 0.066:
+            bases[place] = min(bases[place], bases[place - 1])
+    for (at, _, formula), base, row in zip(on_hull, bases, rows, strict=True):
+        offset: Any = {"xytext": (0, -12 - 11 * row), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(_formula(formula), (at, base), fontsize=7.5, **offset)
+    axes.set(
+        xlabel=f"Atomic fraction of {second}",
+        ylabel=f"Formation energy, {run.scale} (eV/atom)",
+        title="Formation energies and the hull of known phases",
+    )
+    low, high = min(y), max(0.0, *y)
+    axes.set_ylim(low - (0.08 + 0.06 * (1 + max(rows))) * (high - low), high + 0.1 * (high - low))
+
+
+def levels(places: list[float], width: float) -> list[int]:
+    """Give labels of one width at ascending places a level each, from 0, so that none covers another."""
+    ends: list[float] = []
+    chosen = []
+    for place in places:
+        level = next((level for level, end in enumerate(ends) if place - end >= width), len(ends))
+        ends[level : level + 1] = [place]
+        chosen.append(level)
+    return chosen
+
+
+def structures(run: RunDirectory, count: int = 10) -> Figure:
+    """Draw the new candidates of lowest E_hull."""
+    best = run.new[:count]
+    columns = min(5, len(best))
+    figure, panels = _figure(
+        2.1 * columns, 2.45 * -(-len(best) // columns), rows=-(-len(best) // columns), columns=columns
+    )
+    flat = np.ravel(np.asarray(panels, dtype=object))
+    for axes in flat:
+        axes.set_axis_off()
+    for axes, row in zip(flat, best, strict=False):
+        try:
+            _draw(axes, row["structure"])
+        except DrawingError as error:
+            axes.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, transform=axes.transAxes, color=MUTED)
+        energy = f"{row['e_above_hull']:.3f}".replace("-", "−")
+        axes.set_title(
+            f"{_formula(row['formula'])}  {_spacegroup(row['spacegroup'])}\n$E_{{hull}}$ {energy} eV/atom",
+            loc="center",
+            fontsize=8.5,
+        )
+    symbols = sorted({symbol for row in best for symbol in re.findall("[A-Z][a-z]?", row["formula"])})
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D(
+            [], [], marker="o", linestyle="", color=element_style(symbol)[0], markeredgecolor=INK, markeredgewidth=0.5
+        )
+        for symbol in symbols
+    ]
+    figure.legend(handles, symbols, loc="outside lower center", ncols=len(symbols))
+    figure.suptitle(f"New structures of lowest energy; $E_{{hull}}$ by {run.scale}", fontsize=10)
+    return figure
+
+
+def atomic_fraction(formula: str, element: str) -> float:
+    """Return the atomic fraction of an element in a plain formula, for example 0.714 for O in V2O5."""
+    amounts: dict[str, float] = {}
+    for symbol, amount in re.findall(r"([A-Z][a-z]?)([\d.]*)", formula):
+        amounts[symbol] = amounts.get(symbol, 0.0) + float(amount or 1)
+    return amounts.get(element, 0.0) / sum(amounts.values())
+
+
+def _figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, widths: tuple[float, ...] = ()
+) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, len(widths) or columns, width_ratios=widths or None)
+
+
+def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _formula(text: str) -> str:
+    return re.sub(r"(\d+)", r"$_{\1}$", text)
+
+
+def _spacegroup(symbol: str) -> str:
+    return re.sub(r"_(\d)", r"$_\1$", re.sub(r"-(\d)", r"$\\bar{\1}$", symbol or ""))
+
+
+def _draw(axes: Axes, cif: str) -> None:
+    """Draw one crystal as polygons, the farthest first."""
+    from matplotlib.collections import PolyCollection
+
+    drawing = scene(cif)
+    turn = rotation()
+    atoms, edges = drawing.positions @ turn.T, drawing.edges @ turn.T
+    parts: list[tuple[float, np.ndarray, str, str]] = []  # depth, corners, fill, line
+    for edge in edges:
+        parts.append((edge[:, 2].mean(), edge[:, :2], "none", MUTED))
+    for first, second in drawing.bonds:
+        middle = (atoms[first] + atoms[second]) / 2
+        for end in (first, second):
+            colour, radius = element_style(drawing.symbols[end])
+            along = middle - atoms[end]
+            start = atoms[end] + 0.8 * radius * along / np.linalg.norm(along)  # from the surface of the ball
+            across = np.array([-along[1], along[0]]) * 0.08 / max(np.hypot(*along[:2]), 1e-9)
+            corners = [start[:2] + across, middle[:2] + across, middle[:2] - across, start[:2] - across]
+            parts.append(((start[2] + middle[2]) / 2, np.array(corners), colour, INK))
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    circle = np.column_stack([np.cos(angles), np.sin(angles)])
+    for symbol, atom in zip(drawing.symbols, atoms, strict=True):
+        colour, radius = element_style(symbol)
+        parts.append((atom[2], atom[:2] + radius * circle, colour, INK))
+    parts.sort(key=lambda part: part[0])
+    _, corners, fills, lines = zip(*parts, strict=True)
+    axes.add_collection(PolyCollection(corners, facecolors=fills, edgecolors=lines, linewidths=0.5), autolim=False)
+    reach = max(np.abs(atoms[:, :2]).max(), np.abs(edges[..., :2]).max()) + 0.5
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
