@@ -1,0 +1,239 @@
+"""Synthetic finished runs: plausible oxides, invented energies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import yaml
+
+SCALE = "chgnet 0.3.0"
+# space group, cell, and coordinates of the sites of A (cation) and X (anion)
+SHAPES = {
+    "rocksalt": (225, (4.10,) * 3 + (90,) * 3, [[0, 0, 0]], [[0.5, 0.5, 0.5]]),
+    "wurtzite": (186, (3.2, 3.2, 5.2, 90, 90, 120), [[1 / 3, 2 / 3, 0]], [[1 / 3, 2 / 3, 0.38]]),
+    "corundum": (167, (4.95, 4.95, 14.0, 90, 90, 120), [[0, 0, 0.3463]], [[0.3118, 0, 0.25]]),
+    "rutile": (136, (4.55, 4.55, 2.85, 90, 90, 90), [[0, 0, 0]], [[0.3, 0.3, 0]]),
+    "fluorite": (225, (4.9,) * 3 + (90,) * 3, [[0, 0, 0]], [[0.25, 0.25, 0.25]]),
+    "anatase": (141, (3.78, 3.78, 9.51, 90, 90, 90), [[0, 0, 0]], [[0, 0, 0.2081]]),
+    "shcherbinaite": (
+        "Pmmn:2",
+        (11.512, 3.564, 4.368, 90, 90, 90),
+        [[0.10118, 0.25, 0.8917]],
+        [[0.1043, 0.25, 0.531], [-0.0689, 0.25, 0.003], [0.25, 0.25, 0.001]],
+    ),
+}
+FUNNEL = (  # how many of 120 samples leave where, and why; the other 30 are relaxed
+    (26, "decode", "no_cell", "the fit of the metric tensor is not positive definite"),
+    (14, "decode", "atom_count", "mass 7.4 atoms, 6 peaks"),
+    (19, "validity", "oxidation_state", "O/V = 0.50, allowed 1.00 to 2.50"),
+    (8, "validity", "minimum_distance", "0.41 A between V1 and V3, limit 0.50 A"),
+    (17, "uniqueness", "duplicate", "equals r0-slerp-000003"),
+    (4, "screen", "not_converged", "fmax 0.21 eV/A after 500 steps, limit 0.05"),
+    (2, "screen", "diverged", "volume grew 3.4 times, limit 3"),
+)
+
+
+def _crystals(system):
+    """Ordered conventional cells to vary."""
+    from pymatgen.core import Lattice, Structure
+
+    if len(system) == 2:
+        for group, cell, cations, anions in SHAPES.values():
+            species = [system[0]] * len(cations) + [system[1]] * len(anions)
+            yield Structure.from_spacegroup(group, Lattice.from_parameters(*cell), species, cations + anions)
+    else:
+        a, b, x = system
+        for edge in (3.9, 4.0, 4.1):
+            yield Structure.from_spacegroup(
+                221, Lattice.cubic(edge), [a, b, x], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]
+            )
+
+
+def _hull(x):
+    return float(np.interp(x, [0, 0.5, 0.6, 2 / 3, 5 / 7, 1], [0, -2.05, -2.42, -2.38, -2.27, 0]))
+
+
+def _references(system):
+    first, last = system[0], system[-1]
+    names = [(first, 0.0), (f"{first}{last}", 0.5), (f"{first}2{last}3", 0.6), (f"{first}{last}2", 2 / 3)]
+    names += [(f"{first}2{last}5", 5 / 7), (last, 1.0)]
+    rows = [
+        {
+            "name": name,
+            "formula": name,
+            "fractions": {first: 1 - x, last: x},
+            "formation_energy": _hull(x),
+            "e_above_hull": 0.0,
+            "source": "invented for a test",
+            "kind": "element" if x in (0, 1) else "compound",
+        }
+        for name, x in names
+    ]
+    extra = {**rows[3], "name": f"{first}{last}2 (B)", "formation_energy": _hull(2 / 3) + 0.05, "e_above_hull": 0.05}
+    return [*rows, extra]
+
+
+def write_run(path: Path, system=("V", "O"), novelties=("new", "closure", "new", "known"), seed=0) -> Path:
+    """Write a run directory of 120 samples, 30 of them relaxed, with invented energies."""
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+    rng = np.random.default_rng(seed)
+    shapes = [structure.get_primitive_structure() for structure in _crystals(system)]
+    exits = [exit_ for exit_ in FUNNEL for _ in range(exit_[0])]
+    fates = [*exits, *[None] * (120 - len(exits))]
+    order = rng.permutation(120)
+    rows, relaxed = [], 0
+    for number in range(120):
+        method = ("around_known", "slerp", "slerp", "random", "random")[number % 5]
+        parents = {"around_known": ["mp-1:Ti=V"], "slerp": ["mp-2:Mo=V,P=O", "mp-19:Fe=V"], "random": []}[method]
+        x, y = rng.normal(size=2) * (1.4, 0.9)
+        row = dict.fromkeys(("rejected_stage", "rejected_reason", "rejected_detail", "id", "formula", "scale"), "")
+        row |= dict.fromkeys(("spacegroup", "novelty", "novelty_match", "structure"), "")
+        row |= dict.fromkeys(("nsites", "repaired", "spacegroup_number", "evaluations", "steps"), 0)
+        row |= dict.fromkeys(("energy_per_atom", "formation_energy", "e_above_hull", "volume_per_atom"))
+        row |= {"sample": f"r0-{method}-{number:06d}", "round": 0, "method": method, "parents": parents, "seed": 7}
+        row |= {"latent_x": x, "latent_y": y, "residual": float(rng.uniform(0.01, 0.2)), "count_matches": True}
+        row |= {"min_distance": float(rng.uniform(1.4, 2.0)), "state": "rejected"}
+        fate = fates[order[number]]
+        if fate is not None:
+            row |= dict(zip(("rejected_stage", "rejected_reason", "rejected_detail"), fate[1:], strict=True))
+            row["evaluations"] = 500 if fate[1] == "screen" else 0
+        else:
+            structure = shapes[relaxed % len(shapes)].copy()
+            structure.apply_strain(rng.normal(0, 0.015, 3))
+            if relaxed % 5 == 4:
+                structure.perturb(0.08)
+            cif = structure.to(fmt="cif")
+            distance = float(rng.gamma(1.6, 0.07) - 0.02)
+            fraction = structure.composition.get_atomic_fraction(system[-1])
+            symbol, spacegroup = _spacegroup(SpacegroupAnalyzer(structure, symprec=0.01))
+            row |= {
+                "id": hashlib.sha256(cif.encode()).hexdigest()[:12],
+                "formula": structure.composition.reduced_formula,
+                "nsites": len(structure),
+                "formation_energy": _hull(fraction) + distance,
+                "energy_per_atom": -8.0 + distance,
+                "e_above_hull": distance,
+                "scale": SCALE,
+                "spacegroup": symbol,
+                "spacegroup_number": spacegroup,
+                "novelty": novelties[relaxed % len(novelties)],
+                "evaluations": int(rng.integers(20, 300)),
+                "volume_per_atom": structure.volume / len(structure),
+                "structure": cif,
+                "state": "shortlisted",
+            }
+            row["steps"] = row["evaluations"] - 1
+            row["novelty_match"] = {"closure": "mp-19:Fe=V", "known": f"{system[0]}2{system[-1]}5"}.get(
+                row["novelty"], ""
+            )
+            if distance > 0.15:
+                row |= {"state": "rejected", "rejected_stage": "shortlist", "rejected_reason": "above_threshold"}
+                row["rejected_detail"] = f"E_hull {distance:.3f} eV/atom, limit 0.150"
+            relaxed += 1
+        rows.append(row)
+    path.mkdir(parents=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path / "candidates.parquet")
+    campaign = {"version": 1, "name": "oxides <for a test>", "system": list(system), "screen": {"threshold": 0.15}}
+    (path / "campaign.yaml").write_text(yaml.safe_dump(campaign, sort_keys=False))
+    for name, content in _documents(rows, system, rng).items():
+        (path / f"{name}.json").write_text(json.dumps(content))
+    return path
+
+
+def _spacegroup(analyzer):
+    return analyzer.get_space_group_symbol(), analyzer.get_space_group_number()
+
+
+def _documents(rows, system, rng):
+    screened = sum(row["evaluations"] for row in rows)
+    errors = rng.lognormal(-5, 1.4, 284), rng.lognormal(-2.5, 1.2, 284), rng.lognormal(-5.5, 1.3, 284)
+    rmse = [None if place % 40 == 0 else float(value) for place, value in enumerate(errors[2])]
+    summary = {"structures": 284, "counts_match": 0.975, "length_rmse": 0.021, "angle_rmse": 0.31, "atom_rmse": 0.018}
+    return {
+        "provenance": {
+            "campaign": "0123456789abcdef",
+            "name": "oxides <for a test>",
+            "system": list(system),
+            "seed": 7,
+            "versions": {"imatgen-flows": "0.1.0", "torch": "2.13.0", "chgnet": "0.4.2", "pymatgen": "2026.10.24"},
+            "started": "2026-11-23T20:00:03+00:00",
+            "finished": "2026-11-23T20:21:45+00:00",
+            "hardware": "2 cores, 7.8 GiB, no GPU",
+            "potential": SCALE,
+            "seconds": {"templates": 12.4, "labels": 96.0, "train": 611.2, "sample": 44.0, "screen": 530.9},
+        },
+        "ledger": {
+            "samples": len(rows),
+            "states": dict(Counter(row["state"] for row in rows)),
+            "evaluations": {"labels": 284, "references": 1312, "screen": screened},
+        },
+        "metrics": {
+            "reconstruction": {
+                "images": {**summary, "fully_reconstructed": 0.968},
+                "generator": {**summary, "atom_rmse": 0.044, "fully_reconstructed": 0.951},
+                "errors": {"length": errors[0].tolist(), "angle": errors[1].tolist(), "atom_rmse": rmse},
+            },
+            "training": {
+                role: {"epochs": 60, "loss": (0.5 * np.exp(-np.arange(60) / 14) + 0.01).tolist(), "seconds": seconds}
+                for role, seconds in (("cell", 21.0), ("basis", 402.5), ("generator", 187.7))
+            },
+            "sampling": {"slerp": {"n": 48, "clean": 30}, "random": {"n": 48, "clean": 21}},
+        },
+        "hull": {"elements": sorted(system), "potential": SCALE, "references": _references(system)},
+        "latent": {
+            "explained": [0.31, 0.17],
+            "training": [
+                {
+                    "id": f"mp-{number}:Ti=V",
+                    "x": float(x),
+                    "y": float(y),
+                    "stable": bool(x < 0.4),
+                    "formation_energy": float(x),
+                    "formula": "V2O3",
+                    "known": number % 40 == 0,
+                }
+                for number, (x, y) in enumerate(rng.normal(size=(284, 2)) * (1.8, 1.2))
+            ],
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory):
+    """Write a synthetic run directory: make_run(system=..., novelties=...)."""
+    return lambda **choices: write_run(tmp_path_factory.mktemp("runs") / "run", **choices)
+
+
+@pytest.fixture(scope="session")
+def shared_run(make_run):
+    """One run for the tests that only read it."""
+    return make_run()
+
+
+@pytest.fixture
+def own_run(shared_run, tmp_path):
+    """Copy of the shared run, to harm."""
+    kept = shutil.ignore_patterns("figures", "export", "report.html")
+    return Path(shutil.copytree(shared_run, tmp_path / "run", ignore=kept))
+
+
+@pytest.fixture
+def rewrite():
+    """Change the rows of a run's candidates: rewrite(run, change)."""
+
+    def apply(run, change):
+        rows = pyarrow.parquet.read_table(run / "candidates.parquet").to_pylist()
+        pyarrow.parquet.write_table(
+            pyarrow.Table.from_pylist([change(row) for row in rows]), run / "candidates.parquet"
+        )
+
+    return apply

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from ase.io import read
+from pymatgen.core import Structure
+
+from imatgen_flows.errors import InputError
+from imatgen_flows.report import RunDirectory, export_run
+
+
+def test_each_new_candidate_becomes_a_cif_file_that_reads_back(shared_run, tmp_path):
+    files = export_run(shared_run, "cif", tmp_path)
+    rows = RunDirectory.open(shared_run).new
+    assert [file.stem for file in files] == [row["id"] for row in rows]
+    for file, row in zip(files, rows, strict=True):
+        structure = Structure.from_file(file)
+        assert structure.composition.reduced_formula == row["formula"]
+        assert structure.volume / len(structure) == pytest.approx(row["volume_per_atom"], rel=1e-5)
+
+
+def test_extxyz_carries_structures_and_energies(shared_run, tmp_path):
+    (file,) = export_run(shared_run, "extxyz", tmp_path, only="all")
+    rows = RunDirectory.open(shared_run).relaxed
+    crystals = read(file, index=":", format="extxyz")
+    assert [atoms.info["e_above_hull"] for atoms in crystals] == pytest.approx([row["e_above_hull"] for row in rows])
+    for atoms, row in zip(crystals, rows, strict=True):
+        structure = Structure.from_str(row["structure"], fmt="cif")
+        assert atoms.info["scale"] == "chgnet 0.3.0"
+        assert sorted(atoms.get_chemical_symbols()) == sorted(site.specie.symbol for site in structure)
+        ours, theirs = (
+            np.sort(one, axis=None) for one in (atoms.get_all_distances(mic=True), structure.distance_matrix)
+        )
+        assert np.allclose(ours, theirs, atol=1e-4)
+
+
+def test_tables_hold_the_same_candidates_in_the_same_order(shared_run, tmp_path):
+    (text,) = export_run(shared_run, "csv", tmp_path, only="all")
+    (table,) = export_run(shared_run, "parquet", tmp_path, only="all")
+    read_back = pyarrow.parquet.read_table(table).to_pylist()
+    with text.open(newline="", encoding="utf-8") as stream:
+        lines = list(csv.DictReader(stream))
+    assert read_back == RunDirectory.open(shared_run).relaxed
+    assert [line["sample"] for line in lines] == [row["sample"] for row in read_back]
+    assert [float(line["e_above_hull"]) for line in lines] == [row["e_above_hull"] for row in read_back]
+
+
+def test_nothing_is_written_where_nothing_is_new(own_run, rewrite):
+    rewrite(own_run, lambda row: row | {"novelty": "known"})
+    assert export_run(own_run, "csv") == []
+    assert not (own_run / "export").exists()
+    assert len(export_run(own_run, "cif", only="all")) == 30
+
+
+def test_candidates_of_one_id_do_not_overwrite_each_other(own_run, rewrite):
+    rewrite(own_run, lambda row: row | ({"id": "same"} if row["id"] else {}))
+    files = export_run(own_run, "cif", only="all")
+    assert len(set(files)) == 30
+    assert all(file.is_file() for file in files)
+
+
+def test_the_default_destination_lies_in_the_run(own_run):
+    (file,) = export_run(own_run, "csv")
+    assert file.parent == own_run / "export"
+
+
+@pytest.mark.parametrize(("choice", "says"), [({"format": "poscar"}, "Known: cif"), ({"only": "best"}, "Known: new")])
+def test_an_unknown_choice_is_answered_with_the_known_ones(shared_run, choice, says):
+    with pytest.raises(InputError, match=says):
+        export_run(shared_run, **choice)
+
+
+def test_a_destination_that_cannot_be_written_to_is_named(shared_run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="file: cannot be written to"):
+        export_run(shared_run, "csv", tmp_path / "file")

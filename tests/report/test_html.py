@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+
+import pytest
+
+from imatgen_flows.errors import InputError
+from imatgen_flows.report import RunDirectory, build_report
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs Chromium: install Debian's chromium and chromium-driver to test the report in a browser")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium, of the extra `dev`")
+    downloads = tmp_path_factory.mktemp("downloads")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_argument("--window-size=1366,768")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads), "eventsEnabled": True}
+    )
+    driver.downloads = downloads
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def report(shared_run):
+    return build_report(shared_run)
+
+
+@pytest.fixture
+def page(browser, report):
+    return _open(browser, report)
+
+
+def _open(browser, report):
+    browser.get_log("browser"), browser.get_log("performance")  # what other pages left
+    browser.get(report.as_uri())
+    _wait(lambda: browser.execute_script("return document.documentElement.dataset.ready") == "true")
+    return browser
+
+
+def _wait(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the page did not get there in time"
+        time.sleep(0.05)
+
+
+def _all(page, selector):
+    return page.find_elements("css selector", selector)
+
+
+def _column(page, key):
+    script = """
+        const heads = [...document.querySelectorAll('#table thead th')];
+        const place = heads.findIndex((head) => head.dataset.key === arguments[0]);
+        return [...document.querySelectorAll('#table tbody tr')].map((row) => row.cells[place].textContent);"""
+    return page.execute_script(script, key)
+
+
+def _numbers(texts):
+    return [float(text.replace("−", "-")) for text in texts]
+
+
+def _click(page, selector):
+    page.execute_script("document.querySelector(arguments[0]).click()", selector)
+
+
+def _saved(page, name):
+    _wait(lambda: (page.downloads / name).is_file())
+    return (page.downloads / name).read_text()
+
+
+def _faults(browser):
+    """Requests that leave the page, and messages of its scripts."""
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [event["params"]["request"]["url"] for event in sent if event["method"] == "Network.requestWillBeSent"]
+    fetched = [url for url in urls if not url.startswith(("data:", "blob:", "file:"))]
+    files = [url for url in urls if url.startswith("file:")]
+    return fetched + files[1:] + [entry["message"] for entry in browser.get_log("browser")]
+
+
+def test_the_page_opens_whole_fetches_nothing_and_no_script_fails(page):
+    assert page.title == "oxides <for a test> · report"
+    assert len(_all(page, "#cards .card")) == 10
+    assert len(_all(page, ".js-plotly-plot .main-svg")) >= 3
+    assert len(_all(page, "#hull-plot .scatterlayer .trace")) >= 5
+    for selector in ("#theme", "#hull-switch button:nth-child(2)", "#hull-switch button:nth-child(3)", "#theme"):
+        _click(page, selector)
+    assert _faults(page) == []
+
+
+def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(page):
+    energies = _numbers(_column(page, "e_above_hull"))
+    assert energies == sorted(energies)
+    _click(page, "th[data-key=volume_per_atom] button")
+    volumes = _numbers(_column(page, "volume_per_atom"))
+    assert volumes == sorted(volumes)
+    _click(page, "th[data-key=volume_per_atom] button")
+    assert _numbers(_column(page, "volume_per_atom")) == volumes[::-1]
+    assert page.execute_script("return document.querySelector('th[aria-sort]').dataset.key") == "volume_per_atom"
+
+
+def test_filters_show_what_they_name_and_count_it(page, shared_run):
+    rows = RunDirectory.open(shared_run).relaxed
+    text, limit = _all(page, "#filter-text")[0], _all(page, "#filter-hull")[0]
+    text.send_keys("V2O5 slerp")
+    assert set(_column(page, "formula")) == {"V2O5"}
+    assert set(_column(page, "method")) == {"slerp"}
+    text.clear()
+    limit.send_keys("0.05")
+    assert len(_column(page, "id")) == sum(row["e_above_hull"] <= 0.05 for row in rows)
+    limit.clear()
+    for other in ("closure", "known"):
+        _click(page, f"#filter-novelty input[value={other}]")
+    assert _column(page, "id") == [row["id"] for row in rows if row["novelty"] == "new"]
+    assert _all(page, "#shown")[0].text == f"15 of {len(rows)} candidates."
+
+
+def test_a_row_opens_its_structure_and_a_drag_turns_it(page, shared_run):
+    from selenium.webdriver import ActionChains
+
+    row = RunDirectory.open(shared_run).relaxed[0]
+    _click(page, f"#table tr[data-id='{row['id']}']")
+    dialog = _all(page, "dialog[open]")[0]
+    assert row["id"] in dialog.text
+    assert "eV/atom" in dialog.text
+    drawing = _all(page, "dialog svg.crystal")[0]
+    before = drawing.get_attribute("innerHTML")
+    ActionChains(page).drag_and_drop_by_offset(drawing, 60, 25).perform()
+    after = drawing.get_attribute("innerHTML")
+    assert before.count("<circle") == after.count("<circle") > 0
+    assert before != after
+    _click(page, "dialog .close")
+    assert not _all(page, "dialog[open]")
+
+
+def test_each_best_structure_and_the_table_can_be_saved(page, shared_run):
+    run = RunDirectory.open(shared_run)
+    assert [card.get_attribute("data-id") for card in _all(page, ".card")] == [row["id"] for row in run.new[:10]]
+    best = run.new[0]
+    _click(page, ".card .cif")
+    assert _saved(page, f"{best['id']}_{best['formula']}.cif") == best["structure"]
+    _click(page, "#save-csv")
+    assert len(_saved(page, "candidates.csv").splitlines()) == 31
+    assert _faults(page) == []
+
+
+def test_the_theme_button_changes_paper_and_ink(page):
+    def paper():
+        return page.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+    before = paper()
+    _click(page, "#theme")
+    assert paper() != before
+    _click(page, "#theme")
+    assert paper() == before
+
+
+def test_a_ternary_run_opens_as_well(browser, make_run, monkeypatch):
+    monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])  # has its own tests
+    page = _open(browser, build_report(make_run(system=("Ca", "Ti", "O"), novelties=("new", "duplicate"))))
+    assert len(_all(page, ".card")) == 10
+    assert len(_column(page, "id")) == 30
+    assert not _all(page, "#hull-switch button")
+    assert _faults(page) == []
+
+
+def test_a_run_without_a_new_candidate_says_so(browser, own_run, rewrite):
+    rewrite(own_run, lambda row: row | {"novelty": "known" if row["novelty"] else ""})
+    page = _open(browser, build_report(own_run))
+    assert not _all(page, ".card")
+    assert "no new structure" in _all(page, "#best-caption")[0].text
+    assert len(_column(page, "id")) == 30
+    assert _faults(page) == []
+
+
+def test_a_run_without_a_single_relaxed_candidate_opens_as_well(browser, own_run, rewrite):
+    fate = {"state": "rejected", "rejected_stage": "screen", "rejected_reason": "crashed", "e_above_hull": None}
+    rewrite(own_run, lambda row: row if row["e_above_hull"] is None else row | fate)
+    for name in ("metrics", "ledger"):
+        (own_run / f"{name}.json").write_text("{}")
+    page = _open(browser, build_report(own_run))
+    assert "120 samples gave 0 relaxed candidates" in _all(page, ".lead")[0].text
+    assert "crashed 30" in _all(page, "#funnel")[0].text
+    assert _all(page, "#shown")[0].text == "0 of 0 candidates."
+    assert _faults(page) == []
+
+
+def test_the_file_holds_no_address_to_load_from(report):
+    page = report.read_text()
+    assert "default-src 'none'" in page
+    markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", markup)
+    assert "<for a test>" not in markup
+
+
+def test_a_structure_that_cannot_be_drawn_costs_its_drawing_only(own_run, rewrite):
+    worst = RunDirectory.open(own_run).new[0]["id"]
+    rewrite(own_run, lambda row: row | ({"structure": "no crystal"} if row["id"] == worst else {}))
+    assert build_report(own_run).read_text().count("This structure cannot be drawn") == 1
+
+
+def test_a_report_that_cannot_be_written_is_named(own_run, monkeypatch):
+    monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
+    (own_run / "report.html").mkdir()
+    with pytest.raises(InputError, match=r"report.html cannot be written"):
+        build_report(own_run)

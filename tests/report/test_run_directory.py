@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from imatgen_flows.errors import InputError
+from imatgen_flows.report import RunDirectory
+from imatgen_flows.report.run_directory import how_made, interval, last_state, per_structure
+
+
+def test_the_funnel_counts_every_sample_out_once(shared_run):
+    run = RunDirectory.open(shared_run)
+    steps = run.funnel()
+    ended = Counter(last_state(row) for row in run.candidates if row["state"] != "rejected")
+    assert steps[0].total == len(run.candidates) == 120
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        on = following.total if following else 0
+        assert step.total == on + sum(step.left.values()) + ended[step.state]
+    for method, count in Counter(row["method"] for row in run.candidates).items():
+        assert steps[0].reached[method] == count
+
+
+def test_the_validated_step_is_shown_once_something_was_validated(shared_run):
+    run = RunDirectory.open(shared_run)
+    assert run.funnel()[-1].state == "shortlisted"
+    next(row for row in run.candidates if row["state"] == "shortlisted")["state"] = "validated"
+    assert run.funnel()[-1].state == "validated"
+
+
+def test_new_candidates_are_relaxed_ones_lowest_first(shared_run):
+    run = RunDirectory.open(shared_run)
+    energies = [row["e_above_hull"] for row in run.relaxed]
+    assert len(energies) == 30
+    assert energies == sorted(energies)
+    assert run.new == [row for row in run.relaxed if row["novelty"] == "new"]
+
+
+def _delete(name):
+    return lambda run: (run / name).unlink()
+
+
+def _write(name, content):
+    return lambda run: (run / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (_delete("campaign.yaml"), "not a run directory"),
+        (_delete("hull.json"), "not finished, hull.json missing"),
+        (_delete("candidates.parquet"), "candidates.parquet missing.*--resume"),
+        (_write("ledger.json", b'{"samples": 12'), "ledger.json: cannot be read as JSON"),
+        (_write("metrics.json", b"[]"), "metrics.json: holds list"),
+        (_write("latent.json", b"{}"), "latent.json: holds no list `training`"),
+        (_write("campaign.yaml", b"a: [1"), "campaign.yaml: cannot be read as YAML"),
+        (_write("campaign.yaml", b"text"), "campaign.yaml: holds no campaign"),
+        (_write("candidates.parquet", b"PAR1 and no more"), "cannot be read as parquet"),
+    ],
+)
+def test_a_faulty_directory_is_refused_with_the_file_named(own_run, harm, says):
+    harm(own_run)
+    with pytest.raises(InputError, match=says):
+        RunDirectory.open(own_run)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda row: {k: v for k, v in row.items() if k != "e_above_hull"}, "no column e_above_hull"),
+        (lambda row: row | {"state": "lost"}, "in a state 'lost'"),
+        (lambda row: row | {"state": "rejected", "rejected_stage": "nowhere"}, "left at 'nowhere'"),
+    ],
+)
+def test_candidates_of_another_version_are_refused(own_run, rewrite, change, says):
+    rewrite(own_run, change)
+    with pytest.raises(InputError, match=says):
+        RunDirectory.open(own_run)
+
+
+def test_a_missing_directory_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such directory"):
+        RunDirectory.open(tmp_path / "absent")
+
+
+def test_what_disagrees_within_a_run_is_said(own_run):
+    assert RunDirectory.open(own_run).notes() == []
+    (own_run / "ledger.json").write_text(json.dumps({"samples": 119}))
+    hull = json.loads((own_run / "hull.json").read_text())
+    (own_run / "hull.json").write_text(json.dumps({**hull, "potential": "emt"}))
+    scales, samples = RunDirectory.open(own_run).notes()
+    assert "chgnet 0.3.0" in scales
+    assert "119" in samples
+
+
+@given(st.integers(0, 500), st.integers(1, 500))
+def test_the_interval_is_scipys_wilson_interval(count, total):
+    count = min(count, total)
+    low, high = interval(count, total, z=1.959963984540054)
+    theirs = binomtest(count, total).proportion_ci(method="wilson")
+    assert math.isclose(low, theirs.low, abs_tol=1e-9)
+    assert math.isclose(high, theirs.high, abs_tol=1e-9)
+
+
+def test_no_samples_say_nothing_about_a_rate():
+    assert interval(0, 0) == (0.0, 1.0)
+
+
+def test_the_error_of_a_structure_is_its_largest_and_none_where_one_is_missing():
+    assert per_structure([0.1, [0.1, 0.3, 0.2], None, float("nan"), [0.1, None]]) == [0.1, 0.3, None, None, None]
+    assert per_structure(None) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "parents", "text"),
+    [
+        ("around_known", ["VO2"], "drawn around VO2"),
+        ("slerp", ["VO", "VO2"], "slerp between VO and VO2"),
+        ("random", [], "random draw from the latent Gaussian"),
+        ("genetic_crossing", ["VO", "VO2"], "genetic crossing from VO, VO2"),
+    ],
+)
+def test_the_origin_of_a_sample_is_said_in_words(method, parents, text):
+    assert how_made({"method": method, "parents": parents}) == text
