@@ -103,7 +103,7 @@ class BasisImageCodec:
 
     def published_read_out(self, image: Tensor) -> NDArray[np.float64]:
         """Find atoms (n, 3) as the paper did, for comparison: at voxels, by an 18-connected maximum filter."""
-        from scipy.ndimage import generate_binary_structure, maximum_filter  # type: ignore[import-untyped]
+        from scipy.ndimage import generate_binary_structure, maximum_filter
 
         p = image.detach().cpu().numpy()
         highest = maximum_filter(p, footprint=generate_binary_structure(3, 2), mode="wrap")

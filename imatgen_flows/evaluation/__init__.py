@@ -1,0 +1,1 @@
+"""How good the parts are, in numbers that can be compared."""
