@@ -185,7 +185,7 @@ def _summary(run: RunDirectory) -> str:
 def _headline(run: RunDirectory) -> str:
     unseen = sum(row["novelty"] in ("new", "closure") for row in run.relaxed)
     near = sum(row["e_above_hull"] <= run.threshold for row in run.new)
-    spent = sum((run.ledger.get("evaluations") or {}).values())
+    spent = sum(run.evaluations.values())
     tiles = [
         (f"{len(run.candidates):,}", "samples drawn"),
         (f"{len(run.relaxed):,}", f"relaxed with {escape(run.scale)}"),
@@ -270,7 +270,7 @@ def _ledger(run: RunDirectory) -> str:
         for state, stage in order
         if states[state, stage]
     ]
-    spent = run.ledger.get("evaluations") or {}
+    spent = run.evaluations
     evaluations = [[_words(purpose), f"{count:,}"] for purpose, count in spent.items()]
     return _table(["Final state", "Samples"], samples, ["All samples", f"{len(run.candidates):,}"]) + _table(
         ["Energy-and-force evaluations", "Spent"], evaluations, ["All evaluations", f"{sum(spent.values()):,}"]

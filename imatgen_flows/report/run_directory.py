@@ -150,6 +150,13 @@ class RunDirectory:
         """Sampling methods of this run, in the order of their first sample."""
         return list(dict.fromkeys(row["method"] for row in self.candidates))
 
+    @property
+    def evaluations(self) -> dict[str, int]:
+        """Energy-and-force evaluations by purpose."""
+        return {
+            purpose: count for purpose, count in (self.ledger.get("evaluations") or {}).items() if purpose != "total"
+        }
+
     def funnel(self) -> list[Step]:
         """Count the samples that reached each state, and why the others left.
 
@@ -181,6 +188,9 @@ class RunDirectory:
         samples = self.ledger.get("samples")
         if isinstance(samples, int) and samples != len(self.candidates):
             notes.append(f"The ledger counts {samples:,} samples, candidates.parquet holds {len(self.candidates):,}.")
+        spent, total = sum(self.evaluations.values()), (self.ledger.get("evaluations") or {}).get("total")
+        if total is not None and total != spent:
+            notes.append(f"The ledger's evaluations add up to {spent:,}, it says {total:,}.")
         return notes
 
 

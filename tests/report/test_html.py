@@ -178,7 +178,8 @@ def test_a_ternary_run_opens_as_well(browser, make_run, monkeypatch):
     assert _faults(page) == []
 
 
-def test_a_run_without_a_new_candidate_says_so(browser, own_run, rewrite):
+def test_a_run_without_a_new_candidate_says_so(browser, own_run, rewrite, monkeypatch):
+    monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
     rewrite(own_run, lambda row: row | {"novelty": "known" if row["novelty"] else ""})
     page = _open(browser, build_report(own_run))
     assert not _all(page, ".card")

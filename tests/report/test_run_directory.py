@@ -90,12 +90,13 @@ def test_a_missing_directory_is_refused(tmp_path):
 
 def test_what_disagrees_within_a_run_is_said(own_run):
     assert RunDirectory.open(own_run).notes() == []
-    (own_run / "ledger.json").write_text(json.dumps({"samples": 119}))
+    (own_run / "ledger.json").write_text(json.dumps({"samples": 119, "evaluations": {"labels": 4, "total": 5}}))
     hull = json.loads((own_run / "hull.json").read_text())
     (own_run / "hull.json").write_text(json.dumps({**hull, "potential": "emt"}))
-    scales, samples = RunDirectory.open(own_run).notes()
+    scales, samples, evaluations = RunDirectory.open(own_run).notes()
     assert "chgnet 0.3.0" in scales
     assert "119" in samples
+    assert "add up to 4, it says 5" in evaluations
 
 
 @given(st.integers(0, 500), st.integers(1, 500))

@@ -18,6 +18,7 @@
   const plainGroup = (text) => escaped(text).replace(/-(\d)/g, "$1\u0305").replace(/_(\d)/g, "<sub>$1</sub>"); // plotly knows few tags
   const words = (text) => String(text ?? "").replaceAll("_", " ");
   const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
+  const count = (rows) => rows.length.toLocaleString("en");
   const E_HULL = "<i>E</i><sub>hull</sub>";
   const E_FORM = "<i>E</i><sub>f</sub>";
 
@@ -132,7 +133,7 @@
     Object.entries(CLASSES).reverse().forEach(([name, style], place) => {
       const rows = data.candidates.filter((row) => row.novelty === name);
       if (rows.length) traces.push({
-        x: rows.map(x), y: rows.map(y), mode: "markers", name: `${style.label} (${rows.length})`, legendrank: 10 - place,
+        x: rows.map(x), y: rows.map(y), mode: "markers", name: `${style.label} (${count(rows)})`, legendrank: 10 - place,
         hovertemplate: rows.map(candidateHover),
         marker: { symbol: style.symbol, size: name === "new" ? 10 : 8, color: colour(name), opacity: 0.88, line: { width: style.symbol.includes("thin") ? 1.6 : 0.8, color: style.symbol.includes("thin") ? colour(name) : colour("page") } },
       });
@@ -151,23 +152,24 @@
 
   function latentPlot() {
     const traces = [];
+    const many = data.training.length > 3000;
     for (const [stable, name, label] of [[false, "unstable", "Training, unstable"], [true, "stable", "Training, stable"]]) {
       const rows = data.training.filter((row) => Boolean(row.stable) === stable);
       traces.push({
-        x: rows.map((row) => row.x), y: rows.map((row) => row.y), mode: "markers", name: `${label} (${rows.length})`,
+        x: rows.map((row) => row.x), y: rows.map((row) => row.y), mode: "markers", name: `${label} (${count(rows)})`,
         hovertemplate: rows.map((row) => `<b>${formula(row.formula)}</b>${row.known ? "  known phase" : ""}<br>${E_FORM} ${fixed(row.formation_energy, 3)} eV/atom, unrelaxed<br>${escaped(row.id)}<extra></extra>`),
-        marker: { size: 7, color: colour(name), opacity: 0.85 },
+        marker: { size: many ? 4 : 7, color: colour(name), opacity: many ? 0.6 : 0.85 },
       });
     }
     const known = data.training.filter((row) => row.known);
     if (known.length) traces.push({
-      x: known.map((row) => row.x), y: known.map((row) => row.y), mode: "markers", name: `Known phase (${known.length})`, hoverinfo: "skip",
-      marker: { symbol: "circle-open", size: 13, color: colour("ink"), line: { width: 1.6 } },
+      x: known.map((row) => row.x), y: known.map((row) => row.y), mode: "markers", name: `Known phase (${count(known)})`, hoverinfo: "skip",
+      marker: { symbol: "circle-open", size: many ? 9 : 13, color: colour("ink"), line: { width: 1.6 } },
     });
     data.methods.forEach((method, place) => {
       const rows = data.samples.filter((row) => row[1] === method);
       traces.push({
-        x: rows.map((row) => row[2]), y: rows.map((row) => row[3]), mode: "markers", name: `${words(method)} (${rows.length})`,
+        x: rows.map((row) => row[2]), y: rows.map((row) => row[3]), mode: "markers", name: `${words(method)} (${count(rows)})`,
         hovertemplate: rows.map((row) => `<b>${row[5] ? formula(row[5]) : "sample"}</b>  ${escaped(words(method))}<br>${escaped(row[6])}<br>${escaped(row[0])}<extra></extra>`),
         marker: { symbol: METHOD_SYMBOLS[place % 5], size: 7, color: colour(`m${place % 5}`), opacity: 0.9, line: { width: 1.3, color: colour(`m${place % 5}`) } },
       });
@@ -181,16 +183,16 @@
     data.errors.forEach((error, place) => {
       const number = place ? place + 1 : "";
       const finite = error.values.filter((value) => value !== null).map((value) => Math.max(value, 1e-5)).sort((a, b) => a - b);
-      const count = error.values.length;
+      const total = error.values.length;
       traces.push({
-        x: finite, y: finite.map((_, rank) => (100 * (rank + 1)) / count), mode: "lines", line: { shape: "hv", width: 2, color: colour("stable") }, xaxis: `x${number}`, yaxis: `y${number}`,
+        x: finite, y: finite.map((_, rank) => (100 * (rank + 1)) / total), mode: "lines", line: { shape: "hv", width: 2, color: colour("stable") }, xaxis: `x${number}`, yaxis: `y${number}`,
         hovertemplate: `%{y:.1f} % below %{x:.2g} ${error.unit}<extra></extra>`, showlegend: false,
       });
       const within = finite.filter((value) => value <= error.tolerance).length;
       axes[`xaxis${number}`] = axis(`Error (${error.unit})`, { type: "log", domain: [place * 0.345, place * 0.345 + 0.31], dtick: 1, exponentformat: "power", range: [Math.log10(finite[0] ?? error.tolerance / 100) - 0.1, Math.log10(Math.max(finite.at(-1) ?? 0, error.tolerance)) + 0.25] });
       axes[`yaxis${number}`] = axis(place ? "" : "Structures below (%)", { range: [0, 103], anchor: `x${number}` });
       shapes.push({ type: "line", xref: `x${number}`, yref: `y${number}`, x0: error.tolerance, x1: error.tolerance, y0: 0, y1: 103, line: { dash: "dash", width: 1, color: colour("muted") } });
-      annotations.push({ text: `<b>${error.title}</b>   ${count ? `${((100 * within) / count).toFixed(1)} % within ${error.tolerance} ${error.unit}` : "no data"}`, xref: "paper", yref: "paper", x: place * 0.345, y: 1.02, xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 13 } });
+      annotations.push({ text: `<b>${error.title}</b>   ${total ? `${((100 * within) / total).toFixed(1)} % within ${error.tolerance} ${error.unit}` : "no data"}`, xref: "paper", yref: "paper", x: place * 0.345, y: 1.02, xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 13 } });
     });
     Plotly.react("errors-plot", traces, layout({ ...axes, shapes, annotations, margin: { l: 56, r: 34, t: 34, b: 52 } }), config);
   }
@@ -344,8 +346,8 @@
   $("table").tHead.rows[0].append(element("th", { scope: "col" }));
 
   for (const [name, style] of Object.entries(CLASSES)) {
-    const count = data.candidates.filter((row) => row.novelty === name).length;
-    if (count) $("filter-novelty").append(element("label", {}, `<input type="checkbox" value="${name}" checked> ${style.short ?? style.label} <small>${count}</small>`));
+    const number = data.candidates.filter((row) => row.novelty === name).length;
+    if (number) $("filter-novelty").append(element("label", {}, `<input type="checkbox" value="${name}" checked> ${style.short ?? style.label} <small>${number}</small>`));
   }
 
   function chosen() {
