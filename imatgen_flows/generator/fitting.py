@@ -100,21 +100,36 @@ def fit_generator(
     settings: VAESettings = preset.generator
     model = MaterialsVAE(settings, codes.shape[1], codes.shape[2]).to(device)
     codes, present, stable = codes.to(device), present.to(device), stable.to(device)
+    weights = _code_weights(preset, present, codes.shape[2])
 
     def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
-        clean, here = codes[items], present[items]
+        clean = codes[items]
         noise = torch.randn(len(items), settings.latent, generator=generator).to(device)
-        noisy = clean + settings.code_noise * torch.randn(clean.shape, generator=generator).to(device) * here[..., None]
-        output, logits, mean, log_variance = model(noisy, noise)
-        reconstruction = code_loss(output, clean, here if settings.style == "normalised" else torch.ones_like(here))
+        blur = settings.code_noise * torch.randn(clean.shape, generator=generator).to(device)
+        output, logits, mean, log_variance = model(clean + blur * (weights[items] > 0), noise)
         return (
-            reconstruction
+            code_loss(output, clean, weights[items])
             + settings.kl_weight * kl_divergence(mean, log_variance)
             + settings.classifier_weight * stability_loss(logits, stable[items])
         )
 
     history = train(model, loss, len(codes), _schedule(settings), seed, directory, label="generator")
     return model, history
+
+
+def _code_weights(preset: Preset, present: Tensor, width: int) -> Tensor:
+    """Weights (B, C, width) of the code numbers in the loss.
+
+    As published, all count alike, empty channels and padding too. Ours count what exists, each channel as much as another:
+    the cell has fewer numbers than an element, and each of them matters more.
+    """
+    if preset.generator.style == "published":
+        return torch.ones(*present.shape, width, device=present.device)
+    lengths = [preset.basis.code] * preset.max_elements + [preset.cell.code]
+    share = torch.zeros(len(lengths), width, device=present.device)
+    for channel, length in enumerate(lengths):
+        share[channel, :length] = 1 / length
+    return share * present[..., None]
 
 
 def _schedule(settings: AutoencoderSettings | VAESettings) -> Schedule:

@@ -32,10 +32,15 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).mean()
 
 
-def code_loss(output: Tensor, target: Tensor, present: Tensor) -> Tensor:
-    """Mean squared error of codes (B, C, width) over the channels that exist, `present` (B, C) bool."""
-    squares = (output - target) ** 2 * present[..., None]
-    return squares.sum() / (present.sum() * target.shape[-1]).clamp(min=1)
+def code_loss(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Mean squared error of codes, weighted.
+
+    Parameters
+    ----------
+    output, target : (B, C, width)
+    weights : (B, C, width), zero where a channel is empty or padded
+    """
+    return ((output - target) ** 2 * weights).sum() / weights.sum().clamp(min=1e-12)
 
 
 def stability_loss(logits: Tensor, stable: Tensor) -> Tensor:

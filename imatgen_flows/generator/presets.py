@@ -96,7 +96,7 @@ DEFAULT = Preset(
     ),
     generator=VAESettings(
         style="normalised", latent=64, channels=512, classifier_weight=0.05, kl_weight=0.003, latent_scale=1.0,
-        learning_rate=1e-3, cosine=True, batch_size=64, epochs=100, min_steps=4000, code_noise=0.05, around=0.3,
+        learning_rate=1e-3, cosine=True, batch_size=64, epochs=100, min_steps=2500, code_noise=0.05, around=0.3,
     ),
     projections=1,
 )  # fmt: skip

@@ -176,6 +176,4 @@ def _is_clean(record: Candidate) -> bool:
 
 def _hull(references: ReferenceDocument) -> dict[str, Any]:
     hull = load_hull(references)
-    kinds = {row["name"]: row["kind"] for row in read_lines(references.phases)}
-    table = [row | {"kind": kinds[row["name"]]} for row in hull.table()]
-    return {"elements": hull.elements, "potential": hull.potential, "references": table}
+    return {"elements": hull.elements, "potential": hull.potential, "references": hull.table()}

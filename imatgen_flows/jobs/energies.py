@@ -164,6 +164,7 @@ def _reference_document(store: ArtifactStore, rows: list[dict], potential: str, 
                 composition=Structure.from_dict(row["structure"]).composition,
                 energy_per_atom=row["energy_per_atom"],
                 source=row["source"],
+                kind=row["kind"],
             )
             for row in relaxed
         ],

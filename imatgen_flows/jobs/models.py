@@ -89,7 +89,7 @@ def evaluate_reconstruction(
         }
         summaries[path] = {name: summarise(part) for name, part in parts.items() if part}
         rows += [
-            {"path": path, "id": name, "training": i in seen} | error.to_dict()
+            {"path": path, "id": name, "training": i in seen, "full": error.fully_reconstructed} | vars(error)
             for i, (name, error) in enumerate(zip(names, errors, strict=True))
         ]
     return {"errors": store.put_lines("reconstruction", rows), **summaries}

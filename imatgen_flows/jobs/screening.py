@@ -24,7 +24,7 @@ from imatgen_flows.schemas import (
 from imatgen_flows.settings import get_settings
 
 
-@job(output_schema=CandidatesDocument)
+@job  # without a schema: jobflow would hold the reference that takes this job's place to it
 def screen_batches(
     root: str,
     *,

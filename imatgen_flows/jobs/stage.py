@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from pydantic import BaseModel
 from imatgen_flows import __version__
 from imatgen_flows.artifacts import ArtifactStore, content_key
 from imatgen_flows.schemas import StageDocument
+
+logger = logging.getLogger(__name__)
 
 DECIDING = ("torch", "pymatgen", "ase", "chgnet", "numpy")
 
@@ -38,13 +41,18 @@ def stage(schema: type[StageDocument]) -> Callable[[Callable[..., dict]], Any]:
             versions = versions_of(DECIDING)
             key = f"{function.__name__}-{content_key(versions, inputs)}"
             finished = store.finished(key)
+            title = function.__name__.replace("_", " ")
             if finished is not None:
+                logger.info("%s: found, not repeated", title)
                 return schema(**finished)
+            logger.info("%s ...", title)
             began = time.monotonic()
             fields = function(store, store.scratch(key), **inputs)
             parents = [value.key for value in inputs.values() if isinstance(value, StageDocument)]
             seconds = round(time.monotonic() - began, 3)
             document = schema(key=key, parents=parents, versions=versions, seconds=seconds, **fields)
+            counts = ", ".join(f"{number:,} {name}" for name, number in getattr(document, "counts", {}).items())
+            logger.info("%s: done in %.0f s%s", title, seconds, f" ({counts})" if counts else "")
             store.finish(key, document.model_dump(mode="json"))
             return document
 

@@ -125,7 +125,7 @@ class BasisImageCodec:
         rows = (image[:, None, None] * n + x[:, :, None]) * n + y[:, None, :]
         at = rows[..., None] * n + z[:, None, None, :]
         images = torch.zeros(n_images * n**3, dtype=places.dtype, device=places.device)
-        return images.index_add(0, at.reshape(-1), p.reshape(-1)).reshape(n_images, n, n, n)
+        return images.index_add_(0, at.reshape(-1), p.reshape(-1)).reshape(n_images, n, n, n)
 
     def _read(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Atoms of a chunk: the image that each belongs to (n,), in order, and its place (n, 3), A, float64."""

@@ -19,6 +19,11 @@ class StageDocument(BaseModel):
     seconds: float = Field(0.0, description="Wall time, s.")
     evaluations: dict[str, int] = Field(default_factory=dict, description="Energy evaluations by purpose.")
 
+    @property
+    def stage(self) -> str:
+        """Name of the stage."""
+        return self.key.rpartition("-")[0].replace("_", " ")
+
 
 class DatasetDocument(StageDocument):
     """Training structures made by substitution."""

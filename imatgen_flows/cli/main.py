@@ -1,0 +1,240 @@
+"""The `imatgen` command. What takes long to import is imported where it is used: `--help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from imatgen_flows.errors import ImatgenError, InputError
+
+app = typer.Typer(
+    name="imatgen",
+    help="Inverse design of crystals: learn known structures, generate new ones, rank them on a convex hull.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+evaluate_app = typer.Typer(help="Measure how good a run, or the method, is.", no_args_is_help=True)
+app.add_typer(evaluate_app, name="evaluate")
+
+Campaign = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")]
+
+
+class Format(str, Enum):
+    """What `export` writes."""
+
+    CIF = "cif"
+    EXTXYZ = "extxyz"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class Only(str, Enum):
+    """Which candidates `export` writes."""
+
+    NEW = "new"
+    ALL = "all"
+
+
+def _version(show: bool) -> None:
+    if show:
+        from imatgen_flows import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None: ...
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
+    """Write a campaign file to start from."""
+    from imatgen_flows.cli.starter import write_starter
+
+    path = write_starter(directory)
+    typer.echo(f"wrote {path}. Next: imatgen plan {path}")
+
+
+@app.command()
+def check(
+    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN.yaml]", help="The campaign file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look whether a campaign can run on this machine."""
+    from imatgen_flows.config import CampaignConfig
+    from imatgen_flows.managers.preflight import check_machine
+
+    checks = check_machine(CampaignConfig.from_file(campaign) if campaign else None)
+    if as_json:
+        typer.echo(json.dumps([vars(item) for item in checks]))
+    else:
+        for item in checks:
+            typer.echo(f"{'ok  ' if item.ok else 'FAIL'}  {item.name}: {item.detail}")
+    if not all(item.ok for item in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(campaign: Campaign, as_json: AsJson = False) -> None:
+    """Count what a campaign will do, and estimate its cost, before anything runs."""
+    from imatgen_flows.config import CampaignConfig
+    from imatgen_flows.managers.preflight import make_plan
+
+    config = CampaignConfig.from_file(campaign)
+    planned = make_plan(config)
+    if as_json:
+        typer.echo(json.dumps(planned.to_dict()))
+        return
+    lines = {
+        "templates": f"{planned.templates:,}",
+        "training structures": f"{planned.structures:,}",
+        "left out": ", ".join(f"{n:,} {reason}" for reason, n in planned.left_out.items()) or "none",
+        "reference phases": f"at most {planned.references:,}",
+        "samples": f"{planned.samples:,}",
+        "relaxations": f"at most {planned.relaxations:,}",
+        "energy evaluations": f"about {sum(planned.evaluations.values()):,} ({config.screen.potential})",
+        "time for them": f"about {sum(planned.seconds.values()) / 60:.0f} min on this machine, beside training",
+    }
+    _print_table(f"{config.title}: plan", ["", ""], [[name, value] for name, value in lines.items()])
+
+
+@app.command()
+def run(
+    campaign: Campaign,
+    directory: Annotated[Path | None, typer.Option(help="Run directory [default: runs/<name of the file>].")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Run a campaign on this machine, to its report."""
+    from imatgen_flows.config import CampaignConfig
+    from imatgen_flows.managers.local import run_campaign
+    from imatgen_flows.report import build_report
+
+    _show_progress()
+    config = CampaignConfig.from_file(campaign)
+    directory = run_campaign(config, directory or Path("runs") / campaign.stem, resume)
+    _summarise(directory)
+    typer.echo(f"report: {build_report(directory)}")
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Build the HTML report of a run anew."""
+    from imatgen_flows.report import build_report
+
+    typer.echo(build_report(run))
+
+
+@app.command()
+def export(
+    run: Run,
+    fmt: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CIF,
+    destination: Annotated[Path | None, typer.Option(help="Where to write it [default: in the run directory].")] = None,
+    only: Annotated[Only, typer.Option(help="Which candidates.")] = Only.NEW,
+) -> None:
+    """Write the candidates of a run for other programs."""
+    from imatgen_flows.report import export_run
+
+    for path in export_run(run, fmt.value, destination, only.value):
+        typer.echo(path)
+
+
+@evaluate_app.command()
+def reconstruction(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A run directory.")] = None,
+    intrinsic: Annotated[
+        bool, typer.Option("--intrinsic", help="Of the images alone, without any network; needs no run.")
+    ] = False,
+    system: Annotated[str, typer.Option(help="Elements for --intrinsic, for example V,O.")] = "V,O",
+    as_json: AsJson = False,
+) -> None:
+    """How exactly crystals come back: from images (--intrinsic), or from the trained networks of a run."""
+    if intrinsic:
+        rows = _intrinsic(system.split(","))
+        title = "intrinsic error: crystals to images and back"
+    elif run is not None:
+        rows = _reconstruction_of(run)
+        title = f"reconstruction: {run}"
+    else:
+        raise InputError("give a run directory, or --intrinsic.")
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    columns = list(rows[0])
+    _print_table(title, columns, [[_cell(row[column]) for column in columns] for row in rows])
+
+
+def _intrinsic(system: list[str]) -> list[dict[str, Any]]:
+    from imatgen_flows.crystals import load_templates, substitute
+    from imatgen_flows.evaluation.reconstruction import intrinsic
+
+    made, _left_out = substitute(load_templates(n_elements=len(system))[0], system)
+    return intrinsic([item.structure for item in made], sorted(system))
+
+
+def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    found = RunDirectory.open(run).metrics["reconstruction"]
+    return [
+        {"path": path, "structures": part} | summary for path in ("images", "generator") for part, summary in found[path].items()
+    ]
+
+
+def _show_progress() -> None:
+    """Print what our own modules log, and keep the libraries' chatter out of it."""
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    ours = logging.getLogger("imatgen_flows")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+
+
+def _summarise(directory: Path) -> None:
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    found = RunDirectory.open(directory)
+    rows = [
+        [row["formula"], row["spacegroup"], f"{row['e_above_hull']:.3f}", row["method"], row["id"]] for row in found.new[:10]
+    ]
+    columns = ["formula", "space group", f"E_hull ({found.scale}), eV/atom", "sampled by", "id"]
+    _print_table(f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best", columns, rows)
+
+
+def _print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Run the command; errors that we can name end in a sentence, not a traceback."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except ImatgenError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

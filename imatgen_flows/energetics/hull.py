@@ -1,0 +1,185 @@
+"""Formation energies and distances to the convex hull, on one energy scale at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition, Element
+
+from imatgen_flows.errors import InputError
+
+
+@dataclass(frozen=True)
+class HullEntry:
+    """A phase that may carry the hull.
+
+    Attributes
+    ----------
+    name : unique
+    composition : of any number of formula units
+    energy_per_atom : eV/atom
+    source : where its structure is published
+    kind : ``element``, ``compound``, or what else the caller distinguishes
+    """
+
+    name: str
+    composition: Composition
+    energy_per_atom: float
+    source: str = ""
+    kind: str = "compound"
+
+
+def formation_energy(energy_per_atom: float, composition: Composition | str, elemental: Mapping[str, float]) -> float:
+    """Energy of a phase with respect to its elements, eV/atom.
+
+    Parameters
+    ----------
+    energy_per_atom : of the phase, eV/atom
+    composition : of the phase
+    elemental : energy of each element in its reference phase, eV/atom, on the same scale
+
+    Raises
+    ------
+    InputError
+        Where an element has no reference.
+    """
+    fractions = Composition(composition).fractional_composition.get_el_amt_dict()
+    missing = [symbol for symbol in fractions if symbol not in elemental]
+    if missing:
+        raise InputError(f"{composition}: no reference energy for {', '.join(missing)}; add a phase of the element.")
+    return energy_per_atom - sum(fraction * elemental[symbol] for symbol, fraction in fractions.items())
+
+
+def hull_distance(energy_per_atom: float, composition: Composition | str, entries: Sequence[HullEntry]) -> float:
+    """Energy of a phase above the hull of `entries`, eV/atom; negative for a phase that would extend the hull.
+
+    To ask for many phases, build a `Hull` once.
+    """
+    return Hull(entries).distance(composition, energy_per_atom)
+
+
+class Hull:
+    """The lower convex hull of reference phases.
+
+    Candidates are no part of it, so that the distance of one does not depend on the others, and that of a discovery is
+    negative.
+
+    Parameters
+    ----------
+    entries : phases on one energy scale, with at least one of each element
+    potential : name of that scale, for example ``chgnet 0.3.0``
+
+    Raises
+    ------
+    InputError
+        Where an element has no phase of its own, a name stands twice, or an energy is not a finite number.
+    """
+
+    def __init__(self, entries: Sequence[HullEntry], potential: str = "") -> None:
+        self.entries = tuple(entries)
+        self.potential = potential
+        names = [entry.name for entry in self.entries]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise InputError(f"the hull has two phases named {', '.join(repeated)}; names must differ.")
+        for entry in self.entries:
+            if not abs(entry.energy_per_atom) < float("inf"):  # also catches NaN
+                raise InputError(f"reference phase {entry.name}: its energy is {entry.energy_per_atom} eV/atom.")
+        present = {element.symbol for entry in self.entries for element in entry.composition.elements}
+        missing = sorted(present - set(self.elemental))
+        if missing or not present:
+            raise InputError(
+                f"the hull has no reference phase of the element {', '.join(missing)}; add one."
+                if missing
+                else "a hull needs reference phases; none was given."
+            )
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the elements, in alphabetical order."""
+        return tuple(sorted(self.elemental))
+
+    @cached_property
+    def elemental(self) -> dict[str, float]:
+        """Energy of each element in its lowest phase, eV/atom."""
+        energies: dict[str, float] = {}
+        for entry in self.entries:
+            if len(entry.composition) == 1:
+                symbol = entry.composition.elements[0].symbol
+                energies[symbol] = min(entry.energy_per_atom, energies.get(symbol, float("inf")))
+        return energies
+
+    @cached_property
+    def _diagram(self) -> PhaseDiagram:
+        return PhaseDiagram(
+            [
+                PDEntry(entry.composition, entry.energy_per_atom * entry.composition.num_atoms, name=entry.name)
+                for entry in self.entries
+            ],
+            elements=[Element(symbol) for symbol in self.elements],
+        )
+
+    def formation_energy(self, composition: Composition | str, energy_per_atom: float) -> float:
+        """Energy with respect to the elements, eV/atom."""
+        return formation_energy(energy_per_atom, composition, self.elemental)
+
+    def distance(self, composition: Composition | str, energy_per_atom: float) -> float:
+        """Energy above the hull, eV/atom; negative below it."""
+        return energy_per_atom - float(self._diagram.get_hull_energy_per_atom(self._known(composition)))
+
+    def decomposition(self, composition: Composition | str) -> dict[str, float]:
+        """Phases of the hull that a composition falls apart into: name -> fraction of the atoms."""
+        return {entry.name: float(x) for entry, x in self._diagram.get_decomposition(self._known(composition)).items()}
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a phase, for reports: energies in eV/atom, fractions of the atoms."""
+        return [
+            {
+                "name": entry.name,
+                "formula": entry.composition.reduced_formula,
+                "fractions": entry.composition.fractional_composition.get_el_amt_dict(),
+                "energy_per_atom": entry.energy_per_atom,
+                "formation_energy": self.formation_energy(entry.composition, entry.energy_per_atom),
+                "e_above_hull": self.distance(entry.composition, entry.energy_per_atom),
+                "source": entry.source,
+                "kind": entry.kind,
+            }
+            for entry in self.entries
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "potential": self.potential,
+            "entries": [
+                {
+                    "name": entry.name,
+                    "composition": entry.composition.get_el_amt_dict(),
+                    "energy_per_atom": entry.energy_per_atom,
+                    "source": entry.source,
+                    "kind": entry.kind,
+                }
+                for entry in self.entries
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Hull:
+        """Inverse of `to_dict`."""
+        entries = [
+            HullEntry(**{**entry, "composition": Composition(entry["composition"])}) for entry in data["entries"]
+        ]
+        return cls(entries, data["potential"])
+
+    def _known(self, composition: Composition | str) -> Composition:
+        composition = Composition(composition)
+        missing = [e.symbol for e in composition.elements if e.symbol not in self.elemental]
+        if missing:
+            raise InputError(
+                f"{composition.formula}: the hull of {'-'.join(self.elements)} knows no {', '.join(missing)}."
+            )
+        return composition

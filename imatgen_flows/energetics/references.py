@@ -1,0 +1,170 @@
+"""Published phases that make the hull, and simple crystals for elements without one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import spglib
+from pymatgen.core import Element, Lattice, Structure
+
+from imatgen_flows.energetics.hull import HullEntry
+from imatgen_flows.energetics.relax import Relaxation
+from imatgen_flows.errors import InputError
+
+# bond lengths in A: Huber & Herzberg, Constants of Diatomic Molecules, Van Nostrand Reinhold (1979)
+DIATOMIC = {"H": 0.7414, "N": 1.0977, "O": 1.2075, "F": 1.4119, "Cl": 1.9879}
+BOX = (10.0, 10.1, 10.2)  # A; unequal, so that the molecule has no cubic neighbours to choose from
+SAME_SITE = 1e-3  # fractional; two images of a special position
+
+
+@dataclass(frozen=True)
+class ReferencePhase:
+    """A known phase to put on the hull.
+
+    Attributes
+    ----------
+    name : formula and modification, for example ``VO2 rutile``
+    structure : primitive cell, as in the source; to be relaxed with the potential that is used
+    source : the publication, and what was done to its structure
+    kind : ``element`` or ``compound``
+    molecule : a molecule in a box, whose cell must be kept
+    spacegroup : Hermann-Mauguin symbol; empty for molecules and guessed structures
+    """
+
+    name: str
+    structure: Structure
+    source: str
+    kind: str
+    molecule: bool = False
+    spacegroup: str = ""
+
+
+def reference_phases(elements: Iterable[str]) -> list[ReferencePhase]:
+    """All published phases that ship with the program and lie within a set of elements."""
+    wanted = {Element(symbol).symbol for symbol in elements}
+    return [phase for phase in _shipped() if {e.symbol for e in phase.structure.composition.elements} <= wanted]
+
+
+def elements_without_reference(elements: Iterable[str]) -> list[str]:
+    """Those of the elements of which no phase ships with the program."""
+    known = {phase.structure.composition.elements[0].symbol for phase in _shipped() if phase.kind == "element"}
+    return [symbol for symbol in elements if symbol not in known]
+
+
+def elemental_fallback(element: str) -> list[ReferencePhase]:
+    """Simple structures of an element, at its molar volume; the lowest after relaxation serves as its reference.
+
+    H, N, O, F and Cl are diatomic molecules in a box. Others take the structures of the elements among pymatgen's AFLOW
+    prototypes with up to four atoms: close-packed, bcc, diamond, graphite, As, Ga, Se, black P and some 25 more. Where
+    the ground state is larger (S8, B12, alpha-Mn), formation energies come out too low.
+
+    Raises
+    ------
+    InputError
+        Where neither volume nor radius of the element is known.
+    """
+    symbol = Element(element).symbol
+    if symbol in DIATOMIC:
+        return [_diatomic(symbol)]
+    volume = _atomic_volume(Element(symbol))
+    return [
+        ReferencePhase(f"{symbol} {name}", _at_volume(structure, symbol, volume), source, "element")
+        for name, structure, source in _simple_crystals()
+    ]
+
+
+def hull_entries(phases: Sequence[ReferencePhase], relaxed: Sequence[Relaxation]) -> list[HullEntry]:
+    """Join phases and their relaxations, in the same order, to entries of a hull.
+
+    Phases that failed to relax are left out; they stand in `relaxed`, with their reasons.
+    """
+    return [
+        HullEntry(phase.name, phase.structure.composition, result.energy_per_atom, phase.source, phase.kind)
+        for phase, result in zip(phases, relaxed, strict=True)
+        if result.state == "relaxed" and result.energy_per_atom is not None
+    ]
+
+
+@lru_cache
+def _shipped() -> tuple[ReferencePhase, ...]:
+    records = json.loads(files(__package__).joinpath("data", "reference_phases.json").read_text(encoding="utf-8"))[
+        "phases"
+    ]
+    return tuple(_read(record) for record in records)
+
+
+def _read(record: dict[str, Any]) -> ReferencePhase:
+    species, positions = _orbits(record["hall"], record["sites"])
+    conventional = Structure(Lattice.from_parameters(*record["lattice"]), species, positions)
+    structure = conventional if record["molecule"] else conventional.get_primitive_structure(tolerance=0.01)
+    return ReferencePhase(
+        record["name"], structure, record["source"], record["kind"], record["molecule"], record["spacegroup"]
+    )
+
+
+def _orbits(hall: str, sites: list[list[Any]]) -> tuple[list[str], list[np.ndarray]]:
+    """Apply the symmetry of a setting, named by its Hall symbol, to the sites of the asymmetric unit."""
+    operations = spglib.get_symmetry_from_database(_hall_numbers()[hall])
+    species, positions = [], []
+    for symbol, *site in sites:
+        images = (operations["rotations"] @ np.array(site, dtype=float) + operations["translations"]) % 1
+        orbit: list[np.ndarray] = []
+        for image in images:
+            if all(np.abs((image - other + 0.5) % 1 - 0.5).max() > SAME_SITE for other in orbit):
+                orbit.append(image)
+        species += [symbol] * len(orbit)
+        positions += orbit
+    return species, positions
+
+
+@lru_cache
+def _hall_numbers() -> dict[str, int]:
+    return {spglib.get_spacegroup_type(number).hall_symbol: number for number in range(1, 531)}
+
+
+def _diatomic(symbol: str) -> ReferencePhase:
+    box = Lattice.orthorhombic(*BOX)
+    atoms = Structure(box, [symbol] * 2, [[0, 0, 0], [0, 0, DIATOMIC[symbol]]], coords_are_cartesian=True)
+    source = "K. P. Huber, G. Herzberg, Constants of Diatomic Molecules, Van Nostrand Reinhold (1979)"
+    return ReferencePhase(f"{symbol}2 molecule", atoms, source, "element", molecule=True)
+
+
+def _atomic_volume(element: Element) -> float:
+    """Volume of an atom in the solid, A^3: the molar volume, else a close packing of spheres of the atomic radius."""
+    molar = element.molar_volume  # cm^3/mol
+    if molar:
+        return float(molar) / 0.602214076
+    radius = element.atomic_radius or element.atomic_radius_calculated
+    if not radius:
+        raise InputError(f"{element}: neither molar volume nor radius is known; give a reference phase for it.")
+    return 4 * 2**0.5 * float(radius) ** 3
+
+
+def _at_volume(structure: Structure, symbol: str, volume: float) -> Structure:
+    """Make the structure one of `symbol`, with `volume` A^3 an atom."""
+    lattice = structure.lattice.scale(volume * len(structure))
+    return Structure(lattice, [symbol] * len(structure), structure.frac_coords)
+
+
+@lru_cache
+def _simple_crystals() -> tuple[tuple[str, Structure, str], ...]:
+    """Name, primitive cell and source of unary structures with up to four atoms."""
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+    crystals = []
+    for prototype in AFLOW_PROTOTYPE_LIBRARY:
+        structure = prototype["snl"].structure
+        if len(structure.composition) == 1 and len(structure) <= 16:  # conventional cells of up to four atoms
+            structure = structure.get_primitive_structure()
+        if len(structure.composition) == 1 and len(structure) <= 4:
+            name = f"{prototype['tags']['aflow']} ({structure.composition.elements[0].symbol})"
+            crystals.append(
+                (name, structure, f"AFLOW prototype {name}, Mehl et al., Comput. Mater. Sci. 136, S1 (2017)")
+            )
+    return tuple(crystals)

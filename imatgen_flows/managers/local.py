@@ -1,0 +1,134 @@
+"""Run a campaign on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.artifacts import write_atomic
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.schemas import StageDocument
+
+CAMPAIGN_FILE = "campaign.yaml"
+
+
+def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) -> Path:
+    """Run a campaign to its end with jobflow's local manager.
+
+    Parameters
+    ----------
+    config : the campaign
+    directory : the run directory, made where it does not exist
+    resume : go on with a run that was interrupted; finished stages are found and not repeated
+
+    Returns
+    -------
+    the run directory
+
+    Raises
+    ------
+    InputError
+        Where the directory cannot be written, holds a run of another campaign, or holds this one and `resume` is not set.
+    ImatgenError
+        Where a stage fails; it names the stage.
+    """
+    from imatgen_flows.flows import CampaignMaker
+
+    directory = directory.absolute()
+    prepare(config, directory, resume)
+    started = datetime.now(UTC)
+    flow = CampaignMaker(config).make(directory)
+    documents = _run(flow, directory)
+    _write_provenance(config, directory, documents, started)
+    return directory
+
+
+def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
+    """Make the run directory this campaign's own, or refuse."""
+    written = directory / CAMPAIGN_FILE
+    if written.exists():
+        if CampaignConfig.from_file(written) != config:
+            raise InputError(
+                f"{directory} holds a run of another campaign ({written} differs). Choose another directory with --directory."
+            )
+        if not resume:
+            raise InputError(f"{directory} already holds this campaign. Add --resume to go on with it.")
+        return
+    if directory.exists() and any(directory.iterdir()):
+        raise InputError(f"{directory} is not empty and not a run directory. Choose another one with --directory.")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        config.to_file(written)
+    except OSError as error:
+        raise InputError(f"cannot write to {directory}: {error.strerror}. Choose another one with --directory.") from error
+
+
+def _run(flow: Any, directory: Path) -> list[StageDocument]:
+    """Run a flow job by job; return the documents of its stages."""
+    from jobflow import run_locally
+
+    scratch = directory / "artifacts" / "jobs"
+    scratch.mkdir(parents=True, exist_ok=True)
+    store = job_store(directory)
+    try:
+        responses = run_locally(
+            flow, store=store, create_folders=True, root_dir=scratch, raise_immediately=True, log=False
+        )
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise ImatgenError(
+            f"{error.filename or directory}: {os.strerror(error.errno)}. Make room, then run again with --resume."
+        ) from error
+    finally:
+        for folder in scratch.iterdir():
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+    outputs = [response.output for runs in responses.values() for response in runs.values()]
+    return [output for output in outputs if isinstance(output, StageDocument)]
+
+
+def job_store(directory: Path) -> Any:
+    """Open a JobStore on disk with its `data` store, new for each start.
+
+    What must survive a kill lies in the artifacts; a store file that a kill cut short would only stand in the way.
+    """
+    from jobflow import JobStore
+    from maggma.stores import JSONStore
+
+    number = len(list((directory / "artifacts").glob("jobs-*.json")))
+    main, data = (directory / "artifacts" / f"{name}-{number:03d}.json" for name in ("jobs", "data"))
+    store = JobStore(
+        JSONStore(str(main), read_only=False), additional_stores={"data": JSONStore(str(data), read_only=False)}
+    )
+    store.connect()
+    return store
+
+
+def _write_provenance(config: CampaignConfig, directory: Path, documents: list[StageDocument], started: datetime) -> None:
+    from imatgen_flows.jobs.stage import DECIDING, versions_of
+
+    path = directory / "provenance.json"
+    # a resumed run began when its first start did
+    first = json.loads(path.read_text())["started"] if path.exists() else started.isoformat(timespec="seconds")
+    seconds: dict[str, float] = {}
+    for document in documents:
+        seconds[document.stage] = round(seconds.get(document.stage, 0.0) + document.seconds, 1)
+    provenance = {
+        "campaign": CAMPAIGN_FILE,
+        "name": config.title,
+        "system": config.system,
+        "seed": config.generator.seed,
+        "versions": versions_of((*DECIDING, "jobflow", "atomate2", "scipy")) | {"python": platform.python_version()},
+        "started": first,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "potential": config.screen.potential,
+        "seconds": seconds,
+    }
+    write_atomic(path, json.dumps(provenance, indent=1))

@@ -1,0 +1,158 @@
+"""What can be known before a campaign starts: whether it can run here, what it will do, and what that costs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.settings import get_settings
+
+FREE_DISK = 2.0  # GB that a campaign may need
+STEPS_PER_RELAXATION = 80  # median of CHGNet relaxations of generated V-O candidates to 0.05 eV/A, with room
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a campaign needs."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass
+class Plan:
+    """What a campaign will do."""
+
+    templates: int
+    structures: int
+    left_out: dict[str, int]
+    samples: int
+    references: int
+    relaxations: int
+    evaluations: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return vars(self) | {"total_evaluations": sum(self.evaluations.values())}
+
+
+def check_machine(config: CampaignConfig | None = None, directory: Path | None = None) -> list[Check]:
+    """Look at what a campaign needs on this machine, without running any of it.
+
+    Parameters
+    ----------
+    config : the campaign; the default potential and templates where None
+    directory : where the run will be written; the working directory where None
+    """
+    settings = get_settings()
+    checks = [Check("python", sys.version_info >= (3, 11), sys.version.split()[0])]
+    for package in ("torch", "pymatgen", "jobflow", "ase"):
+        checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
+    checks.append(_check_potential(config.screen.potential if config else "chgnet"))
+    if config and config.templates.source == "mp":
+        here = bool(os.environ.get("MP_API_KEY"))
+        checks.append(Check("Materials Project key", here, "MP_API_KEY is " + ("set" if here else "not set")))
+    if config and config.templates.path:
+        here = config.templates.path.exists()
+        checks.append(Check("templates", here, f"{config.templates.path}" + ("" if here else ": no such file or folder")))
+    where = _existing(directory or Path.cwd())
+    free = shutil.disk_usage(where).free / 1e9
+    checks.append(Check("disk", free > FREE_DISK, f"{free:.1f} GB free at {where}, {FREE_DISK:g} GB needed"))
+    checks.append(Check("write access", os.access(where, os.W_OK), str(where)))
+    checks.append(Check("cores", True, f"{settings.n_workers} for relaxations, {settings.threads} thread(s) for training"))
+    return checks
+
+
+def make_plan(config: CampaignConfig) -> Plan:
+    """Count what a campaign will do and estimate its cost, by timing one evaluation of the potential here.
+
+    Raises
+    ------
+    InputError
+        Where the plan exceeds the campaign's budget of evaluations, or the templates cannot be read.
+    """
+    from imatgen_flows.crystals import load_templates, substitute
+    from imatgen_flows.energetics.references import reference_phases
+
+    templates, unread = load_templates(
+        source=config.templates.source,
+        path=config.templates.path,
+        provider=config.templates.provider,
+        n_elements=len(config.system),
+        max_sites=config.limits.max_sites,
+        max_edge=config.limits.max_edge,
+        cache_dir=get_settings().cache_dir,
+        api_key=os.environ.get("MP_API_KEY"),
+    )
+    made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
+    formulas = {item.structure.composition.reduced_formula for item in made}
+    references = len(reference_phases(config.system)) + config.references.substituted * len(formulas)
+    sampling = config.sampling
+    plan = Plan(
+        templates=len(templates),
+        structures=len(made),
+        left_out=dict(Counter(item.reason for item in (*unread, *rejected))),
+        samples=sampling.slerp + sampling.random + sampling.around_known,
+        references=references,
+        relaxations=config.screen.at_most,
+    )
+    plan.evaluations = {
+        "labels": len(made),
+        "references": references * STEPS_PER_RELAXATION,
+        "screen": config.screen.at_most * STEPS_PER_RELAXATION,
+    }
+    cost = _seconds_per_evaluation([item.structure for item in made], config.screen.potential)
+    plan.seconds = {name: number * cost / get_settings().n_workers for name, number in plan.evaluations.items()}
+    total = sum(plan.evaluations.values())
+    if total > config.rounds.evaluations:
+        raise InputError(
+            f"the plan needs about {total:,} energy evaluations, `rounds.evaluations` allows {config.rounds.evaluations:,}. "
+            "Lower `screen.at_most` or `references.substituted`, or allow more."
+        )
+    return plan
+
+
+def _seconds_per_evaluation(structures: list, potential: str) -> float:
+    """Time single points of a few structures of middling size in this process."""
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    from imatgen_flows.energetics.potentials import get_potential
+
+    calculator = get_potential(potential).calculator()
+    ordered = sorted(structures, key=len)
+    middle = ordered[len(ordered) // 2 : len(ordered) // 2 + 4] or ordered
+    seconds = []
+    for structure in middle:
+        atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+        atoms.calc = calculator
+        began = time.perf_counter()
+        atoms.get_forces()
+        seconds.append(time.perf_counter() - began)
+    # the first call warms the model up
+    return min(seconds, default=0.0)
+
+
+def _check_potential(name: str) -> Check:
+    from imatgen_flows.energetics.potentials import get_potential
+
+    try:
+        potential = get_potential(name)
+    except ImatgenError as error:
+        return Check(f"potential {name}", False, str(error))
+    return Check(f"potential {name}", True, f"{potential.scale}, package version {potential.version or 'none'}")
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    return path if path.exists() else _existing(path.parent)

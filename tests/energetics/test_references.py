@@ -1,0 +1,91 @@
+"""Reference phases: what the file says of them must be true of the crystals that it builds."""
+
+from __future__ import annotations
+
+import pytest
+from pymatgen.core import Composition, Element
+
+from imatgen_flows.energetics import (
+    Hull,
+    Relaxation,
+    elemental_fallback,
+    elements_without_reference,
+    hull_entries,
+    reference_phases,
+    single_points,
+)
+
+PHASES = reference_phases(["V", "O", "Ti", "Mn", "S"])
+# shortest distances in A, to two digits, from the papers or from textbooks
+SHORTEST = {
+    "O2 molecule": 1.21,
+    "V bcc": 2.62,
+    "V2O3 corundum": 1.97,
+    "VO2 M1": 1.76,
+    "V2O5": 1.58,
+    "Ti hcp": 2.90,
+    "Ti2O3 corundum": 2.03,
+    "TiO2 rutile": 1.95,
+    "TiO2 anatase": 1.93,
+    "TiO2 brookite": 1.86,
+    "Mn alpha": 2.26,
+    "S alpha": 2.04,
+    "MnS2 pyrite": 2.09,
+}
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.name)
+def test_a_phase_is_what_it_is_called(phase):
+    structure = phase.structure
+    name = Composition(phase.name.split()[0])
+    assert structure.composition.reduced_composition == name.reduced_composition
+    assert (phase.kind == "element") == (len(structure.composition) == 1)
+    assert structure == structure.get_primitive_structure() or phase.molecule
+    if not phase.molecule:
+        assert structure.get_space_group_info(0.01)[0] == phase.spacegroup
+    shortest = min(n.nn_distance for near in structure.get_all_neighbors(3.2) for n in near)
+    assert shortest == pytest.approx(SHORTEST.get(phase.name, shortest), abs=0.01)
+    assert shortest > 0.8 * min(
+        (a.atomic_radius + b.atomic_radius) for a in structure.composition for b in structure.composition
+    )
+    assert phase.source
+
+
+def test_cells_hold_whole_formula_units():
+    sites = {phase.name: len(phase.structure) for phase in PHASES}
+    assert sites["V2O5"] == 14
+    assert sites["VO2 M1"] == sites["MnS2 pyrite"] == 12
+    assert (sites["Mn alpha"], sites["S alpha"], sites["V6O13"], sites["V4O7"], sites["V3O5"]) == (29, 32, 19, 22, 16)
+
+
+def test_only_phases_within_the_system_are_given():
+    names = {phase.name for phase in reference_phases(["O", "V"])}
+    assert {"V bcc", "O2 molecule", "VO2 M1"} <= names
+    assert all({e.symbol for e in p.structure.composition} <= {"V", "O"} for p in reference_phases(["V", "O"]))
+    assert {phase.name for phase in reference_phases(["Mn", "S"])} == {
+        "Mn alpha",
+        "S alpha",
+        "MnS rocksalt",
+        "MnS2 pyrite",
+    }
+
+
+def test_every_element_has_a_reference_or_a_fallback():
+    assert elements_without_reference(["V", "Nb", "O", "N"]) == ["Nb", "N"]
+    (nitrogen,) = elemental_fallback("N")
+    assert nitrogen.molecule
+    assert nitrogen.structure.get_distance(0, 1) == pytest.approx(1.0977)
+    niobium = elemental_fallback("Nb")
+    assert len({phase.name for phase in niobium}) == len(niobium) >= 20
+    volume = float(Element("Nb").molar_volume) / 0.602214076
+    assert all(phase.structure.volume / len(phase.structure) == pytest.approx(volume) for phase in niobium)
+    assert any(phase.structure.get_space_group_info()[0] == "Im-3m" for phase in niobium)
+
+
+def test_phases_and_relaxations_make_a_hull():
+    phases = reference_phases(["Ti", "O"])
+    relaxed = single_points([phase.structure for phase in phases], "toy", workers=1)
+    relaxed[-1] = Relaxation(state="rejected", reason="crashed")
+    hull = Hull(hull_entries(phases, relaxed), "toy 1")
+    assert [entry.name for entry in hull.entries] == [phase.name for phase in phases[:-1]]
+    assert hull.elements == ("O", "Ti")
