@@ -1,8 +1,8 @@
 """Rate of basis images on one core: the published dense way beside ours, in one run, on the same crystals.
 
-The published way takes, for each atom, the minimum-image distance to every one of the 64^3 grid points (by ASE, as its
-script does), and sums the Gaussians. The second row is the same with the shortest numpy for a cubic box, to show what is
-gained without a change of method. Time is the processor time of this process, which a busy machine disturbs least.
+The published way takes, for each atom, the minimum-image distances to all 64^3 grid points from ASE, as the published
+script does, and sums the Gaussians. The second row is the same in numpy for a cubic box, to show what part of the gain
+needs no change of method. Time is the processor time of this process, which a busy machine disturbs least.
 
     python benchmarks/render_basis.py [--atoms 24]
 
@@ -19,13 +19,13 @@ import warnings
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from ase import Atom, Atoms  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+import numpy as np
+import torch
+from ase import Atom, Atoms
+from numpy.typing import NDArray
 
-from imatgen_flows.crystals import load_templates, substitute  # noqa: E402
-from imatgen_flows.representation import BasisImageCodec, PackedCrystals, pack  # noqa: E402
+from imatgen_flows.crystals import load_templates, substitute
+from imatgen_flows.representation import BasisImageCodec, PackedCrystals, pack
 
 GRID, BOX, SIGMA, CUTOFF = 64, 15.0, 0.26, 0.02
 TARGET, TOLERANCE = 1000.0, 1e-6
@@ -46,14 +46,14 @@ def gaussian(distances: Image) -> Image:
 
 
 def published(position: Image, grid: Atoms) -> Image:
-    """One atom's image by ASE's minimum-image distances to all grid points."""
+    """Render one atom by ASE's minimum-image distances to all grid points."""
     atoms = grid.copy()
     atoms.append(Atom("H", position))
     return gaussian(atoms.get_distances(-1, range(GRID**3), mic=True))
 
 
 def dense(position: Image, points: Image) -> Image:
-    """The same, with the minimum image of a cubic box written out."""
+    """Render the same with the minimum image of a cubic box written out."""
     apart = points - position
     apart -= BOX * np.round(apart / BOX)
     return gaussian(np.sqrt((apart**2).sum(axis=1)))

@@ -39,6 +39,7 @@ class BasisImageCodec:
         grid: int = 64,
         box: float = 15.0,
         sigma: float = 0.26,
+        *,
         cutoff: float = 0.02,
         threshold: float = 0.25,
         dtype: torch.dtype = torch.float32,

@@ -88,8 +88,8 @@ class CellImageCodec:
     def metric_tensors(self, images: Tensor) -> Tensor:
         """Recover the metric tensor of each cell from its Gaussian image.
 
-        Every occupied voxel obeys -2 sigma^2 ln p = f^T G f, which is linear in the six numbers of G; they are fitted to
-        all voxels at once, weighted, because the noise of ln p grows as 1/p. The first fit takes the lower of p(f) and
+        Every occupied voxel obeys -2 sigma^2 ln p = f^T G f, which is linear in the six numbers of G; they are fitted
+        to all voxels at once, weighted, because the noise of ln p grows as 1/p. The first fit takes the lower of p(f) and
         p(-f) and a high power of p as weight, so that stray voxels far from the middle do not lead it astray.
         Gauss-Newton steps on p itself follow: their weights come from the fitted cell, not from the noise, and voxels
         far off count less.
@@ -188,7 +188,7 @@ def _parameters(metrics: Tensor) -> Tensor:
 
 
 def _solve(features: Tensor, weights: Tensor, values: Tensor, image: Tensor, n_images: int) -> Tensor:
-    """Weighted least squares in each image: features (n, 6), weights, values and image numbers (n,) to (n_images, 6)."""
+    """Weighted least squares by image: features (n, 6), weights, values, image numbers (n,) to (n_images, 6)."""
     rows, columns = torch.triu_indices(6, 6)
     weighted = weights[:, None] * features
     terms = torch.cat([weighted[:, rows] * features[:, columns], weighted * values[:, None]], dim=1)  # (n, 21 + 6)

@@ -46,11 +46,11 @@ class PackedCrystals:
         return len(self.lattices)
 
     def __getitem__(self, index: Tensor | slice | list[int]) -> PackedCrystals:
-        """The crystals of an index tensor, a mask or a slice."""
+        """Take the crystals of an index tensor, a mask or a slice."""
         return PackedCrystals(self.lattices[index], self.positions[index], self.mask[index], self.elements, self.box)
 
     def to(self, device: torch.device | str) -> PackedCrystals:
-        """The same crystals on another device."""
+        """Copy to another device."""
         return PackedCrystals(
             self.lattices.to(device), self.positions.to(device), self.mask.to(device), self.elements, self.box
         )
@@ -197,7 +197,8 @@ class CrystalCodec:
 
     def __init__(
         self,
-        elements: Sequence[str] = ("O", "V"),
+        elements: Sequence[str],
+        *,
         cell_grid: int = 32,
         cell_sigma: float = 0.26,
         grid: int = 64,
@@ -214,8 +215,8 @@ class CrystalCodec:
             crystals = pack(crystals, self.elements, self.basis.box)
         if crystals.elements != self.elements or crystals.box != self.basis.box:
             raise PackError(
-                f"crystals packed for {crystals.elements} in {crystals.box:g} A cannot be rendered as {self.elements} in "
-                f"{self.basis.box:g} A."
+                f"crystals packed for {crystals.elements} in {crystals.box:g} A cannot be rendered as {self.elements} "
+                f"in {self.basis.box:g} A."
             )
         return CrystalImages(cell=self.cell.encode(crystals.lattices), basis=self._render(crystals))
 
