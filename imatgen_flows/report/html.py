@@ -233,13 +233,32 @@ def _funnel(run: RunDirectory) -> str:
 
 def _reconstruction(run: RunDirectory) -> str:
     found = run.metrics.get("reconstruction") or {}
-    summaries = {name: found[name] for name in ("images", "generator") if isinstance(found.get(name), dict)}
-    if not summaries:
-        return ""
     columns = {"images": "Image autoencoders", "generator": "Through the generator"}
-    keys = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
-    rows = [[_metric(key), *(_quantity(key, summary.get(key)) for summary in summaries.values())] for key in keys]
-    return _table(["Training structures, encoded and decoded", *(columns[name] for name in summaries)], rows)
+    summaries = {columns[name]: found[name] for name in columns if isinstance(found.get(name), dict)}
+    rows = [
+        [label, *(write(summary) for summary in summaries.values())]
+        for label, write in (
+            ("Crystals", lambda summary: f"{summary['n']:,}"),
+            ("Fully reconstructed", lambda summary: _rate(summary, "fully_reconstructed")),
+            ("Cell within 0.1 Å and 2°", lambda summary: _rate(summary, "cells_reconstructed")),
+            ("Right number of atoms", lambda summary: _rate(summary, "counts_match")),
+            ("Cell lengths a, b, c, RMSE (Å)", lambda summary: _errors(summary["rmse"], "a", "b", "c")),
+            ("Cell angles α, β, γ, RMSE (°)", lambda summary: _errors(summary["rmse"], "alpha", "beta", "gamma")),
+            ("Atoms, RMSE (Å)", lambda summary: _errors(summary["rmse"], "atoms")),
+            ("Cell lengths a, b, c, median (Å)", lambda summary: _errors(summary["median"], "a", "b", "c")),
+            ("Cell angles α, β, γ, median (°)", lambda summary: _errors(summary["median"], "alpha", "beta", "gamma")),
+            ("Atoms, median (Å)", lambda summary: _errors(summary["median"], "atoms")),
+        )
+    ]
+    return _table(["Training structures, encoded and decoded", *summaries], rows) if summaries else ""
+
+
+def _rate(summary: Row, key: str) -> str:
+    return f"{summary[key]:,} ({100 * summary[key] / summary['n']:.1f} %)" if summary["n"] else "–"
+
+
+def _errors(values: Row, *names: str) -> str:
+    return ", ".join("–" if values[name] is None else f"{values[name]:.2g}" for name in names)
 
 
 def _training(run: RunDirectory) -> str:
@@ -327,38 +346,6 @@ def _sparkline(values: Sequence[float], width: int = 110, height: int = 22) -> s
         f"{2 + across * place:.1f},{height - 2 - up * (value - low):.1f}" for place, value in enumerate(points)
     )
     return f'<svg class=spark width={width} height={height} aria-hidden=true><polyline points="{path}"/></svg>'
-
-
-def _metric(key: str) -> str:
-    return escape(METRICS.get(key, (_words(key),))[0])
-
-
-def _quantity(key: str, value: Any) -> str:
-    """Write a figure of metrics.json with its unit; lists and tables item by item."""
-    if value is None or (isinstance(value, float) and value != value):
-        return "–"
-    if isinstance(value, Mapping):
-        return "<br>".join(f"{escape(_words(name))} {_quantity(key, item)}" for name, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_quantity(key, item) for item in value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return escape(str(value))
-    if isinstance(value, int):
-        return f"{value:,}"
-    if key in METRICS and METRICS[key][1] == "%" or re.search("fraction|share|match|fully", key):
-        return f"{100 * value:.1f} %"
-    unit = METRICS[key][1] if key in METRICS else "°" if "angle" in key else "Å" if re.search("length|rms", key) else ""
-    return f"{value:.3g} {unit}".strip() if abs(value) >= 1e-4 or value == 0 else f"{value:.1e} {unit}".strip()
-
-
-METRICS: dict[str, tuple[str, str]] = {
-    "structures": ("Structures", ""),
-    "fully_reconstructed": ("Fully reconstructed (0.1 Å, 2°, atoms 0.2 Å)", "%"),
-    "counts_match": ("Right number of atoms", "%"),
-    "length_rmse": ("Cell lengths, RMSE", "Å"),
-    "angle_rmse": ("Cell angles, RMSE", "°"),
-    "atom_rmse": ("Atoms, RMSE", "Å"),
-}
 
 
 def _plain(value: Any) -> str:

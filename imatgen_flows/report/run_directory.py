@@ -231,11 +231,11 @@ def interval(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def per_structure(errors: Iterable[Any] | None) -> list[float | None]:
-    """Reduce errors to the largest of each structure; None where a structure has none (NaN, or wrong atom count)."""
+    """Reduce errors to the largest in size of each structure; None where one has none (NaN, wrong atom count)."""
     worst: list[float | None] = []
     for error in errors or []:
         values = error if isinstance(error, list) else [error]
-        finite = [float(value) for value in values if value is not None and isfinite(value)]
+        finite = [abs(float(value)) for value in values if value is not None and isfinite(value)]
         worst.append(max(finite) if values and len(finite) == len(values) else None)
     return worst
 

@@ -157,7 +157,17 @@ def _documents(rows, system, rng):
     screened = sum(row["evaluations"] for row in rows)
     errors = rng.lognormal(-5, 1.4, 284), rng.lognormal(-2.5, 1.2, 284), rng.lognormal(-5.5, 1.3, 284)
     rmse = [None if place % 40 == 0 else float(value) for place, value in enumerate(errors[2])]
-    summary = {"structures": 284, "counts_match": 0.975, "length_rmse": 0.021, "angle_rmse": 0.31, "atom_rmse": 0.018}
+    columns = ("a", "b", "c", "alpha", "beta", "gamma", "atoms")
+    summary = {
+        "n": 284,
+        "rmse": dict(zip(columns, (0.021, 0.023, 0.034, 0.31, 0.28, 0.33, 0.018), strict=True)),
+        "median": dict(zip(columns, (0.004, 0.004, 0.006, 0.08, 0.07, 0.09, 0.005), strict=True)),
+        "cells": 284,
+        "cells_reconstructed": 281,
+        "counts_match": 277,
+        "fully_reconstructed": 275,
+        "fraction_fully_reconstructed": 275 / 284,
+    }
     return {
         "provenance": {
             "campaign": "0123456789abcdef",
@@ -178,9 +188,13 @@ def _documents(rows, system, rng):
         },
         "metrics": {
             "reconstruction": {
-                "images": {**summary, "fully_reconstructed": 0.968},
-                "generator": {**summary, "atom_rmse": 0.044, "fully_reconstructed": 0.951},
-                "errors": {"length": errors[0].tolist(), "angle": errors[1].tolist(), "atom_rmse": rmse},
+                "images": summary,
+                "generator": summary | {"fully_reconstructed": 270, "rmse": summary["rmse"] | {"atoms": None}},
+                "errors": {
+                    "length": np.outer(errors[0], (1, -0.5, 0.2)).tolist(),
+                    "angle": np.outer(errors[1], (0.3, -1, 0)).tolist(),
+                    "atom_rmse": rmse,
+                },
             },
             "training": {
                 role: {"epochs": 60, "loss": (0.5 * np.exp(-np.arange(60) / 14) + 0.01).tolist(), "seconds": seconds}

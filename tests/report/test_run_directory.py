@@ -113,7 +113,7 @@ def test_no_samples_say_nothing_about_a_rate():
 
 
 def test_the_error_of_a_structure_is_its_largest_and_none_where_one_is_missing():
-    assert per_structure([0.1, [0.1, 0.3, 0.2], None, float("nan"), [0.1, None]]) == [0.1, 0.3, None, None, None]
+    assert per_structure([0.1, [0.1, -0.3, 0.2], None, float("nan"), [0.1, None]]) == [0.1, 0.3, None, None, None]
     assert per_structure(None) == []
 
 
