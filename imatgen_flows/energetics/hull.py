@@ -133,7 +133,8 @@ class Hull:
 
     def decomposition(self, composition: Composition | str) -> dict[str, float]:
         """Phases of the hull that a composition falls apart into: name -> fraction of the atoms."""
-        return {entry.name: float(x) for entry, x in self._diagram.get_decomposition(self._known(composition)).items()}
+        parts: dict[Any, float] = self._diagram.get_decomposition(self._known(composition))
+        return {entry.name: float(fraction) for entry, fraction in parts.items()}
 
     def table(self) -> list[dict[str, Any]]:
         """One row a phase, for reports: energies in eV/atom, fractions of the atoms."""

@@ -110,8 +110,9 @@ def _read(record: dict[str, Any]) -> ReferencePhase:
 
 def _orbits(hall: str, sites: list[list[Any]]) -> tuple[list[str], list[np.ndarray]]:
     """Apply the symmetry of a setting, named by its Hall symbol, to the sites of the asymmetric unit."""
-    operations = spglib.get_symmetry_from_database(_hall_numbers()[hall])
-    species, positions = [], []
+    operations: Any = spglib.get_symmetry_from_database(_hall_numbers()[hall])
+    species: list[str] = []
+    positions: list[np.ndarray] = []
     for symbol, *site in sites:
         images = (operations["rotations"] @ np.array(site, dtype=float) + operations["translations"]) % 1
         orbit: list[np.ndarray] = []
@@ -125,12 +126,13 @@ def _orbits(hall: str, sites: list[list[Any]]) -> tuple[list[str], list[np.ndarr
 
 @lru_cache
 def _hall_numbers() -> dict[str, int]:
-    return {spglib.get_spacegroup_type(number).hall_symbol: number for number in range(1, 531)}
+    settings: list[Any] = [spglib.get_spacegroup_type(number) for number in range(1, 531)]
+    return {setting.hall_symbol: setting.hall_number for setting in settings}
 
 
 def _diatomic(symbol: str) -> ReferencePhase:
     box = Lattice.orthorhombic(*BOX)
-    atoms = Structure(box, [symbol] * 2, [[0, 0, 0], [0, 0, DIATOMIC[symbol]]], coords_are_cartesian=True)
+    atoms = Structure(box, [symbol] * 2, [[0.0, 0.0, 0.0], [0.0, 0.0, DIATOMIC[symbol]]], coords_are_cartesian=True)
     source = "K. P. Huber, G. Herzberg, Constants of Diatomic Molecules, Van Nostrand Reinhold (1979)"
     return ReferencePhase(f"{symbol}2 molecule", atoms, source, "element", molecule=True)
 

@@ -29,8 +29,8 @@ class ToyCalculator(Calculator):
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         """Energy in eV, forces in eV/A and stress in eV/A^3 of one configuration."""
         super().calculate(atoms, properties, system_changes)
-        numbers, positions = self.atoms.numbers, np.ascontiguousarray(self.atoms.positions)
-        cell, periodic = np.ascontiguousarray(self.atoms.cell[:]), self.atoms.pbc.astype(np.int64)
+        numbers, positions = atoms.numbers, np.ascontiguousarray(atoms.positions)
+        cell, periodic = np.ascontiguousarray(atoms.cell[:]), atoms.pbc.astype(np.int64)
         first, second, images, distance = find_points_in_spheres(positions, positions, CUTOFF, periodic, cell)
         pairs = distance > 1e-8  # every atom finds itself
         first, second, images, distance = first[pairs], second[pairs], images[pairs], distance[pairs]
@@ -46,8 +46,8 @@ class ToyCalculator(Calculator):
         forces = np.zeros((len(numbers), 3))
         np.add.at(forces, first, pull)
         self.results = {"energy": 0.5 * float((bond * fade).sum()), "forces": forces}
-        if self.atoms.cell.rank == 3:
-            stress = 0.5 * vectors.T @ pull / self.atoms.get_volume()
+        if atoms.cell.rank == 3:
+            stress = 0.5 * vectors.T @ pull / atoms.get_volume()
             self.results["stress"] = stress.flat[[0, 4, 8, 5, 2, 1]]
 
 
