@@ -23,7 +23,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence: code, environment, file."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
@@ -50,7 +55,8 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         fault = error.errors()[0]
-        raise InputError(f"setting `{'.'.join(map(str, fault['loc']))}`: {fault['msg']} (got {fault['input']!r}).") from error
+        name = ".".join(map(str, fault["loc"]))
+        raise InputError(f"setting `{name}`: {fault['msg']} (got {fault['input']!r}).") from error
 
 
 def _cores() -> int:

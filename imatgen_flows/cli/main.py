@@ -54,7 +54,9 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None: ...
 
 
@@ -188,7 +190,9 @@ def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
 
     found = RunDirectory.open(run).metrics["reconstruction"]
     return [
-        {"path": path, "structures": part} | summary for path in ("images", "generator") for part, summary in found[path].items()
+        {"path": path, "structures": part} | summary
+        for path in ("images", "generator")
+        for part, summary in found[path].items()
     ]
 
 
@@ -211,7 +215,8 @@ def _summarise(directory: Path) -> None:
 
     found = RunDirectory.open(directory)
     rows = [
-        [row["formula"], row["spacegroup"], f"{row['e_above_hull']:.3f}", row["method"], row["id"]] for row in found.new[:10]
+        [row["formula"], row["spacegroup"], f"{row['e_above_hull']:.3f}", row["method"], row["id"]]
+        for row in found.new[:10]
     ]
     columns = ["formula", "space group", f"E_hull ({found.scale}), eV/atom", "sampled by", "id"]
     _print_table(f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best", columns, rows)

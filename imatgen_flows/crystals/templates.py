@@ -118,7 +118,7 @@ def load_templates(
         if isinstance(template, Template):
             templates.append(template)
         else:
-            logger.info("template %s left out (%s): %s", template.id, template.reason, template.detail)
+            logger.debug("template %s left out (%s): %s", template.id, template.reason, template.detail)
             left_out.append(template)
     return templates, left_out
 

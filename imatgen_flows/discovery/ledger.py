@@ -98,7 +98,9 @@ class Ledger:
             books[f"evaluations for {purpose}"] = self.evaluations[purpose], spent
         if total is not None:
             books["evaluations in all"] = self.evaluations.total(), total
-        faults = [f"{n:,} {what} were entered, {counted:,} counted" for what, (n, counted) in books.items() if n != counted]
+        faults = [
+            f"{n:,} {what} were entered, {counted:,} counted" for what, (n, counted) in books.items() if n != counted
+        ]
         if faults:
             raise LedgerError("the ledger does not add up: " + "; ".join(faults))
 

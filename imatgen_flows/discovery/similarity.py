@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
-from pymatgen.core.structure_matcher import StructureMatcher
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -32,7 +32,9 @@ class GenerateMaker(Maker):
         round_number : of the campaign
         """
         settings = plain(self.generator)
-        cell, basis = (train_autoencoder(root, dataset=dataset, role=role, generator=settings) for role in ("cell", "basis"))
+        cell, basis = (
+            train_autoencoder(root, dataset=dataset, role=role, generator=settings) for role in ("cell", "basis")
+        )
         cell.name, basis.name = "train cell autoencoder", "train basis autoencoder"
         codes = {"dataset": dataset, "cell": cell.output, "basis": basis.output, "generator": settings}
         vae = train_generator(root, labels=labels, **codes)

@@ -65,6 +65,8 @@ class MetricAutoencoder(nn.Module):
     """
 
     ROWS, COLUMNS = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, settings: AutoencoderSettings) -> None:
         super().__init__()
@@ -153,8 +155,15 @@ def _patched(settings: AutoencoderSettings) -> tuple[nn.Module, nn.Module]:
     for p, fine, coarse in zip(steps, sizes, sizes[1:], strict=False):
         down += [_Merge(p), nn.Linear(p**3 * fine, coarse), nn.LayerNorm(coarse), nn.SiLU()]
     # without affine weights the codes have zero mean and unit variance, so that noise on them has a scale
-    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(blocks * last, settings.code), nn.BatchNorm1d(settings.code, affine=False))
-    up: list[nn.Module] = [nn.Linear(settings.code, blocks * last), nn.Unflatten(1, (4, 4, 4, last)), nn.LayerNorm(last), nn.SiLU()]
+    encoder = nn.Sequential(
+        *down, nn.Flatten(), nn.Linear(blocks * last, settings.code), nn.BatchNorm1d(settings.code, affine=False)
+    )
+    up: list[nn.Module] = [
+        nn.Linear(settings.code, blocks * last),
+        nn.Unflatten(1, (4, 4, 4, last)),
+        nn.LayerNorm(last),
+        nn.SiLU(),
+    ]
     for p, coarse, fine in zip(steps[:0:-1], sizes[:1:-1], sizes[-2:0:-1], strict=True):
         up += [nn.Linear(coarse, p**3 * fine), _Split(p), nn.LayerNorm(fine), nn.SiLU()]
     output = nn.Linear(sizes[1], steps[0] ** 3)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from imatgen_flows.generator.autoencoder import ImageAutoencoder
+from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder
 from imatgen_flows.generator.materials_vae import MaterialsVAE
 from imatgen_flows.generator.presets import Preset
 from imatgen_flows.representation import CrystalCodec, CrystalImages
@@ -28,7 +28,13 @@ class ImageCompressor:
     cell, basis : the trained networks
     """
 
-    def __init__(self, preset: Preset, elements: tuple[str, ...], cell: ImageAutoencoder, basis: ImageAutoencoder) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        elements: tuple[str, ...],
+        cell: ImageAutoencoder | MetricAutoencoder,
+        basis: ImageAutoencoder | MetricAutoencoder,
+    ) -> None:
         self.preset, self.elements = preset, tuple(elements)
         self.cell, self.basis = cell.eval(), basis.eval()
         self.codec = CrystalCodec(
@@ -67,7 +73,9 @@ class ImageCompressor:
             for channel in range(len(self.elements)):
                 here = present[rows, channel]
                 if here.any():
-                    codes[rows[here], channel, : self.preset.basis.code] = self.basis.encode(images.basis[here, channel])
+                    codes[rows[here], channel, : self.preset.basis.code] = self.basis.encode(
+                        images.basis[here, channel]
+                    )
         return codes, present
 
     @torch.no_grad()

@@ -55,7 +55,12 @@ def fit_cell_autoencoder(
 
 
 def fit_basis_autoencoder(
-    crystals: PackedCrystals, settings: AutoencoderSettings, seed: int, directory: Path, device: str = "cpu", box: float = 15.0
+    crystals: PackedCrystals,
+    settings: AutoencoderSettings,
+    seed: int,
+    directory: Path,
+    device: str = "cpu",
+    box: float = 15.0,
 ) -> tuple[ImageAutoencoder, History]:
     """Train the basis autoencoder on every element's image of all crystals; one network serves all elements.
 

@@ -88,7 +88,14 @@ def _normalised(settings: VAESettings, channels: int, width: int) -> tuple[nn.Mo
     wide = settings.channels
 
     def stack(first: int) -> list[nn.Module]:
-        return [nn.Linear(first, wide), nn.LayerNorm(wide), nn.SiLU(), nn.Linear(wide, wide), nn.LayerNorm(wide), nn.SiLU()]
+        return [
+            nn.Linear(first, wide),
+            nn.LayerNorm(wide),
+            nn.SiLU(),
+            nn.Linear(wide, wide),
+            nn.LayerNorm(wide),
+            nn.SiLU(),
+        ]
 
     encoder = nn.Sequential(nn.Flatten(), *stack(channels * width))
     decoder = nn.Sequential(*stack(settings.latent), nn.Linear(wide, channels * width), _Reshape(channels, width))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from imatgen_flows.errors import InputError
 
@@ -45,7 +45,12 @@ class VAESettings:
     epochs: int
     min_steps: int = 0
     code_noise: float = 0.0
-    around: float = 0.001  # distance (`published`) or noise in units of the latent data's width of a sample near a known
+    around: float = (
+        0.001  # distance (`published`) or noise in units of the latent data's width of a sample near a known
+    )
+
+
+TrainedSettings = TypeVar("TrainedSettings", AutoencoderSettings, VAESettings)
 
 
 @dataclass(frozen=True)
@@ -116,11 +121,21 @@ def get_preset(name: str, grid: int | None = None, epochs: float = 1.0) -> Prese
     preset = presets[name]
     if grid is not None and grid != preset.basis.grid:
         preset = replace(preset, basis=_on_grid(preset.basis, grid))
-    scaled = {
-        role: replace(part, epochs=round(part.epochs * epochs) or min(1, part.epochs), min_steps=round(part.min_steps * epochs))
-        for role, part in (("cell", preset.cell), ("basis", preset.basis), ("generator", preset.generator))
-    }
-    return replace(preset, **scaled)
+    return replace(
+        preset,
+        cell=_scaled(preset.cell, epochs),
+        basis=_scaled(preset.basis, epochs),
+        generator=_scaled(preset.generator, epochs),
+    )
+
+
+def _scaled(settings: TrainedSettings, epochs: float) -> TrainedSettings:
+    """Train longer or shorter, but what is trained at all for one epoch at least."""
+    return replace(
+        settings,
+        epochs=round(settings.epochs * epochs) or min(1, settings.epochs),
+        min_steps=round(settings.min_steps * epochs),
+    )
 
 
 def _on_grid(settings: AutoencoderSettings, grid: int) -> AutoencoderSettings:

@@ -16,7 +16,9 @@ class Samples:
     parents: list[tuple[int, ...]]  # rows of the anchors that each came from
 
 
-def sample_around(anchors: Tensor, n: int, seed: int, distance: float | None = None, width: Tensor | None = None) -> Samples:
+def sample_around(
+    anchors: Tensor, n: int, seed: int, distance: float | None = None, width: Tensor | None = None
+) -> Samples:
     """Draw samples near anchors, each anchor in turn.
 
     Parameters

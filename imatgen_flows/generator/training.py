@@ -130,7 +130,9 @@ def train(
             bar.update()
             if step % per_epoch == 0:
                 seconds = round(time.monotonic() - began, 3)
-                history.append({"epoch": epoch + 1, "loss": total / per_epoch, "learning_rate": rate, "seconds": seconds})
+                history.append(
+                    {"epoch": epoch + 1, "loss": total / per_epoch, "learning_rate": rate, "seconds": seconds}
+                )
                 bar.set_postfix(loss=f"{total / per_epoch:.4f}")
                 total = 0.0
                 _write_metrics(directory, history)

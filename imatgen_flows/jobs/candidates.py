@@ -64,7 +64,8 @@ def sample_candidates(
     drawn = _draw(model, data, data[anchors], training_rows(dataset, generator), sampling, seed)
 
     components = principal_components(data)
-    candidates, latents = [], []
+    candidates: list[Candidate] = []
+    latents: list[Tensor] = []
     for method, samples in drawn.items():
         latent = model.project(samples.latent)
         latents.append(latent)
@@ -106,7 +107,7 @@ def filter_candidates(
 
     records = load_candidates(candidates)
     valid = [record for record in records if record.state is State.VALID]
-    structures = [Structure.from_dict(record.structure) for record in valid]
+    structures = [Structure.from_dict(record.structure or {}) for record in valid]
     judge = novelty_judge(dataset, references)
     first_of = group_duplicates(structures)
     for index, (record, structure) in enumerate(zip(valid, structures, strict=True)):
@@ -145,7 +146,9 @@ def load_candidates(document: CandidatesDocument) -> list[Candidate]:
     return [Candidate(**row) for row in read_lines(document.candidates)]
 
 
-def candidates_document(store: ArtifactStore, records: list[Candidate], seed: int | None, **extra: Any) -> dict[str, Any]:
+def candidates_document(
+    store: ArtifactStore, records: list[Candidate], seed: int | None, **extra: Any
+) -> dict[str, Any]:
     """Build the fields of a `CandidatesDocument`."""
     return {
         "candidates": store.put_lines("candidates", [record.model_dump(mode="json") for record in records]),
@@ -158,8 +161,8 @@ def candidates_document(store: ArtifactStore, records: list[Candidate], seed: in
 def _anchors(rows: list[dict], energies: list[float | None], seen: list[int]) -> list[int]:
     """Rows that samples start from: the known phases, then the most stable training structures."""
     known = [row for row in seen if rows[row]["known"]]
-    rest = sorted((row for row in seen if not rows[row]["known"] and energies[row] is not None), key=lambda row: energies[row])
-    return known + rest[: max(0, ANCHORS - len(known))]
+    rest = [(energy, row) for row in seen if not rows[row]["known"] and (energy := energies[row]) is not None]
+    return known + [row for _, row in sorted(rest)[: max(0, ANCHORS - len(known))]]
 
 
 def _draw(
@@ -199,7 +202,10 @@ def _examine(structure: Any, certificate: Any, elements: tuple[str, ...], limits
     from imatgen_flows.crystals.validity import fault_of
 
     record = Candidate(
-        sample="", origin=Origin(method="", seed=0, row=0, x=0, y=0), certificate=certificate.to_dict(), state=State.SAMPLED
+        sample="",
+        origin=Origin(method="", seed=0, row=0, x=0, y=0),
+        certificate=certificate.to_dict(),
+        state=State.SAMPLED,
     )
     if structure is None or len(structure) == 0:
         reason = "no_cell" if structure is None else "no_atoms"

@@ -14,7 +14,13 @@ from imatgen_flows.schemas import DatasetDocument
 
 @stage(DatasetDocument)
 def build_dataset(
-    store: ArtifactStore, scratch: Path, *, system: list[str], templates: dict[str, Any], limits: dict[str, Any], cache: str
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    system: list[str],
+    templates: dict[str, Any],
+    limits: dict[str, Any],
+    cache: str,
 ) -> dict[str, Any]:
     """Substitute the system's elements into templates, add the known phases that fit, and pack both for the codecs."""
     from imatgen_flows.crystals import load_templates, substitute
@@ -35,7 +41,8 @@ def build_dataset(
     rows += known
     elements = sorted(system)
     losses = [
-        {"id": item.id, "reason": item.reason, "detail": item.detail} for item in (*left_out, *rejected, *known_left_out)
+        {"id": item.id, "reason": item.reason, "detail": item.detail}
+        for item in (*left_out, *rejected, *known_left_out)
     ]
     counts = {"templates": len(found), "substituted": len(made), "known": len(known), "kept": len(rows)}
     counts |= {f"left out: {reason}": n for reason, n in Counter(item["reason"] for item in losses).items()}

@@ -54,7 +54,11 @@ def label_dataset(
             label |= {"formation_energy": formation, "stable": formation <= stable_below}
         labels.append(label | {"reason": result.reason})
     known = [label for label in labels if label["stable"] is not None]
-    counts = {"labelled": len(known), "stable": sum(label["stable"] for label in known), "failed": len(labels) - len(known)}
+    counts = {
+        "labelled": len(known),
+        "stable": sum(label["stable"] for label in known),
+        "failed": len(labels) - len(known),
+    }
     return {
         "potential": potential,
         "labels": store.put_lines("labels", labels),
@@ -155,7 +159,9 @@ def _reference_document(store: ArtifactStore, rows: list[dict], potential: str, 
     if not relaxed:
         raise ImatgenError(
             f"none of {len(rows)} reference phases could be relaxed with {potential}; the first failed with "
-            f"`{rows[0]['reason']}`. Without references there is no hull." if rows else "there are no reference phases."
+            f"`{rows[0]['reason']}`. Without references there is no hull."
+            if rows
+            else "there are no reference phases."
         )
     hull = Hull(
         [

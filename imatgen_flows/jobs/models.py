@@ -51,7 +51,9 @@ def train_generator(
     device = use_device()
     preset = preset_of(generator)
     rows = training_rows(dataset, generator)
-    codes, present = load_compressor(dataset, cell, basis, generator).encode(PackedCrystals.load(dataset.packed.path())[rows])
+    codes, present = load_compressor(dataset, cell, basis, generator).encode(
+        PackedCrystals.load(dataset.packed.path())[rows]
+    )
     stable = [row["stable"] for row in read_lines(labels.labels)]
     target = torch.tensor([float("nan") if stable[row] is None else float(stable[row]) for row in rows])
     model, history = fit_generator(codes, present, target, preset, generator["seed"], scratch, device)
@@ -131,7 +133,9 @@ def use_device() -> str:
     settings = get_settings()
     torch.set_num_threads(settings.threads)
     if settings.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("IMATGEN_DEVICE is `cuda`, but torch sees no GPU here. Set it to `auto` or `cpu`, or use a GPU node.")
+        raise InputError(
+            "IMATGEN_DEVICE is `cuda`, but torch sees no GPU here. Set it to `auto` or `cpu`, or use a GPU node."
+        )
     if settings.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return settings.device
@@ -141,17 +145,15 @@ def load_compressor(
     dataset: DatasetDocument, cell: ModelDocument, basis: ModelDocument, generator: dict[str, Any]
 ) -> ImageCompressor:
     """Read both autoencoders back."""
-    from imatgen_flows.generator.autoencoder import build_autoencoder
+    from imatgen_flows.generator.autoencoder import ImageAutoencoder, build_autoencoder
     from imatgen_flows.generator.crystal_generator import ImageCompressor, load_weights
 
     use_device()
     preset = preset_of(generator)
-    networks = []
-    for settings, document in ((preset.cell, cell), (preset.basis, basis)):
-        network = build_autoencoder(settings)
-        load_weights(network, document.weights.path())
-        networks.append(network)
-    return ImageCompressor(preset, tuple(dataset.elements), *networks)
+    networks = {"cell": build_autoencoder(preset.cell), "basis": ImageAutoencoder(preset.basis)}
+    for role, document in (("cell", cell), ("basis", basis)):
+        load_weights(networks[role], document.weights.path())
+    return ImageCompressor(preset, tuple(dataset.elements), networks["cell"], networks["basis"])
 
 
 def load_generator(

@@ -81,7 +81,7 @@ def relax_batch(
         write_atomic(scratch / f"{waiting[index]}.json", json.dumps(row))
 
     relax_many(
-        [Structure.from_dict(structures[sample]) for sample in waiting],
+        [Structure.from_dict(structures[sample] or {}) for sample in waiting],
         potential,
         fmax=fmax,
         max_steps=max_steps,

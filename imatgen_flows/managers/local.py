@@ -65,7 +65,9 @@ def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         config.to_file(written)
     except OSError as error:
-        raise InputError(f"cannot write to {directory}: {error.strerror}. Choose another one with --directory.") from error
+        raise InputError(
+            f"cannot write to {directory}: {error.strerror}. Choose another one with --directory."
+        ) from error
 
 
 def _run(flow: Any, directory: Path) -> list[StageDocument]:
@@ -110,7 +112,9 @@ def job_store(directory: Path) -> Any:
     return store
 
 
-def _write_provenance(config: CampaignConfig, directory: Path, documents: list[StageDocument], started: datetime) -> None:
+def _write_provenance(
+    config: CampaignConfig, directory: Path, documents: list[StageDocument], started: datetime
+) -> None:
     from imatgen_flows.jobs.stage import DECIDING, versions_of
 
     path = directory / "provenance.json"

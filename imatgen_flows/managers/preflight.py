@@ -65,12 +65,16 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
         checks.append(Check("Materials Project key", here, "MP_API_KEY is " + ("set" if here else "not set")))
     if config and config.templates.path:
         here = config.templates.path.exists()
-        checks.append(Check("templates", here, f"{config.templates.path}" + ("" if here else ": no such file or folder")))
+        checks.append(
+            Check("templates", here, f"{config.templates.path}" + ("" if here else ": no such file or folder"))
+        )
     where = _existing(directory or Path.cwd())
     free = shutil.disk_usage(where).free / 1e9
     checks.append(Check("disk", free > FREE_DISK, f"{free:.1f} GB free at {where}, {FREE_DISK:g} GB needed"))
     checks.append(Check("write access", os.access(where, os.W_OK), str(where)))
-    checks.append(Check("cores", True, f"{settings.n_workers} for relaxations, {settings.threads} thread(s) for training"))
+    checks.append(
+        Check("cores", True, f"{settings.n_workers} for relaxations, {settings.threads} thread(s) for training")
+    )
     return checks
 
 

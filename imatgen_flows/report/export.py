@@ -17,7 +17,10 @@ _INFO_NUMBERS = ("energy_per_atom", "formation_energy", "e_above_hull", "volume_
 
 
 def export_run(
-    run_dir: str | Path, format: str = "cif", destination: str | Path | None = None, only: str = "new"
+    run_dir: str | Path,
+    format: str = "cif",  # noqa: A002  the name of the command's option
+    destination: str | Path | None = None,
+    only: str = "new",
 ) -> list[Path]:
     """Write the relaxed candidates of a run, lowest E_hull first.
 

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  minus signs are meant
 """Still figures of a run, for a talk or a paper: PNG files in `figures/`."""
 
 from __future__ import annotations
@@ -313,9 +314,8 @@ def _draw(axes: Axes, cif: str) -> None:
     drawing = scene(cif)
     turn = rotation()
     atoms, edges = drawing.positions @ turn.T, drawing.edges @ turn.T
-    parts: list[tuple[float, np.ndarray, str, str]] = []  # depth, corners, fill, line
-    for edge in edges:
-        parts.append((edge[:, 2].mean(), edge[:, :2], "none", MUTED))
+    # depth, corners, fill, line
+    parts: list[tuple[float, np.ndarray, str, str]] = [(e[:, 2].mean(), e[:, :2], "none", MUTED) for e in edges]
     for first, second in drawing.bonds:
         middle = (atoms[first] + atoms[second]) / 2
         for end in (first, second):

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  dashes, minus signs and Greek letters are meant
 """The report: one HTML file that shows a finished run and fetches nothing."""
 
 from __future__ import annotations
@@ -121,10 +122,29 @@ def _data(run: RunDirectory) -> dict[str, Any]:
 
 
 def _candidate(run: RunDirectory, row: Row, draw: bool) -> dict[str, Any]:
-    keep = (
-        "id sample round method formula spacegroup spacegroup_number nsites novelty novelty_match state e_above_hull "
-        "formation_energy energy_per_atom volume_per_atom min_distance residual repaired evaluations steps scale"
-    ).split()
+    keep = [
+        "id",
+        "sample",
+        "round",
+        "method",
+        "formula",
+        "spacegroup",
+        "spacegroup_number",
+        "nsites",
+        "novelty",
+        "novelty_match",
+        "state",
+        "e_above_hull",
+        "formation_energy",
+        "energy_per_atom",
+        "volume_per_atom",
+        "min_distance",
+        "residual",
+        "repaired",
+        "evaluations",
+        "steps",
+        "scale",
+    ]
     candidate = {name: row[name] for name in keep}
     drawing, why = None, "" if draw else f"Drawn are the {DRAWN} candidates of lowest energy."
     if draw:
@@ -143,7 +163,7 @@ def _candidate(run: RunDirectory, row: Row, draw: bool) -> dict[str, Any]:
 
 
 def _finite(row: Row) -> Row:
-    return {key: None if isinstance(value, float) and value != value else value for key, value in row.items()}
+    return {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in row.items()}
 
 
 def _fate(row: Row) -> str:

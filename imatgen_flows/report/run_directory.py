@@ -27,9 +27,38 @@ LAST_STATE_BEFORE = {  # a candidate that left at this stage had reached this st
 }
 NOVELTY = ("new", "closure", "known", "duplicate")
 COLUMNS = tuple(
-    "sample id round method parents seed latent_x latent_y state rejected_stage rejected_reason rejected_detail "
-    "formula nsites residual count_matches min_distance repaired energy_per_atom formation_energy e_above_hull scale "
-    "spacegroup spacegroup_number novelty novelty_match evaluations steps volume_per_atom structure".split()
+    [
+        "sample",
+        "id",
+        "round",
+        "method",
+        "parents",
+        "seed",
+        "latent_x",
+        "latent_y",
+        "state",
+        "rejected_stage",
+        "rejected_reason",
+        "rejected_detail",
+        "formula",
+        "nsites",
+        "residual",
+        "count_matches",
+        "min_distance",
+        "repaired",
+        "energy_per_atom",
+        "formation_energy",
+        "e_above_hull",
+        "scale",
+        "spacegroup",
+        "spacegroup_number",
+        "novelty",
+        "novelty_match",
+        "evaluations",
+        "steps",
+        "volume_per_atom",
+        "structure",
+    ]
 )
 DOCUMENTS = ("provenance.json", "ledger.json", "metrics.json", "hull.json", "latent.json")
 POTENTIALS = {"chgnet": "CHGNet", "emt": "EMT", "mace": "MACE", "sevennet": "SevenNet", "mattersim": "MatterSim"}
@@ -198,7 +227,7 @@ def write_whole(path: Path, content: bytes) -> Path:
     """Write a file so that it is whole or unchanged, whenever the process is killed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)
-    os.replace(temporary, path)
+    temporary.replace(path)
     return path
 
 

@@ -7,53 +7,50 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 
-def rutile(metal="V", anion="O", u=0.305, a=4.55, c=2.86):
-    return Structure.from_spacegroup(136, Lattice.tetragonal(a, c), [metal, anion], [[0, 0, 0], [u, u, 0]])
+@pytest.fixture(scope="session")
+def prototypes():
+    """Five oxides, by name."""
 
+    def cubic(group, edge, anion):
+        return Structure.from_spacegroup(group, Lattice.cubic(edge), ["V", "O"], [[0, 0, 0], anion])
 
-def fluorite(metal="V", anion="O", a=4.9):
-    return Structure.from_spacegroup(225, Lattice.cubic(a), [metal, anion], [[0, 0, 0], [0.25, 0.25, 0.25]])
-
-
-def rocksalt(metal="V", anion="O", a=4.1):
-    return Structure.from_spacegroup(225, Lattice.cubic(a), [metal, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
-
-
-def caesium_chloride(metal="V", anion="O", a=2.6):
-    return Structure.from_spacegroup(221, Lattice.cubic(a), [metal, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
-
-
-def zincblende(metal="V", anion="O", a=4.5):
-    return Structure.from_spacegroup(216, Lattice.cubic(a), [metal, anion], [[0, 0, 0], [0.25, 0.25, 0.25]])
-
-
-PROTOTYPES = (rutile, fluorite, rocksalt, caesium_chloride, zincblende)
-
-
-def retold(structure, rng):
-    """Describe a crystal anew: another origin, rotation, handedness, order of axes and sites, volume, and a supercell."""
-    axes = rng.permutation(3)
-    shear = np.eye(3, dtype=int)[axes]
-    shear[0] += rng.integers(-1, 2) * shear[1]
-    told = structure.copy()
-    told.make_supercell(shear * (2 if rng.random() < 0.3 else 1))
-    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    lattice = told.lattice.matrix @ rotation * rng.uniform(0.9, 1.1)
-    order = rng.permutation(len(told))
-    return Structure(lattice, [told[i].specie for i in order], told.frac_coords[order] + rng.random(3))
-
-
-def deformed(structure, rng, strain=0.1, rattle=0.3):
-    """Strain the cell and move the atoms so far that it is an open question whether the crystal is still the same."""
-    lattice = structure.lattice.matrix @ (np.eye(3) + rng.uniform(-strain, strain, (3, 3)))
-    moved = Structure(lattice, structure.species, structure.frac_coords)
-    moved.perturb(rattle * rng.random(), seed=int(rng.integers(2**31)))
-    return moved
+    rutile = Structure.from_spacegroup(136, Lattice.tetragonal(4.55, 2.86), ["V", "O"], [[0, 0, 0], [0.305, 0.305, 0]])
+    return {
+        "rutile": rutile,
+        "fluorite": cubic(225, 4.9, [0.25, 0.25, 0.25]),
+        "rocksalt": cubic(225, 4.1, [0.5, 0.5, 0.5]),
+        "caesium chloride": cubic(221, 2.6, [0.5, 0.5, 0.5]),
+        "zincblende": cubic(216, 4.5, [0.25, 0.25, 0.25]),
+    }
 
 
 @pytest.fixture(scope="session")
-def crowd():
-    """Forty primitive cells around five prototypes, from equal to different."""
+def retold():
+    """Describe a crystal anew: other axes, handedness, origin, order of sites, volume, perhaps a supercell."""
+
+    def tell(structure, rng):
+        axes = np.eye(3, dtype=int)[rng.permutation(3)]
+        axes[0] += rng.integers(-1, 2) * axes[1]
+        told = structure.copy()
+        told.make_supercell(axes * [[1], [1], [rng.integers(1, 3)]])
+        rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        order = rng.permutation(len(told))
+        species, coords = [told[i].specie for i in order], told.frac_coords[order] + rng.random(3)
+        return Structure(told.lattice.matrix @ rotation * rng.uniform(0.9, 1.1), species, coords)
+
+    return tell
+
+
+@pytest.fixture(scope="session")
+def crowd(prototypes):
+    """Crystals about the prototypes, strained and rattled until it is open whether they are still the same."""
     rng = np.random.default_rng(5)
-    primitive = [make().get_primitive_structure() for make in PROTOTYPES]
-    return [deformed(primitive[i % 5], rng, strain=0.04 * (i % 4), rattle=0.9) for i in range(40)]
+    cells = [structure.get_primitive_structure() for structure in prototypes.values()]
+    crystals = []
+    for number in range(30):
+        cell = cells[number % len(cells)]
+        strain = rng.uniform(-1, 1, (3, 3)) * 0.05 * (number % 4)
+        moved = Structure(cell.lattice.matrix @ (np.eye(3) + strain), cell.species, cell.frac_coords)
+        moved.perturb(0.9 * rng.random(), seed=number)
+        crystals.append(moved)
+    return crystals

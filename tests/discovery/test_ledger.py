@@ -15,7 +15,9 @@ from imatgen_flows.schemas import Stage, State
 
 fates = st.one_of(
     st.tuples(st.sampled_from(STATES), st.just(""), st.just("")),
-    st.tuples(st.just(REJECTED), st.sampled_from(sorted(REACHED)), st.sampled_from(["overlap", "duplicate", "crashed"])),
+    st.tuples(
+        st.just(REJECTED), st.sampled_from(sorted(REACHED)), st.sampled_from(["overlap", "duplicate", "crashed"])
+    ),
 )
 spendings = st.lists(st.tuples(st.sampled_from(["labels", "references", "screen"]), st.integers(0, 10**6)))
 
@@ -94,7 +96,13 @@ def test_evaluations_of_a_purpose_never_entered_are_missed():
 
 @pytest.mark.parametrize(
     "fate",
-    [("rejected",), ("rejected", "screen", ""), ("rejected", "nowhere", "lost"), ("gone",), ("valid", "screen", "lost")],
+    [
+        ("rejected",),
+        ("rejected", "screen", ""),
+        ("rejected", "nowhere", "lost"),
+        ("gone",),
+        ("valid", "screen", "lost"),
+    ],
 )
 def test_a_fate_without_its_reason_is_refused(fate):
     ledger = Ledger(samples=1)

@@ -79,7 +79,7 @@ def _click(page, selector):
 
 
 def _saved(page, name):
-    _wait(lambda: (page.downloads / name).is_file())
+    _wait((page.downloads / name).is_file)
     return (page.downloads / name).read_text()
 
 

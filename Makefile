@@ -1,0 +1,54 @@
+# Everything sets itself up: `make campaign` and `make test` are all that a fresh machine needs.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+STAMP   = $(VENV)/installed
+CAMPAIGN ?= workflows/campaigns/vanadium-oxides.yaml
+
+# relaxations run one process a core, each with one thread
+export OMP_NUM_THREADS = 1
+export OPENBLAS_NUM_THREADS = 1
+
+.PHONY: help install campaign test lint browser clean
+
+help:
+	@echo "make campaign   run the vanadium-oxide campaign, from installation to report"
+	@echo "make test       lint, type checks, import rules and tests"
+	@echo "make clean      remove the environment and caches (runs/ stays)"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@# torch first and alone, so that nothing else pulls another build of it
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fireworks,mp]'
+	@touch $(STAMP)
+
+campaign: $(STAMP)
+	$(BIN)/imatgen check $(CAMPAIGN)
+	$(BIN)/imatgen plan $(CAMPAIGN)
+	$(BIN)/imatgen run $(CAMPAIGN) --resume
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy imatgen_flows
+	$(BIN)/lint-imports
+	$(BIN)/codespell imatgen_flows tests docs workflows benchmarks README.md CHANGELOG.md
+
+# the report is tested in a real browser
+browser:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; \
+	else echo "chromium and chromium-driver are missing: the browser tests of the report will be skipped."; fi
+
+test: $(STAMP) browser lint
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=85
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
