@@ -41,7 +41,7 @@ def test_the_class_is_the_same_however_the_crystal_is_described(judge, prototype
 
 
 def test_the_distance_from_the_match_grows_with_the_displacement(judge, prototypes):
-    distances = [judge.classify(prototypes["fluorite"].copy().perturb(d, seed=3))[2] for d in (0.05, 0.1, 0.2, 0.3)]
+    distances = [judge.classify(prototypes["rutile"].copy().perturb(d, seed=3))[2] for d in (0.05, 0.1, 0.2, 0.3)]
     assert distances == sorted(distances)
     assert 0.001 < distances[0] < distances[-1] < 0.3
 
