@@ -12,7 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from ase import Atoms
 
-NONMETALS = frozenset("H He B C N O F Ne Si P S Cl Ar Ge As Se Br Kr Te I Xe At Rn".split())  # noqa: SIM905
+_NONMETALS = "H He B C N O F Ne Si P S Cl Ar Ge As Se Br Kr Te I Xe At Rn"  # codespell:ignore te
+NONMETALS = frozenset(_NONMETALS.split())
 VIEW = (-72.0, 0.0, 18.0)  # degrees about x, y, z: c points up, a to the right, seen a little from above
 
 

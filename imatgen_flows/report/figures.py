@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  minus signs are meant
 """Still figures of a run, for a talk or a paper: PNG files in `figures/`."""
 
 from __future__ import annotations

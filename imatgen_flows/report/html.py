@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  dashes, minus signs and Greek letters are meant
 """The report: one HTML file that shows a finished run and fetches nothing."""
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
 from imatgen_flows.report.figures import ERRORS, STATE_LABELS, atomic_fraction, draw_figures
 from imatgen_flows.report.run_directory import (
+    COLUMNS,
     LAST_STATE_BEFORE,
     STATES,
     Row,
@@ -122,30 +122,17 @@ def _data(run: RunDirectory) -> dict[str, Any]:
 
 
 def _candidate(run: RunDirectory, row: Row, draw: bool) -> dict[str, Any]:
-    keep = [
-        "id",
-        "sample",
-        "round",
-        "method",
-        "formula",
-        "spacegroup",
-        "spacegroup_number",
-        "nsites",
-        "novelty",
-        "novelty_match",
-        "state",
-        "e_above_hull",
-        "formation_energy",
-        "energy_per_atom",
-        "volume_per_atom",
-        "min_distance",
-        "residual",
-        "repaired",
-        "evaluations",
-        "steps",
-        "scale",
-    ]
-    candidate = {name: row[name] for name in keep}
+    left = (
+        "parents",
+        "seed",
+        "latent_x",
+        "latent_y",
+        "rejected_stage",
+        "rejected_reason",
+        "rejected_detail",
+        "structure",
+    )
+    candidate = {name: row[name] for name in COLUMNS if name not in left}
     drawing, why = None, "" if draw else f"Drawn are the {DRAWN} candidates of lowest energy."
     if draw:
         try:
