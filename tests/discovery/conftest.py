@@ -47,7 +47,7 @@ def crowd(prototypes):
     rng = np.random.default_rng(5)
     cells = [structure.get_primitive_structure() for structure in prototypes.values()]
     crystals = []
-    for number in range(30):
+    for number in range(24):
         cell = cells[number % len(cells)]
         strain = rng.uniform(-1, 1, (3, 3)) * 0.05 * (number % 4)
         moved = Structure(cell.lattice.matrix @ (np.eye(3) + strain), cell.species, cell.frac_coords)

@@ -25,6 +25,7 @@ def test_no_match_of_the_plain_matcher_is_lost_and_none_is_added(crowd, verdicts
         found = [index.find(structure) is not None for structure in crowd]
         assert found == (verdicts[row] | verdicts[:, row]).tolist()
     assert 2 * len(crowd) < verdicts.sum() < 0.8 * verdicts.size  # the crowd asks a real question
+    assert (verdicts != verdicts.T).any()  # and the matcher answers some pairs by their order
 
 
 def test_groups_are_those_of_a_comparison_of_all_with_all(crowd, verdicts):
