@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Element
 
 from imatgen_flows.errors import InputError
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Hull:
 
     @cached_property
     def _diagram(self) -> PhaseDiagram:
+        from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram  # brings matplotlib: 2 s for every worker
+
         return PhaseDiagram(
             [
                 PDEntry(entry.composition, entry.energy_per_atom * entry.composition.num_atoms, name=entry.name)

@@ -35,7 +35,7 @@ def test_each_fault_costs_one_structure():
     bad = [rocksalt("V", gas) for gas in FAULTS]
     structures = [rocksalt("Ti", "O"), *bad, rocksalt("Ti", "O")]
     seen = {}
-    results = relax_many(structures, "faulty:make", fmax=0.2, workers=1, timeout=2.0, on_result=seen.__setitem__)
+    results = relax_many(structures, "faulty:make", fmax=0.5, workers=1, timeout=2.0, on_result=seen.__setitem__)
 
     assert [r.state for r in results] == ["relaxed", *["rejected"] * len(bad), "relaxed"]
     assert [r.reason for r in results[1:-1]] == list(FAULTS.values())
@@ -46,15 +46,15 @@ def test_each_fault_costs_one_structure():
 
 def test_results_do_not_depend_on_workers_or_order():
     structures = [rocksalt("V", "O"), rocksalt("Mn", "S", 5.0), Structure(Lattice.cubic(3), ["V"], [[0] * 3])]
-    one = relax_many(structures, "toy", workers=1, fmax=0.2)
-    two = relax_many(structures[::-1], "toy", workers=2, fmax=0.2)[::-1]
+    one = relax_many(structures, "toy", workers=1, max_steps=8)
+    two = relax_many(structures[::-1], "toy", workers=2, max_steps=8)[::-1]
     assert [r.energy_per_atom for r in one] == [r.energy_per_atom for r in two]
     assert [r.evaluations for r in one] == [r.evaluations for r in two] == [r.steps + 1 for r in one]
     assert [r.structure.composition for r in one] == [s.composition for s in structures]
 
 
 def test_a_relaxed_structure_feels_no_force():
-    result = relax_one(rocksalt("V", "O"), get_potential("toy").calculator(), fmax=0.02)
+    result = relax_one(rocksalt("V", "O", 3.8), get_potential("toy").calculator(), fmax=0.02)
     again = relax_one(result.structure, get_potential("toy").calculator(), max_steps=0)
     assert result.fmax < 0.02
     assert again.energy_per_atom == pytest.approx(result.energy_per_atom, abs=1e-9)
@@ -72,7 +72,7 @@ def test_noise_lets_a_symmetric_structure_leave_its_saddle_point():
 
 def test_the_cell_is_kept_where_asked():
     structures = [rocksalt("V", "O"), rocksalt("V", "O")]
-    fixed, free = relax_many(structures, "toy", workers=1, fmax=0.2, fixed_cell=[True, False])
+    fixed, free = relax_many(structures, "toy", workers=1, max_steps=5, fixed_cell=[True, False])
     np.testing.assert_allclose(fixed.structure.lattice.matrix, structures[0].lattice.matrix)
     assert abs(free.structure.volume / structures[0].volume - 1) > 0.05
 
