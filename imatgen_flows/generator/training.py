@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def train(
     epochs, per_epoch = schedule.total_epochs(n_items), schedule.steps_per_epoch(n_items)
     n_steps = epochs * per_epoch
     optimiser = torch.optim.Adam(model.parameters(), schedule.learning_rate)
-    identity = {"n_items": n_items, "seed": seed, "n_steps": n_steps, "batch_size": schedule.batch_size}
+    identity = {"n_items": n_items, "seed": seed, **asdict(schedule)}
     step, total, history = _restore(directory, identity, model, optimiser)
     began = time.monotonic() - (history[-1]["seconds"] if history else 0.0)
     saved = time.monotonic()
@@ -139,7 +139,7 @@ def train(
             if step == n_steps or stop.is_set() or time.monotonic() - saved > save_every:
                 _save(directory, identity, model, optimiser, step, total, history)
                 saved = time.monotonic()
-            if stop.is_set() and step < n_steps:
+            if stop.is_set():
                 raise TrainingInterrupted(
                     f"{label}: stopped by a signal after step {step} of {n_steps}; the checkpoint in {directory} continues."
                 )
@@ -148,8 +148,8 @@ def train(
 
 
 def _generator(seed: int, epoch: int, index: int) -> torch.Generator:
-    # a large odd stride keeps the streams of neighbouring epochs and steps apart
-    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) * 1_000_003 + index + 1)
+    # a large odd stride keeps the streams of neighbouring epochs and steps apart; torch takes seeds of 64 bits
+    return torch.Generator().manual_seed(((seed * 1_000_003 + epoch) * 1_000_003 + index + 1) % 2**63)
 
 
 def _restore(
@@ -170,9 +170,9 @@ def _restore(
     try:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
+        return state["step"], state["total"], state["history"]
     except (KeyError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} is of another network: {error}. {advice}") from error
-    return state["step"], state["total"], state["history"]
 
 
 def _save(
