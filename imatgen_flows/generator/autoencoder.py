@@ -56,8 +56,8 @@ class MetricAutoencoder(nn.Module):
     """Compress cell images to the six numbers that made them.
 
     A cell image is one Gaussian, so the metric tensor G that the codec fits to it says all. The code is log G, which is
-    any symmetric matrix: every code decodes to a cell. It is scaled to zero mean and unit variance over the dataset; the
-    decoder is the renderer. Nothing is left to learn, and nothing is lost.
+    any symmetric matrix: every code is a cell, if perhaps one too large for its image to be read. It is scaled to zero
+    mean and unit variance over the dataset; the decoder is the renderer. Nothing is left to learn, and nothing is lost.
 
     Parameters
     ----------
@@ -65,6 +65,7 @@ class MetricAutoencoder(nn.Module):
     """
 
     ROWS, COLUMNS = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)
+    THIN, WIDE = 0.1, 100.0  # A, bounds on the principal axes of a cell, far from any crystal
     mean: Tensor
     std: Tensor
 
@@ -89,12 +90,13 @@ class MetricAutoencoder(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Map (B, 6) codes to (B, N, N, N) images."""
-        raw = codes * self.std + self.mean
+        raw = (codes * self.std + self.mean).double()
         log_metric = raw.new_zeros(len(raw), 3, 3)
         log_metric[:, self.ROWS, self.COLUMNS] = raw
         log_metric[:, self.COLUMNS, self.ROWS] = raw
-        # the Cholesky factor of G is a lattice in standard orientation: a along x, b in the xy plane
-        return self.codec.encode(torch.linalg.cholesky(torch.linalg.matrix_exp(log_metric)))
+        values, vectors = torch.linalg.eigh(log_metric)
+        axes = (values / 2).exp().clamp(self.THIN, self.WIDE)
+        return self.codec.encode(vectors * axes[:, None, :])  # rows R with R R^T = G, in some orientation
 
     def _log_metric(self, metric: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(metric)
