@@ -14,7 +14,7 @@ from imatgen_flows.errors import InputError
 class Section(BaseModel):
     """A part of the campaign file. What it does not know it refuses."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
 
 class Templates(Section):
@@ -64,7 +64,7 @@ class Generator(Section):
     grid: Literal[32, 64] | None = Field(None, description="Voxels along the basis image; the preset's own if unset.")
     epochs: float = Field(1.0, gt=0, le=100, description="Factor on the preset's numbers of epochs.")
     holdout: float = Field(0.1, ge=0, lt=0.9, description="Share of the templates kept from training, to measure on.")
-    seed: int = Field(7, ge=0)
+    seed: int = Field(7, ge=0, lt=2**32, description="Of the weights, the order of the data, and the samples.")
 
 
 class Sampling(Section):
@@ -76,9 +76,14 @@ class Sampling(Section):
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        if self.slerp + self.random + self.around_known == 0:
+        if self.total == 0:
             raise ValueError("no samples are asked for: give slerp, random or around_known a number")
         return self
+
+    @property
+    def total(self) -> int:
+        """Samples of one round."""
+        return self.slerp + self.random + self.around_known
 
 
 class Screen(Section):
@@ -133,7 +138,8 @@ class CampaignConfig(Section):
 
         for symbol in system:
             if not Element.is_valid_symbol(symbol):
-                near = difflib.get_close_matches(str(symbol), [element.symbol for element in Element], n=1, cutoff=0.3)
+                symbols = [element.symbol for element in Element]
+                near = difflib.get_close_matches(symbol.capitalize(), symbols, n=1, cutoff=0.3)
                 hint = f" Did you mean {near[0]}?" if near else ""
                 raise ValueError(f"`{symbol}` is not a chemical element.{hint}")
         if not 2 <= len(system) <= 5 or len(set(system)) != len(system):
@@ -176,7 +182,8 @@ class CampaignConfig(Section):
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError(f"{path}: cannot be read as YAML: {error}") from error
         if not isinstance(content, dict):
-            raise InputError(f"{path}: a campaign file is a list of `key: value` lines; this one holds {content!r}.")
+            held = "is empty" if content is None else f"holds {str(content)[:40]!r}"
+            raise InputError(f"{path}: a campaign file is a list of `key: value` lines; this one {held}.")
         try:
             config = cls.model_validate(content)
         except ValidationError as error:
@@ -208,6 +215,8 @@ def _explain(error: ValidationError, root: type[BaseModel]) -> list[str]:
             sentences.append(f"unknown key `{key}`. {hint}")
         elif fault["type"] == "missing":
             sentences.append(f"`{key}` is missing.")
+        elif fault["type"] == "model_type":
+            sentences.append(f"`{key}` is {fault['input']!r}: a section holds `key: value` lines of its own.")
         elif fault["type"] == "value_error":
             sentences.append(f"{f'`{key}`: ' if key else ''}{fault['ctx']['error']}.".replace("?.", "?"))
         else:
