@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -19,7 +20,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(Path.home() / ".cache" / "imatgen", description="Downloaded templates.")
     workers: int = Field(0, ge=0, description="Processes for relaxations; 0 means one for each core.")
     threads: int = Field(1, ge=1, description="Threads for training on a CPU; more rarely help these small networks.")
-    device: str = Field("auto", description="auto, cpu or cuda.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where networks are trained and run.")
 
     @classmethod
     def settings_customise_sources(
@@ -45,8 +46,10 @@ def get_settings() -> Settings:
     Raises
     ------
     InputError
-        Where a setting is unknown or has a value it cannot have.
+        Where a setting is unknown or has a value it cannot have, or the file is not YAML.
     """
+    import yaml
+
     known = {f"IMATGEN_{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith("IMATGEN_") and name not in known)
     if unknown:
@@ -57,6 +60,9 @@ def get_settings() -> Settings:
         fault = error.errors()[0]
         name = ".".join(map(str, fault["loc"]))
         raise InputError(f"setting `{name}`: {fault['msg']} (got {fault['input']!r}).") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        file = Settings.model_config["yaml_file"]
+        raise InputError(f"{file}: cannot be read as `key: value` lines of settings: {error}") from error
 
 
 def _cores() -> int:
