@@ -114,11 +114,11 @@ class ArtifactStore:
         path = self.root / "stages" / f"{key}.json"
         if not path.is_file():
             return None
-        document = json.loads(path.read_text())
         try:
+            document = json.loads(path.read_text())
             for ref in _references(document):
                 ref.path()
-        except ArtifactError:
+        except (ArtifactError, ValueError):  # a power cut may leave a file that is renamed but empty
             return None
         return document
 
