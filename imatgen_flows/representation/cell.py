@@ -89,8 +89,8 @@ class CellImageCodec:
         """Recover the metric tensor of each cell from its Gaussian image.
 
         Every occupied voxel obeys -2 sigma^2 ln p = f^T G f, which is linear in the six numbers of G; they are fitted
-        to all voxels at once, weighted, because the noise of ln p grows as 1/p. The first fit takes the lower of p(f) and
-        p(-f) and a high power of p as weight, so that stray voxels far from the middle do not lead it astray.
+        to all voxels at once, weighted, because the noise of ln p grows as 1/p. The first fit takes the lower of
+        p(f) and p(-f) and a high power of p as weight, so that stray voxels far from the middle do not mislead it.
         Gauss-Newton steps on p itself follow: their weights come from the fitted cell, not from the noise, and voxels
         far off count less.
 
