@@ -117,7 +117,9 @@ class ArtifactStore:
         try:
             document = json.loads(path.read_text())
             for ref in _references(document):
-                ref.path()
+                # a run directory may have been moved since
+                ref["uri"] = f"file://{self.root / 'objects' / Path(ref['uri']).name}"
+                ArtifactRef(**ref).path()
         except (ArtifactError, ValueError):  # a power cut may leave a file that is renamed but empty
             return None
         return document
@@ -185,10 +187,11 @@ def content_key(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _references(value: Any) -> Iterator[ArtifactRef]:
+def _references(value: Any) -> Iterator[dict]:
+    """Find the references in a document that was read from JSON."""
     if isinstance(value, dict):
         if set(ArtifactRef.model_fields) == set(value):
-            yield ArtifactRef(**value)
+            yield value
         else:
             for item in value.values():
                 yield from _references(item)

@@ -189,11 +189,14 @@ def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
     from imatgen_flows.report.run_directory import RunDirectory
 
     found = RunDirectory.open(run).metrics["reconstruction"]
-    return [
-        {"path": path, "structures": part} | summary
-        for path in ("images", "generator")
-        for part, summary in found[path].items()
-    ]
+    rows = []
+    for path in ("images", "images_held_out", "generator", "generator_held_out"):
+        if path in found:
+            summary = dict(found[path])
+            errors = {f"rmse {name}": value for name, value in summary.pop("rmse").items()}
+            del summary["median"]
+            rows.append({"path": path.replace("_", " ")} | summary | errors)
+    return rows
 
 
 def _show_progress() -> None:

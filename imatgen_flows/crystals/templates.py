@@ -197,7 +197,7 @@ def _directory(folder: Path) -> Iterator[_Row]:
                 warnings.simplefilter("ignore")
                 text = file.read_text()
                 crystal = Structure.from_str(text, fmt="cif" if file.suffix.lower() == ".cif" else "poscar")
-        except Exception as error:  # noqa: BLE001 - the parsers raise whatever a malformed file makes them stumble over
+        except Exception as error:
             yield _Row(name, file.name, LeftOut(name, "unreadable", f"{file}: {error or type(error).__name__}"))
         else:
             yield _Row(name, file.name, crystal)
@@ -320,7 +320,9 @@ def _optimade(cache: Path, n_elements: int, max_sites: int, provider: str | None
                     f"templates: OPTIMADE provider `{provider}` did not answer for {nsites} sites, {ATTEMPTS} times "
                     f"({faults[-1][:200]}). Check the network, try later, or use `templates: {{source: prototypes}}`."
                 )
-            structures |= {key: cast(Structure, snl.structure) for page in found.values() for key, snl in page.items()}
+            structures |= {
+                key: cast("Structure", snl.structure) for page in found.values() for key, snl in page.items()
+            }
     if not structures:
         raise InputError(f"templates: OPTIMADE provider `{provider}` holds nothing with {n_elements} elements.")
     today = date.today().isoformat()

@@ -8,7 +8,6 @@ from pathlib import Path
 from jobflow import Flow, Maker
 
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.flows.common import plain
 from imatgen_flows.flows.dataset import DatasetMaker
 from imatgen_flows.flows.generate import GenerateMaker
 from imatgen_flows.flows.screen import ScreenMaker
@@ -17,7 +16,7 @@ from imatgen_flows.jobs.collect import finish_round
 
 @dataclass
 class CampaignMaker(Maker):
-    """Chain dataset, generation and screening, and write the run directory."""
+    """Chain dataset, generation and screening, and close the books."""
 
     config: CampaignConfig
     name: str = "campaign"
@@ -45,8 +44,7 @@ class CampaignMaker(Maker):
         screen = ScreenMaker(screen=config.screen).make(root, made["candidates"], data["dataset"], data["references"])
         finish = finish_round(
             root,
-            directory=str(Path(directory).absolute()),
-            campaign=plain(config),
+            samples=config.sampling.total,
             **data,
             models=made["models"],
             reconstruction=made["reconstruction"],

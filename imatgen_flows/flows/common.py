@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from imatgen_flows.settings import get_settings
+from imatgen_flows.artifacts import content_key, file_hash
 
 
 def plain(section: BaseModel) -> dict[str, Any]:
@@ -14,6 +15,9 @@ def plain(section: BaseModel) -> dict[str, Any]:
     return section.model_dump(mode="json", by_alias=True)
 
 
-def template_cache() -> str:
-    """Return the directory where downloaded templates are cached."""
-    return str(get_settings().cache_dir)
+def content_of(path: Path | None) -> str:
+    """Name the content of a file or folder, so that a changed one is a different input."""
+    if path is None or not path.exists():
+        return ""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return content_key([(file.name, file_hash(file)) for file in files if file.is_file()])

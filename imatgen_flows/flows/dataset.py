@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from jobflow import Flow, Maker
 
 from imatgen_flows.config import Labels, Limits, References, Screen, Templates
-from imatgen_flows.flows.common import plain, template_cache
+from imatgen_flows.flows.common import content_of, plain
 from imatgen_flows.jobs.dataset import build_dataset
 from imatgen_flows.jobs.energies import extend_hull, label_dataset, relax_references
 
@@ -33,7 +33,11 @@ class DatasetMaker(Maker):
         """
         relax = {"fmax": self.screen.fmax, "max_steps": self.screen.max_steps}
         dataset = build_dataset(
-            root, system=system, templates=plain(self.templates), limits=plain(self.limits), cache=template_cache()
+            root,
+            system=system,
+            templates=plain(self.templates),
+            limits=plain(self.limits),
+            content=content_of(self.templates.path),
         )
         published = relax_references(root, system=system, potential=self.screen.potential, **relax)
         labels = label_dataset(

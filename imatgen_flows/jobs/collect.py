@@ -1,4 +1,7 @@
-"""The end of a round: the ledger, checked, and the run directory that people and the report read."""
+"""The end of a round: the ledger, checked, and the run directory that people and the report read.
+
+The directory is written from the round's document alone, so it can be written again, anywhere, at any time.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,7 @@ def finish_round(
     store: ArtifactStore,
     scratch: Path,
     *,
-    directory: str,
-    campaign: dict[str, Any],
+    samples: int,
     dataset: DatasetDocument,
     published: ReferenceDocument,
     labels: LabelDocument,
@@ -41,46 +43,62 @@ def finish_round(
     candidates: CandidatesDocument,
     round_number: int,
 ) -> dict[str, Any]:
-    """Check the books and write the run directory."""
-    stages = [dataset, published, labels, references, *models, reconstruction, candidates]
+    """Check the books, and gather what the run directory shows."""
     records = load_candidates(candidates)
-    ledger = _ledger(records, stages, campaign["sampling"]).to_dict()
-    where = Path(directory)
-    rows = [_flat(record) for record in records]
-    _write_table(where / "candidates.parquet", rows)
-    (where / "structures").mkdir(exist_ok=True)
-    for record, row in zip(records, rows, strict=True):
-        if record.relaxed is not None:
-            write_atomic(where / "structures" / f"{record.id}.cif", row["structure"])
-    documents = {
-        "ledger": ledger,
+    ledger = _ledger(records, samples, [dataset, published, labels, references, *models, reconstruction, candidates])
+    ledger.check(evaluations=_evaluations_on_record(records, labels, references))
+    tables = {
         "metrics": _metrics(models, reconstruction, records),
         "hull": _hull(references),
-        "latent": read_json(candidates.extra["latent_map"]),
         "dataset": {"counts": dataset.counts, "labels": labels.counts, "left_out": read_lines(dataset.left_out)},
     }
-    for name, content in documents.items():
-        write_atomic(where / f"{name}.json", json.dumps(content, indent=1))
-    return {"round": round_number, "candidates": candidates.candidates, "ledger": ledger, "seed": candidates.seed}
+    return {
+        "round": round_number,
+        "candidates": candidates.candidates,
+        "ledger": ledger.to_dict(),
+        "tables": {name: store.put_json(name, table) for name, table in tables.items()}
+        | {"latent": candidates.extra["latent_map"]},
+        "seed": candidates.seed,
+    }
 
 
-def _ledger(records: list[Candidate], stages: list[StageDocument], sampling: dict[str, int]) -> Any:
-    """Count every sample into its one state and every evaluation to its purpose, and check both sums.
+def write_run_directory(document: RoundDocument, directory: Path) -> None:
+    """Write the files of a run directory, each whole or not at all."""
+    records = [Candidate(**row) for row in read_lines(document.candidates)]
+    rows = [_flat(record) for record in records]
+    _write_table(directory / "candidates.parquet", rows)
+    (directory / "structures").mkdir(exist_ok=True)
+    for record, row in zip(records, rows, strict=True):
+        if record.relaxed is not None:
+            write_atomic(directory / "structures" / f"{record.id}.cif", row["structure"])
+    write_atomic(directory / "ledger.json", json.dumps(document.ledger, indent=1))
+    for name, table in document.tables.items():
+        write_atomic(directory / f"{name}.json", json.dumps(read_json(table), indent=1))
 
-    The samples are compared with the number that was asked for, and the evaluations of the screening with those that the
-    candidates themselves carry: each is counted twice, on different paths.
-    """
+
+def _ledger(records: list[Candidate], samples: int, stages: list[StageDocument]) -> Any:
+    """Count every sample into its one state, and every evaluation to its purpose as the stages report it."""
     from imatgen_flows.discovery.ledger import Ledger
 
-    ledger = Ledger(samples=sum(sampling.values()))
+    ledger = Ledger(samples=samples)
     for record in records:
         rejection = record.rejection
         ledger.count(record.state.value, *((rejection.stage.value, rejection.reason) if rejection else ()))
     for document in stages:
         for purpose, number in document.evaluations.items():
             ledger.spend(purpose, number)
-    ledger.check(evaluations={"screen": sum(record.evaluations for record in records)})
     return ledger
+
+
+def _evaluations_on_record(
+    records: list[Candidate], labels: LabelDocument, references: ReferenceDocument
+) -> dict[str, int]:
+    """Count the evaluations a second time, from the records of what they were spent on."""
+    return {
+        "labels": sum(row["evaluations"] for row in read_lines(labels.labels)),
+        "references": sum(row["evaluations"] for row in read_lines(references.phases)),
+        "screen": sum(record.evaluations for record in records),
+    }
 
 
 def _flat(record: Candidate) -> dict[str, Any]:
@@ -139,7 +157,7 @@ def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
 def _metrics(
     models: list[ModelDocument], reconstruction: ReconstructionDocument, records: list[Candidate]
 ) -> dict[str, Any]:
-    errors = [row for row in read_lines(reconstruction.errors) if row["path"] == "images"]
+    errors = [row for row in read_lines(reconstruction.errors) if row["path"] == "images" and row["training"]]
     training = {}
     for model in models:
         history = read_lines(model.metrics)
@@ -154,8 +172,7 @@ def _metrics(
     clean = Counter(record.origin.method for record in records if _is_clean(record))
     return {
         "reconstruction": {
-            "images": reconstruction.images,
-            "generator": reconstruction.generator,
+            **reconstruction.summaries,
             "errors": {
                 "length": [row["length"] for row in errors],
                 "angle": [row["angle"] for row in errors],

@@ -10,6 +10,7 @@ from typing import Any
 from imatgen_flows.artifacts import ArtifactStore
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import DatasetDocument
+from imatgen_flows.settings import get_settings
 
 
 @stage(DatasetDocument)
@@ -20,9 +21,12 @@ def build_dataset(
     system: list[str],
     templates: dict[str, Any],
     limits: dict[str, Any],
-    cache: str,
+    content: str,
 ) -> dict[str, Any]:
-    """Substitute the system's elements into templates, add the known phases that fit, and pack both for the codecs."""
+    """Substitute the system's elements into templates, add the known phases that fit, and pack both for the codecs.
+
+    `content` names what a template file holds; it is there for the stage's key.
+    """
     from imatgen_flows.crystals import load_templates, substitute
 
     found, left_out = load_templates(
@@ -32,7 +36,7 @@ def build_dataset(
         n_elements=len(system),
         max_sites=limits["max_sites"],
         max_edge=limits["max_edge"],
-        cache_dir=cache,
+        cache_dir=get_settings().cache_dir,
         api_key=os.environ.get("MP_API_KEY"),
     )
     made, rejected = substitute(found, elements=system, max_sites=limits["max_sites"], max_edge=limits["max_edge"])

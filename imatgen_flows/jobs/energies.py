@@ -49,10 +49,11 @@ def label_dataset(
     labels = []
     for row, result in zip(crystals, results, strict=True):
         label = {"id": row["id"], "energy_per_atom": result.energy_per_atom, "formation_energy": None, "stable": None}
+        label |= {"reason": result.reason, "evaluations": result.evaluations}
         if result.energy_per_atom is not None:
             formation = hull.formation_energy(Composition(row["formula"]), result.energy_per_atom)
             label |= {"formation_energy": formation, "stable": formation <= stable_below}
-        labels.append(label | {"reason": result.reason})
+        labels.append(label)
     known = [label for label in labels if label["stable"] is not None]
     counts = {
         "labelled": len(known),
@@ -142,6 +143,7 @@ def _relax_phases(phases: list, potential: str, fmax: float, max_steps: int) -> 
             "energy_per_atom": result.energy_per_atom,
             "fmax": result.fmax,
             "steps": result.steps,
+            "evaluations": result.evaluations,
             "structure": (result.structure or phase.structure).as_dict(),
         }
         for phase, result in zip(phases, results, strict=True)

@@ -85,16 +85,15 @@ def evaluate_reconstruction(
     rows: list[dict] = []
     for path, images in decoded.items():
         errors = compare(crystals, model.compressor.codec.read(images)[0])
-        parts = {
-            "training": [error for i, error in enumerate(errors) if i in seen],
-            "held out": [error for i, error in enumerate(errors) if i not in seen],
-        }
-        summaries[path] = {name: summarise(part) for name, part in parts.items() if part}
+        summaries[path] = summarise([error for i, error in enumerate(errors) if i in seen])
+        held_out = [error for i, error in enumerate(errors) if i not in seen]
+        if held_out:
+            summaries[f"{path}_held_out"] = summarise(held_out)
         rows += [
             {"path": path, "id": name, "training": i in seen, "full": error.fully_reconstructed} | vars(error)
             for i, (name, error) in enumerate(zip(names, errors, strict=True))
         ]
-    return {"errors": store.put_lines("reconstruction", rows), **summaries}
+    return {"errors": store.put_lines("reconstruction", rows), "summaries": summaries}
 
 
 def training_rows(dataset: DatasetDocument, generator: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from imatgen_flows.artifacts import write_atomic
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError
-from imatgen_flows.schemas import StageDocument
+from imatgen_flows.schemas import RoundDocument, StageDocument
 
 CAMPAIGN_FILE = "campaign.yaml"
 
@@ -38,12 +38,14 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
         Where a stage fails; it names the stage.
     """
     from imatgen_flows.flows import CampaignMaker
+    from imatgen_flows.jobs.collect import write_run_directory
 
     directory = directory.absolute()
     prepare(config, directory, resume)
     started = datetime.now(UTC)
     flow = CampaignMaker(config).make(directory)
     documents = _run(flow, directory)
+    write_run_directory(next(document for document in documents if isinstance(document, RoundDocument)), directory)
     _write_provenance(config, directory, documents, started)
     return directory
 

@@ -102,12 +102,11 @@ def make_plan(config: CampaignConfig) -> Plan:
     made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
     formulas = {item.structure.composition.reduced_formula for item in made}
     references = len(reference_phases(config.system)) + config.references.substituted * len(formulas)
-    sampling = config.sampling
     plan = Plan(
         templates=len(templates),
         structures=len(made),
         left_out=dict(Counter(item.reason for item in (*unread, *rejected))),
-        samples=sampling.slerp + sampling.random + sampling.around_known,
+        samples=config.sampling.total,
         references=references,
         relaxations=config.screen.at_most,
     )

@@ -240,7 +240,12 @@ def _funnel(run: RunDirectory) -> str:
 
 def _reconstruction(run: RunDirectory) -> str:
     found = run.metrics.get("reconstruction") or {}
-    columns = {"images": "Image autoencoders", "generator": "Through the generator"}
+    columns = {
+        "images": "Image autoencoders",
+        "images_held_out": "held out",
+        "generator": "Through the generator",
+        "generator_held_out": "held out (generator)",
+    }
     summaries = {columns[name]: found[name] for name in columns if isinstance(found.get(name), dict)}
     rows = [
         [label, *(write(summary) for summary in summaries.values())]

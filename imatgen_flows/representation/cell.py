@@ -13,6 +13,7 @@ from imatgen_flows.representation.errors import DecodeError
 
 REFINEMENTS = 5  # Gauss-Newton steps after the fit to the logarithms
 OUTLIER = 0.05  # residual, in units of the peak, from which a voxel counts less
+FLAT = 1e-5  # ratio of the metric tensor's eigenvalues under which a cell is none
 CHUNK = 64  # images fitted at once
 
 
@@ -206,5 +207,6 @@ def _symmetric(numbers: Tensor) -> Tensor:
 
 
 def _positive_definite(metrics: Tensor) -> Tensor:
-    _, info = torch.linalg.cholesky_ex(torch.where(metrics.isfinite(), metrics, 0.0))
-    return info == 0
+    """Whether the cells have a volume, with a margin that survives rounding to float32."""
+    eigenvalues = torch.linalg.eigvalsh(torch.where(metrics.isfinite(), metrics.detach(), 0.0))
+    return eigenvalues[:, 0] > FLAT * eigenvalues[:, -1].clamp(min=1e-12)

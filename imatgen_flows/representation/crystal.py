@@ -236,7 +236,6 @@ class CrystalCodec:
         """As `decode`, to tensors on the CPU, without pymatgen."""
         metrics, ok = self.cell.try_metric_tensors(images.cell.detach())
         lattices = standard_lattices(metrics)
-        channels = len(self.elements)
         atoms = self.basis.decode(images.basis.flatten(0, 1))
         most = max((len(places) for places in atoms), default=0)
         positions = torch.zeros(len(atoms), max(most, 1), 3)
@@ -244,9 +243,9 @@ class CrystalCodec:
         for i, places in enumerate(atoms):
             positions[i, : len(places)] = torch.from_numpy(places)
             mask[i, : len(places)] = True
-        shape = (len(images), channels, -1)
+        channels = (len(images), len(self.elements))
         crystals = PackedCrystals(
-            lattices.cpu(), positions.reshape(*shape, 3), mask.reshape(shape), self.elements, self.basis.box
+            lattices.cpu(), positions.unflatten(0, channels), mask.unflatten(0, channels), self.elements, self.basis.box
         )
         return crystals, self._certify(images, crystals, ok.cpu())
 

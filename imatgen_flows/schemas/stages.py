@@ -69,8 +69,9 @@ class ReconstructionDocument(StageDocument):
     """How well the trained networks give the training structures back."""
 
     errors: ArtifactRef
-    images: dict = Field(description="Summary for the image autoencoders alone.")
-    generator: dict = Field(description="Summary for the whole path through the generator.")
+    summaries: dict[str, dict] = Field(
+        description="Of `images` (the autoencoders alone) and `generator` (the whole path), each also `_held_out`."
+    )
 
 
 class CandidatesDocument(StageDocument):
@@ -89,8 +90,9 @@ class BatchDocument(StageDocument):
 
 
 class RoundDocument(StageDocument):
-    """One pass of the campaign."""
+    """One pass of the campaign, with all that its run directory shows."""
 
     round: int
     candidates: ArtifactRef
     ledger: dict
+    tables: dict[str, ArtifactRef] = Field(description="metrics, hull, latent and dataset, as the report reads them.")

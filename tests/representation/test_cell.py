@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice
 
 from imatgen_flows.representation import CellImageCodec, DecodeError
-from imatgen_flows.representation.cell import cell_parameters
+from imatgen_flows.representation.cell import cell_parameters, standard_lattices
 
 
 @st.composite
@@ -156,3 +156,18 @@ def test_a_batch_is_its_images_one_by_one():
 def test_an_odd_grid_has_no_middle_voxel():
     with pytest.raises(ValueError, match="even grid"):
         CellImageCodec(grid=31)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10**6))
+def test_no_image_stops_a_batch(seed):
+    generator = torch.Generator().manual_seed(seed)
+    images = (
+        torch.rand((6, 32, 32, 32), generator=generator)
+        ** torch.tensor([0.5, 4, 16, 64, 256, 1024])[:, None, None, None]
+    )
+    codec = CellImageCodec()
+    read, ok = codec.try_decode(images)
+    assert (read.isfinite().all(dim=1) == ok).all()
+    metrics, _ = codec.try_metric_tensors(images)
+    assert (standard_lattices(metrics).isfinite().all(dim=(1, 2)) == ok).all()
