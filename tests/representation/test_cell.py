@@ -158,7 +158,7 @@ def test_an_odd_grid_has_no_middle_voxel():
         CellImageCodec(grid=31)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 10**6))
 def test_no_image_stops_a_batch(seed):
     generator = torch.Generator().manual_seed(seed)
