@@ -79,7 +79,7 @@ def sample_slerp(anchors: Tensor, n: int, seed: int, points: int = 19) -> Sample
     generator = torch.Generator().manual_seed(seed)
     pairs = torch.combinations(torch.arange(len(anchors)), 2)
     total = len(pairs) * points
-    chosen = torch.cat([torch.randperm(total, generator=generator) for _ in range(-(-n // total))])[:n]
+    chosen = torch.cat([torch.randperm(total, generator=generator) for _ in range(max(1, -(-n // total)))])[:n]
     pair, step = pairs[chosen // points], chosen % points + 1
     latent = slerp(anchors[pair[:, 0]], anchors[pair[:, 1]], step / (points + 1))
     return Samples(latent, [(int(a), int(b)) for a, b in pair])

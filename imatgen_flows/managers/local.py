@@ -12,6 +12,7 @@ from typing import Any
 from imatgen_flows.artifacts import write_atomic
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.managers.preflight import check_machine
 from imatgen_flows.schemas import RoundDocument, StageDocument
 
 CAMPAIGN_FILE = "campaign.yaml"
@@ -41,6 +42,9 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     from imatgen_flows.jobs.collect import write_run_directory
 
     directory = directory.absolute()
+    faults = [check for check in check_machine(config, directory) if not check.ok]
+    if faults:
+        raise InputError("; ".join(f"{check.name}: {check.detail}" for check in faults))
     prepare(config, directory, resume)
     started = datetime.now(UTC)
     flow = CampaignMaker(config).make(directory)

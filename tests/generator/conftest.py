@@ -42,9 +42,7 @@ BOX = 7.5
 PRESET = replace(
     DEFAULT,
     box=BOX,
-    basis=replace(
-        DEFAULT.basis, grid=16, channels=(64,), code=24, batch_size=13, epochs=1, min_steps=250, shift=0.05
-    ),
+    basis=replace(DEFAULT.basis, grid=16, channels=(64,), code=24, batch_size=13, epochs=1, min_steps=250, shift=0.05),
     generator=replace(DEFAULT.generator, channels=64, latent=16, batch_size=7, epochs=1, min_steps=250),
 )
 STABLE = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0, 0.0, torch.nan])

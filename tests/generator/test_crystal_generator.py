@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder
+from imatgen_flows.generator.crystal_generator import CrystalGenerator, load_weights, save_weights
+from imatgen_flows.generator.materials_vae import MaterialsVAE
+
+
+def test_codes_say_which_channels_a_crystal_has(crystals, compressor):
+    codes, present = compressor.encode(crystals)
+    assert codes.shape == (len(crystals), 6, compressor.width)
+    assert torch.equal(present[:, :2], crystals.counts() > 0)
+    assert not present[:, 2:5].any() and present[:, 5].all()
+    assert (codes[~present] == 0).all()
+    assert (codes[:, 5, 6:] == 0).all()  # the cell's code is padded
+
+
+def test_codes_do_not_depend_on_batches(crystals, compressor):
+    together, _ = compressor.encode(crystals)
+    apart, _ = compressor.encode(crystals, batch_size=2)
+    torch.testing.assert_close(together, apart, atol=1e-4, rtol=0)
+
+
+def test_codes_of_a_crystal_do_not_depend_on_the_others(crystals, compressor):
+    order = torch.tensor([3, 0, 5])
+    torch.testing.assert_close(
+        compressor.encode(crystals[order])[0], compressor.encode(crystals)[0][order], atol=1e-4, rtol=0
+    )
+
+
+def test_crystals_come_back_through_all_three_networks(crystals, generator):
+    read, _ = generator.compressor.codec.read(generator.decode(generator.encode(crystals)))
+    oxides = crystals.counts().min(dim=1).values > 0
+    assert torch.equal(read.counts()[oxides], crystals.counts()[oxides])
+
+
+def test_images_have_one_channel_for_each_element(generator):
+    images = generator.decode(torch.zeros(3, 16))
+    assert images.cell.shape == (3, 32, 32, 32)
+    assert images.basis.shape == (3, 2, 16, 16, 16)
+
+
+def test_projection_leaves_vectors_without_a_crystal_alone(crystals, generator, monkeypatch):
+    latent = generator.encode(crystals)
+    images = generator.decode(latent)
+    images.basis[1] = 0  # no atoms
+    images.cell[2] = 0  # no cell
+    monkeypatch.setattr(generator, "decode", lambda _: images)
+    projected = generator.project(latent)
+    assert torch.equal(projected[[1, 2]], latent[[1, 2]])
+    assert not torch.equal(projected[0], latent[0])
+
+
+def test_projection_brings_atoms_back_to_the_middle_of_the_box(crystals, generator, monkeypatch):
+    latent = generator.encode(crystals)
+    codec = generator.compressor.codec
+    images = codec.encode(crystals)
+    shifted = codec.encode(type(crystals)(**(vars(crystals) | {"positions": crystals.positions + 0.6})))
+    results = []
+    for drawn in (images, shifted):
+        monkeypatch.setattr(generator, "decode", lambda _, drawn=drawn: drawn)
+        results.append(generator.project(latent))
+    torch.testing.assert_close(results[0], results[1], atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("spread", [1.0, 10.0, 1000.0])
+def test_the_wildest_latent_vector_costs_no_crash(generator, spread):
+    latent = spread * torch.randn(20, 16, generator=torch.Generator().manual_seed(0))
+    before = latent.clone()
+    projected = generator.project(latent)
+    assert torch.equal(latent, before)  # the samples drawn are kept as drawn
+    assert projected.shape == latent.shape and projected.isfinite().all()
+    images = generator.decode(projected)
+    assert images.cell.isfinite().all() and images.basis.isfinite().all()
+    stable = generator.stability(projected)
+    assert ((stable >= 0) & (stable <= 1)).all()
+
+
+def test_saved_networks_are_the_same_networks(crystals, generator, preset, tmp_path):
+    compressor = generator.compressor
+    networks = {
+        "cell": (compressor.cell, MetricAutoencoder(preset.cell)),
+        "basis": (compressor.basis, ImageAutoencoder(preset.basis)),
+        "vae": (generator.vae, MaterialsVAE(preset.generator, 6, compressor.width)),
+    }
+    for name, (trained, fresh) in networks.items():
+        save_weights(trained, tmp_path / name)
+        load_weights(fresh, tmp_path / name)
+    cell, basis, vae = (fresh for _, fresh in networks.values())
+    again = CrystalGenerator(type(compressor)(preset, compressor.elements, cell, basis), vae)
+    assert torch.equal(again.encode(crystals), generator.encode(crystals))
