@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Element
+
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import InputError
+
+EXAMPLE = """
+version: 1
+name: vanadium-oxides
+system: [V, O]
+templates: {source: prototypes}
+limits: {max_sites: 20, max_edge: 10.0}
+labels: {potential: chgnet, stable_below: 0.5}
+generator: {preset: default, grid: 32, seed: 7}
+sampling: {slerp: 400, random: 400, around_known: 100}
+screen: {potential: chgnet, fmax: 0.05, threshold: 0.15, at_most: 80}
+validate: {backend: none}
+rounds: {at_most: 1, evaluations: 200000}
+"""
+CAMPAIGNS = sorted((Path(__file__).parents[1] / "workflows" / "campaigns").glob("*.yaml"))
+
+
+@pytest.fixture
+def read(tmp_path):
+    def from_text(text):
+        path = tmp_path / "campaign.yaml"
+        path.write_text(text)
+        return CampaignConfig.from_file(path)
+
+    return from_text
+
+
+@pytest.fixture
+def refusal(read):
+    """What the program says to a campaign file that it does not take."""
+
+    def of(text):
+        with pytest.raises(InputError) as caught:
+            read(text)
+        return str(caught.value)
+
+    return of
+
+
+def test_every_key_of_the_example_is_taken(read):
+    config = read(EXAMPLE)
+    written = yaml.safe_load(EXAMPLE)
+    resolved = config.model_dump(mode="json", by_alias=True)
+    for key, value in written.items():
+        if isinstance(value, dict):
+            assert value.items() <= resolved[key].items()
+        else:
+            assert resolved[key] == value
+
+
+def test_only_the_system_is_needed(read):
+    config = read("system: [Ti, O]")
+    assert config.elements == ("O", "Ti")
+    assert config.title == "Ti-O"
+    assert config.screen.potential == config.labels.potential == "chgnet"
+
+
+@pytest.mark.parametrize("path", CAMPAIGNS, ids=lambda path: path.stem)
+def test_the_campaigns_we_ship_are_valid(path):
+    assert CampaignConfig.from_file(path).system
+
+
+SYMBOLS = st.lists(st.sampled_from([e.symbol for e in Element if e.Z <= 94]), min_size=2, max_size=5, unique=True)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SYMBOLS, st.integers(0, 2**32 - 1), st.floats(1e-3, 1), st.sampled_from([None, 32, 64]), st.text(max_size=20))
+def test_a_campaign_comes_back_from_its_file(tmp_path, system, seed, fmax, grid, name):
+    config = CampaignConfig(
+        system=system, name=name, generator={"seed": seed, "grid": grid}, screen={"fmax": fmax}, validate={"at_most": 3}
+    )
+    config.to_file(tmp_path / "campaign.yaml")
+    assert CampaignConfig.from_file(tmp_path / "campaign.yaml") == config
+
+
+def test_the_written_file_spells_out_every_key(read, tmp_path):
+    read("system: [V, O]").to_file(tmp_path / "resolved.yaml")
+    content = yaml.safe_load((tmp_path / "resolved.yaml").read_text())
+    names = {field.alias or name for name, field in CampaignConfig.model_fields.items()}
+    assert set(content) == names
+    assert set(content["screen"]) == set(type(read("system: [V, O]").screen).model_fields)
+
+
+def test_a_template_path_is_relative_to_the_file(tmp_path):
+    folder = tmp_path / "campaigns"
+    folder.mkdir()
+    (folder / "campaign.yaml").write_text("system: [V, O]\ntemplates: {source: file, path: ../data/t.jsonl.gz}")
+    config = CampaignConfig.from_file(folder / "campaign.yaml")
+    assert config.templates.path == tmp_path / "data" / "t.jsonl.gz"
+    config.to_file(tmp_path / "resolved.yaml")  # elsewhere
+    assert CampaignConfig.from_file(tmp_path / "resolved.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("sistem: [V, O]", "unknown key `sistem`. Did you mean `system`?"),
+        ("sampling: {slrp: 3}", "unknown key `sampling.slrp`. Did you mean `sampling.slerp`?"),
+        ("screen: {tresholds: 3}", "unknown key `screen.tresholds`. Did you mean `screen.threshold`?"),
+        ("validation: {at_most: 3}", "unknown key `validation`. Did you mean `validate`?"),
+        ("validate: {at_mots: 3}", "unknown key `validate.at_mots`. Did you mean `validate.at_most`?"),
+        ("limits: {qqq: 3}", "unknown key `limits.qqq`. Known here: max_edge, max_sites."),
+    ],
+)
+def test_a_misspelt_key_names_the_nearest_one(refusal, line, said):
+    assert refusal(f"system: [V, O]\n{line}") == f"campaign.yaml: {said}"
+
+
+@pytest.mark.parametrize(
+    ("system", "said"),
+    [
+        ("[V, Ox]", "`Ox` is not a chemical element. Did you mean O?"),
+        ("[v, O]", "`v` is not a chemical element. Did you mean V?"),
+        ("[V]", "two to five different elements"),
+        ("[H, He, Li, Be, B, C]", "two to five different elements"),
+        ("[V, V]", "two to five different elements"),
+        ("[]", "two to five different elements"),
+        ("VO", "`system` is 'VO'"),
+        ("[V, 8]", "`system.1` is 8"),
+    ],
+)
+def test_a_system_that_is_none_is_refused(refusal, system, said):
+    assert said in refusal(f"system: {system}")
+
+
+def test_elements_that_yaml_could_take_for_truth_values_are_read(read):
+    assert read("system: [Y, N]").system == ["Y", "N"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("limits: {max_sites: many}", "`limits.max_sites` is 'many'"),
+        ("limits: {max_sites: 0}", "`limits.max_sites` is 0"),
+        ("limits: {max_edge: 16}", "`limits.max_edge` is 16"),
+        ("sampling: {slerp: 4.5}", "`sampling.slerp` is 4.5"),
+        ("sampling: {slerp: -1}", "`sampling.slerp` is -1"),
+        ("sampling: {slerp: 0, random: 0, around_known: 0}", "no samples are asked for"),
+        ("sampling:", "`sampling` is None: a section holds `key: value` lines"),
+        ("screen: 3", "`screen` is 3: a section holds `key: value` lines"),
+        ("screen: {threshold: .nan}", "`screen.threshold` is nan"),
+        ("screen: {fmax: 0}", "`screen.fmax` is 0"),
+        ("generator: {preset: papr}", "`generator.preset` is 'papr': input should be 'default' or 'paper'"),
+        ("generator: {grid: 48}", "`generator.grid` is 48"),
+        ("generator: {seed: 4294967296}", "`generator.seed` is 4294967296"),
+        ("validate: {backend: vasp}", "`validate.backend` is 'vasp'"),
+        ("rounds: {evaluations: 0}", "`rounds.evaluations` is 0"),
+        ("templates: {source: file}", "`source: file` needs `path`"),
+        ("templates: {source: optimade}", "`source: optimade` needs `provider`"),
+        ("version: 2", "`version` is 2"),
+        ("3: 4", "`3` is 3: keys should be strings"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_its_key(refusal, line, said):
+    message = refusal(f"system: [V, O]\n{line}")
+    assert message.startswith("campaign.yaml: ")
+    assert said in message
+    assert "\n" not in message
+
+
+def test_two_potentials_are_refused(refusal):
+    assert "one hull needs one energy model" in refusal("system: [V, O]\nscreen: {potential: emt}")
+
+
+def test_all_faults_are_said_at_once(refusal):
+    message = refusal("sampling: {slrp: 3}\nlimits: {max_sites: 0}")
+    assert [line.split(": ")[0] for line in message.splitlines()] == ["campaign.yaml"] * 3
+    assert "`system` is missing." in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "this one is empty"),
+        ("# nothing but a comment", "this one is empty"),
+        ("- V\n- O", "holds \"['V', 'O']\""),
+        ("data_VO\n_cell_length_a 4.1\n" * 100, "holds 'data_VO"),
+        ("system: [V, O", "cannot be read as YAML"),
+        ("\tsystem: [V, O]", "cannot be read as YAML"),
+    ],
+)
+def test_a_file_that_is_no_campaign_is_refused_in_a_few_lines(refusal, text, said):
+    message = refusal(text)
+    assert said in message
+    assert len(message) < 600
+
+
+def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.yaml: no such campaign file.*imatgen init"):
+        CampaignConfig.from_file(tmp_path / "nowhere.yaml")
+    with pytest.raises(InputError, match="cannot be read as YAML"):
+        CampaignConfig.from_file(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(InputError, match=r"binary\.yaml: cannot be read as YAML"):
+        CampaignConfig.from_file(tmp_path / "binary.yaml")
+
+
+def test_a_campaign_cannot_be_made_wrong_later(read):
+    config = read("system: [V, O]")
+    for assign in (
+        lambda: setattr(config.screen, "fmax", -1),
+        lambda: setattr(config.screen, "threshold", math.inf),
+        lambda: setattr(config, "sampling", {"slrp": 2}),
+    ):
+        with pytest.raises(ValueError, match="validation error"):
+            assign()
