@@ -97,11 +97,11 @@ DEFAULT = Preset(
     ),
     basis=AutoencoderSettings(
         grid=32, sigma=0.35, code=128, channels=(64, 128), style="patched", output="sigmoid", loss="balanced",
-        learning_rate=2e-3, cosine=True, batch_size=32, epochs=28, min_steps=3000, code_noise=0.05, shift=0.1, jitter=0.02,
+        learning_rate=2e-3, cosine=True, batch_size=32, epochs=28, min_steps=2000, code_noise=0.05, shift=0.1, jitter=0.02,
     ),
     generator=VAESettings(
         style="normalised", latent=64, channels=512, classifier_weight=0.05, kl_weight=0.003, latent_scale=1.0,
-        learning_rate=1e-3, cosine=True, batch_size=64, epochs=100, min_steps=2500, code_noise=0.05, around=0.3,
+        learning_rate=1e-3, cosine=True, batch_size=64, epochs=100, min_steps=2000, code_noise=0.05, around=0.3,
     ),
     projections=1,
 )  # fmt: skip

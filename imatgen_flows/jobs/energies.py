@@ -16,14 +16,15 @@ from imatgen_flows.settings import get_settings
 def relax_references(
     store: ArtifactStore, scratch: Path, *, system: list[str], potential: str, fmax: float, max_steps: int
 ) -> dict[str, Any]:
-    """Relax the published phases of the system, and elemental structures where none is published."""
-    from imatgen_flows.energetics.references import elemental_fallback, elements_without_reference, reference_phases
+    """Relax the published phases of the system, and simple structures of an element that has no relaxed phase then."""
+    from imatgen_flows.energetics.references import elemental_fallback, reference_phases
 
-    phases = list(reference_phases(system))
-    for element in elements_without_reference(system):
-        phases += elemental_fallback(element)
-    rows, evaluations = _relax_phases(phases, potential, fmax, max_steps)
-    return _reference_document(store, rows, potential, {"references": evaluations})
+    rows, evaluations = _relax_phases(reference_phases(system), potential, fmax, max_steps)
+    relaxed = {row["name"] for row in rows if row["state"] == "relaxed"}
+    found = {phase.structure.composition.chemical_system for phase in reference_phases(system) if phase.name in relaxed}
+    fallback = [phase for element in system if element not in found for phase in elemental_fallback(element)]
+    more, spent = _relax_phases(fallback, potential, fmax, max_steps)
+    return _reference_document(store, rows + more, potential, {"references": evaluations + spent})
 
 
 @stage(LabelDocument)

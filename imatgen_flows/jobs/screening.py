@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from imatgen_flows.schemas import (
     State,
 )
 from imatgen_flows.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+PROGRESS = 10  # relaxations between two lines of the log
 
 
 @job  # without a schema: jobflow would hold the reference that takes this job's place to it
@@ -77,8 +82,11 @@ def relax_batch(
 
     def keep(index: int, result: Relaxation) -> None:
         row = {**vars(result), "structure": result.structure.as_dict() if result.structure else None}
+        del row["seconds"]  # what is computed again must give the same bytes
         done[waiting[index]] = row
         write_atomic(scratch / f"{waiting[index]}.json", json.dumps(row))
+        if len(done) % PROGRESS == 0:
+            logger.info("relaxed %d of %d", len(done), len(samples))
 
     relax_many(
         [Structure.from_dict(structures[sample] or {}) for sample in waiting],

@@ -43,7 +43,16 @@ PRESET = replace(
     DEFAULT,
     box=BOX,
     basis=replace(DEFAULT.basis, grid=16, channels=(64,), code=24, batch_size=13, epochs=1, min_steps=250, shift=0.05),
-    generator=replace(DEFAULT.generator, channels=64, latent=16, batch_size=7, epochs=1, min_steps=250),
+    generator=replace(
+        DEFAULT.generator,
+        channels=64,
+        latent=16,
+        batch_size=7,
+        epochs=1,
+        min_steps=400,
+        code_noise=0.02,
+        classifier_weight=0.5,
+    ),
 )
 STABLE = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0, 0.0, torch.nan])
 
