@@ -173,8 +173,13 @@ def reconstruction(
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    columns = list(rows[0])
-    _print_table(title, columns, [[_cell(row[column]) for column in columns] for row in rows])
+    # one column a row: there are many more numbers than things compared
+    names = list(rows[0])
+    _print_table(
+        title,
+        [names[0], *(str(row[names[0]]) for row in rows)],
+        [[name.replace("_", " "), *(_cell(row[name]) for row in rows)] for name in names[1:]],
+    )
 
 
 def _intrinsic(system: list[str]) -> list[dict[str, Any]]:

@@ -134,7 +134,7 @@ def _write_provenance(
         "name": config.title,
         "system": config.system,
         "seed": config.generator.seed,
-        "versions": versions_of((*DECIDING, "jobflow", "atomate2", "scipy")) | {"python": platform.python_version()},
+        "versions": versions_of((*DECIDING, "jobflow", "scipy")) | {"python": platform.python_version()},
         "started": first,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
