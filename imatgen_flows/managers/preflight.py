@@ -62,7 +62,9 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
     checks.append(_check_potential(config.screen.potential if config else "chgnet"))
     if config and config.templates.source == "mp":
         here = bool(os.environ.get("MP_API_KEY"))
-        advice = "set" if here else "not set; get a key at materialsproject.org and export it, or choose other templates"
+        advice = (
+            "set" if here else "not set; get a key at materialsproject.org and export it, or choose other templates"
+        )
         checks.append(Check("Materials Project key", here, f"MP_API_KEY is {advice}"))
     if config and config.templates.path:
         here = config.templates.path.exists()
