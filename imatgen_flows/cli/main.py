@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -205,11 +206,9 @@ def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
 
 
 def _show_progress() -> None:
-    """Print what our own modules log, and keep the libraries' chatter out of it."""
+    """Print what our own modules log, and nothing of the libraries."""
     import logging
-    import warnings
 
-    warnings.simplefilter("ignore")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
     ours = logging.getLogger("imatgen_flows")
@@ -243,6 +242,7 @@ def _cell(value: Any) -> str:
 
 def main() -> None:
     """Run the command; errors that we can name end in a sentence, not a traceback."""
+    warnings.simplefilter("ignore")  # of the libraries; what a user must know, we say ourselves
     try:
         app()
     except InputError as error:

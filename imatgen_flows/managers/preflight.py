@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import sys
@@ -135,7 +137,8 @@ def _seconds_per_evaluation(structures: list, potential: str) -> float:
 
     from imatgen_flows.energetics.potentials import get_potential
 
-    calculator = get_potential(potential).calculator()
+    with contextlib.redirect_stdout(io.StringIO()):  # models greet when they load
+        calculator = get_potential(potential).calculator()
     ordered = sorted(structures, key=len)
     middle = ordered[len(ordered) // 2 : len(ordered) // 2 + 4] or ordered
     seconds = []
