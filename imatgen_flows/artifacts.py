@@ -154,8 +154,11 @@ def read_lines(ref: ArtifactRef) -> list[dict]:
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file so that it is whole or unchanged, whenever the process is killed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def file_hash(path: Path) -> str:

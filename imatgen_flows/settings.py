@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from imatgen_flows.errors import InputError
+
+MEMORY_OF_A_WORKER = 1_000_000_000  # bytes; CHGNet takes 0.6 GB
 
 
 class Settings(BaseSettings):
@@ -34,10 +36,16 @@ class Settings(BaseSettings):
         """Order of precedence: code, environment, file."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
+    @field_validator("cache_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        """Jobs run in directories of their own: a relative path would mean another one there."""
+        return path.expanduser().absolute()
+
     @property
     def n_workers(self) -> int:
-        """Processes for relaxations."""
-        return self.workers or _cores()
+        """Processes for relaxations: as many as there are cores, and memory for."""
+        return self.workers or max(1, min(_cores(), _memory() // MEMORY_OF_A_WORKER))
 
 
 def get_settings() -> Settings:
@@ -63,6 +71,11 @@ def get_settings() -> Settings:
     except (OSError, ValueError, yaml.YAMLError) as error:
         file = Settings.model_config["yaml_file"]
         raise InputError(f"{file}: cannot be read as `key: value` lines of settings: {error}") from error
+
+
+def _memory() -> int:
+    """Memory of the machine in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _cores() -> int:

@@ -147,20 +147,21 @@ def test_a_kill_at_every_stage_changes_nothing(run, tiny, tmp_path):
     tiny().to_file(campaign)
     command = [sys.executable, "-c", "from imatgen_flows.cli.main import main; main()", "run", str(campaign)]
     command += ["--directory", str(directory), "--resume"]
-    kills, done = 0, set()
+    kills, seen, finished = 0, set(), {}
     for _ in range(STAGES + 5):
         process = subprocess.Popen(
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
         )
         for line in process.stderr:
             stage = line[10:].strip()
-            assert not (stage.endswith("done") and stage in done)
-            if stage.endswith("...") and stage not in done:
-                done.add(stage)
+            if stage.endswith("...") and stage not in seen:
+                seen.add(stage)
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1
                 break
         process.stderr.close()
+        assert finished.items() <= stage_files(directory).items()  # no finished stage was made again
+        finished = stage_files(directory)
         if process.wait() == 0:
             break
     assert process.returncode == 0
@@ -262,3 +263,24 @@ def test_a_gpu_that_is_not_there_is_said(run, tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("IMATGEN_DEVICE", "cuda")
     with pytest.raises(InputError, match="sees no GPU"):
         use_device()
+
+
+def test_two_processes_cannot_run_one_directory(run, tiny):
+    import fcntl
+
+    with (run / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another process"):
+            run_campaign(tiny(), run, resume=True)
+
+
+def test_three_elements_are_refused_while_the_hull_would_lack_phases(tiny, tmp_path):
+    with pytest.raises(InputError, match="only two elements"):
+        run_campaign(tiny(system=("Li", "V", "O")), tmp_path / "run")
+
+
+def test_a_potential_that_knows_no_such_element_is_said_by_the_plan(tiny):
+    from imatgen_flows.managers.preflight import make_plan
+
+    with pytest.raises(ImatgenError, match="`emt` cannot evaluate"):
+        make_plan(tiny(labels={"potential": "emt"}, screen={"potential": "emt"}))

@@ -52,6 +52,12 @@ def test_help_answers_in_under_a_second():
     assert min(seconds) < 1
 
 
+def test_help_imports_nothing_heavy():
+    code = "import sys, imatgen_flows.cli.main; print({'torch', 'pymatgen', 'jobflow', 'numpy'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "set()"
+
+
 def test_help_lists_every_command():
     text = CliRunner().invoke(cli.app, ["--help"]).output
     assert all(name in text for name in ("init", "check", "plan", "run", "report", "export", "evaluate"))

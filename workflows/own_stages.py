@@ -21,8 +21,9 @@ if __name__ == "__main__":
     store = ArtifactStore(root)
 
     def document(stage: str, schema: type) -> object:
-        """Find what a stage of the run handed on."""
-        return schema(**(store.finished(next((root / "stages").glob(f"{stage}-*.json")).stem) or {}))
+        """Find what a stage of the run handed on last."""
+        newest = max((root / "stages").glob(f"{stage}-*.json"), key=lambda path: path.stat().st_mtime)
+        return schema(**(store.finished(newest.stem) or {}))
 
     flow = ScreenMaker(screen=Screen(fmax=0.02, at_most=20)).make(
         str(root),

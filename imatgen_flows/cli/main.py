@@ -126,7 +126,9 @@ def run(
 
     _show_progress()
     config = CampaignConfig.from_file(campaign)
-    directory = run_campaign(config, directory or Path("runs") / campaign.stem, resume)
+    # `imatgen init DIR` writes DIR/campaign.yaml: there the directory tells campaigns apart
+    name = campaign.stem if campaign.stem != "campaign" else campaign.absolute().parent.name
+    directory = run_campaign(config, directory or Path("runs") / name, resume)
     _summarise(directory)
     typer.echo(f"report: {build_report(directory)}")
 
@@ -248,6 +250,6 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except ImatgenError as error:
+    except (ImatgenError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

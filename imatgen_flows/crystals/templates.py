@@ -205,13 +205,17 @@ def _directory(folder: Path) -> Iterator[_Row]:
 
 def _lines(path: Path) -> Iterator[_Row]:
     crystals = 0
+    seen: dict[str, int] = {}
     for number, line in enumerate(_text_lines(path), start=1):
         if not line.strip():
             continue
         name = f"{path.name}:{number}"
         try:
             row = json.loads(line)
-            name = str(row.get("id", name))
+            name = str(row.get("id") or name)
+            seen[name] = seen.get(name, 0) + 1
+            # two rows of one id are two crystals all the same
+            name = name if seen[name] == 1 else f"{name}-{seen[name]}"
             crystal: Structure | LeftOut = _read_row(row)
             crystals += 1
         except (ValueError, KeyError, TypeError, AttributeError) as error:

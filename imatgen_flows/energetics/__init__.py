@@ -5,8 +5,6 @@ from imatgen_flows.energetics.potentials import Potential, get_potential, regist
 from imatgen_flows.energetics.references import (
     ReferencePhase,
     elemental_fallback,
-    elements_without_reference,
-    hull_entries,
     reference_phases,
 )
 from imatgen_flows.energetics.relax import Relaxation, relax_many, single_points
@@ -18,11 +16,9 @@ __all__ = [
     "ReferencePhase",
     "Relaxation",
     "elemental_fallback",
-    "elements_without_reference",
     "formation_energy",
     "get_potential",
     "hull_distance",
-    "hull_entries",
     "reference_phases",
     "register_potential",
     "relax_many",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -13,8 +13,6 @@ import numpy as np
 import spglib
 from pymatgen.core import Element, Lattice, Structure
 
-from imatgen_flows.energetics.hull import HullEntry
-from imatgen_flows.energetics.relax import Relaxation
 from imatgen_flows.errors import InputError
 
 # bond lengths in A: Huber & Herzberg, Constants of Diatomic Molecules, Van Nostrand Reinhold (1979)
@@ -51,12 +49,6 @@ def reference_phases(elements: Iterable[str]) -> list[ReferencePhase]:
     return [phase for phase in _shipped() if {e.symbol for e in phase.structure.composition.elements} <= wanted]
 
 
-def elements_without_reference(elements: Iterable[str]) -> list[str]:
-    """Those of the elements of which no phase ships with the program."""
-    known = {phase.structure.composition.elements[0].symbol for phase in _shipped() if phase.kind == "element"}
-    return [symbol for symbol in elements if symbol not in known]
-
-
 def elemental_fallback(element: str) -> list[ReferencePhase]:
     """Simple structures of an element, at its molar volume; the lowest after relaxation serves as its reference.
 
@@ -76,18 +68,6 @@ def elemental_fallback(element: str) -> list[ReferencePhase]:
     return [
         ReferencePhase(f"{symbol} {name}", _at_volume(structure, symbol, volume), source, "element")
         for name, structure, source in _simple_crystals()
-    ]
-
-
-def hull_entries(phases: Sequence[ReferencePhase], relaxed: Sequence[Relaxation]) -> list[HullEntry]:
-    """Join phases and their relaxations, in the same order, to entries of a hull.
-
-    Phases that failed to relax are left out; they stand in `relaxed`, with their reasons.
-    """
-    return [
-        HullEntry(phase.name, phase.structure.composition, result.energy_per_atom, phase.source, phase.kind)
-        for phase, result in zip(phases, relaxed, strict=True)
-        if result.state == "relaxed" and result.energy_per_atom is not None
     ]
 
 

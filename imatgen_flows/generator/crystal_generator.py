@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from imatgen_flows.representation import PackedCrystals
 
 
+BATCH = 128  # crystals whose images are held at once
+
+
 class ImageCompressor:
     """Both image autoencoders: a crystal to the codes of its channels and back (paper, Figure 3, first step).
 
@@ -52,7 +55,7 @@ class ImageCompressor:
         return max(self.preset.basis.code, self.preset.cell.code)
 
     @torch.no_grad()
-    def encode(self, crystals: PackedCrystals, batch_size: int = 64) -> tuple[Tensor, Tensor]:
+    def encode(self, crystals: PackedCrystals, batch_size: int = BATCH) -> tuple[Tensor, Tensor]:
         """Map crystals to codes.
 
         Returns
@@ -110,11 +113,15 @@ class CrystalGenerator:
         encodes that. A vector whose images hold no crystal stays as it is.
         """
         for _ in range(self.compressor.preset.projections):
-            crystals, _certificates = self.compressor.codec.read(self.decode(latent))
-            whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
-            if whole.any():
-                latent = latent.clone()
-                latent[whole] = self.encode(_centred(crystals[whole]))
+            latent = torch.cat([self._project_once(part) for part in latent.split(BATCH)])
+        return latent
+
+    def _project_once(self, latent: Tensor) -> Tensor:
+        crystals, _certificates = self.compressor.codec.read(self.decode(latent))
+        whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
+        if whole.any():
+            latent = latent.clone()
+            latent[whole] = self.encode(_centred(crystals[whole]))
         return latent
 
     @torch.no_grad()
@@ -132,9 +139,9 @@ def _centred(crystals: PackedCrystals) -> PackedCrystals:
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
     """Write the weights of a network as safetensors."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+    path.write_bytes(save({name: value.contiguous() for name, value in model.state_dict().items()}))
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

@@ -13,6 +13,7 @@ class Samples:
     """Latent vectors and how each was drawn."""
 
     latent: Tensor  # (n, latent)
+    seed: int
     parents: list[tuple[int, ...]]  # rows of the anchors that each came from
 
 
@@ -36,7 +37,7 @@ def sample_around(
         noise = distance * noise / noise.norm(dim=1, keepdim=True)
     elif width is not None:
         noise = noise * width
-    return Samples(anchors[rows] + noise, [(int(row),) for row in rows])
+    return Samples(anchors[rows] + noise, seed, [(int(row),) for row in rows])
 
 
 def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ def sample_slerp(anchors: Tensor, n: int, seed: int, points: int = 19) -> Sample
     chosen = torch.cat([torch.randperm(total, generator=generator) for _ in range(max(1, -(-n // total)))])[:n]
     pair, step = pairs[chosen // points], chosen % points + 1
     latent = slerp(anchors[pair[:, 0]], anchors[pair[:, 1]], step / (points + 1))
-    return Samples(latent, [(int(a), int(b)) for a, b in pair])
+    return Samples(latent, seed, [(int(a), int(b)) for a, b in pair])
 
 
 def sample_gaussian(latent: Tensor, n: int, seed: int, full_covariance: bool = True) -> Samples:
@@ -98,9 +99,9 @@ def sample_gaussian(latent: Tensor, n: int, seed: int, full_covariance: bool = T
     generator = torch.Generator().manual_seed(seed)
     mean, noise = latent.mean(0), torch.randn(n, latent.shape[1], generator=generator, dtype=torch.float64)
     if not full_covariance:
-        return Samples(mean + noise.float() * latent.std(0), [()] * n)
+        return Samples(mean + noise.float() * latent.std(0), seed, [()] * n)
     centred = (latent - mean).double()
     # by eigenvectors rather than Cholesky: with few structures the covariance is singular
     values, vectors = torch.linalg.eigh(centred.T @ centred / max(1, len(latent) - 1))
     noise = noise * values.clamp(min=0).sqrt()
-    return Samples(mean + (noise @ vectors.T).float(), [()] * n)
+    return Samples(mean + (noise @ vectors.T).float(), seed, [()] * n)

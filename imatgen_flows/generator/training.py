@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -193,7 +194,10 @@ def _save(
         "history": history,
     }
     temporary = directory / f".{CHECKPOINT}"
-    torch.save(state, temporary)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    # written by Python: torch's own writer hides a full disk behind a RuntimeError
+    temporary.write_bytes(buffer.getvalue())
     os.replace(temporary, directory / CHECKPOINT)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.errors import InputError
 from imatgen_flows.jobs.models import load_generator, training_rows
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
@@ -76,7 +77,7 @@ def sample_candidates(
             candidate.round = round_number
             candidate.origin = Origin(
                 method=method,
-                seed=seed,
+                seed=samples.seed,
                 row=len(candidates),
                 parents=[rows[anchors[parent]]["id"] for parent in parents],
                 x=float(places[index, 0]),
@@ -162,7 +163,10 @@ def _anchors(rows: list[dict], energies: list[float | None], seen: list[int]) ->
     """Rows that samples start from: the known phases, then the most stable training structures."""
     known = [row for row in seen if rows[row]["known"]]
     rest = [(energy, row) for row in seen if not rows[row]["known"] and (energy := energies[row]) is not None]
-    return known + [row for _, row in sorted(rest)[: max(0, ANCHORS - len(known))]]
+    anchors = known + [row for _, row in sorted(rest)[: max(0, ANCHORS - len(known))]]
+    if len(anchors) < 2:
+        raise InputError("fewer than two training structures have an energy; samples have nothing to start from.")
+    return anchors
 
 
 def _draw(
@@ -184,12 +188,13 @@ def _draw(
 
 
 def _decode(
-    model: CrystalGenerator, latent: Tensor, elements: tuple[str, ...], limits: dict[str, Any], batch: int = 128
+    model: CrystalGenerator, latent: Tensor, elements: tuple[str, ...], limits: dict[str, Any]
 ) -> list[Candidate]:
-    codec = model.compressor.codec
+    from imatgen_flows.generator.crystal_generator import BATCH
+
     records = []
-    for start in range(0, len(latent), batch):
-        structures, certificates = codec.decode(model.decode(latent[start : start + batch]))
+    for part in latent.split(BATCH):
+        structures, certificates = model.compressor.codec.decode(model.decode(part))
         for structure, certificate in zip(structures, certificates, strict=True):
             records.append(_examine(structure, certificate, elements, limits))
     return records
@@ -214,16 +219,28 @@ def _examine(structure: Any, certificate: Any, elements: tuple[str, ...], limits
     mended = repair(structure)
     record.repaired = list(mended.dropped)
     fault = fault_of(mended.structure, elements, limits["max_sites"], limits["max_edge"])
-    if fault is None:
-        standard = standardise(mended.structure)
-        record.structure, record.id = standard.as_dict(), structure_id(standard)
-        symbol, number = standard.get_space_group_info(symprec=0.1)
-        record.spacegroup = (symbol, number)
-        record.state = State.VALID
-    else:
-        record.structure = mended.structure.as_dict()
+    record.structure = mended.structure.as_dict()
+    if fault is not None:
         record.reject(Stage.VALIDITY, *fault)
+        return record
+    try:
+        standard = standardise(mended.structure)
+    except ValueError as error:
+        record.reject(Stage.VALIDITY, "no_standard_cell", str(error))
+        return record
+    record.structure, record.id = standard.as_dict(), structure_id(standard)
+    record.spacegroup = spacegroup_of(standard)
+    record.state = State.VALID
     return record
+
+
+def spacegroup_of(structure: Any) -> tuple[str, int]:
+    """Find symbol and number of the space group to 0.1 A; P1 where the search gives up for numerical reasons."""
+    try:
+        symbol, number = structure.get_space_group_info(symprec=0.1)
+    except ValueError:
+        return "P1", 1
+    return symbol, number
 
 
 def _latent_map(store: ArtifactStore, components: Any, data: Tensor, rows: list[dict], labels: LabelDocument) -> Any:

@@ -193,4 +193,9 @@ def _is_clean(record: Candidate) -> bool:
 
 def _hull(references: ReferenceDocument) -> dict[str, Any]:
     hull = load_hull(references)
-    return {"elements": hull.elements, "potential": hull.potential, "references": hull.table()}
+    failed = [
+        {"name": row["name"], "reason": row["reason"]}
+        for row in read_lines(references.phases)
+        if row["state"] != "relaxed"
+    ]
+    return {"elements": hull.elements, "potential": hull.potential, "references": hull.table(), "failed": failed}

@@ -73,18 +73,22 @@ def evaluate_reconstruction(
 ) -> dict[str, Any]:
     """Send every structure of the dataset through the networks and compare what comes back."""
     from imatgen_flows.evaluation.reconstruction import compare, summarise
+    from imatgen_flows.generator.crystal_generator import BATCH
     from imatgen_flows.representation import PackedCrystals
 
     crystals = PackedCrystals.load(dataset.packed.path())
     model = load_generator(dataset, cell, basis, vae, generator)
     seen = set(training_rows(dataset, generator).tolist())
     codes, _ = model.compressor.encode(crystals)
-    decoded = {"images": model.compressor.decode(codes), "generator": model.decode(model.vae.encode(codes))}
+    paths = {"images": model.compressor.decode, "generator": lambda part: model.decode(model.vae.encode(part))}
     names = [row["id"] for row in read_lines(dataset.crystals)]
     summaries: dict[str, dict] = {}
     rows: list[dict] = []
-    for path, images in decoded.items():
-        errors = compare(crystals, model.compressor.codec.read(images)[0])
+    for path, decode in paths.items():
+        errors = []
+        for start in range(0, len(crystals), BATCH):
+            part = slice(start, start + BATCH)
+            errors += compare(crystals[part], model.compressor.codec.read(decode(codes[part]))[0])
         summaries[path] = summarise([error for i, error in enumerate(errors) if i in seen])
         held_out = [error for i, error in enumerate(errors) if i not in seen]
         if held_out:

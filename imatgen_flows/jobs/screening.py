@@ -10,7 +10,7 @@ from typing import Any
 from jobflow import Flow, Response, job
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines, write_atomic
-from imatgen_flows.jobs.candidates import candidates_document, load_candidates, novelty_judge, spread
+from imatgen_flows.jobs.candidates import candidates_document, load_candidates, novelty_judge, spacegroup_of, spread
 from imatgen_flows.jobs.energies import load_hull
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
@@ -77,7 +77,8 @@ def relax_batch(
     from imatgen_flows.energetics.relax import Relaxation, relax_many
 
     structures = {record.sample: record.structure for record in load_candidates(candidates)}
-    done = {path.stem: json.loads(path.read_text()) for path in scratch.glob("*.json")}
+    # a power cut can leave an empty file behind
+    done = {path.stem: json.loads(path.read_text()) for path in scratch.glob("*.json") if path.stat().st_size}
     waiting = [sample for sample in samples if sample not in done]
 
     def keep(index: int, result: Relaxation) -> None:
@@ -133,9 +134,13 @@ def rank_candidates(
         if row["state"] != "relaxed":
             record.reject(Stage.SCREEN, row["reason"], row["detail"])
             continue
-        structure = standardise(Structure.from_dict(row["structure"]))
+        try:
+            structure = standardise(Structure.from_dict(row["structure"]))
+        except ValueError as error:
+            record.reject(Stage.SCREEN, "no_standard_cell", str(error))
+            continue
         record.relaxed = structure.as_dict()
-        record.spacegroup = structure.get_space_group_info(symprec=0.1)
+        record.spacegroup = spacegroup_of(structure)
         record.energies.append(_energy(hull, structure, row))
         record.state = State.SCREENED
         screened.append((record, structure))

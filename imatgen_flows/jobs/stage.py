@@ -19,7 +19,7 @@ from imatgen_flows.schemas import StageDocument
 
 logger = logging.getLogger(__name__)
 
-DECIDING = ("torch", "pymatgen", "ase", "chgnet", "numpy")
+DECIDING = ("torch", "pymatgen", "pymatgen-core", "spglib", "ase", "chgnet", "numpy", "scipy")
 
 
 def stage(schema: type[StageDocument]) -> Callable[[Callable[..., dict]], Any]:

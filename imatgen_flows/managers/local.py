@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,12 +49,23 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     if faults:
         raise InputError("; ".join(f"{check.name}: {check.detail}" for check in faults))
     prepare(config, directory, resume)
-    started = datetime.now(UTC)
-    flow = CampaignMaker(config).make(directory)
-    documents = _run(flow, directory)
-    write_run_directory(next(document for document in documents if isinstance(document, RoundDocument)), directory)
-    _write_provenance(config, directory, documents, started)
+    with _alone(directory):
+        documents = _run(CampaignMaker(config).make(directory), directory)
+        round_ = next(document for document in documents if isinstance(document, RoundDocument))
+        write_run_directory(round_, directory)
+        _write_provenance(config, directory, documents)
     return directory
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep a second process from running the same directory; the lock goes with the process, however it ends."""
+    with (directory / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{directory} is being run by another process. Wait for it, or stop it.") from error
+        yield
 
 
 def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
@@ -65,7 +79,7 @@ def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
         if not resume:
             raise InputError(f"{directory} already holds this campaign. Add --resume to go on with it.")
         return
-    if directory.exists() and any(directory.iterdir()):
+    if directory.is_dir() and any(not path.name.startswith(".") for path in directory.iterdir()):
         raise InputError(f"{directory} is not empty and not a run directory. Choose another one with --directory.")
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -118,14 +132,11 @@ def job_store(directory: Path) -> Any:
     return store
 
 
-def _write_provenance(
-    config: CampaignConfig, directory: Path, documents: list[StageDocument], started: datetime
-) -> None:
+def _write_provenance(config: CampaignConfig, directory: Path, documents: list[StageDocument]) -> None:
     from imatgen_flows.jobs.stage import DECIDING, versions_of
 
-    path = directory / "provenance.json"
-    # a resumed run began when its first start did
-    first = json.loads(path.read_text())["started"] if path.exists() else started.isoformat(timespec="seconds")
+    # the campaign file is written once, when the run first starts
+    started = datetime.fromtimestamp((directory / CAMPAIGN_FILE).stat().st_mtime, UTC)
     seconds: dict[str, float] = {}
     for document in documents:
         seconds[document.stage] = round(seconds.get(document.stage, 0.0) + document.seconds, 1)
@@ -134,11 +145,11 @@ def _write_provenance(
         "name": config.title,
         "system": config.system,
         "seed": config.generator.seed,
-        "versions": versions_of((*DECIDING, "jobflow", "scipy")) | {"python": platform.python_version()},
-        "started": first,
+        "versions": versions_of((*DECIDING, "jobflow")) | {"python": platform.python_version()},
+        "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "potential": config.screen.potential,
         "seconds": seconds,
     }
-    write_atomic(path, json.dumps(provenance, indent=1))
+    write_atomic(directory / "provenance.json", json.dumps(provenance, indent=1))

@@ -19,7 +19,9 @@ from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.settings import get_settings
 
 FREE_DISK = 2.0  # GB that a campaign may need
-STEPS_PER_RELAXATION = 80  # median of CHGNet relaxations of generated V-O candidates to 0.05 eV/A, with room
+# means over CHGNet relaxations of generated V-O candidates, and of V-O references, to 0.05 eV/A
+STEPS_OF_A_CANDIDATE = 105
+STEPS_OF_A_REFERENCE = 40
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
     checks.append(_check_potential(config.screen.potential if config else "chgnet"))
+    if config:
+        # substituted structures have all elements: of a ternary system, the hull would lack most binaries
+        binary = len(config.system) == 2
+        advice = "" if binary else ": only two elements are handled yet, since the hull of more would lack phases"
+        checks.append(Check("system", binary, "-".join(config.system) + advice))
     if config and config.templates.source == "mp":
         here = bool(os.environ.get("MP_API_KEY"))
         advice = (
@@ -117,8 +124,8 @@ def make_plan(config: CampaignConfig) -> Plan:
     )
     plan.evaluations = {
         "labels": len(made),
-        "references": references * STEPS_PER_RELAXATION,
-        "screen": config.screen.at_most * STEPS_PER_RELAXATION,
+        "references": references * STEPS_OF_A_REFERENCE,
+        "screen": config.screen.at_most * STEPS_OF_A_CANDIDATE,
     }
     cost = _seconds_per_evaluation([item.structure for item in made], config.screen.potential)
     plan.seconds = {name: number * cost / get_settings().n_workers for name, number in plan.evaluations.items()}
@@ -137,8 +144,9 @@ def _seconds_per_evaluation(structures: list, potential: str) -> float:
 
     from imatgen_flows.energetics.potentials import get_potential
 
+    found = get_potential(potential)
     with contextlib.redirect_stdout(io.StringIO()):  # models greet when they load
-        calculator = get_potential(potential).calculator()
+        calculator = found.calculator()
     ordered = sorted(structures, key=len)
     middle = ordered[len(ordered) // 2 : len(ordered) // 2 + 4] or ordered
     seconds = []
@@ -146,7 +154,13 @@ def _seconds_per_evaluation(structures: list, potential: str) -> float:
         atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
         atoms.calc = calculator
         began = time.perf_counter()
-        atoms.get_forces()
+        try:
+            atoms.get_forces()
+        except Exception as error:
+            name = atoms.get_chemical_formula()
+            raise ImatgenError(
+                f"potential `{potential}` cannot evaluate {name}: {error or type(error).__name__}"
+            ) from error
         seconds.append(time.perf_counter() - began)
     # the first call warms the model up
     return min(seconds, default=0.0)

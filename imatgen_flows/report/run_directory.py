@@ -187,7 +187,12 @@ class RunDirectory:
         samples = self.ledger.get("samples")
         if isinstance(samples, int) and samples != len(self.candidates):
             notes.append(f"The ledger counts {samples:,} samples, candidates.parquet holds {len(self.candidates):,}.")
-        spent, total = sum(self.evaluations.values()), (self.ledger.get("evaluations") or {}).get("total")
+        for phase in self.hull.get("failed") or []:
+            notes.append(
+                f"The reference phase {phase['name']} could not be relaxed ({phase['reason']}): the hull lacks it, and "
+                "candidates near it may look more stable than they are."
+            )
+        spent, total = sum(self.evaluations.values()), self.ledger.get("evaluations_total")
         if total is not None and total != spent:
             notes.append(f"The ledger's evaluations add up to {spent:,}, it says {total:,}.")
         return notes

@@ -6,13 +6,8 @@ import pytest
 from pymatgen.core import Composition, Element
 
 from imatgen_flows.energetics import (
-    Hull,
-    Relaxation,
     elemental_fallback,
-    elements_without_reference,
-    hull_entries,
     reference_phases,
-    single_points,
 )
 
 PHASES = reference_phases(["V", "O", "Ti", "Mn", "S"])
@@ -70,8 +65,7 @@ def test_only_phases_within_the_system_are_given():
     }
 
 
-def test_every_element_has_a_reference_or_a_fallback():
-    assert elements_without_reference(["V", "Nb", "O", "N"]) == ["Nb", "N"]
+def test_an_element_without_a_published_phase_has_a_fallback():
     (nitrogen,) = elemental_fallback("N")
     assert nitrogen.molecule
     assert nitrogen.structure.get_distance(0, 1) == pytest.approx(1.0977)
@@ -80,12 +74,3 @@ def test_every_element_has_a_reference_or_a_fallback():
     volume = float(Element("Nb").molar_volume) / 0.602214076
     assert all(phase.structure.volume / len(phase.structure) == pytest.approx(volume) for phase in niobium)
     assert any(phase.structure.get_space_group_info()[0] == "Im-3m" for phase in niobium)
-
-
-def test_phases_and_relaxations_make_a_hull():
-    phases = reference_phases(["Ti", "O"])
-    relaxed = single_points([phase.structure for phase in phases], "toy", workers=1)
-    relaxed[-1] = Relaxation(state="rejected", reason="crashed")
-    hull = Hull(hull_entries(phases, relaxed), "toy 1")
-    assert [entry.name for entry in hull.entries] == [phase.name for phase in phases[:-1]]
-    assert hull.elements == ("O", "Ti")
