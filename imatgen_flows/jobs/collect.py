@@ -6,6 +6,7 @@ The directory is written from the round's document alone, so it can be written a
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -174,14 +175,19 @@ def _metrics(
         "reconstruction": {
             **reconstruction.summaries,
             "errors": {
-                "length": [row["length"] for row in errors],
-                "angle": [row["angle"] for row in errors],
-                "atom_rmse": [row["atom_rmse"] for row in errors],
+                "length": [[_number(value) for value in row["length"]] for row in errors],
+                "angle": [[_number(value) for value in row["angle"]] for row in errors],
+                "atom_rmse": [_number(row["atom_rmse"]) for row in errors],
             },
         },
         "training": training,
         "sampling": {method: {"n": drawn[method], "clean": clean[method]} for method in drawn},
     }
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def _is_clean(record: Candidate) -> bool:
