@@ -20,7 +20,7 @@ from imatgen_flows.settings import get_settings
 
 FREE_DISK = 2.0  # GB that a campaign may need
 # means over CHGNet relaxations of generated V-O candidates, and of V-O references, to 0.05 eV/A
-STEPS_OF_A_CANDIDATE = 105
+STEPS_OF_A_CANDIDATE = 120
 STEPS_OF_A_REFERENCE = 40
 
 

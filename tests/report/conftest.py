@@ -184,7 +184,8 @@ def _documents(rows, system, rng):
         "ledger": {
             "samples": len(rows),
             "states": dict(Counter(row["state"] for row in rows)),
-            "evaluations": {"labels": 284, "references": 1312, "screen": screened, "total": 1596 + screened},
+            "evaluations": {"labels": 284, "references": 1312, "screen": screened},
+            "evaluations_total": 1596 + screened,
         },
         "metrics": {
             "reconstruction": {
