@@ -71,6 +71,7 @@ def sample_candidates(
         latent = model.project(samples.latent)
         latents.append(latent)
         places = components.transform(latent)
+        stability = model.stability(latent)
         made = _decode(model, latent, tuple(dataset.elements), limits)
         for index, (candidate, parents) in enumerate(zip(made, samples.parents, strict=True)):
             candidate.sample = f"r{round_number}-{method}-{index:06d}"
@@ -82,6 +83,7 @@ def sample_candidates(
                 parents=[rows[anchors[parent]]["id"] for parent in parents],
                 x=float(places[index, 0]),
                 y=float(places[index, 1]),
+                stability=round(float(stability[index]), 4),
             )
             candidates.append(candidate)
     with store.new("latents", ".npz") as pending:

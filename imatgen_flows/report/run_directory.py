@@ -152,9 +152,7 @@ class RunDirectory:
     @property
     def evaluations(self) -> dict[str, int]:
         """Energy-and-force evaluations by purpose."""
-        return {
-            purpose: count for purpose, count in (self.ledger.get("evaluations") or {}).items() if purpose != "total"
-        }
+        return dict(self.ledger.get("evaluations") or {})
 
     def funnel(self) -> list[Step]:
         """Count the samples that reached each state, and why the others left.

@@ -52,6 +52,7 @@ class Origin(BaseModel):
     parents: list[str] = Field(default_factory=list, description="Ids of the structures whose codes it came from.")
     x: float = Field(description="First principal component of its latent vector.")
     y: float = Field(description="Second principal component of its latent vector.")
+    stability: float | None = Field(None, description="The classifier's probability that it is stable, unrelaxed.")
 
 
 class Energy(BaseModel):

@@ -90,7 +90,9 @@ def test_a_missing_directory_is_refused(tmp_path):
 
 def test_what_disagrees_within_a_run_is_said(own_run):
     assert RunDirectory.open(own_run).notes() == []
-    (own_run / "ledger.json").write_text(json.dumps({"samples": 119, "evaluations": {"labels": 4}, "evaluations_total": 5}))
+    (own_run / "ledger.json").write_text(
+        json.dumps({"samples": 119, "evaluations": {"labels": 4}, "evaluations_total": 5})
+    )
     hull = json.loads((own_run / "hull.json").read_text())
     (own_run / "hull.json").write_text(json.dumps({**hull, "potential": "emt"}))
     scales, samples, evaluations = RunDirectory.open(own_run).notes()
