@@ -153,11 +153,6 @@ class CampaignConfig(Section):
         return self
 
     @property
-    def elements(self) -> tuple[str, ...]:
-        """Elements in the order of the image channels (alphabetical: O before V, as published)."""
-        return tuple(sorted(self.system))
-
-    @property
     def title(self) -> str:
         """Name for people."""
         return self.name or "-".join(self.system)

@@ -63,7 +63,6 @@ def test_every_key_of_the_example_is_taken(read):
 
 def test_only_the_system_is_needed(read):
     config = read("system: [Ti, O]")
-    assert config.elements == ("O", "Ti")
     assert config.title == "Ti-O"
     assert config.screen.potential == config.labels.potential == "chgnet"
 

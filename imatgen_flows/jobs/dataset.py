@@ -27,18 +27,9 @@ def build_dataset(
 
     `content` names what a template file holds; it is there for the stage's key.
     """
-    from imatgen_flows.crystals import load_templates, substitute
+    from imatgen_flows.crystals import substitute
 
-    found, left_out = load_templates(
-        source=templates["source"],
-        path=templates["path"],
-        provider=templates["provider"],
-        n_elements=len(system),
-        max_sites=limits["max_sites"],
-        max_edge=limits["max_edge"],
-        cache_dir=get_settings().cache_dir,
-        api_key=os.environ.get("MP_API_KEY"),
-    )
+    found, left_out = read_templates(system, templates, limits)
     made, rejected = substitute(found, elements=system, max_sites=limits["max_sites"], max_edge=limits["max_edge"])
     rows = [_row(item.id, item.structure, template=item.template_id, known=False) for item in made]
     known, known_left_out = _known_phases(system, limits)
@@ -57,6 +48,22 @@ def build_dataset(
         "left_out": store.put_lines("left-out", losses),
         "counts": counts,
     }
+
+
+def read_templates(system: list[str], templates: dict[str, Any], limits: dict[str, Any]) -> tuple[list, list]:
+    """Load the templates of a campaign's sections, with the cache and the key of this machine."""
+    from imatgen_flows.crystals import load_templates
+
+    return load_templates(
+        source=templates["source"],
+        path=templates["path"],
+        provider=templates["provider"],
+        n_elements=len(system),
+        max_sites=limits["max_sites"],
+        max_edge=limits["max_edge"],
+        cache_dir=get_settings().cache_dir,
+        api_key=os.environ.get("MP_API_KEY"),
+    )
 
 
 def _known_phases(system: list[str], limits: dict[str, Any]) -> tuple[list[dict], list]:

@@ -98,19 +98,12 @@ def make_plan(config: CampaignConfig) -> Plan:
     InputError
         Where the plan exceeds the campaign's budget of evaluations, or the templates cannot be read.
     """
-    from imatgen_flows.crystals import load_templates, substitute
+    from imatgen_flows.crystals import substitute
     from imatgen_flows.energetics.references import reference_phases
+    from imatgen_flows.flows.common import plain
+    from imatgen_flows.jobs.dataset import read_templates
 
-    templates, unread = load_templates(
-        source=config.templates.source,
-        path=config.templates.path,
-        provider=config.templates.provider,
-        n_elements=len(config.system),
-        max_sites=config.limits.max_sites,
-        max_edge=config.limits.max_edge,
-        cache_dir=get_settings().cache_dir,
-        api_key=os.environ.get("MP_API_KEY"),
-    )
+    templates, unread = read_templates(config.system, plain(config.templates), plain(config.limits))
     made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
     formulas = {item.structure.composition.reduced_formula for item in made}
     references = len(reference_phases(config.system)) + config.references.substituted * len(formulas)
