@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from imatgen_flows.errors import InputError
-
-
-class Section(BaseModel):
-    """A part of the campaign file. What it does not know it refuses."""
-
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+from imatgen_flows.user_file import Section, read_user_file, write_user_file
 
 
 class Templates(Section):
@@ -167,61 +161,12 @@ class CampaignConfig(Section):
             Where the file is missing, is not YAML, or says something the program does not know. The message names the
             key, and the nearest known key for a misspelt one.
         """
-        import yaml
-
         path = Path(path)
-        try:
-            content = yaml.safe_load(path.read_text())
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no such campaign file. `imatgen init DIR` writes one to start from.") from error
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"{path}: cannot be read as YAML: {error}") from error
-        if not isinstance(content, dict):
-            held = "is empty" if content is None else f"holds {str(content)[:40]!r}"
-            raise InputError(f"{path}: a campaign file is a list of `key: value` lines; this one {held}.")
-        try:
-            config = cls.model_validate(content)
-        except ValidationError as error:
-            raise InputError("\n".join(f"{path.name}: {line}" for line in _explain(error, cls))) from error
+        config = read_user_file(path, cls, "campaign file", "`imatgen init DIR` writes one to start from.")
         if config.templates.path is not None:
             config.templates.path = (path.parent / config.templates.path.expanduser()).resolve()
         return config
 
     def to_file(self, path: str | Path) -> None:
         """Write the campaign with every key spelled out."""
-        import yaml
-
-        from imatgen_flows.artifacts import write_atomic
-
-        write_atomic(Path(path), yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False))
-
-
-def _explain(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """Say in one sentence each what pydantic found."""
-    sentences = []
-    for fault in error.errors():
-        where = [str(part) for part in fault["loc"]]
-        key = ".".join(where)
-        if fault["type"] == "extra_forbidden":
-            known = _known_keys(root, where[:-1])
-            near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
-            prefix = "".join(f"{part}." for part in where[:-1])
-            hint = f"Did you mean `{prefix}{near[0]}`?" if near else f"Known here: {', '.join(sorted(known))}."
-            sentences.append(f"unknown key `{key}`. {hint}")
-        elif fault["type"] == "missing":
-            sentences.append(f"`{key}` is missing.")
-        elif fault["type"] == "model_type":
-            sentences.append(f"`{key}` is {fault['input']!r}: a section holds `key: value` lines of its own.")
-        elif fault["type"] == "value_error":
-            sentences.append(f"{f'`{key}`: ' if key else ''}{fault['ctx']['error']}.".replace("?.", "?"))
-        else:
-            sentences.append(f"`{key}` is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}.")
-    return sentences
-
-
-def _known_keys(model: type[BaseModel], where: list[str]) -> list[str]:
-    fields: dict[str, Any] = {field.alias or name: field for name, field in model.model_fields.items()}
-    if not where:
-        return list(fields)
-    inner = fields[where[0]].annotation
-    return _known_keys(inner, where[1:])
+        write_user_file(Path(path), self)

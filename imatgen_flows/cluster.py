@@ -1,0 +1,132 @@
+"""The cluster file: what a group's cluster offers, in the one file of a configuration directory that a user edits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from imatgen_flows.user_file import Section, read_user_file, write_user_file
+
+CLUSTER_FILE = "cluster.yaml"
+PROFILES = ("light", "gpu_train", "gpu_relax", "cpu_vasp")
+
+
+class Profile(Section):
+    """What one kind of job asks of the queue."""
+
+    partition: str = Field(description="SLURM partition, as `sinfo` names it.")
+    nodes: int = Field(1, ge=1)
+    cores: int = Field(1, ge=1, description="Cores on each node.")
+    memory: str = Field("4G", description="Memory of a node, as SLURM reads it: 4G, 500M.")
+    walltime: int = Field(description="Longest run, s; in the file as HH:MM:SS or D-HH:MM:SS.")
+    gres: str = Field("", description="Generic resources, for example gpu:1.")
+    account: str = ""
+    qos: str = ""
+    gpu_optional: bool = Field(False, description="Without a GPU, run on the CPU instead of failing.")
+
+    @field_validator("walltime", mode="before")
+    @classmethod
+    def _seconds(cls, value: object) -> object:
+        # YAML reads an unquoted 12:00:00 as a number to base 60, which is what is wanted
+        found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", value) if isinstance(value, str) else None
+        if isinstance(value, str) and not found:
+            raise ValueError("a walltime is HH:MM:SS or D-HH:MM:SS")
+        if found:
+            days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+            value = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        if isinstance(value, int) and value < 60:
+            raise ValueError("a walltime is at least a minute")
+        return value
+
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, value: str) -> str:
+        if not re.fullmatch(r"\d+[KMGT]?", value):
+            raise ValueError("memory is a number with a unit: 4G, 500M")
+        return value
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of a node that the job asks for."""
+        found = re.fullmatch(r"gpu(?::[A-Za-z]\w*)?(?::(\d+))?", self.gres)
+        return int(found[1] or 1) if found else 0
+
+    @property
+    def slurm_walltime(self) -> str:
+        """The walltime as SLURM reads it."""
+        minutes, seconds = divmod(self.walltime, 60)
+        return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+
+
+class Profiles(Section):
+    """The four kinds of jobs."""
+
+    light: Profile = Field(description="Bookkeeping: templates, filters, ranking.")
+    gpu_train: Profile = Field(description="Training and sampling of the networks.")
+    gpu_relax: Profile = Field(description="Relaxations and single points with a potential.")
+    cpu_vasp: Profile = Field(description="DFT.")
+
+    def __getitem__(self, name: str) -> Profile:
+        return getattr(self, name)
+
+
+class Database(Section):
+    """Where LaunchPad and job stores live."""
+
+    embedded: bool = Field(False, description="Use the server of `imatgen launchpad start`: for one machine only.")
+    host: str = Field("localhost", description="Host of the MongoDB server.")
+    port: int = Field(27017, ge=1, le=65535)
+    name: str = Field("imatgen", description="Database; one for each project.")
+    username: str = ""
+    password_file: Path | None = Field(None, description="File with the password, readable by its owner alone.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if self.embedded and (self.username or self.password_file):
+            raise ValueError(
+                "the embedded server makes its own user and password: leave `username` and `password_file` out"
+            )
+        if bool(self.username) != bool(self.password_file):
+            raise ValueError("`username` and `password_file` go together")
+        return self
+
+
+class ClusterConfig(Section):
+    """A cluster, as read from `cluster.yaml`."""
+
+    version: Literal[1] = 1
+    python: Path = Field(
+        description="Folder of the environment's programs on the nodes, for example /home/me/venv/bin."
+    )
+    setup: list[str] = Field(default_factory=list, description="Shell lines before each job, for example module load.")
+    database: Database = Field(default_factory=Database)
+    profiles: Profiles
+    warning: int = Field(120, ge=5, description="Seconds before the walltime at which a job saves and hands over.")
+    vasp: str = Field("srun vasp_std", description="Command that runs VASP within a job.")
+    potcars: Path | None = Field(None, description="Folder of the POTCARs (PMG_VASP_PSP_DIR).")
+
+    @model_validator(mode="after")
+    def _room_to_save(self) -> Self:
+        for name in PROFILES:
+            if self.profiles[name].walltime <= self.warning:
+                raise ValueError(f"`profiles.{name}.walltime` is no longer than `warning` ({self.warning} s)")
+        return self
+
+    @classmethod
+    def from_directory(cls, directory: str | Path) -> Self:
+        """Read the cluster file of a configuration directory.
+
+        Raises
+        ------
+        InputError
+            Where the file is missing, is not YAML, or says something the program does not know.
+        """
+        path = Path(directory) / CLUSTER_FILE
+        return read_user_file(path, cls, "cluster file", "`imatgen init --cluster DIR` writes one to start from.")
+
+    def to_directory(self, directory: str | Path) -> None:
+        """Write the cluster file with every key spelled out."""
+        write_user_file(Path(directory) / CLUSTER_FILE, self)
