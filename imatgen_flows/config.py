@@ -88,7 +88,11 @@ class Screen(Section):
     max_steps: int = Field(500, ge=1)
     threshold: float = Field(0.15, description="Shortlisted up to this E_hull, eV/atom.")
     at_most: int = Field(80, ge=1, description="Candidates relaxed in a round.")
-    batch_size: int = Field(40, ge=1, description="Structures in one job.")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Structures in one job; where unset, as many as fit into half its walltime, 500 at most.",
+    )
 
 
 class Validate(Section):

@@ -24,6 +24,11 @@ class Settings(BaseSettings):
     threads: int = Field(1, ge=1, description="Threads for training on a CPU; more rarely help these small networks.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where networks are trained and run.")
 
+    on_walltime: Literal["stop", "continue"] = Field(
+        "stop", description="What a stage does on SIGUSR1, SLURM's warning: stop, or hand over to a job that continues."
+    )
+    cluster: Path | None = Field(None, description="Configuration directory of the cluster.")
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -36,11 +41,11 @@ class Settings(BaseSettings):
         """Order of precedence: code, environment, file."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
-    @field_validator("cache_dir")
+    @field_validator("cache_dir", "cluster")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
+    def _absolute(cls, path: Path | None) -> Path | None:
         """Jobs run in directories of their own: a relative path would mean another one there."""
-        return path.expanduser().absolute()
+        return path.expanduser().absolute() if path else None
 
     @property
     def n_workers(self) -> int:

@@ -14,7 +14,7 @@ from jobflow import run_locally
 from imatgen_flows.artifacts import ArtifactStore
 from imatgen_flows.config import Screen
 from imatgen_flows.flows import ScreenMaker
-from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, ReferenceDocument
+from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, LabelDocument, ReferenceDocument
 
 if __name__ == "__main__":
     root = Path(sys.argv[1]) / "artifacts"
@@ -29,6 +29,7 @@ if __name__ == "__main__":
         str(root),
         candidates=document("filter_candidates", CandidatesDocument),
         dataset=document("build_dataset", DatasetDocument),
+        labels=document("label_dataset", LabelDocument),
         references=document("extend_hull", ReferenceDocument),
     )
     run_locally(flow, ensure_success=True)

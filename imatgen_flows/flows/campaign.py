@@ -20,6 +20,7 @@ class CampaignMaker(Maker):
 
     config: CampaignConfig
     name: str = "campaign"
+    walltime: float | None = None  # of a relaxation job, s; None where there is no limit
 
     def make(self, directory: str | Path) -> Flow:
         """Build the flow.
@@ -41,7 +42,9 @@ class CampaignMaker(Maker):
             root, data["dataset"], data["labels"], data["references"]
         )
         made = generate.output
-        screen = ScreenMaker(screen=config.screen).make(root, made["candidates"], data["dataset"], data["references"])
+        screen = ScreenMaker(screen=config.screen, walltime=self.walltime).make(
+            root, made["candidates"], data["dataset"], data["labels"], data["references"]
+        )
         finish = finish_round(
             root,
             samples=config.sampling.total,
@@ -51,5 +54,4 @@ class CampaignMaker(Maker):
             candidates=screen.output,
             round_number=0,
         )
-        finish.name = "finish round"
         return Flow([dataset, generate, screen, finish], output=finish.output, name=f"{config.title}: {self.name}")

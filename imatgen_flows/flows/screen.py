@@ -18,11 +18,17 @@ class ScreenMaker(Maker):
 
     name: str = "screen"
     screen: Screen = field(default_factory=Screen)
+    walltime: float | None = None  # of a relaxation job, s; None where there is no limit
 
-    def make(self, root: str, candidates: Any, dataset: Any, references: Any) -> Flow:
-        """Build the flow; `candidates`, `dataset` and `references` are documents or references to them."""
+    def make(self, root: str, candidates: Any, dataset: Any, labels: Any, references: Any) -> Flow:
+        """Build the flow; `candidates` and what follows it are documents or references to them."""
         ranked = screen_batches(
-            root, candidates=candidates, dataset=dataset, references=references, screen=plain(self.screen)
+            root,
+            candidates=candidates,
+            dataset=dataset,
+            labels=labels,
+            references=references,
+            screen=plain(self.screen),
+            walltime=self.walltime,
         )
-        ranked.name = "screen"
         return Flow([ranked], output=ranked.output, name=self.name)

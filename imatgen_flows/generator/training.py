@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from imatgen_flows.errors import ImatgenError
+from imatgen_flows.errors import ImatgenError, Interrupted
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
@@ -26,7 +26,7 @@ METRICS = "metrics.jsonl"
 LossOfBatch = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
 
 
-class TrainingInterrupted(ImatgenError):
+class TrainingInterrupted(Interrupted):
     """A signal stopped the training; its checkpoint is on disk."""
 
 
@@ -137,12 +137,13 @@ def train(
                 bar.set_postfix(loss=f"{total / per_epoch:.4f}")
                 total = 0.0
                 _write_metrics(directory, history)
-            if step == n_steps or stop.is_set() or time.monotonic() - saved > save_every:
+            if step == n_steps or stop or time.monotonic() - saved > save_every:
                 _save(directory, identity, model, optimiser, step, total, history)
                 saved = time.monotonic()
-            if stop.is_set():
+            if stop:
                 raise TrainingInterrupted(
-                    f"{label}: stopped by a signal after step {step} of {n_steps}; the checkpoint in {directory} continues."
+                    f"{label}: stopped by a signal after step {step} of {n_steps}; the checkpoint in {directory} continues.",
+                    stop[0],
                 )
     model.eval()
     return history
@@ -209,14 +210,14 @@ def _write_metrics(directory: Path, history: list[dict]) -> None:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Set an event on SIGTERM and SIGUSR1, so that the step in progress ends first."""
-    stop = threading.Event()
+def _stop_signals() -> Iterator[list[int]]:
+    """Note SIGTERM and SIGUSR1 in a list, so that the step in progress ends first."""
+    stop: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     names = (signal.SIGTERM, signal.SIGUSR1)
-    before = {name: signal.signal(name, lambda *_: stop.set()) for name in names}
+    before = {name: signal.signal(name, lambda number, _: stop.append(number)) for name in names}
     try:
         yield stop
     finally:

@@ -7,9 +7,9 @@ from typing import Any
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
 from imatgen_flows.errors import ImatgenError
+from imatgen_flows.jobs.pricing import price_named, relax_named
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import DatasetDocument, LabelDocument, ReferenceDocument
-from imatgen_flows.settings import get_settings
 
 
 @stage(ReferenceDocument)
@@ -19,11 +19,11 @@ def relax_references(
     """Relax the published phases of the system, and simple structures of an element that has no relaxed phase then."""
     from imatgen_flows.energetics.references import elemental_fallback, reference_phases
 
-    rows, evaluations = _relax_phases(reference_phases(system), potential, fmax, max_steps)
+    rows, evaluations = _relax_phases(scratch, reference_phases(system), potential, fmax, max_steps)
     relaxed = {row["name"] for row in rows if row["state"] == "relaxed"}
     found = {phase.structure.composition.chemical_system for phase in reference_phases(system) if phase.name in relaxed}
     fallback = [phase for element in system if element not in found for phase in elemental_fallback(element)]
-    more, spent = _relax_phases(fallback, potential, fmax, max_steps)
+    more, spent = _relax_phases(scratch, fallback, potential, fmax, max_steps)
     return _reference_document(store, rows + more, potential, {"references": evaluations + spent})
 
 
@@ -40,19 +40,17 @@ def label_dataset(
     """Give each training structure its unrelaxed formation energy, and the label of the classifier."""
     from pymatgen.core import Composition, Structure
 
-    from imatgen_flows.energetics.relax import single_points
-
     crystals = read_lines(dataset.crystals)
-    results = single_points(
-        [Structure.from_dict(row["structure"]) for row in crystals], potential, workers=get_settings().n_workers
-    )
+    structures = [Structure.from_dict(row["structure"]) for row in crystals]
+    results = price_named(scratch, [row["id"] for row in crystals], structures, potential)
     hull = load_hull(references)
     labels = []
     for row, result in zip(crystals, results, strict=True):
-        label = {"id": row["id"], "energy_per_atom": result.energy_per_atom, "formation_energy": None, "stable": None}
-        label |= {"reason": result.reason, "evaluations": result.evaluations}
-        if result.energy_per_atom is not None:
-            formation = hull.formation_energy(Composition(row["formula"]), result.energy_per_atom)
+        energy = result["energy_per_atom"]
+        label = {"id": row["id"], "energy_per_atom": energy, "formation_energy": None, "stable": None}
+        label |= {"reason": result["reason"], "evaluations": result["evaluations"]}
+        if energy is not None:
+            formation = hull.formation_energy(Composition(row["formula"]), energy)
             label |= {"formation_energy": formation, "stable": formation <= stable_below}
         labels.append(label)
     known = [label for label in labels if label["stable"] is not None]
@@ -65,7 +63,7 @@ def label_dataset(
         "potential": potential,
         "labels": store.put_lines("labels", labels),
         "counts": counts,
-        "evaluations": {"labels": sum(result.evaluations for result in results)},
+        "evaluations": {"labels": sum(result["evaluations"] for result in results)},
     }
 
 
@@ -109,7 +107,7 @@ def extend_hull(
         )
         for row in chosen
     ]
-    rows, evaluations = _relax_phases(phases, references.potential, fmax, max_steps)
+    rows, evaluations = _relax_phases(scratch, phases, references.potential, fmax, max_steps)
     return _reference_document(
         store, read_lines(references.phases) + rows, references.potential, {"references": evaluations}
     )
@@ -123,33 +121,24 @@ def load_hull(references: ReferenceDocument) -> Any:
     return Hull.from_dict(read_json(references.hull))
 
 
-def _relax_phases(phases: list, potential: str, fmax: float, max_steps: int) -> tuple[list[dict], int]:
-    from imatgen_flows.energetics.relax import relax_many
-
-    results = relax_many(
+def _relax_phases(scratch: Path, phases: list, potential: str, fmax: float, max_steps: int) -> tuple[list[dict], int]:
+    results = relax_named(
+        scratch,
+        [phase.name for phase in phases],
         [phase.structure for phase in phases],
         potential,
         fmax=fmax,
         max_steps=max_steps,
         fixed_cell=[phase.molecule for phase in phases],
-        workers=get_settings().n_workers,
     )
+    kept = ("state", "reason", "energy_per_atom", "fmax", "steps", "evaluations")
     rows = [
-        {
-            "name": phase.name,
-            "kind": phase.kind,
-            "source": phase.source,
-            "state": result.state,
-            "reason": result.reason,
-            "energy_per_atom": result.energy_per_atom,
-            "fmax": result.fmax,
-            "steps": result.steps,
-            "evaluations": result.evaluations,
-            "structure": (result.structure or phase.structure).as_dict(),
-        }
+        {"name": phase.name, "kind": phase.kind, "source": phase.source}
+        | {name: result[name] for name in kept}
+        | {"structure": result["structure"] or phase.structure.as_dict()}
         for phase, result in zip(phases, results, strict=True)
     ]
-    return rows, sum(result.evaluations for result in results)
+    return rows, sum(row["evaluations"] for row in rows)
 
 
 def _reference_document(store: ArtifactStore, rows: list[dict], potential: str, evaluations: dict) -> dict[str, Any]:

@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from pathlib import Path
 from typing import Any
 
-from jobflow import Flow, Response, job
+from jobflow import Flow, OnMissing, Response, job
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines, write_atomic
+from imatgen_flows.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.candidates import candidates_document, load_candidates, novelty_judge, spacegroup_of, spread
 from imatgen_flows.jobs.energies import load_hull
+from imatgen_flows.jobs.pricing import relax_named
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
     BatchDocument,
     CandidatesDocument,
     DatasetDocument,
     Energy,
+    LabelDocument,
     ReferenceDocument,
     Stage,
     State,
 )
-from imatgen_flows.settings import get_settings
 
-logger = logging.getLogger(__name__)
+STEPS_OF_A_CANDIDATE = 120  # mean over CHGNet relaxations of generated V-O candidates to 0.05 eV/A
+SHARE_OF_WALLTIME = 0.5  # that a batch is planned to take; a slow structure must not meet the end
+LARGEST_BATCH = 500
 
-PROGRESS = 10  # relaxations between two lines of the log
 
-
-@job  # without a schema: jobflow would hold the reference that takes this job's place to it
+@job(name="screen")  # without a schema: jobflow would hold the reference that takes this job's place to it
 def screen_batches(
     root: str,
     *,
     candidates: CandidatesDocument,
     dataset: DatasetDocument,
+    labels: LabelDocument,
     references: ReferenceDocument,
     screen: dict[str, Any],
+    walltime: float | None,
 ) -> Response:
     """Choose what is relaxed, and replace this job by one job for each batch and one that ranks them all."""
     chosen = [record.sample for record in spread(_unique(candidates), screen["at_most"])]
-    size = screen["batch_size"]
+    # the names travel as an artifact: what the workflow engine holds does not grow with the batches
+    names = ArtifactStore(root).put_json("chosen", chosen)
+    size = screen["batch_size"] or batch_size(labels, walltime)
     settings = {name: screen[name] for name in ("potential", "fmax", "max_steps")}
+    starts = range(0, len(chosen), size)
     batches = [
-        relax_batch(root, candidates=candidates, samples=chosen[start : start + size], **settings)
-        for start in range(0, len(chosen), size)
+        relax_batch(root, candidates=candidates, chosen=names, start=start, stop=start + size, **settings)
+        for start in starts
     ]
     for number, batch in enumerate(batches):
         batch.name = f"relax batch {number + 1} of {len(batches)}"
@@ -53,11 +57,27 @@ def screen_batches(
         candidates=candidates,
         dataset=dataset,
         references=references,
+        chosen=names,
         batches=[batch.output for batch in batches],
         threshold=screen["threshold"],
     )
-    ranked.name = "rank"
+    ranked.config.on_missing_references = OnMissing.NONE  # a batch that is lost costs that batch
     return Response(replace=Flow([*batches, ranked], output=ranked.output, name="relax and rank"))
+
+
+def batch_size(labels: LabelDocument, walltime: float | None) -> int:
+    """Structures that one job relaxes: as many as fit well into its walltime, at the cost that the labels had.
+
+    Parameters
+    ----------
+    labels : their time for an evaluation, on the same kind of node, with its loading and all its processes
+    walltime : of a job, s; None where there is no limit
+    """
+    evaluations = labels.evaluations.get("labels", 0)
+    if not walltime or not labels.seconds or not evaluations:
+        return LARGEST_BATCH
+    relaxation = STEPS_OF_A_CANDIDATE * labels.seconds / evaluations
+    return max(1, min(LARGEST_BATCH, int(SHARE_OF_WALLTIME * walltime / relaxation)))
 
 
 @stage(BatchDocument)
@@ -66,38 +86,27 @@ def relax_batch(
     scratch: Path,
     *,
     candidates: CandidatesDocument,
-    samples: list[str],
+    chosen: ArtifactRef,
+    start: int,
+    stop: int,
     potential: str,
     fmax: float,
     max_steps: int,
 ) -> dict[str, Any]:
-    """Relax some candidates. Each result is on disk as soon as it is there: a killed batch continues."""
+    """Relax some of the chosen candidates. Each result is on disk as soon as it is there: a killed batch continues."""
     from pymatgen.core import Structure
 
-    from imatgen_flows.energetics.relax import Relaxation, relax_many
-
-    structures = {record.sample: record.structure for record in load_candidates(candidates)}
-    # a power cut can leave an empty file behind
-    done = {path.stem: json.loads(path.read_text()) for path in scratch.glob("*.json") if path.stat().st_size}
-    waiting = [sample for sample in samples if sample not in done]
-
-    def keep(index: int, result: Relaxation) -> None:
-        row = {**vars(result), "structure": result.structure.as_dict() if result.structure else None}
-        del row["seconds"]  # what is computed again must give the same bytes
-        done[waiting[index]] = row
-        write_atomic(scratch / f"{waiting[index]}.json", json.dumps(row))
-        if len(done) % PROGRESS == 0:
-            logger.info("relaxed %d of %d", len(done), len(samples))
-
-    relax_many(
-        [Structure.from_dict(structures[sample] or {}) for sample in waiting],
-        potential,
-        fmax=fmax,
-        max_steps=max_steps,
-        workers=get_settings().n_workers,
-        on_result=keep,
+    samples = read_json(chosen)[start:stop]
+    wanted = set(samples)
+    structures = {
+        record.sample: Structure.from_dict(record.structure or {})
+        for record in load_candidates(candidates)
+        if record.sample in wanted
+    }
+    results = relax_named(
+        scratch, samples, [structures[sample] for sample in samples], potential, fmax=fmax, max_steps=max_steps
     )
-    rows = [{"sample": sample} | done[sample] for sample in samples]
+    rows = [{"sample": sample} | result for sample, result in zip(samples, results, strict=True)]
     relaxed = sum(row["state"] == "relaxed" for row in rows)
     return {
         "relaxations": store.put_lines("relaxations", rows),
@@ -114,7 +123,8 @@ def rank_candidates(
     candidates: CandidatesDocument,
     dataset: DatasetDocument,
     references: ReferenceDocument,
-    batches: list[BatchDocument],
+    chosen: ArtifactRef,
+    batches: list[BatchDocument | None],
     threshold: float,
 ) -> dict[str, Any]:
     """Place relaxed candidates on the hull, judge again what is new, and shortlist the best."""
@@ -127,8 +137,10 @@ def rank_candidates(
     hull, judge = load_hull(references), novelty_judge(dataset, references)
     records = load_candidates(candidates)
     by_sample = {record.sample: record for record in records}
+    missing = set(read_json(chosen))
     screened = []
-    for row in (row for batch in batches for row in read_lines(batch.relaxations)):
+    for row in (row for batch in batches if batch for row in read_lines(batch.relaxations)):
+        missing.remove(row["sample"])
         record = by_sample[row["sample"]]
         record.evaluations += row["evaluations"]
         if row["state"] != "relaxed":
@@ -144,6 +156,8 @@ def rank_candidates(
         record.energies.append(_energy(hull, structure, row))
         record.state = State.SCREENED
         screened.append((record, structure))
+    for sample in missing:
+        by_sample[sample].reject(Stage.SCREEN, "batch_lost", "its job ended without a result")
     screened.sort(key=lambda pair: pair[0].energies[-1].e_above_hull)
     first_of = group_duplicates([structure for _, structure in screened])
     for index, (record, structure) in enumerate(screened):
@@ -155,7 +169,7 @@ def rank_candidates(
         record.novelty = novelty.value
         if novelty is Novelty.NEW and record.energies[-1].e_above_hull <= threshold:
             record.state = State.SHORTLISTED
-    evaluations = {"screen": sum(batch.evaluations["screen"] for batch in batches)}
+    evaluations = {"screen": sum(batch.evaluations["screen"] for batch in batches if batch)}
     return candidates_document(store, records, seed=candidates.seed, **candidates.extra) | {"evaluations": evaluations}
 
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.metadata
+import json
 import logging
+import os
+import platform
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jobflow import job
+from jobflow import CURRENT_JOB, Response, job
 from pydantic import BaseModel
 
 from imatgen_flows import __version__
-from imatgen_flows.artifacts import ArtifactStore, content_key
+from imatgen_flows.artifacts import ArtifactStore, content_key, write_atomic
+from imatgen_flows.errors import ImatgenError, InputError, Interrupted
 from imatgen_flows.schemas import StageDocument
+from imatgen_flows.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
 DECIDING = ("torch", "pymatgen", "pymatgen-core", "spglib", "ase", "chgnet", "numpy", "scipy")
+ENVIRONMENT_FILE = "environment.json"
+CONTINUATIONS = 200  # jobs that may take over from each other before a stage counts as stuck
 
 
 def stage(schema: type[StageDocument]) -> Callable[[Callable[..., dict]], Any]:
@@ -34,29 +45,37 @@ def stage(schema: type[StageDocument]) -> Callable[[Callable[..., dict]], Any]:
     """
 
     def wrap(function: Callable[..., dict]) -> Any:
+        title = function.__name__.replace("_", " ")
+
         @functools.wraps(function)
-        def run(root: str, **inputs: Any) -> StageDocument:
+        def run(root: str, **inputs: Any) -> StageDocument | Response:
             store = ArtifactStore(root)
-            inputs = {name: _restore(value) for name, value in inputs.items()}
+            _check_environment(store.root)
+            restored = {name: _restore(value) for name, value in inputs.items()}
             versions = versions_of(DECIDING)
-            key = f"{function.__name__}-{content_key(versions, inputs)}"
+            key = f"{function.__name__}-{content_key(versions, restored)}"
             finished = store.finished(key)
-            title = function.__name__.replace("_", " ")
             if finished is not None:
                 logger.info("%s: found, not repeated", title)
                 return schema(**finished)
             logger.info("%s ...", title)
             began = time.monotonic()
-            fields = function(store, store.scratch(key), **inputs)
-            parents = [value.key for value in inputs.values() if isinstance(value, StageDocument)]
+            try:
+                with _interruptible(title), _full_disk(store.root):
+                    fields = function(store, store.scratch(key), **restored)
+            except Interrupted as stop:
+                return _hand_over(make(root, **inputs), stop)
+            parents = [value.key for value in restored.values() if isinstance(value, StageDocument)]
             seconds = round(time.monotonic() - began, 3)
             document = schema(key=key, parents=parents, versions=versions, seconds=seconds, **fields)
             counts = ", ".join(f"{number:,} {name}" for name, number in getattr(document, "counts", {}).items())
             logger.info("%s: done in %.0f s%s", title, seconds, f" ({counts})" if counts else "")
-            store.finish(key, document.model_dump(mode="json"))
+            with _full_disk(store.root):
+                store.finish(key, document.model_dump(mode="json"))
             return document
 
-        return job(run, output_schema=schema)
+        make = job(run, output_schema=schema, name=title)
+        return make
 
     return wrap
 
@@ -70,6 +89,81 @@ def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def write_environment(root: Path) -> None:
+    """Say what a worker must have installed to take part in a campaign.
+
+    Parameters
+    ----------
+    root : of the artifact store
+    """
+    write_atomic(root / ENVIRONMENT_FILE, json.dumps(_environment(), indent=1))
+
+
+def _environment() -> dict[str, str]:
+    return {"python": ".".join(platform.python_version_tuple()[:2])} | versions_of(DECIDING)
+
+
+def _check_environment(root: Path) -> None:
+    """Refuse to work beside other versions: the same stage would get another key, and be made twice."""
+    path = root / ENVIRONMENT_FILE
+    if not path.is_file():
+        return
+    wanted, here = json.loads(path.read_text()), _environment()
+    differing = [
+        f"{name} {here.get(name, 'none')} instead of {wanted[name]}"
+        for name in wanted
+        if here.get(name) != wanted[name]
+    ]
+    if differing:
+        raise InputError(
+            f"this worker has {', '.join(differing)}, unlike where the campaign was submitted. "
+            "Set `python` in cluster.yaml to the environment that submits, then `imatgen retry`."
+        )
+
+
+@contextmanager
+def _interruptible(title: str) -> Iterator[None]:
+    """Let SLURM's warning before the walltime end the work between two steps, with what is done kept in the scratch."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _frame: Any) -> None:
+        raise Interrupted(f"{title}: stopped by {signal.Signals(number).name}; it continues from its scratch.", number)
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def _hand_over(again: Any, stop: Interrupted) -> Response:
+    """Replace this job by one that continues it, where the walltime and nothing else ended it."""
+    current = CURRENT_JOB.job
+    if stop.signal != signal.SIGUSR1 or get_settings().on_walltime == "stop" or current is None:
+        raise stop
+    if current.index > CONTINUATIONS:
+        raise ImatgenError(f"{stop} This was continuation {CONTINUATIONS}: give its profile a longer walltime.")
+    logger.info("%s Another job takes over.", stop)
+    again.name, again.config = current.name, current.config
+    return Response(replace=again)
+
+
+@contextmanager
+def _full_disk(root: Path) -> Iterator[None]:
+    """Say which disk is full: the plain error names neither place nor cure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ImatgenError(
+            f"{error.filename or root}: {os.strerror(error.errno)}. Make room, then `imatgen run --resume`, or "
+            "`imatgen retry` on a cluster: finished stages are not repeated."
+        ) from error
 
 
 def _restore(value: Any) -> Any:

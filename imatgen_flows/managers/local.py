@@ -14,7 +14,7 @@ from typing import Any
 
 from imatgen_flows.artifacts import write_atomic
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.errors import InputError
 from imatgen_flows.managers.preflight import check_machine
 from imatgen_flows.schemas import RoundDocument, StageDocument
 
@@ -101,12 +101,6 @@ def _run(flow: Any, directory: Path) -> list[StageDocument]:
         responses = run_locally(
             flow, store=store, create_folders=True, root_dir=scratch, raise_immediately=True, log=False
         )
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise ImatgenError(
-            f"{error.filename or directory}: {os.strerror(error.errno)}. Make room, then run again with --resume."
-        ) from error
     finally:
         for folder in scratch.iterdir():
             if folder.is_dir() and not any(folder.iterdir()):

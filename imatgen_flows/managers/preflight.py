@@ -19,9 +19,7 @@ from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.settings import get_settings
 
 FREE_DISK = 2.0  # GB that a campaign may need
-# means over CHGNet relaxations of generated V-O candidates, and of V-O references, to 0.05 eV/A
-STEPS_OF_A_CANDIDATE = 120
-STEPS_OF_A_REFERENCE = 40
+STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
 
 
 @dataclass(frozen=True)
@@ -102,6 +100,7 @@ def make_plan(config: CampaignConfig) -> Plan:
     from imatgen_flows.energetics.references import reference_phases
     from imatgen_flows.flows.common import plain
     from imatgen_flows.jobs.dataset import read_templates
+    from imatgen_flows.jobs.screening import STEPS_OF_A_CANDIDATE
 
     templates, unread = read_templates(config.system, plain(config.templates), plain(config.limits))
     made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
