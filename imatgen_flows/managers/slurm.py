@@ -1,0 +1,168 @@
+"""What SLURM says: the jobs that it still has, the partitions that it offers, and how to take a job back."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from imatgen_flows.errors import ImatgenError
+
+TIMEOUT = 30.0  # s; a busy controller answers within 10
+BATCH = 500  # job ids a command
+
+# a state that we do not know counts as alive, since a job that is taken for dead would be run twice
+ENDED = (
+    *("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY"),
+    *("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"),
+)
+
+# control characters, which no one types into the name of a job or folder; a name may hold a line break
+RECORD, FIELD = "\x1e", "\x1f"
+JOB_FIELDS = ("%i", "%T", "%r", "%P", "%M", "%Z", "%j")
+PARTITION_FIELDS = ("%R", "%l", "%G", "%D", "%c", "%m", "%a")
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """A job that SLURM has not ended yet."""
+
+    id: str  # as squeue prints it: 17, 17_[4-9], 17+0
+    name: str
+    state: str  # PENDING, RUNNING, COMPLETING ...
+    reason: str  # why it waits; `None` where it does not
+    partition: str
+    directory: str
+    seconds: int  # since it started
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition, with what its largest node offers."""
+
+    name: str
+    walltime: int | None  # s; None without a limit
+    gres: str  # of each kind of node, for example gpu:a100:4; empty where there is none
+    nodes: int
+    cores: int
+    memory: int  # MB
+    up: bool
+
+
+def live_jobs(user: str | None = None, timeout: float = TIMEOUT) -> dict[str, SlurmJob]:
+    """Ask which jobs of a user SLURM has not ended yet: waiting, running, suspended, requeued or ending.
+
+    Parameters
+    ----------
+    user : name or number; who runs this program where None
+    timeout : s
+
+    Raises
+    ------
+    ImatgenError
+        Where SLURM does not answer, which is never the same as having no jobs.
+    """
+    command = ["squeue", "--noheader", "--states=all", f"--user={user or os.getuid()}"]
+    found = {}
+    for job_id, state, reason, partition, elapsed, directory, name in _ask(command, JOB_FIELDS, timeout):
+        if state not in ENDED:
+            found[job_id] = SlurmJob(job_id, name, state, reason, partition, directory, parse_time(elapsed) or 0)
+    return found
+
+
+def partitions(timeout: float = TIMEOUT) -> dict[str, Partition]:
+    """Ask which partitions there are, hidden ones included.
+
+    Raises
+    ------
+    ImatgenError
+        Where SLURM does not answer.
+    """
+    found: dict[str, Partition] = {}
+    # --exact: one line for each kind of node in a partition, instead of `8+` cores for all
+    command = ["sinfo", "--noheader", "--all", "--exact"]
+    for name, walltime, gres, nodes, cores, memory, state in _ask(command, PARTITION_FIELDS, timeout):
+        known = found.get(name) or Partition(name, parse_time(walltime), "", 0, 0, 0, state == "up")
+        offered = "" if gres == "(null)" else re.sub(r"\([^)]*\)", "", gres)  # without the sockets
+        found[name] = Partition(
+            name,
+            known.walltime,
+            ",".join(dict.fromkeys(filter(None, (known.gres, offered)))),
+            known.nodes + int(nodes),
+            max(known.cores, int(cores)),
+            max(known.memory, int(memory)),
+            known.up,
+        )
+    return found
+
+
+def cancel(ids: Iterable[str], timeout: float = TIMEOUT) -> None:
+    """Cancel jobs; one that is already gone is no error.
+
+    Raises
+    ------
+    ImatgenError
+        Where SLURM does not answer, or keeps a job.
+    """
+    wanted = list(dict.fromkeys(ids))
+    for start in range(0, len(wanted), BATCH):
+        batch = wanted[start : start + BATCH]
+        done = _run(["scancel", *batch], timeout)
+        # the exit status does not tell a job that is gone from one that may not be cancelled: SLURM's list does
+        if done.returncode:
+            jobs = live_jobs(timeout=timeout)
+            kept = [job_id for job_id in batch if job_id in jobs and jobs[job_id].state != "COMPLETING"]
+            if kept:
+                raise ImatgenError(f"SLURM did not cancel {', '.join(kept)}: {done.stderr.strip()}")
+
+
+def parse_time(text: str) -> int | None:
+    """Read a time as SLURM prints it, [D-][[HH:]MM:]SS, in s; None where it is without limit or not set."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
+    if not found:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _ask(command: list[str], fields: tuple[str, ...], timeout: float) -> Iterator[list[str]]:
+    """Yield the fields of each record that a command prints."""
+    done = _run([*command, "--format=" + RECORD + FIELD.join(fields)], timeout)
+    # squeue prints an error, no jobs, and exits 0 where it cannot look a user up
+    if done.returncode or (done.stderr.strip() and not done.stdout.strip()):
+        where = os.environ.get("SLURM_CONF")
+        hint = f" It was asked with SLURM_CONF={where}." if where else ""
+        raise ImatgenError(f"SLURM does not answer `{command[0]}`: {_last_line(done)}.{hint}")
+    for record in done.stdout.split(RECORD)[1:]:
+        values = record.removesuffix("\n").split(FIELD, len(fields) - 1)
+        if len(values) != len(fields):
+            raise ImatgenError(f"`{command[0]}` answered with a line that cannot be read: {record!r}")
+        yield values
+
+
+def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    # SQUEUE_PARTITION and the like would hide jobs from us
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SINFO_", "SCANCEL_"))
+    }
+    try:
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
+        )
+    except FileNotFoundError as error:
+        raise ImatgenError(
+            f"`{command[0]}` is not on PATH. Run this on a machine of the cluster, or load the module that brings SLURM."
+        ) from error
+    except OSError as error:
+        raise ImatgenError(f"`{command[0]}` cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise ImatgenError(
+            f"SLURM did not answer `{command[0]}` within {timeout:g} s. Its controller may be down or busy: try again later."
+        ) from error
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = (done.stderr.strip() or done.stdout.strip() or f"it ended with status {done.returncode}").splitlines()
+    return lines[-1].strip()
