@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from imatgen_flows.cli import campaigns
 from imatgen_flows.errors import ImatgenError, InputError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 evaluate_app = typer.Typer(help="Measure how good a run, or the method, is.", no_args_is_help=True)
+app.add_typer(campaigns.app)
 app.add_typer(evaluate_app, name="evaluate")
 
 Campaign = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")]
@@ -126,9 +128,7 @@ def run(
 
     _show_progress()
     config = CampaignConfig.from_file(campaign)
-    # `imatgen init DIR` writes DIR/campaign.yaml: there the directory tells campaigns apart
-    name = campaign.stem if campaign.stem != "campaign" else campaign.absolute().parent.name
-    directory = run_campaign(config, directory or Path("runs") / name, resume)
+    directory = run_campaign(config, directory or campaigns.default_run_directory(campaign), resume)
     _summarise(directory)
     typer.echo(f"report: {build_report(directory)}")
 

@@ -40,15 +40,12 @@ def screen_batches(
     walltime: float | None,
 ) -> Response:
     """Choose what is relaxed, and replace this job by one job for each batch and one that ranks them all."""
-    chosen = [record.sample for record in spread(_unique(candidates), screen["at_most"])]
-    # the names travel as an artifact: what the workflow engine holds does not grow with the batches
-    names = ArtifactStore(root).put_json("chosen", chosen)
+    chosen = choose(ArtifactStore(root), candidates, screen["at_most"])
     size = screen["batch_size"] or batch_size(labels, walltime)
     settings = {name: screen[name] for name in ("potential", "fmax", "max_steps")}
-    starts = range(0, len(chosen), size)
     batches = [
-        relax_batch(root, candidates=candidates, chosen=names, start=start, stop=start + size, **settings)
-        for start in starts
+        relax_batch(root, candidates=candidates, chosen=chosen, start=start, stop=start + size, **settings)
+        for start in range(0, len(read_json(chosen)), size)
     ]
     for number, batch in enumerate(batches):
         batch.name = f"relax batch {number + 1} of {len(batches)}"
@@ -57,12 +54,18 @@ def screen_batches(
         candidates=candidates,
         dataset=dataset,
         references=references,
-        chosen=names,
+        chosen=chosen,
         batches=[batch.output for batch in batches],
         threshold=screen["threshold"],
     )
     ranked.config.on_missing_references = OnMissing.NONE  # a batch that is lost costs that batch
     return Response(replace=Flow([*batches, ranked], output=ranked.output, name="relax and rank"))
+
+
+def choose(store: ArtifactStore, candidates: CandidatesDocument, at_most: int) -> ArtifactRef:
+    """Choose the samples that are relaxed; their names are an artifact, so that no document grows with them."""
+    unique = [record for record in load_candidates(candidates) if record.state is State.UNIQUE]
+    return store.put_json("chosen", [record.sample for record in spread(unique, at_most)])
 
 
 def batch_size(labels: LabelDocument, walltime: float | None) -> int:
@@ -171,10 +174,6 @@ def rank_candidates(
             record.state = State.SHORTLISTED
     evaluations = {"screen": sum(batch.evaluations["screen"] for batch in batches if batch)}
     return candidates_document(store, records, seed=candidates.seed, **candidates.extra) | {"evaluations": evaluations}
-
-
-def _unique(candidates: CandidatesDocument) -> list:
-    return [record for record in load_candidates(candidates) if record.state is State.UNIQUE]
 
 
 def _energy(hull: Any, structure: Any, row: dict[str, Any]) -> Energy:

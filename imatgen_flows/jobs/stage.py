@@ -51,7 +51,7 @@ def stage(schema: type[StageDocument]) -> Callable[[Callable[..., dict]], Any]:
         def run(root: str, **inputs: Any) -> StageDocument | Response:
             store = ArtifactStore(root)
             _check_environment(store.root)
-            restored = {name: _restore(value) for name, value in inputs.items()}
+            restored = {name: restore(value) for name, value in inputs.items()}
             versions = versions_of(DECIDING)
             key = f"{function.__name__}-{content_key(versions, restored)}"
             finished = store.finished(key)
@@ -166,7 +166,7 @@ def _full_disk(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _restore(value: Any) -> Any:
+def restore(value: Any) -> Any:
     """Give a document its class back, where the workflow engine made it a dictionary."""
     if isinstance(value, BaseModel):
         return value
@@ -176,7 +176,7 @@ def _restore(value: Any) -> Any:
         name = value.get("@class")
         if name in schemas.__all__:
             return getattr(schemas, name)(**{key: item for key, item in value.items() if not key.startswith("@")})
-        return {key: _restore(item) for key, item in value.items()}
+        return {key: restore(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_restore(item) for item in value]
+        return [restore(item) for item in value]
     return str(value) if isinstance(value, Path) else value

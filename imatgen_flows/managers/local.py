@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 from collections.abc import Iterator
@@ -12,13 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from imatgen_flows.artifacts import write_atomic
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
-from imatgen_flows.managers.preflight import check_machine
+from imatgen_flows.managers.preflight import check_machine, refuse_faults
+from imatgen_flows.managers.run_files import CAMPAIGN_FILE, prepare, write_provenance
 from imatgen_flows.schemas import RoundDocument, StageDocument
-
-CAMPAIGN_FILE = "campaign.yaml"
 
 
 def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) -> Path:
@@ -45,15 +42,16 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     from imatgen_flows.jobs.collect import write_run_directory
 
     directory = directory.absolute()
-    faults = [check for check in check_machine(config, directory) if not check.ok]
-    if faults:
-        raise InputError("; ".join(f"{check.name}: {check.detail}" for check in faults))
+    refuse_faults(check_machine(config, directory))
     prepare(config, directory, resume)
     with _alone(directory):
         documents = _run(CampaignMaker(config).make(directory), directory)
         round_ = next(document for document in documents if isinstance(document, RoundDocument))
         write_run_directory(round_, directory)
-        _write_provenance(config, directory, documents)
+        hardware = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+        # the campaign file is written once, when the run first starts
+        started = datetime.fromtimestamp((directory / CAMPAIGN_FILE).stat().st_mtime, UTC)
+        write_provenance(config, directory, documents, hardware, started)
     return directory
 
 
@@ -66,28 +64,6 @@ def _alone(directory: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise InputError(f"{directory} is being run by another process. Wait for it, or stop it.") from error
         yield
-
-
-def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
-    """Make the run directory this campaign's own, or refuse."""
-    written = directory / CAMPAIGN_FILE
-    if written.exists():
-        if CampaignConfig.from_file(written) != config:
-            raise InputError(
-                f"{directory} holds a run of another campaign ({written} differs). Choose another directory with --directory."
-            )
-        if not resume:
-            raise InputError(f"{directory} already holds this campaign. Add --resume to go on with it.")
-        return
-    if directory.is_dir() and any(not path.name.startswith(".") for path in directory.iterdir()):
-        raise InputError(f"{directory} is not empty and not a run directory. Choose another one with --directory.")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        config.to_file(written)
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {directory}: {error.strerror}. Choose another one with --directory."
-        ) from error
 
 
 def _run(flow: Any, directory: Path) -> list[StageDocument]:
@@ -124,26 +100,3 @@ def job_store(directory: Path) -> Any:
     )
     store.connect()
     return store
-
-
-def _write_provenance(config: CampaignConfig, directory: Path, documents: list[StageDocument]) -> None:
-    from imatgen_flows.jobs.stage import DECIDING, versions_of
-
-    # the campaign file is written once, when the run first starts
-    started = datetime.fromtimestamp((directory / CAMPAIGN_FILE).stat().st_mtime, UTC)
-    seconds: dict[str, float] = {}
-    for document in documents:
-        seconds[document.stage] = round(seconds.get(document.stage, 0.0) + document.seconds, 1)
-    provenance = {
-        "campaign": CAMPAIGN_FILE,
-        "name": config.title,
-        "system": config.system,
-        "seed": config.generator.seed,
-        "versions": versions_of((*DECIDING, "jobflow")) | {"python": platform.python_version()},
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "potential": config.screen.potential,
-        "seconds": seconds,
-    }
-    write_atomic(directory / "provenance.json", json.dumps(provenance, indent=1))

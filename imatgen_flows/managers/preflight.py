@@ -88,6 +88,13 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
     return checks
 
 
+def refuse_faults(checks: list[Check]) -> None:
+    """Raise InputError where something is missing; it names all of it."""
+    faults = [check for check in checks if not check.ok]
+    if faults:
+        raise InputError("; ".join(f"{check.name}: {check.detail}" for check in faults))
+
+
 def make_plan(config: CampaignConfig) -> Plan:
     """Count what a campaign will do and estimate its cost, by timing one evaluation of the potential here.
 

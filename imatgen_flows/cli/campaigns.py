@@ -1,0 +1,230 @@
+"""Campaigns on a cluster: submit, status, retry, harvest, cancel."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+from imatgen_flows.errors import InputError
+
+if TYPE_CHECKING:
+    from imatgen_flows.managers.progress import Progress
+
+app = typer.Typer()
+
+CampaignId = Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="Its id; the only one, if left out.")]
+Cluster = Annotated[
+    Path | None,
+    typer.Option("--cluster", help="Configuration directory [default: IMATGEN_CLUSTER, set by its env.sh]."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")]
+
+WATCH_SECONDS = 10
+
+
+class Manager(str, Enum):
+    """Who dispatches the jobs."""
+
+    FIREWORKS = "fireworks"
+    JOBFLOW_REMOTE = "jobflow-remote"
+
+
+def cluster_directory(given: Path | None) -> Path:
+    """Return the configuration directory that was given, or that the environment names.
+
+    Raises
+    ------
+    InputError
+        Where neither does.
+    """
+    from imatgen_flows.settings import get_settings
+
+    directory = given or get_settings().cluster
+    if directory is None:
+        raise InputError(
+            "which cluster? Give --cluster DIR, or `. DIR/env.sh`. `imatgen init --cluster DIR` makes one."
+        )
+    return directory.absolute()
+
+
+@app.command()
+def submit(
+    campaign: Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")],
+    directory: Annotated[
+        Path | None,
+        typer.Option(help="Run directory, on a disk that all nodes see [default: runs/<name of the file>]."),
+    ] = None,
+    cluster: Cluster = None,
+    manager: Annotated[Manager, typer.Option(help="Who dispatches the jobs.")] = Manager.FIREWORKS,
+    worker: Annotated[str, typer.Option(help="For jobflow-remote: its worker.")] = "",
+    project: Annotated[str | None, typer.Option(help="For jobflow-remote: its project.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand a campaign to the cluster."""
+    from imatgen_flows.config import CampaignConfig
+    from imatgen_flows.managers import campaigns
+
+    config, where = CampaignConfig.from_file(campaign), cluster_directory(cluster)
+    directory = directory or default_run_directory(campaign)
+    if manager is Manager.JOBFLOW_REMOTE:
+        done = campaigns.submit_to_jobflow_remote(config, directory, where, worker, project)
+        following = "jf job list"
+    else:
+        done = campaigns.submit_campaign(config, directory, where)
+        following = f"{where}/start-dispatch.sh (once), imatgen status {done.campaign_id} --watch"
+    if as_json:
+        typer.echo(json.dumps({"campaign_id": done.campaign_id, "directory": str(done.directory), "jobs": done.jobs}))
+        return
+    typer.echo(f"submitted {done.campaign_id}: {done.jobs} jobs to start with, results in {done.directory}")
+    typer.echo(f"next: {following}")
+
+
+def default_run_directory(campaign: Path) -> Path:
+    """Name the run directory after the campaign file."""
+    # `imatgen init DIR` writes DIR/campaign.yaml: there the directory tells campaigns apart
+    return Path("runs") / (campaign.stem if campaign.stem != "campaign" else campaign.absolute().parent.name)
+
+
+@app.command()
+def status(
+    campaign_id: CampaignId = None,
+    cluster: Cluster = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and look again every ten seconds.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how a campaign stands: jobs, queue, candidates, energies spent, time left. Lists campaigns if there are more."""
+    from imatgen_flows.managers.fireworks import CampaignLaunchPad
+    from imatgen_flows.managers.progress import read_progress
+
+    where, console = cluster_directory(cluster), Console()
+    known = CampaignLaunchPad(where).campaigns()
+    if campaign_id is None and len(known) != 1:
+        _list(known, console, as_json)
+        return
+    if as_json:
+        typer.echo(json.dumps(read_progress(where, campaign_id).to_dict()))
+        return
+    if not watch:
+        console.print(_page(read_progress(where, campaign_id)))
+        return
+    from rich.live import Live
+
+    with Live(_page(read_progress(where, campaign_id)), console=console, auto_refresh=False) as live:
+        while True:
+            progress = read_progress(where, campaign_id)
+            live.update(_page(progress), refresh=True)
+            if progress.state in ("COMPLETED", "DEFUSED", "ARCHIVED"):
+                return
+            time.sleep(WATCH_SECONDS)
+
+
+@app.command()
+def retry(
+    campaign_id: CampaignId = None,
+    cluster: Cluster = None,
+    grace: Annotated[float, typer.Option(help="Leave alone what changed less than this ago, s.")] = 60.0,
+    unlock: Annotated[
+        bool,
+        typer.Option("--unlock", help="Open a lock even while jobs of the campaign live. One of them may hold it."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mend what is lost, locked, orphaned or fizzled. SLURM says which jobs live; those are not touched."""
+    from imatgen_flows.managers.campaigns import retry_campaign
+
+    found = retry_campaign(cluster_directory(cluster), campaign_id, timedelta(seconds=grace), unlock)
+    if as_json:
+        typer.echo(json.dumps([vars(finding) for finding in found]))
+        return
+    for finding in found:
+        typer.echo(f"{finding.remedy.value:9}  {finding.fw_id:5}  {finding.name}: {finding.why}")
+    if not found:
+        typer.echo("nothing to mend.")
+
+
+@app.command()
+def harvest(
+    campaign_id: CampaignId = None,
+    cluster: Cluster = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to write [default: the campaign's run directory].")
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take what is relaxed so far; the other candidates count as lost.")
+    ] = False,
+) -> None:
+    """Write the run directory with its report, from the stores alone."""
+    from imatgen_flows.managers.campaigns import harvest_campaign
+    from imatgen_flows.report import build_report
+
+    written = harvest_campaign(cluster_directory(cluster), campaign_id, directory, partial)
+    typer.echo(f"report: {build_report(written)}")
+
+
+@app.command()
+def cancel(
+    campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its id.")],
+    cluster: Cluster = None,
+) -> None:
+    """Start nothing of a campaign any more, and end its jobs in the queue. What is finished stays."""
+    from imatgen_flows.managers.campaigns import cancel_campaign
+
+    ended = cancel_campaign(cluster_directory(cluster), campaign_id)
+    typer.echo(
+        f"cancelled {campaign_id}; {ended} jobs were in the queue. Submitted again, it goes on from its run directory."
+    )
+
+
+def _list(known: list[dict], console: Console, as_json: bool) -> None:
+    rows = [{name: campaign[name] for name in ("campaign_id", "state", "submitted", "directory")} for campaign in known]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("campaign", "state", "submitted", "run directory", title="campaigns", title_justify="left")
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+
+
+def _page(progress: Progress) -> RenderableType:
+    """One campaign for people; batches, of which there may be hundreds, share a line."""
+    title = f"{progress.campaign_id}  {progress.state}"
+    table = Table("job", "LaunchPad", "SLURM", title=title, title_justify="left", caption=progress.directory)
+    groups: dict[str, list] = {}
+    for line in progress.jobs:
+        groups.setdefault(re.sub(r"batch \d+ of \d+", "batches", line.name), []).append(line)
+    for name, lines in groups.items():
+        states = Counter(line.state + (" (lost)" if line.lost else "") for line in lines)
+        queued = Counter(line.slurm.partition(" ")[2].split(" ")[0] for line in lines if line.slurm)
+        one = len(lines) == 1
+        said = lines[0].slurm if one else ", ".join(f"{number} {state}" for state, number in queued.items())
+        counted = ", ".join(state if one else f"{number} {state}" for state, number in states.items())
+        table.add_row(name, counted, said)
+    lines = [
+        _sum("fireworks", progress.fireworks),
+        _sum("candidates", progress.candidates),
+        _sum("energy evaluations", progress.evaluations),
+    ]
+    done, total = progress.relaxations
+    if total:
+        left = progress.seconds_left
+        until = f", about {timedelta(seconds=round(left))} left at the rate so far" if left and done < total else ""
+        lines.append(f"relaxed: {done:,} of {total:,}{until}")
+    lines += [f"{line.name} (firework {line.fw_id}) fizzled: {line.reason}" for line in progress.jobs if line.reason]
+    if any(line.lost or line.state == "FIZZLED" for line in progress.jobs):
+        lines.append("`imatgen retry` mends what is lost or fizzled")
+    return Group(table, *(line for line in lines if line), *(f"warning: {text}" for text in progress.warnings))
+
+
+def _sum(title: str, counts: dict[str, int]) -> str:
+    return f"{title}: {', '.join(f'{number:,} {name}' for name, number in counts.items())}" if counts else ""

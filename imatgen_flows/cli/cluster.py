@@ -1,0 +1,40 @@
+"""What the `imatgen` command says about a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ClusterOption = Annotated[
+    Path | None,
+    typer.Option("--cluster", metavar="DIR", help="Configuration directory of a cluster [default: IMATGEN_CLUSTER]."),
+]
+Embedded = Annotated[
+    bool, typer.Option("--embedded", help="With --cluster: use our own database server, for one machine only.")
+]
+
+
+def init_cluster(directory: Path, embedded: bool) -> None:
+    """Write a configuration directory, or what follows from its edited cluster file, and say what to do next.
+
+    Parameters
+    ----------
+    directory : made where it does not exist
+    embedded : use the database server of `imatgen launchpad start`
+    """
+    from imatgen_flows.cluster import CLUSTER_FILE
+    from imatgen_flows.managers.cluster_files import start_cluster_directory
+
+    written = start_cluster_directory(directory, embedded)
+    folder = written[0].parent
+    started = written[0].name == CLUSTER_FILE
+    typer.echo(f"wrote {len(written)} files in {folder}")
+    if started:
+        typer.echo(f"Next: edit {folder / CLUSTER_FILE} (partitions, walltimes, database), then")
+        typer.echo(f"  imatgen init --cluster {folder}     writes the other files anew")
+    else:
+        typer.echo("Next:")
+    typer.echo(f"  imatgen check --cluster {folder}    asks whether the cluster agrees")
+    typer.echo(f"  . {folder / 'env.sh'}               makes it the default in this shell")

@@ -1,0 +1,280 @@
+"""Campaigns on a cluster: submit, mend, cancel, harvest."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows import __version__
+from imatgen_flows.cluster import PROFILES, ClusterConfig
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.managers import slurm
+from imatgen_flows.managers.preflight import check_machine, refuse_faults
+from imatgen_flows.managers.recovery import GRACE, Finding, Remedy, diagnose, is_alive
+from imatgen_flows.managers.run_files import prepare, write_provenance
+from imatgen_flows.schemas import RoundDocument
+
+if TYPE_CHECKING:
+    from jobflow import Flow
+
+    from imatgen_flows.managers.fireworks import CampaignLaunchPad
+
+FORMAT = 1  # of what a campaign on a LaunchPad consists of
+OVER = ("COMPLETED", "DEFUSED", "ARCHIVED")
+PASSES = 6  # each may uncover what the one before it hid
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A campaign that was handed to a manager."""
+
+    campaign_id: str
+    directory: Path
+    jobs: int
+
+
+def submit_campaign(config: CampaignConfig, directory: Path, cluster: Path) -> Submission:
+    """Put a campaign on the LaunchPad.
+
+    Parameters
+    ----------
+    config : the campaign
+    directory : the run directory, on a disk that all nodes see; finished stages in it are found and not repeated
+    cluster : configuration directory of the cluster
+
+    Raises
+    ------
+    InputError
+        Where the machine, the cluster or the directory is not fit for it, or the directory's campaign is already there.
+    ImatgenError
+        Where the database does not answer, or refuses.
+    """
+    from imatgen_flows.managers.cluster_check import check_cluster
+    from imatgen_flows.managers.cluster_files import manager_config
+    from imatgen_flows.managers.fireworks import CampaignLaunchPad
+
+    directory, cluster = directory.absolute(), cluster.absolute()
+    offered = ClusterConfig.from_directory(cluster)
+    refuse_faults([*check_machine(config, directory), *check_cluster(cluster)])
+    pad = CampaignLaunchPad(cluster)
+    for campaign in pad.campaigns():
+        if campaign["directory"] == str(directory) and campaign["state"] not in OVER:
+            raise InputError(
+                f"{directory} is the run directory of `{campaign['campaign_id']}`, which is {campaign['state']}. "
+                "`imatgen status` shows it; `imatgen cancel` ends it."
+            )
+    configs = {name: manager_config(name, offered, cluster) for name in PROFILES}
+    campaign_id, flow = campaign_flow(config, directory, offered, configs)
+    jobs = pad.add(flow, f"{campaign_id}: {flow.name}", _metadata(config, directory, campaign_id))
+    return Submission(campaign_id, directory, jobs)
+
+
+def submit_to_jobflow_remote(
+    config: CampaignConfig, directory: Path, cluster: Path, worker: str, project: str | None = None
+) -> Submission:
+    """Hand a campaign to jobflow-remote, for clusters whose nodes cannot see a database.
+
+    Parameters
+    ----------
+    config : the campaign
+    directory : the run directory, on a disk that all nodes see under the same path
+    cluster : configuration directory, whose `cluster.yaml` has the profiles
+    worker, project : of jobflow-remote
+
+    Raises
+    ------
+    InputError
+        Where jobflow-remote is missing, or does not know the worker or the project.
+    """
+    from imatgen_flows.managers.jobflow_remote import remote_config, submit_remote
+
+    offered = ClusterConfig.from_directory(cluster)
+    refuse_faults(check_machine(config, directory.absolute()))
+    configs = {name: remote_config(name, offered) for name in PROFILES}
+    campaign_id, flow = campaign_flow(config, directory.absolute(), offered, configs)
+    jobs = submit_remote(flow, offered, worker, project)
+    return Submission(campaign_id, directory.absolute(), len(jobs))
+
+
+def campaign_flow(
+    config: CampaignConfig, directory: Path, offered: ClusterConfig, configs: dict[str, dict[str, Any]]
+) -> tuple[str, Flow]:
+    """Prepare a run directory, and build the flow that fills it.
+
+    Parameters
+    ----------
+    config : the campaign
+    directory : the run directory, absolute
+    offered : by the cluster
+    configs : the manager's configuration of each profile
+
+    Returns
+    -------
+    id of the campaign, and the flow, each of whose jobs knows it
+    """
+    from imatgen_flows.artifacts import ArtifactStore
+    from imatgen_flows.flows import CampaignMaker
+    from imatgen_flows.flows.profiles import assign_profiles
+    from imatgen_flows.jobs.stage import write_environment
+
+    prepare(config, directory, resume=True)
+    write_environment(ArtifactStore(directory / "artifacts").root)
+    campaign_id = _new_id(config, directory)
+    flow = CampaignMaker(config, walltime=offered.profiles.gpu_relax.walltime).make(directory)
+    assign_profiles(flow, configs)
+    flow.update_metadata({"campaign_id": campaign_id})
+    return campaign_id, flow
+
+
+def find_campaign(pad: CampaignLaunchPad, campaign_id: str | None) -> dict[str, Any]:
+    """Return the metadata of a campaign; of the only one, or the only one under way, where none is named.
+
+    Raises
+    ------
+    InputError
+        Where it is not there, not the only one, or was submitted by a version that this one does not understand.
+    """
+    found = pad.campaigns()
+    if campaign_id is None:
+        found = [campaign for campaign in found if campaign["state"] not in OVER] or found
+    else:
+        found = [campaign for campaign in found if campaign["campaign_id"] == campaign_id]
+    if not found:
+        named = f"campaign `{campaign_id}`" if campaign_id else "campaign"
+        raise InputError(
+            f"there is no {named} on this LaunchPad. `imatgen status` lists them, `imatgen submit` adds one."
+        )
+    if len(found) > 1:
+        raise InputError(f"which campaign? {', '.join(campaign['campaign_id'] for campaign in found)}")
+    if found[0]["format"] != FORMAT:
+        raise InputError(
+            f"`{found[0]['campaign_id']}` was submitted by imatgen-flows {found[0]['version']}; this is {__version__}, which "
+            "does not understand it. Install that version to go on with it."
+        )
+    return found[0]
+
+
+def retry_campaign(
+    cluster: Path, campaign_id: str | None = None, grace: timedelta = GRACE, unlock: bool = False
+) -> list[Finding]:
+    """Mend what no living job will: what is lost, locked, orphaned or fizzled.
+
+    Returns
+    -------
+    what was found, mended or left
+
+    Raises
+    ------
+    ImatgenError
+        Where SLURM or the database does not answer; nothing has been touched then.
+    """
+    from imatgen_flows.managers.fireworks import CampaignLaunchPad
+
+    pad = CampaignLaunchPad(cluster)
+    name = find_campaign(pad, campaign_id)["campaign_id"]
+    done: list[Finding] = []
+    left: list[Finding] = []
+    for _ in range(PASSES):
+        jobs = slurm.live_jobs()  # before the LaunchPad is read: see `diagnose`
+        found = diagnose(pad.workflow(name), jobs, datetime.now(UTC), grace, unlock)
+        left = [finding for finding in found if finding.remedy is Remedy.LEAVE]
+        found = [finding for finding in found if finding.remedy is not Remedy.LEAVE]
+        if not found:
+            break
+        for finding in found:
+            pad.mend(finding)
+        done += found
+    return done + left
+
+
+def cancel_campaign(cluster: Path, campaign_id: str) -> int:
+    """Start nothing of a campaign any more, and end its jobs in the queue; return how many those were.
+
+    What is finished stays, and is found when the campaign is submitted again to the same run directory.
+    """
+    from imatgen_flows.managers.fireworks import CampaignLaunchPad
+
+    pad = CampaignLaunchPad(cluster)
+    name = find_campaign(pad, campaign_id)["campaign_id"]
+    # a cancelled firework forgets its job: they are asked for first, and again for what was submitted meanwhile
+    ids = set(_live_ids(pad, name))
+    pad.cancel(name)
+    ids |= set(_live_ids(pad, name))
+    slurm.cancel(ids)
+    return len(ids)
+
+
+def harvest_campaign(
+    cluster: Path, campaign_id: str | None = None, directory: Path | None = None, partial: bool = False
+) -> Path:
+    """Write the run directory of a campaign from the stores alone.
+
+    Parameters
+    ----------
+    cluster : configuration directory of the cluster
+    campaign_id : as `submit_campaign` gave it; the only one if None
+    directory : where to write; the campaign's own run directory if None
+    partial : do not wait for relaxations that are missing; their candidates are rejected as lost
+
+    Raises
+    ------
+    ImatgenError
+        Where the campaign has not come to its end, and, with `partial`, not to its candidates.
+    """
+    from imatgen_flows.jobs.collect import write_run_directory
+    from imatgen_flows.managers.fireworks import CampaignLaunchPad
+    from imatgen_flows.managers.results import finish_partially, read_documents
+
+    campaign = find_campaign(CampaignLaunchPad(cluster), campaign_id)
+    config = CampaignConfig.model_validate(campaign["campaign"])
+    documents = read_documents(cluster, campaign["campaign_id"])
+    rounds = [document for document in documents if isinstance(document, RoundDocument)]
+    if not rounds and not partial:
+        raise ImatgenError(
+            f"`{campaign['campaign_id']}` is {campaign['state']} and not at its end. `imatgen status` shows where it stands; "
+            "`imatgen harvest --partial` takes what is there."
+        )
+    if partial and not rounds:
+        root = Path(campaign["directory"]) / "artifacts"
+        screen = config.screen.model_dump(mode="json")
+        rounds = [finish_partially(root, documents, config.sampling.total, screen)]
+    directory = (directory or Path(campaign["directory"])).absolute()
+    prepare(config, directory, resume=True)
+    write_run_directory(rounds[-1], directory)
+    profiles = ClusterConfig.from_directory(cluster).profiles
+    partitions = sorted({profiles[name].partition for name in PROFILES})
+    hardware = f"SLURM, partitions {', '.join(partitions)}"
+    write_provenance(config, directory, documents, hardware, datetime.fromisoformat(campaign["submitted"]))
+    return directory
+
+
+def _live_ids(pad: CampaignLaunchPad, campaign_id: str) -> Iterator[str]:
+    jobs = slurm.live_jobs()
+    for firework in pad.workflow(campaign_id).fireworks:
+        if firework.launch and firework.launch.slurm_id and is_alive(firework, jobs):
+            yield firework.launch.slurm_id
+
+
+def _new_id(config: CampaignConfig, directory: Path) -> str:
+    """Name a submission for people, and apart from every other one."""
+    slug = re.sub(r"[^a-z0-9]+", "-", config.title.lower()).strip("-")
+    moment = datetime.now(UTC).isoformat()
+    return f"{slug}-{hashlib.sha256(f'{directory} {moment}'.encode()).hexdigest()[:6]}"
+
+
+def _metadata(config: CampaignConfig, directory: Path, campaign_id: str) -> dict[str, Any]:
+    return {
+        "campaign_id": campaign_id,
+        "name": config.title,
+        "directory": str(directory),
+        "campaign": config.model_dump(mode="json", by_alias=True),
+        "submitted": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": __version__,
+        "format": FORMAT,
+    }

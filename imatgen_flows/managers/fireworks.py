@@ -1,0 +1,197 @@
+"""FireWorks, and nothing else knows it: campaigns on a LaunchPad, how they stand, and how a damaged one is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fireworks import FWAction, LaunchPad
+from fireworks.core.launchpad import WFLock
+from jobflow import Flow
+from jobflow.managers.fireworks import flow_to_workflow
+
+from imatgen_flows.errors import InputError
+from imatgen_flows.managers.database import PATIENCE, database_errors
+from imatgen_flows.managers.recovery import Finding, FireworkView, LaunchView, Remedy, WorkflowView
+
+LAUNCHPAD_FILE = "my_launchpad.yaml"
+_FIREWORK = {
+    "fw_id": 1, "name": 1, "state": 1, "launches": 1, "updated_on": 1, "created_on": 1, "spec._category": 1,
+    "spec._exception_details": 1, "spec._tasks.job.uuid": 1, "spec._tasks.job.index": 1,
+}  # fmt: skip
+_LAUNCH = {
+    "launch_id": 1, "state": 1, "launch_dir": 1, "state_history": 1, "action.stored_data._exception._stacktrace": 1
+}  # fmt: skip
+
+
+class CampaignLaunchPad:
+    """The LaunchPad of a configuration directory.
+
+    Parameters
+    ----------
+    directory : holds `my_launchpad.yaml`
+
+    Raises
+    ------
+    InputError
+        Where the file is missing.
+    ImatgenError
+        From any method: where the database does not answer, or refuses.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        import yaml
+
+        path = directory / LAUNCHPAD_FILE
+        try:
+            content = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise InputError(f"{path}: no LaunchPad file. `imatgen init --cluster {directory}` writes it.") from error
+        self.host, self.port = content["host"], content["port"]
+        content["mongoclient_kwargs"] = {"serverSelectionTimeoutMS": PATIENCE}
+        with self._reached():
+            self.pad = LaunchPad.from_dict(content | {"strm_lvl": "ERROR"})
+            self.pad.db.list_collection_names()
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        with database_errors(self.host, self.port):
+            yield
+
+    def add(self, flow: Flow, name: str, metadata: dict[str, Any]) -> int:
+        """Put a flow on the LaunchPad; return how many fireworks it starts with.
+
+        No store travels with it: jobflow would write its password into every firework.
+        """
+        with self._reached():
+            if self.pad.fw_id_assigner.count_documents({}) == 0:  # a database that FireWorks never saw
+                self.pad.reset("", require_password=False)
+            workflow = flow_to_workflow(flow, name=name, metadata=metadata)
+            return len(self.pad.add_wf(workflow))
+
+    def campaigns(self) -> list[dict[str, Any]]:
+        """Return the metadata of all campaigns, oldest first, each with the `state` of its workflow."""
+        fields = {"metadata": 1, "state": 1}
+        with self._reached():
+            rows = list(self.pad.workflows.find({"metadata.campaign_id": {"$exists": True}}, fields))
+        found = [row["metadata"] | {"state": row["state"]} for row in rows]
+        return sorted(found, key=lambda campaign: campaign["submitted"])
+
+    def workflow(self, campaign_id: str) -> WorkflowView:
+        """Read how a campaign stands.
+
+        Raises
+        ------
+        InputError
+            Where there is no such campaign.
+        """
+        fields = {"nodes": 1, "fw_states": 1, "locked": 1, "updated_on": 1}
+        with self._reached():
+            record = self.pad.workflows.find_one({"metadata.campaign_id": campaign_id}, fields)
+            if record is None:
+                raise InputError(
+                    f"there is no campaign `{campaign_id}` on this LaunchPad. `imatgen status` lists them."
+                )
+            # by campaign and not by the workflow's list: what is in no list must be found too
+            rows = list(self.pad.fireworks.find({"spec.campaign_id": campaign_id}, _FIREWORK))
+            last = [row["launches"][-1] for row in rows if row["launches"]]
+            launches = {row["launch_id"]: row for row in self.pad.launches.find({"launch_id": {"$in": last}}, _LAUNCH)}
+        fireworks = [_view(row, record["fw_states"], launches) for row in sorted(rows, key=lambda row: row["fw_id"])]
+        return WorkflowView(tuple(fireworks), bool(record.get("locked")), _time(record["updated_on"]))
+
+    def mend(self, finding: Finding) -> None:
+        """Apply the remedy of a finding, unless the firework has been run anew since."""
+        remedies = {
+            Remedy.UNLOCK: self._unlock,
+            Remedy.DELETE: self._delete,
+            Remedy.ROLL_BACK: self._roll_back,
+            Remedy.REFRESH: self.pad._refresh_wf,
+            Remedy.SETTLE: self._settle,
+            Remedy.RERUN: self.pad.rerun_fw,
+        }
+        if finding.remedy in remedies:
+            with self._reached():
+                row = self.pad.fireworks.find_one({"fw_id": finding.fw_id}, {"launches": 1})
+                if row and (row["launches"] or [None])[-1] == finding.launch_id:
+                    remedies[finding.remedy](finding.fw_id)
+
+    def cancel(self, campaign_id: str) -> None:
+        """Let nothing of a campaign start any more; what is finished stays."""
+        with self._reached():
+            record = self.pad.workflows.find_one({"metadata.campaign_id": campaign_id}, {"nodes": 1})
+            if record:
+                self.pad.defuse_wf(record["nodes"][0], defuse_all_states=False)
+
+    def _unlock(self, fw_id: int) -> None:
+        self.pad.workflows.find_one_and_update({"nodes": fw_id}, {"$unset": {"locked": True}})
+
+    def _delete(self, fw_id: int) -> None:
+        # asked again here: what looked like an orphan may since have been entered into its workflow
+        if not self.pad.workflows.find_one({"nodes": fw_id}, {"nodes": 1}):
+            self.pad.fireworks.delete_one({"fw_id": fw_id})
+
+    def _roll_back(self, fw_id: int) -> None:
+        with WFLock(self.pad, fw_id):
+            record = self.pad.workflows.find_one({"nodes": fw_id}, {"fw_states": 1})
+            state = record["fw_states"][str(fw_id)]
+            self.pad.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": state}})
+        self.pad._refresh_wf(fw_id)
+
+    def _settle(self, fw_id: int) -> None:
+        """Count the run as completed, without the action that would bring its replacement in a second time."""
+        launch_id = self.pad.fireworks.find_one({"fw_id": fw_id}, {"launches": 1})["launches"][-1]
+        done = {"state": "COMPLETED", "action": FWAction().to_dict()}
+        self.pad.launches.update_one({"launch_id": launch_id}, {"$set": done})
+        self.pad._refresh_wf(fw_id)
+
+
+def _view(row: dict[str, Any], recorded: dict[str, str], launches: dict[int, dict[str, Any]]) -> FireworkView:
+    launch = launches.get(row["launches"][-1]) if row["launches"] else None
+    job = row["spec"]["_tasks"][0]["job"]
+    return FireworkView(
+        fw_id=row["fw_id"],
+        name=row["name"],
+        state=row["state"],
+        recorded=recorded.get(str(row["fw_id"])),
+        updated=_time(row["updated_on"]),
+        uuid=job["uuid"],
+        index=job["index"],
+        category=row["spec"].get("_category", ""),
+        launch=_launch_view(launch) if launch else None,
+        reason=_last_line(launch) if launch and row["state"] == "FIZZLED" else "",
+    )
+
+
+def _launch_view(launch: dict[str, Any]) -> LaunchView:
+    reserved = [str(entry["reservation_id"]) for entry in launch["state_history"] if entry.get("reservation_id")]
+    directory = launch["launch_dir"] or ""
+    slurm_id = reserved[-1] if reserved else _id_from_output(Path(directory))
+    began = [entry["created_on"] for entry in launch["state_history"] if entry["state"] == "RUNNING"]
+    started = _time(began[-1]) if began else None
+    return LaunchView(launch["launch_id"], launch["state"], directory, slurm_id, started)
+
+
+def _id_from_output(directory: Path) -> str | None:
+    """Find the job without reservation mode: its output file, `<name>-<id>.out`, lies where it was submitted."""
+    for place in (directory, directory.parent):
+        ids = [path.stem.rpartition("-")[2] for path in place.glob("*-*.out")]
+        if ids and ids[0].isdigit():
+            return max(ids, key=int)
+    return None
+
+
+def _last_line(launch: dict[str, Any]) -> str:
+    trace = launch.get("action") or {}
+    for key in ("stored_data", "_exception", "_stacktrace"):
+        trace = (trace or {}).get(key)
+    lines = [line for line in str(trace or "").splitlines() if line.strip()]
+    return lines[-1].partition(": ")[2] or lines[-1] if lines else ""
+
+
+def _time(value: Any) -> datetime:
+    """FireWorks stores times as text in one place and as dates in another, in UTC."""
+    moment = datetime.fromisoformat(value.replace("Z", "+00:00")) if isinstance(value, str) else value
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

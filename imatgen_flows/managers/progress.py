@@ -1,0 +1,144 @@
+"""How far a campaign on a cluster is: its jobs, what SLURM says of them, its candidates, and the time that is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import ImatgenError
+from imatgen_flows.managers import slurm
+from imatgen_flows.managers.recovery import FireworkView, is_alive
+from imatgen_flows.schemas import BatchDocument, CandidatesDocument, RoundDocument, StageDocument
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """One firework: its state on the LaunchPad, and in the queue."""
+
+    fw_id: int
+    name: str
+    state: str
+    profile: str
+    slurm: str = ""  # id and state in the queue; empty where SLURM has no job of it
+    lost: bool = False  # busy by the LaunchPad, unknown to SLURM
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A campaign, as it stands."""
+
+    campaign_id: str
+    name: str
+    directory: str
+    state: str
+    submitted: str
+    jobs: tuple[JobLine, ...]
+    fireworks: dict[str, int]
+    stages: dict[str, float]  # finished, with their seconds
+    candidates: dict[str, int]
+    evaluations: dict[str, int]
+    relaxations: tuple[int, int]  # done, of how many; (0, 0) before they are chosen
+    seconds_left: float | None = None  # by the rate of the relaxations so far
+    warnings: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def read_progress(cluster: Path, campaign_id: str | None = None) -> Progress:
+    """Ask LaunchPad, job store and SLURM how a campaign stands.
+
+    A SLURM that does not answer is a warning here, since nothing is decided by it.
+
+    Raises
+    ------
+    InputError
+        Where there is no such campaign.
+    ImatgenError
+        Where the database does not answer, or refuses.
+    """
+    from imatgen_flows.managers.campaigns import find_campaign
+    from imatgen_flows.managers.fireworks import CampaignLaunchPad
+    from imatgen_flows.managers.results import read_documents
+
+    warnings = []
+    jobs: dict[str, slurm.SlurmJob] | None
+    try:
+        jobs = slurm.live_jobs()
+    except ImatgenError as error:
+        jobs = None
+        warnings.append(str(error))
+    pad = CampaignLaunchPad(cluster)
+    campaign = find_campaign(pad, campaign_id)
+    workflow = pad.workflow(campaign["campaign_id"])
+    if workflow.locked:
+        warnings.append("the workflow is locked; if it stays so, `imatgen retry`")
+    documents = read_documents(cluster, campaign["campaign_id"])
+    scratch = Path(campaign["directory"]) / "artifacts" / "scratch"
+    done, total = _relaxations(CampaignConfig.model_validate(campaign["campaign"]), documents, scratch)
+    return Progress(
+        **{name: campaign[name] for name in ("campaign_id", "name", "directory", "state", "submitted")},
+        jobs=tuple(_line(firework, jobs) for firework in workflow.fireworks if firework.recorded is not None),
+        fireworks=dict(Counter(firework.state for firework in workflow.fireworks)),
+        stages={document.stage: document.seconds for document in documents},
+        candidates=_candidates(documents),
+        evaluations=_evaluations(documents),
+        relaxations=(done, total),
+        seconds_left=_seconds_left(workflow.fireworks, done, total),
+        warnings=tuple(warnings),
+    )
+
+
+def _line(firework: FireworkView, jobs: dict[str, slurm.SlurmJob] | None) -> JobLine:
+    launch = firework.launch
+    job = (jobs or {}).get(launch.slurm_id or "") if launch else None
+    said = f"{job.id} {job.state}" if job else ""
+    if job and job.state == "PENDING" and job.reason:
+        said += f" ({job.reason})"
+    elif job:
+        said += f" {timedelta(seconds=job.seconds)}"
+    lost = jobs is not None and firework.state in ("RUNNING", "RESERVED") and not is_alive(firework, jobs)
+    return JobLine(firework.fw_id, firework.name, firework.state, firework.category, said, lost, firework.reason)
+
+
+def _candidates(documents: list[StageDocument]) -> dict[str, int]:
+    found = [document for document in documents if isinstance(document, CandidatesDocument)]
+    return found[-1].counts if found else {}
+
+
+def _evaluations(documents: list[StageDocument]) -> dict[str, int]:
+    """Add up what the stages have spent; the ranking repeats what its batches did."""
+    spent: Counter[str] = Counter()
+    for document in documents:
+        if not isinstance(document, CandidatesDocument | RoundDocument):
+            spent.update(document.evaluations)
+    return dict(spent)
+
+
+def _relaxations(config: CampaignConfig, documents: list[StageDocument], scratch: Path) -> tuple[int, int]:
+    """Count what is relaxed: in finished batches, and, where the disk is in sight, in those under way."""
+    filtered = [document for document in documents if document.stage == "filter candidates"]
+    if not filtered or not isinstance(filtered[-1], CandidatesDocument):
+        return 0, 0
+    total = min(config.screen.at_most, filtered[-1].counts.get("unique", 0))
+    done = sum(sum(document.counts.values()) for document in documents if isinstance(document, BatchDocument))
+    under_way = sum(1 for _ in scratch.glob("relax_batch-*/[0-9]*.json"))
+    return min(done + under_way, total), total
+
+
+def _seconds_left(fireworks: tuple[FireworkView, ...], done: int, total: int) -> float | None:
+    begun = [
+        firework.launch.started
+        for firework in fireworks
+        if firework.launch and firework.launch.started and firework.name.startswith("relax batch")
+    ]
+    if not begun or not done:
+        return None
+    elapsed = (datetime.now(UTC) - min(begun)).total_seconds()
+    return elapsed / done * (total - done)

@@ -1,0 +1,159 @@
+"""What a crash left behind on a LaunchPad, and what mends it.
+
+Whether a firework lives is SLURM's word alone: its job is in the queue or it is not. Time only keeps hands off what has
+just changed, since a job may be submitted between two questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
+
+from imatgen_flows.managers.slurm import SlurmJob
+
+GRACE = timedelta(seconds=60)  # what changed later is left alone
+BUSY = ("RUNNING", "RESERVED")
+ENDED = ("COMPLETED", "FIZZLED")
+
+
+@dataclass(frozen=True)
+class LaunchView:
+    """The last attempt to run a firework."""
+
+    id: int
+    state: str
+    directory: str = ""
+    slurm_id: str | None = None
+    started: datetime | None = None
+
+
+@dataclass(frozen=True)
+class FireworkView:
+    """A firework as its own record has it (`state`), and as its workflow's record has it (`recorded`).
+
+    FireWorks writes the firework first and the workflow last, so the workflow's word is what was finished. A firework
+    in no workflow at all (`recorded` is None) is what an unfinished write left behind.
+    """
+
+    fw_id: int
+    name: str
+    state: str
+    recorded: str | None
+    updated: datetime
+    uuid: str = ""
+    index: int = 1
+    launch: LaunchView | None = None
+    category: str = ""
+    reason: str = ""  # why it fizzled
+
+
+@dataclass(frozen=True)
+class WorkflowView:
+    """A campaign on the LaunchPad."""
+
+    fireworks: tuple[FireworkView, ...]
+    locked: bool
+    updated: datetime
+
+
+class Remedy(str, Enum):
+    """What is done about a firework."""
+
+    UNLOCK = "unlock"  # its workflow
+    DELETE = "delete"  # an orphan of an unfinished write
+    ROLL_BACK = "roll back"  # to what its workflow says, then refresh
+    REFRESH = "refresh"  # its run ended, the record did not hear of it
+    SETTLE = "settle"  # it replaced itself before it died: what replaced it stands
+    RERUN = "rerun"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, and what mends it."""
+
+    fw_id: int
+    name: str
+    remedy: Remedy
+    why: str
+    launch_id: int | None = None  # of the run that is meant: a newer one is another matter
+
+
+def diagnose(
+    workflow: WorkflowView, jobs: Mapping[str, SlurmJob], now: datetime, grace: timedelta = GRACE, unlock: bool = False
+) -> list[Finding]:
+    """Find what no living job will ever mend.
+
+    Structural damage comes first: where there is any, reruns wait for the next call.
+
+    Parameters
+    ----------
+    workflow : as read after `jobs`, so that what ran then and has ended since is not taken for lost
+    jobs : all that SLURM has not ended yet, by id
+    now : time of the question
+    grace : what changed less than this ago is left alone
+    unlock : open a lock even though jobs of the workflow live
+    """
+    alive = [firework for firework in workflow.fireworks if is_alive(firework, jobs)]
+    if workflow.locked:
+        first = workflow.fireworks[0]
+        if alive and not unlock:
+            held = ", ".join(str(firework.fw_id) for firework in alive[:5])
+            why = f"its workflow is locked, perhaps by a job that lives (fireworks {held}); try again when they have ended"
+            return [Finding(first.fw_id, first.name, Remedy.LEAVE, why)]
+        return [Finding(first.fw_id, first.name, Remedy.UNLOCK, "its workflow is locked, and no job of it lives")]
+    quiet = [firework for firework in workflow.fireworks if firework not in alive]
+    settled = [firework for firework in quiet if firework.state == "FIZZLED" or now - firework.updated >= grace]
+    replaced = {(firework.uuid, firework.index - 1) for firework in workflow.fireworks if firework.recorded is not None}
+    found = [finding for firework in settled if (finding := _structural(firework))]
+    return found or [finding for firework in settled if (finding := _dead(firework, replaced))]
+
+
+def is_alive(firework: FireworkView, jobs: Mapping[str, SlurmJob]) -> bool:
+    """Whether SLURM still has a job for a firework: by its id, or by the directory that the job was submitted from."""
+    launch = firework.launch
+    if launch is None or firework.state not in (*BUSY, *ENDED):
+        return False
+    if launch.slurm_id is not None and launch.slurm_id in jobs:
+        return True
+    here = Path(launch.directory)
+    return bool(launch.directory) and any(Path(job.directory) in (here, here.parent) for job in jobs.values())
+
+
+def _structural(firework: FireworkView) -> Finding | None:
+    launch = firework.launch
+    if firework.recorded is None:
+        return _finding(firework, Remedy.DELETE, "it is in no workflow: the write that made it was cut short")
+    if firework.state == "COMPLETED" and firework.recorded not in ENDED:
+        why = f"it completed, but its workflow still says {firework.recorded}"
+        return _finding(firework, Remedy.ROLL_BACK, why)
+    if firework.state in BUSY and launch is not None and launch.state in ENDED:
+        return _finding(firework, Remedy.REFRESH, f"its run is {launch.state}, but it is still {firework.state}")
+    return None
+
+
+def _dead(firework: FireworkView, replaced: set[tuple[str, int]]) -> Finding | None:
+    launch = firework.launch
+    if firework.state == "FIZZLED":
+        why = f"it fizzled{': ' + firework.reason if firework.reason else ''}"
+    elif firework.state not in BUSY:
+        return None
+    elif launch is None:
+        why = f"it is {firework.state} without a launch: it was taken by a process that died"
+    elif launch.slurm_id is not None:
+        why = f"it is {firework.state}, but SLURM has no job {launch.slurm_id} any more"
+    elif firework.state == "RESERVED":
+        why = "it is RESERVED, but no job was ever submitted for it"
+    else:
+        why = "it is RUNNING, but not under SLURM: look for its process, then `lpad rerun_fws`"
+        return _finding(firework, Remedy.LEAVE, why)
+    if (firework.uuid, firework.index) in replaced:
+        return _finding(firework, Remedy.SETTLE, f"{why}; the jobs that take its place stand already")
+    return _finding(firework, Remedy.RERUN, why)
+
+
+def _finding(firework: FireworkView, remedy: Remedy, why: str) -> Finding:
+    return Finding(firework.fw_id, firework.name, remedy, why, firework.launch.id if firework.launch else None)

@@ -1,0 +1,43 @@
+"""Batches: how large they are, and what a lost one costs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imatgen_flows.artifacts import ArtifactRef
+from imatgen_flows.jobs.screening import LARGEST_BATCH, STEPS_OF_A_CANDIDATE, batch_size
+from imatgen_flows.schemas import LabelDocument
+
+REF = ArtifactRef(uri="file:///x", sha256="0", nbytes=0, kind="labels")
+
+
+def labels(seconds, evaluations):
+    return LabelDocument(
+        key="label_dataset-0",
+        potential="toy",
+        labels=REF,
+        counts={},
+        seconds=seconds,
+        evaluations={"labels": evaluations},
+    )
+
+
+def test_without_a_walltime_only_the_size_of_a_batch_limits_it():
+    assert batch_size(labels(100, 10), None) == LARGEST_BATCH
+
+
+@given(st.floats(0.01, 1e4), st.integers(1, 100_000), st.floats(60, 1e6))
+def test_a_batch_is_planned_to_take_half_the_walltime_at_most(seconds, evaluations, walltime):
+    size = batch_size(labels(seconds, evaluations), walltime)
+    assert 1 <= size <= LARGEST_BATCH
+    assert size == 1 or size * STEPS_OF_A_CANDIDATE * seconds / evaluations <= walltime / 2
+
+
+def test_four_hours_hold_some_hundred_relaxations_at_the_cost_of_chgnet_on_two_cores():
+    assert batch_size(labels(26.5, 265), 4 * 3600) == pytest.approx(500, abs=100)
+
+
+def test_labels_that_cost_nothing_tell_nothing():
+    assert batch_size(labels(0, 0), 3600) == LARGEST_BATCH
