@@ -20,7 +20,7 @@ class Profile(Section):
     partition: str = Field(description="SLURM partition, as `sinfo` names it.")
     nodes: int = Field(1, ge=1)
     cores: int = Field(1, ge=1, description="Cores on each node.")
-    memory: str = Field("4G", description="Memory of a node, as SLURM reads it: 4G, 500M.")
+    memory: str = Field("4G", description="Memory of each node, as SLURM reads it: 4G, 500M; without a unit, MB.")
     walltime: int = Field(description="Longest run, s; in the file as HH:MM:SS or D-HH:MM:SS.")
     gres: str = Field("", description="Generic resources, for example gpu:1.")
     account: str = ""
@@ -31,7 +31,7 @@ class Profile(Section):
     @classmethod
     def _seconds(cls, value: object) -> object:
         # YAML reads an unquoted 12:00:00 as a number to base 60, which is what is wanted
-        found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", value) if isinstance(value, str) else None
+        found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", value) if isinstance(value, str) else None
         if isinstance(value, str) and not found:
             raise ValueError("a walltime is HH:MM:SS or D-HH:MM:SS")
         if found:
@@ -41,24 +41,54 @@ class Profile(Section):
             raise ValueError("a walltime is at least a minute")
         return value
 
-    @field_validator("memory")
+    @field_validator("memory", mode="before")
     @classmethod
-    def _memory(cls, value: str) -> str:
-        if not re.fullmatch(r"\d+[KMGT]?", value):
-            raise ValueError("memory is a number with a unit: 4G, 500M")
+    def _memory(cls, value: object) -> object:
+        if not re.fullmatch(r"[1-9]\d*[KMGT]?", str(value)):
+            raise ValueError("memory is a whole number with a unit: 4G, 500M")
+        return str(value)
+
+    @field_validator("gres")
+    @classmethod
+    def _gres(cls, value: str) -> str:
+        # what is not understood here would count as no GPU, and the job would silently run on the CPU
+        if value and not all(re.fullmatch(r"\w+(:[\w.-]+)?(:\d+)?", part) for part in value.split(",")):
+            raise ValueError("generic resources are written name:number or name:type:number, for example gpu:a100:1")
         return value
 
     @property
     def gpus(self) -> int:
         """GPUs of a node that the job asks for."""
-        found = re.fullmatch(r"gpu(?::[A-Za-z]\w*)?(?::(\d+))?", self.gres)
-        return int(found[1] or 1) if found else 0
+        return count_gpus(self.gres)
+
+    @property
+    def megabytes(self) -> int:
+        """The memory in MB."""
+        number, unit = re.fullmatch(r"(\d+)([KMGT]?)", self.memory).groups()  # type: ignore[union-attr]  # validated
+        return int(int(number) * {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2}[unit])
 
     @property
     def slurm_walltime(self) -> str:
         """The walltime as SLURM reads it."""
         minutes, seconds = divmod(self.walltime, 60)
         return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+
+
+def count_gpus(gres: str, kind: str = "") -> int:
+    """Count the GPUs in a list of generic resources.
+
+    Parameters
+    ----------
+    gres : as SLURM writes it, for example `gpu:2`, `gpu:a100:4(S:0-1)`, `gpu:1,shard:2`
+    kind : count only GPUs of this type, where it is given
+    """
+    total = 0
+    for part in re.sub(r"\([^)]*\)", "", gres).split(","):
+        name, *rest = part.split(":")
+        number = int(rest.pop()) if rest and rest[-1].isdigit() else 1
+        if name == "gpu" and (not kind or rest == [kind]):
+            total += number
+    return total
 
 
 class Profiles(Section):
@@ -72,6 +102,13 @@ class Profiles(Section):
     def __getitem__(self, name: str) -> Profile:
         return getattr(self, name)
 
+    @model_validator(mode="after")
+    def _one_node(self) -> Self:
+        for name in PROFILES[:-1]:
+            if self[name].nodes > 1:
+                raise ValueError(f"`{name}.nodes` is {self[name].nodes}: only cpu_vasp can use more than one node")
+        return self
+
 
 class Database(Section):
     """Where LaunchPad and job stores live."""
@@ -82,6 +119,7 @@ class Database(Section):
     name: str = Field("imatgen", description="Database; one for each project.")
     username: str = ""
     password_file: Path | None = Field(None, description="File with the password, readable by its owner alone.")
+    auth_source: str = Field("", description="Database that knows the user; the same one where empty.")
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -104,9 +142,19 @@ class ClusterConfig(Section):
     setup: list[str] = Field(default_factory=list, description="Shell lines before each job, for example module load.")
     database: Database = Field(default_factory=Database)
     profiles: Profiles
+    jobs: int = Field(20, ge=1, description="Jobs of yours in the queue at once, at most.")
     warning: int = Field(120, ge=5, description="Seconds before the walltime at which a job saves and hands over.")
     vasp: str = Field("srun vasp_std", description="Command that runs VASP within a job.")
     potcars: Path | None = Field(None, description="Folder of the POTCARs (PMG_VASP_PSP_DIR).")
+
+    @field_validator("python", "potcars")
+    @classmethod
+    def _in_full(cls, path: Path | None) -> Path | None:
+        """Jobs run in directories of their own: a relative path would mean another one there."""
+        path = path.expanduser() if path else None
+        if path and not path.is_absolute():
+            raise ValueError(f"{path} is a relative path: write it in full, from /")
+        return path
 
     @model_validator(mode="after")
     def _room_to_save(self) -> Self:

@@ -1,0 +1,174 @@
+"""Whether a configuration directory fits the cluster: its files, the database, the environment, and what SLURM offers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Profile, count_gpus
+from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.managers.cluster_files import stale_files
+from imatgen_flows.managers.preflight import Check
+
+if TYPE_CHECKING:
+    from imatgen_flows.managers.slurm import Partition
+
+PATIENCE = 3000  # ms to wait for the database
+COMMANDS = ("sbatch", "squeue", "sinfo", "scancel")
+
+
+def check_cluster(directory: Path) -> list[Check]:
+    """Look at what a campaign needs of a cluster, without submitting anything.
+
+    Parameters
+    ----------
+    directory : the configuration directory
+    """
+    directory = directory.expanduser().absolute()
+    try:
+        cluster = ClusterConfig.from_directory(directory)
+    except InputError as error:
+        return [Check("cluster file", False, str(error))]
+    checks = [Check("cluster file", True, str(directory / CLUSTER_FILE)), _check_files(directory)]
+    checks += [*_check_fireworks(directory), _check_launchpad(directory), _check_stores(directory)]
+    checks += _check_python(cluster.python)
+    missing = [command for command in COMMANDS if shutil.which(command) is None]
+    if cluster.database.embedded and len(missing) == len(COMMANDS):
+        return [*checks, Check("SLURM", True, "none here; `start-local.sh` runs the jobs on this machine")]
+    where = f"{', '.join(missing)} not on PATH: run this on a login node of the cluster" if missing else "on PATH"
+    return [*checks, Check("SLURM", not missing, where), *_check_profiles(cluster)]
+
+
+def _check_files(directory: Path) -> Check:
+    try:
+        stale = stale_files(directory)
+    except ImatgenError as error:
+        return Check("cluster directory", False, str(error))
+    if stale:
+        cure = f"`imatgen init --cluster {directory}` writes them from {CLUSTER_FILE}"
+        return Check("cluster directory", False, f"not up to date: {', '.join(sorted(stale))}; {cure}")
+    return Check("cluster directory", True, "up to date")
+
+
+def _check_fireworks(directory: Path) -> Iterator[Check]:
+    """Look for settings that FireWorks would take instead of ours."""
+    other = Path.home() / ".fireworks" / "FW_config.yaml"
+    if other.exists() and other.parent != directory:
+        yield Check("FireWorks settings", False, f"{other} would be used in place of this directory's: move it away")
+
+
+def _check_launchpad(directory: Path) -> Check:
+    """Ask the database for something, with the user and password that jobs have."""
+    from pymongo import MongoClient
+
+    from imatgen_flows.managers.database import database_errors
+
+    login, fault = _read_yaml(directory / "my_launchpad.yaml")
+    if fault:
+        return Check("LaunchPad", False, fault)
+    host, port, name = login["host"], login["port"], login["name"]
+    user = {"username": login["username"], "password": login["password"], "authSource": login["authsource"] or name}
+    try:
+        with (
+            database_errors(host, port),
+            MongoClient(host, port, serverSelectionTimeoutMS=PATIENCE, **(user if login["username"] else {})) as client,
+        ):
+            client[name]["fireworks"].find_one({}, {"_id": 1})  # answered only to who may read
+    except ImatgenError as error:
+        return Check("LaunchPad", False, str(error))
+    return Check("LaunchPad", True, f"database `{name}` at {host}:{port}")
+
+
+def _check_stores(directory: Path) -> Check:
+    settings, fault = _read_yaml(directory / "jobflow.yaml")
+    if fault:
+        return Check("job stores", False, fault)
+    stores = (settings.get("JOB_STORE") or {}).get("additional_stores") or {}
+    if "data" not in stores:
+        cure = f"`imatgen init --cluster {directory}` writes one"
+        return Check("job stores", False, f"no store `data`: large results would be lost after they are made; {cure}")
+    return Check("job stores", True, "documents and data")
+
+
+def _check_python(folder: Path) -> Iterator[Check]:
+    """Look whether jobs will find the same environment as this one."""
+    wanted = ("python", "imatgen", "rlaunch", "qlaunch")
+    missing = [name for name in wanted if not os.access(folder / name, os.X_OK)]
+    if missing:
+        cure = "install imatgen-flows[fireworks] there, or correct `python`"
+        yield Check("environment of jobs", False, f"{folder} holds no {', '.join(missing)}: {cure} in {CLUSTER_FILE}")
+        return
+    command = [str(folder / "python"), "-c", "import platform; print(platform.python_version())"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        yield Check("environment of jobs", False, f"{folder / 'python'} does not run: {error}")
+        return
+    version, here = done.stdout.strip(), platform.python_version()
+    same = version.rpartition(".")[0] == here.rpartition(".")[0]
+    unlike = (
+        "" if same else f", but this is Python {here}: stages would not be found again. Use one environment for both"
+    )
+    yield Check("environment of jobs", same, f"Python {version} in {folder}{unlike}")
+
+
+def _check_profiles(cluster: ClusterConfig) -> Iterator[Check]:
+    from imatgen_flows.managers.slurm import partitions
+
+    try:
+        offered = partitions()
+    except ImatgenError as error:
+        yield Check("partitions", False, str(error))
+        return
+    for name in PROFILES:
+        profile = cluster.profiles[name]
+        faults = list(_faults(profile, offered))
+        asked = f"{profile.slurm_walltime} on {profile.partition}"
+        yield Check(f"profile {name}", not faults, "; ".join(faults) or asked)
+
+
+def _faults(profile: Profile, offered: dict[str, Partition]) -> Iterator[str]:
+    """Say what of a profile its partition does not offer."""
+    found = offered.get(profile.partition)
+    if found is None:
+        yield f"no partition `{profile.partition}`; SLURM has {', '.join(sorted(offered)) or 'none'}"
+        return
+    where = f"partition `{found.name}`"
+    if not found.up:
+        yield f"{where} is down"
+    if found.walltime is not None and profile.walltime > found.walltime:
+        yield f"`walltime` is {profile.slurm_walltime}, {where} allows {found.walltime / 3600:.3g} h"
+    if profile.nodes > found.nodes:
+        yield f"`nodes` is {profile.nodes}, {where} has {found.nodes}"
+    if profile.cores > found.cores:
+        yield f"`cores` is {profile.cores}, a node of {where} has {found.cores}"
+    if profile.megabytes > found.memory:
+        yield f"`memory` is {profile.memory}, a node of {where} has {found.memory:,} MB"
+    if not all(_offers(found, asked) for asked in profile.gres.split(",")):
+        yield f"`gres` is {profile.gres}, a node of {where} offers {found.gres or 'none'}"
+
+
+def _offers(partition: Partition, asked: str) -> bool:
+    """Tell whether one kind of node in a partition has the GPUs asked for, of the type asked for."""
+    kind = "".join(asked.split(":")[1:2])
+    kind = "" if kind.isdigit() else kind
+    return count_gpus(asked) <= max(count_gpus(node, kind) for node in partition.gres.split(","))
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], str]:
+    """Return what a file holds, or what is wrong with it."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not YAML"
+        return {}, f"{path}: {cause}. `imatgen init --cluster {path.parent}` writes it"
+    if not isinstance(found, dict):
+        return {}, f"{path}: it holds no settings. `imatgen init --cluster {path.parent}` writes it"
+    return found, ""

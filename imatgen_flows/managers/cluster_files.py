@@ -1,0 +1,360 @@
+"""The files of a configuration directory that follow from its cluster file: for FireWorks, jobflow, atomate2 and the shell.
+
+Templates lie in `launchers/`. All files are written, or none; those that someone else wrote are not touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import string
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Profile
+from imatgen_flows.errors import InputError
+
+MARK = f"Written by `imatgen init --cluster` from {CLUSTER_FILE}: change that file, not this one."
+SECRET, PLAIN, PROGRAM = 0o600, 0o644, 0o700
+WORKERS = {"gpu": ("gpu_train", "gpu_relax"), "cpu": ("light", "cpu_vasp")}  # the layout without reservation
+
+
+class Login(NamedTuple):
+    """How to reach the database."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+
+
+@dataclass(frozen=True)
+class ClusterFile:
+    """One file to be written."""
+
+    text: str
+    mode: int
+
+
+def start_cluster_directory(directory: Path, embedded: bool) -> list[Path]:
+    """Write a cluster file to start from, where there is none, and all files that follow from it.
+
+    Parameters
+    ----------
+    directory : made where it does not exist; readable by its owner alone afterwards
+    embedded : use the database server of `imatgen launchpad start`, for one machine only
+
+    Returns
+    -------
+    the files written
+
+    Raises
+    ------
+    InputError
+        Where the cluster file is wrong or says otherwise, or a file cannot be written.
+    """
+    directory = directory.expanduser().absolute()
+    path = directory / CLUSTER_FILE
+    if path.exists():
+        if embedded and not ClusterConfig.from_directory(directory).database.embedded:
+            raise InputError(f"{path} has `database.embedded: false`, but --embedded was given: change the file.")
+        return write_cluster_files(directory)
+    texts = {
+        "directory": shlex.quote(str(directory)),
+        "python": json.dumps(str(Path(sys.prefix) / "bin"), ensure_ascii=False),
+        "embedded": json.dumps(embedded),
+    }
+    _make_private(directory)
+    started = _write({path: ClusterFile(_fill("slurm/cluster.yaml", texts), PLAIN)})
+    return started + write_cluster_files(directory)
+
+
+def write_cluster_files(directory: Path) -> list[Path]:
+    """Write all files that follow from a directory's cluster file.
+
+    Parameters
+    ----------
+    directory : holds `cluster.yaml`; readable by its owner alone afterwards
+
+    Returns
+    -------
+    the files written
+
+    Raises
+    ------
+    InputError
+        Where the cluster file or the password file is wrong, a file there is someone else's, or one cannot be written.
+    """
+    directory = directory.expanduser().absolute()
+    files = cluster_files(ClusterConfig.from_directory(directory), directory)
+    for name in files:
+        path = directory / name
+        if path.exists() and MARK not in path.read_text(errors="replace"):
+            raise InputError(f"{path} was not written by imatgen, and nothing was changed: choose another directory.")
+    _make_private(directory)
+    return _write({directory / name: file for name, file in files.items()})
+
+
+def cluster_files(cluster: ClusterConfig, directory: Path) -> dict[str, ClusterFile]:
+    """Make all files that follow from a cluster file, by their names.
+
+    Raises
+    ------
+    InputError
+        Where the password cannot be had.
+    """
+    login = _login(cluster, directory)
+    values = _values(cluster, login, directory)
+    setup = {
+        "setup": "\n".join(cluster.setup) or f"# {CLUSTER_FILE} names no `setup` lines",
+        "potcars": f"export PMG_VASP_PSP_DIR={shlex.quote(str(cluster.potcars))}"
+        if cluster.potcars
+        else f"# {CLUSTER_FILE} names no `potcars`",
+    }
+    general = queue_adapter(("light",), cluster, directory)
+    # of what a job may leave out nothing may stand in the general file, or one profile would leak into the others
+    general = {key: general[key] for key in general if key not in ("queue", "gres", "account", "qos")}
+    files = {
+        ".gitignore": ClusterFile(f"# {MARK}\n*\n", PLAIN),
+        "my_launchpad.yaml": _file("slurm/my_launchpad.yaml", values, SECRET),
+        "jobflow.yaml": _file("slurm/jobflow.yaml", values, SECRET),
+        "FW_config.yaml": _file("slurm/FW_config.yaml", values),
+        "SLURM_template.txt": _file("slurm/SLURM_template.txt", values),
+        "atomate2.yaml": _file("slurm/atomate2.yaml", values),
+        "env.sh": _file("slurm/env.sh", values, PROGRAM, **setup),
+        "my_fworker.yaml": _worker("imatgen", PROFILES),
+        "my_qadapter.yaml": _adapter(values, f"rlaunch -c {shlex.quote(str(directory))} singleshot", general),
+    }
+    for worker, names in WORKERS.items():
+        fworker = directory / f"my_fworker_{worker}.yaml"
+        rlaunch = shlex.join(["rlaunch", "-c", str(directory), "-w", str(fworker), "singleshot"])
+        files[fworker.name] = _worker(f"imatgen-{worker}", names)
+        files[f"my_qadapter_{worker}.yaml"] = _adapter(values, rlaunch, queue_adapter(names, cluster, directory))
+    return files | _scripts(cluster, values, directory)
+
+
+def manager_config(name: str, cluster: ClusterConfig, directory: Path) -> dict[str, Any]:
+    """Return what jobflow hands to FireWorks with a job of a profile: its category and its place in the queue."""
+    return {"_category": name, "_queueadapter": queue_adapter((name,), cluster, directory)}
+
+
+def queue_adapter(names: Sequence[str], cluster: ClusterConfig, directory: Path) -> dict[str, Any]:
+    """Return what jobs of some profiles ask of SLURM, in FireWorks' words.
+
+    Parameters
+    ----------
+    names : of profiles; of several, the larger of each number is asked for
+    cluster : the cluster file
+    directory : the configuration directory
+    """
+    profile = _largest([cluster.profiles[name] for name in names])
+    asked: dict[str, Any] = {"queue": profile.partition, "nodes": profile.nodes}
+    if "cpu_vasp" in names:  # one process a core, started by srun; all others are one process with threads or workers
+        asked |= {"ntasks": profile.nodes * profile.cores, "ntasks_per_node": profile.cores, "cpus_per_task": 1}
+    else:
+        asked |= {"ntasks": 1, "cpus_per_task": profile.cores}
+    asked |= {"mem": profile.memory, "walltime": profile.slurm_walltime}
+    asked |= {key: value for key in ("gres", "account", "qos") if (value := getattr(profile, key))}
+    asked["signal"] = f"B:USR1@{cluster.warning}"
+    exports = " ".join(f"{key}={value}" for key, value in _environment(names, profile).items())
+    asked["pre_rocket"] = f". {shlex.quote(str(directory / 'env.sh'))}; export {exports}"
+    return asked
+
+
+def stale_files(directory: Path) -> list[str]:
+    """Name the files that are missing, differ from what the cluster file says now, or can be read by too many.
+
+    Raises
+    ------
+    InputError
+        Where the cluster file or the password file is wrong.
+    """
+    directory = directory.expanduser().absolute()
+    files = cluster_files(ClusterConfig.from_directory(directory), directory)
+    return [name for name, file in files.items() if not _is_current(directory / name, file)]
+
+
+def launchers() -> Path:
+    """Return the folder of the templates: beside the package in a checkout, under `share` where it is installed.
+
+    Raises
+    ------
+    InputError
+        Where they are not installed.
+    """
+    user = sysconfig.get_preferred_scheme("user")
+    roots = [sysconfig.get_path("data"), sysconfig.get_path("data", user)]
+    places = [Path(__file__).parents[2], *(Path(root) / "share" / "imatgen-flows" for root in roots)]
+    for place in places:
+        if (place / "launchers" / "slurm").is_dir():
+            return place / "launchers"
+    raise InputError("the templates of a configuration directory are not installed: install imatgen-flows again.")
+
+
+def _values(cluster: ClusterConfig, login: Login, directory: Path) -> dict[str, Any]:
+    """Return what templates are filled with, quoted there as YAML or shell need it."""
+    database = cluster.database
+    return {
+        "directory": str(directory),
+        "launchpad": str(directory / "my_launchpad.yaml"),
+        "fworker": str(directory / "my_fworker.yaml"),
+        "qadapter": str(directory / "my_qadapter.yaml"),
+        "template": str(directory / "SLURM_template.txt"),
+        "fw_config": str(directory / "FW_config.yaml"),
+        "jobflow": str(directory / "jobflow.yaml"),
+        "atomate2": str(directory / "atomate2.yaml"),
+        "python": str(cluster.python),
+        "host": login.host,
+        "port": login.port,
+        "database": database.name,
+        "username": login.username or None,
+        "password": login.password or None,
+        "store_username": login.username,  # maggma's word for nobody is an empty name
+        "store_password": login.password,
+        "authsource": (database.auth_source or database.name) if login.username else None,
+        "vasp": cluster.vasp,
+        "vasp_gamma": cluster.vasp.replace("vasp_std", "vasp_gam"),
+        "vasp_ncl": cluster.vasp.replace("vasp_std", "vasp_ncl"),
+    }
+
+
+def _scripts(cluster: ClusterConfig, values: dict[str, Any], directory: Path) -> dict[str, ClusterFile]:
+    here = str(directory)
+    rapidfire = f"rapidfire -m {cluster.jobs} --nlaunches infinite --sleep 10"
+    commands = {
+        "dispatch": ("the dispatcher", f"qlaunch -r -c {shlex.quote(here)} --launch_dir blocks {rapidfire}"),
+        "local": (
+            "a worker",
+            f"(cd blocks && rlaunch -c {shlex.quote(here)} rapidfire --nlaunches infinite --sleep 5)",
+        ),
+    }
+    for worker in WORKERS:
+        chosen = ["-c", here, "-w", f"{here}/my_fworker_{worker}.yaml", "-q", f"{here}/my_qadapter_{worker}.yaml"]
+        command = f"qlaunch {shlex.join(chosen)} --launch_dir blocks {rapidfire}"
+        commands[worker] = (f"the {worker.upper()} worker", command)
+    scripts = {
+        f"start-{name}.sh": _file("local/start.sh", values, PROGRAM, name=name, title=title, command=command)
+        for name, (title, command) in commands.items()
+    }
+    return scripts | {"stop-dispatch.sh": _file("local/stop-dispatch.sh", values, PROGRAM)}
+
+
+def _worker(name: str, categories: Sequence[str]) -> ClusterFile:
+    return _file("slurm/my_fworker.yaml", {"categories": list(categories)}, name=name)
+
+
+def _adapter(values: dict[str, Any], rlaunch: str, asked: dict[str, Any]) -> ClusterFile:
+    import yaml
+
+    resources = yaml.safe_dump(asked, sort_keys=False, width=1000, allow_unicode=True).rstrip()
+    return _file("slurm/my_qadapter.yaml", values | {"rocket_launch": f"exec {rlaunch}"}, resources=resources)
+
+
+def _largest(profiles: list[Profile]) -> Profile:
+    """Return a profile that has room for jobs of each; where they differ in kind, the longer one decides."""
+    longest = max(profiles, key=lambda profile: (profile.walltime, profile.cores))
+    room = {
+        "nodes": max(profile.nodes for profile in profiles),
+        "cores": max(profile.cores for profile in profiles),
+        "memory": max(profiles, key=lambda profile: profile.megabytes).memory,
+        "gres": max(profiles, key=lambda profile: (profile.gpus, bool(profile.gres))).gres,
+        "gpu_optional": all(profile.gpu_optional for profile in profiles),
+    }
+    return longest.model_copy(update=room)
+
+
+def _environment(names: Sequence[str], profile: Profile) -> dict[str, str]:
+    """Return the settings of a machine that a job of these profiles runs with."""
+    # a job without GPUs may land on a node that has some: they are others'
+    device = "auto" if profile.gpu_optional else "cuda" if profile.gpus else "cpu"
+    environment = {"IMATGEN_DEVICE": device}
+    if "gpu_train" in names:
+        environment["IMATGEN_THREADS"] = str(profile.cores)
+    if {"gpu_relax", "light"} & set(names):
+        environment["IMATGEN_WORKERS"] = str(profile.cores)
+    return environment
+
+
+def _login(cluster: ClusterConfig, directory: Path) -> Login:
+    database = cluster.database
+    if database.embedded:
+        from imatgen_flows.launchpad import prepare
+
+        found = prepare(directory / "launchpad")
+        return Login(found.host, found.port, found.username, found.password)
+    password = _password(directory / database.password_file.expanduser()) if database.password_file else ""
+    return Login(database.host, database.port, database.username, password)
+
+
+def _password(path: Path) -> str:
+    try:
+        mode, password = path.stat().st_mode, path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InputError(
+            f"password file {path}: {cause}. `database.password_file` in {CLUSTER_FILE} names it."
+        ) from error
+    if mode & 0o077:
+        raise InputError(f"password file {path} can be read by others: chmod 600 {shlex.quote(str(path))}")
+    if not password or not password.isprintable():
+        raise InputError(f"password file {path}: it must hold the password on one line, and nothing else.")
+    return password
+
+
+class _Template(string.Template):
+    delimiter = "@"  # dollars are the shell's and FireWorks'
+
+
+def _file(template: str, values: dict[str, Any], mode: int = PLAIN, **texts: str) -> ClusterFile:
+    """Fill a template with values, quoted for its language, and with texts as they are."""
+    quote = shlex.quote if template.endswith(".sh") else _yaml
+    quoted = {key: quote(value) for key, value in values.items() if quote is _yaml or isinstance(value, str)}
+    return ClusterFile(_fill(template, quoted | texts), mode)
+
+
+def _fill(template: str, texts: dict[str, str]) -> str:
+    return _Template((launchers() / template).read_text()).substitute({"mark": MARK} | texts)
+
+
+def _yaml(value: Any) -> str:
+    """Write a value on one line; JSON is YAML."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_current(path: Path, file: ClusterFile) -> bool:
+    try:
+        # on a directory shared by links a wider mode than ours is a leak, a narrower one is not
+        return path.read_text() == file.text and not path.stat().st_mode & 0o777 & ~file.mode
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _make_private(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
+    except OSError as error:
+        raise InputError(f"cannot write to {directory}: {error.strerror}. Choose another directory.") from error
+
+
+def _write(files: dict[Path, ClusterFile]) -> list[Path]:
+    """Write all files, or none where one cannot be written."""
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in files}
+    try:
+        for path, file in files.items():
+            temporary[path].touch(mode=SECRET)  # private before it holds anything
+            temporary[path].write_text(file.text)
+            temporary[path].chmod(file.mode)
+        for path in files:
+            os.replace(temporary[path], path)
+    except OSError as error:
+        raise InputError(f"cannot write {error.filename}: {error.strerror}.") from error
+    finally:
+        for leftover in temporary.values():
+            leftover.unlink(missing_ok=True)
+    return list(files)
