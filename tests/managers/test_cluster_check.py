@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import platform
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import pymongo
+import pytest
+import yaml
+
+from imatgen_flows.cluster import PROFILES
+from imatgen_flows.errors import ImatgenError
+from imatgen_flows.managers import cluster_check, slurm
+from imatgen_flows.managers.cluster_check import COMMANDS, check_cluster
+from imatgen_flows.managers.cluster_files import write_cluster_files
+from imatgen_flows.managers.slurm import Partition
+
+CPU = Partition("cpu", 86400, "", 10, 32, 128_000, True)
+GPU = Partition("gpu", 43200, "gpu:a100:4,gpu:v100:2", 2, 16, 64_000, True)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """No settings of FireWorks in the home directory."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """An environment of jobs with everything in it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("imatgen", "rlaunch", "qlaunch"):
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    (folder / "python").symlink_to(sys.executable)
+    return folder
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """SLURM's commands on PATH, and nothing else."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    for name in COMMANDS:
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    """What SLURM would answer; a test may change it."""
+    found = {"cpu": CPU, "gpu": GPU}
+    monkeypatch.setattr(slurm, "partitions", lambda: found)
+    return found
+
+
+@pytest.fixture
+def nobody():
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def impatient(request, monkeypatch):
+    """Where the database is not the subject, do not wait half a second for nobody."""
+    if "database" in request.node.name:
+        monkeypatch.setattr(cluster_check, "PATIENCE", 100)  # ms
+    else:
+        monkeypatch.setattr(pymongo, "MongoClient", give_up)
+
+
+def give_up(*_, **__):
+    raise pymongo.errors.ServerSelectionTimeoutError
+
+
+@pytest.fixture
+def check(tmp_path, programs, commands, offered, nobody):
+    """Write a cluster file and all that follows, and look at it."""
+    directory = tmp_path / "cluster"
+    directory.mkdir()
+
+    def write_and_check(database=None, spoil=lambda _: None, python=programs, **changes):
+        profile = {"partition": "cpu", "walltime": "01:00:00"}
+        content = {
+            "python": str(python),
+            "database": {"host": "127.0.0.1", "port": nobody} | (database or {}),
+            "profiles": {name: profile | changes.get(name, {}) for name in PROFILES},
+        }
+        (directory / "cluster.yaml").write_text(yaml.safe_dump(content))
+        write_cluster_files(directory)
+        spoil(directory)
+        return {item.name: item for item in check_cluster(directory)}
+
+    return write_and_check
+
+
+def test_what_fits_passes_and_each_check_says_what_it_found(check):
+    found = check(gpu_train={"partition": "gpu", "gres": "gpu:a100:4", "walltime": "12:00:00"})
+    assert [name for name, item in found.items() if not item.ok] == ["LaunchPad"]
+    assert found["environment of jobs"].detail.startswith(f"Python {platform.python_version()} in ")
+    assert found["profile gpu_train"].detail == "12:00:00 on gpu"
+    assert found["cluster directory"].detail == "up to date"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"partition": "gpus"}, "no partition `gpus`; SLURM has cpu, gpu"),
+        ({"walltime": "2-00:00:00"}, "`walltime` is 48:00:00, partition `cpu` allows 24 h"),
+        ({"cores": 33}, "`cores` is 33, a node of partition `cpu` has 32"),
+        ({"memory": "1T"}, "`memory` is 1T, a node of partition `cpu` has 128,000 MB"),
+        ({"gres": "gpu:1"}, "`gres` is gpu:1, a node of partition `cpu` offers none"),
+        ({"partition": "gpu", "gres": "gpu:5"}, "a node of partition `gpu` offers gpu:a100:4,gpu:v100:2"),
+        ({"partition": "gpu", "gres": "gpu:v100:3"}, "`gres` is gpu:v100:3"),
+        ({"partition": "gpu", "gres": "gpu:h100"}, "`gres` is gpu:h100"),
+        ({"partition": "cpu", "walltime": "2-00:00:00", "cores": 64}, "allows 24 h; `cores` is 64"),
+    ],
+    ids=str,
+)
+def test_what_a_partition_does_not_offer_is_named(check, asked, said):
+    found = check(gpu_relax=asked)["profile gpu_relax"]
+    assert not found.ok
+    assert said in found.detail
+
+
+def test_more_nodes_than_there_are_are_named(check):
+    assert "`nodes` is 11, partition `cpu` has 10" in check(cpu_vasp={"nodes": 11})["profile cpu_vasp"].detail
+
+
+def test_a_partition_that_is_down_is_named_and_one_without_a_limit_takes_any_walltime(check, offered):
+    offered["cpu"] = Partition("cpu", None, "", 10, 32, 128_000, True)
+    assert check(light={"walltime": "90-00:00:00"})["profile light"].ok
+    offered["cpu"] = Partition("cpu", None, "", 10, 32, 128_000, False)
+    assert check()["profile light"].detail == "partition `cpu` is down"
+
+
+def test_slurm_that_does_not_answer_is_one_fault_and_not_four(check, monkeypatch):
+    def silent():
+        raise ImatgenError("SLURM did not answer")
+
+    monkeypatch.setattr(slurm, "partitions", silent)
+    found = check()
+    assert [name for name, item in found.items() if not item.ok] == ["LaunchPad", "partitions"]
+    assert found["partitions"].detail == "SLURM did not answer"
+
+
+def test_missing_commands_of_slurm_are_named(check, commands):
+    (commands / "sbatch").unlink()
+    found = check()["SLURM"]
+    assert (found.ok, found.detail) == (False, "sbatch not on PATH: run this on a login node of the cluster")
+
+
+def test_a_wrong_cluster_file_is_the_only_fault(tmp_path):
+    (tmp_path / "cluster.yaml").write_text("version: 1\npythn: /opt\n")
+    (found,) = check_cluster(tmp_path)
+    assert not found.ok
+    assert "unknown key `pythn`. Did you mean `python`?" in found.detail
+    (found,) = check_cluster(tmp_path / "nowhere")
+    assert "no such cluster file" in found.detail
+
+
+def test_an_edit_that_was_not_carried_over_is_named(check):
+    def edit(directory):
+        path = directory / "cluster.yaml"
+        path.write_text(path.read_text() + "warning: 300\n")
+
+    found = check(spoil=edit)["cluster directory"]
+    assert not found.ok
+    assert "not up to date: my_qadapter.yaml, my_qadapter_cpu.yaml, my_qadapter_gpu.yaml" in found.detail
+    assert "imatgen init --cluster" in found.detail
+
+
+def test_job_stores_without_a_place_for_large_results_are_refused(check):
+    def drop(directory):
+        path = directory / "jobflow.yaml"
+        content = yaml.safe_load(path.read_text())
+        del content["JOB_STORE"]["additional_stores"]
+        path.write_text(yaml.safe_dump(content))
+
+    found = check(spoil=drop)["job stores"]
+    assert not found.ok
+    assert "large results would be lost" in found.detail
+
+
+@pytest.mark.parametrize("name", ["my_launchpad.yaml", "jobflow.yaml"])
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda path: path.write_text("a: ["), lambda path: path.write_text("")]
+)
+def test_a_damaged_file_is_a_failed_check_and_no_traceback(check, name, damage):
+    found = check(spoil=lambda directory: damage(directory / name))
+    assert not found["LaunchPad" if name == "my_launchpad.yaml" else "job stores"].ok
+    assert name in found["cluster directory"].detail
+
+
+def test_settings_that_fireworks_would_prefer_to_ours_are_named(check, home):
+    (home / ".fireworks").mkdir()
+    (home / ".fireworks" / "FW_config.yaml").write_text("{}")
+    found = check()["FireWorks settings"]
+    assert not found.ok
+    assert f"{home}/.fireworks/FW_config.yaml would be used" in found.detail
+
+
+def test_programs_that_jobs_would_miss_are_named(check, programs):
+    (programs / "rlaunch").unlink()
+    (programs / "imatgen").chmod(0o644)
+    found = check()["environment of jobs"]
+    assert not found.ok
+    assert "holds no imatgen, rlaunch" in found.detail or "holds no rlaunch" in found.detail  # root may run anything
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 3.1.4", "Python 3.1.4 in "),
+        ("exit 3", "does not run"),
+        ("kill -9 $$", "does not run"),
+    ],
+)
+def test_another_or_a_broken_python_for_jobs_is_named(check, programs, script, said):
+    (programs / "python").unlink()
+    (programs / "python").write_text(f"#!/bin/sh\n{script}\n")
+    (programs / "python").chmod(0o755)
+    found = check()["environment of jobs"]
+    assert not found.ok
+    assert said in found.detail
+
+
+def test_a_database_that_is_not_there_is_told_apart_from_one_that_does_not_answer(check, nobody):
+    assert f"no database answers at 127.0.0.1:{nobody}" in check()["LaunchPad"].detail
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections and says nothing
+        accepted = []
+        thread = threading.Thread(target=lambda: accepted.append(server.accept()), daemon=True)
+        thread.start()
+        found = check(database={"port": server.getsockname()[1]})["LaunchPad"]
+    assert not found.ok
+    assert "no database answers" in found.detail
