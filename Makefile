@@ -9,11 +9,12 @@ CAMPAIGN ?= workflows/campaigns/vanadium-oxides.yaml
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help install campaign test lint browser clean
+.PHONY: help install campaign test test-slurm lint browser slurm clean
 
 help:
 	@echo "make campaign   run the vanadium-oxide campaign, from installation to report"
 	@echo "make test       lint, type checks, import rules and tests"
+	@echo "make test-slurm campaigns under FireWorks on a private SLURM of this machine, with kills and walltimes"
 	@echo "make clean      remove the environment and caches (runs/ stays)"
 
 install: $(STAMP)
@@ -52,7 +53,19 @@ browser:
 	else echo "chromium and chromium-driver are missing: the browser tests of the report will be skipped."; fi
 
 test: $(STAMP) browser lint
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=85
+	$(BIN)/pytest -m "not slurm" -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=85
+
+# daemons of its own, on loopback: a SLURM that this machine may have is not touched
+slurm:
+	@if PATH="$$PATH:/usr/sbin" && command -v slurmctld && command -v slurmd && command -v sbatch && command -v munged; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; \
+	else echo "slurm-wlm and munge are missing, and only root can install them: sudo apt-get install slurm-wlm munge" >&2; exit 1; \
+	fi >/dev/null
+
+# one process: the tests share one SLURM, and its jobs need the cores
+test-slurm: $(STAMP) slurm
+	IMATGEN_TEST_SLURM=1 $(BIN)/pytest tests/integration -m slurm -p no:cacheprovider
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

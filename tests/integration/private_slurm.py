@@ -108,7 +108,7 @@ class PrivateSlurm:
         self.directory = Path(directory).absolute()
         self.cpus = cpus
         self.gpus = gpus
-        self._daemons: list[subprocess.Popen] = []
+        self._daemons: dict[str, subprocess.Popen] = {}
 
     @property
     def configuration(self) -> Path:
@@ -154,22 +154,28 @@ class PrivateSlurm:
         SlurmError
             Where a process of this SLURM outlives SIGKILL.
         """
-        if self._daemons and all(daemon.poll() is None for daemon in self._daemons):
-            self._cancel_all()
-        for daemon in reversed(self._daemons):
+        if self._daemons and all(daemon.poll() is None for daemon in self._daemons.values()):
+            # what a broken controller leaves is killed below
+            with contextlib.suppress(SlurmError, TimeoutError, subprocess.TimeoutExpired):
+                self.cancel_all()
+        for daemon in reversed(self._daemons.values()):
             daemon.terminate()
             try:
                 daemon.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
-        self._daemons = []
+        self._daemons = {}
         for process in self.processes():
             _kill(process)
         try:
             wait_until(lambda: not self.processes(), 10)
         except TimeoutError as error:
             raise SlurmError(f"processes {self.processes()} of {self.directory} cannot be killed") from error
+
+    def daemon(self, name: str) -> int:
+        """Return the process id of munged, slurmctld or slurmd."""
+        return self._daemons[name].pid
 
     def processes(self) -> list[int]:
         """Find every living process of this SLURM, those of its jobs included, by the environment it was given."""
@@ -214,6 +220,15 @@ class PrivateSlurm:
 
         return wait_until(there, timeout)
 
+    def queue(self) -> list[str]:
+        """Name the jobs that have not ended."""
+        return self.run("squeue", "-h", "-r", "-o", "%i").split()
+
+    def cancel_all(self) -> None:
+        """Cancel every job, and wait until none is left."""
+        self.run("scancel", "--user", pwd.getpwuid(os.getuid()).pw_name, timeout=10)
+        wait_until(lambda: not self.queue(), 20)
+
     def _write_configuration(self) -> None:
         # munge refuses a key or a socket folder that others could write to
         for name in ("etc", "run", "log", "state", "spool"):
@@ -256,21 +271,19 @@ class PrivateSlurm:
 
     def _spawn(self, name: str, *arguments: str) -> None:
         with (self.directory / "log" / f"{name}.out").open("a") as output:
-            self._daemons.append(
-                subprocess.Popen(
-                    ["setpriv", "--pdeathsig", "TERM", _program(name), *arguments],
-                    env=os.environ | self.environment,
-                    cwd=self.directory,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,  # Ctrl-C is for the tests, which then stop the daemons in order
-                )
+            self._daemons[name] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", _program(name), *arguments],
+                env=os.environ | self.environment,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the tests, which then stop the daemons in order
             )
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         def ready_or_dead() -> bool:
-            if any(daemon.poll() is not None for daemon in self._daemons):
+            if any(daemon.poll() is not None for daemon in self._daemons.values()):
                 raise SlurmError(f"a daemon of the private SLURM ended.\n{self._logs()}")
             return ready()
 
@@ -288,13 +301,6 @@ class PrivateSlurm:
     def _logs(self) -> str:
         paths = sorted(path for path in (self.directory / "log").iterdir() if path.suffix in (".log", ".out"))
         return "\n".join(f"{path.name}: {path.read_text(errors='replace')[-1500:]}" for path in paths)
-
-    def _cancel_all(self) -> None:
-        try:
-            self.run("scancel", "--user", pwd.getpwuid(os.getuid()).pw_name, timeout=10)
-            wait_until(lambda: not self.run("squeue", "-h", timeout=10).strip(), 15)
-        except (SlurmError, TimeoutError, subprocess.TimeoutExpired):
-            pass  # what a broken controller leaves is killed by process id
 
 
 def _program(name: str) -> str | None:

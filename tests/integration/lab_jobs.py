@@ -1,0 +1,40 @@
+"""Jobs of the integration tests; the processes on the nodes import them from here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from jobflow import job
+
+
+@job
+def where(meeting: str = "", number: int = 1) -> dict:
+    """Say where this runs.
+
+    Parameters
+    ----------
+    meeting : folder; where it is given, wait there until `number` jobs run at once
+    number : of jobs
+    """
+    if meeting:
+        (Path(meeting) / str(os.getpid())).touch()
+        end = time.monotonic() + 60
+        while len(list(Path(meeting).iterdir())) < number:
+            if time.monotonic() > end:
+                raise TimeoutError("nobody else came")
+            time.sleep(0.1)
+    names = ("SLURM_JOB_ID", "SLURM_JOB_PARTITION", "CUDA_VISIBLE_DEVICES", "IMATGEN_DEVICE")
+    return {name: os.environ.get(name) for name in names}
+
+
+@job
+def wait_for_signal(patience: float) -> dict:
+    """Wait until SLURM warns of the walltime; say after how many seconds that was."""
+    began, came = time.monotonic(), []
+    signal.signal(signal.SIGUSR1, lambda *_: came.append(time.monotonic() - began))
+    while not came and time.monotonic() - began < patience:
+        time.sleep(0.1)
+    return {"came_after": came[0] if came else None, "process": os.getpid()}
