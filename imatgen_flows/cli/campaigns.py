@@ -15,6 +15,7 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from imatgen_flows.cli.cluster import ClusterOption
 from imatgen_flows.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def submit(
         Path | None,
         typer.Option(help="Run directory, on a disk that all nodes see [default: runs/<name of the file>]."),
     ] = None,
-    cluster: Cluster = None,
+    cluster: ClusterOption = None,
     manager: Annotated[Manager, typer.Option(help="Who dispatches the jobs.")] = Manager.FIREWORKS,
     worker: Annotated[str, typer.Option(help="For jobflow-remote: its worker.")] = "",
     project: Annotated[str | None, typer.Option(help="For jobflow-remote: its project.")] = None,
@@ -98,7 +99,7 @@ def default_run_directory(campaign: Path) -> Path:
 @app.command()
 def status(
     campaign_id: CampaignId = None,
-    cluster: Cluster = None,
+    cluster: ClusterOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and look again every ten seconds.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -131,7 +132,7 @@ def status(
 @app.command()
 def retry(
     campaign_id: CampaignId = None,
-    cluster: Cluster = None,
+    cluster: ClusterOption = None,
     grace: Annotated[float, typer.Option(help="Leave alone what changed less than this ago, s.")] = 60.0,
     unlock: Annotated[
         bool,
@@ -155,7 +156,7 @@ def retry(
 @app.command()
 def harvest(
     campaign_id: CampaignId = None,
-    cluster: Cluster = None,
+    cluster: ClusterOption = None,
     directory: Annotated[
         Path | None, typer.Option(help="Where to write [default: the campaign's run directory].")
     ] = None,
@@ -174,7 +175,7 @@ def harvest(
 @app.command()
 def cancel(
     campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its id.")],
-    cluster: Cluster = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Start nothing of a campaign any more, and end its jobs in the queue. What is finished stays."""
     from imatgen_flows.managers.campaigns import cancel_campaign

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imatgen_flows.cli import campaigns
+from imatgen_flows.cli.cluster import ClusterOption, Embedded
 from imatgen_flows.errors import ImatgenError, InputError
 
 app = typer.Typer(
@@ -64,8 +65,20 @@ def _options(
 
 
 @app.command()
-def init(directory: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
-    """Write a campaign file to start from."""
+def init(
+    directory: Annotated[Path, typer.Argument(help="Where to write it.")],
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="Write the configuration directory of a cluster instead, or write it anew."),
+    ] = False,
+    embedded: Embedded = False,
+) -> None:
+    """Write a campaign file to start from, or the configuration of a cluster."""
+    if cluster:
+        from imatgen_flows.cli.cluster import init_cluster
+
+        init_cluster(directory, embedded)
+        return
     from imatgen_flows.cli.starter import write_starter
 
     path = write_starter(directory)
@@ -75,13 +88,20 @@ def init(directory: Annotated[Path, typer.Argument(help="Where to write it.")]) 
 @app.command()
 def check(
     campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN.yaml]", help="The campaign file.")] = None,
+    cluster: ClusterOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look whether a campaign can run on this machine."""
+    """Look whether a campaign can run on this machine and, with a configuration directory, on its cluster."""
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.managers.preflight import check_machine
+    from imatgen_flows.settings import get_settings
 
     checks = check_machine(CampaignConfig.from_file(campaign) if campaign else None)
+    where = cluster or get_settings().cluster
+    if where:
+        from imatgen_flows.managers.cluster_check import check_cluster
+
+        checks += check_cluster(where)
     if as_json:
         typer.echo(json.dumps([vars(item) for item in checks]))
     else:
