@@ -220,9 +220,9 @@ class PrivateSlurm:
 
         return wait_until(there, timeout)
 
-    def queue(self) -> list[str]:
-        """Name the jobs that have not ended."""
-        return self.run("squeue", "-h", "-r", "-o", "%i").split()
+    def queue(self) -> dict[str, str]:
+        """Return the state of every job that has not ended, by its id."""
+        return dict(line.split() for line in self.run("squeue", "-h", "-r", "-o", "%i %T").splitlines())
 
     def cancel_all(self) -> None:
         """Cancel every job, and wait until none is left."""

@@ -110,7 +110,7 @@ def test_two_systems_run_side_by_side_and_neither_leaves_a_process(slurm, tmp_pa
     try:
         busy = other.submit("trap '' TERM; sleep 1000 & wait; sleep 1000")
         other.wait_for(busy, "RUNNING")
-        assert slurm.queue() == []
+        assert slurm.queue() == {}
         assert other.run("sinfo", "-h", "-p", "cpu", "-o", "%c %G").split() == ["3", "gpu:fake:1"]
         assert len(other.processes()) >= 5
     finally:
