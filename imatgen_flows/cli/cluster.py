@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -28,13 +29,16 @@ def init_cluster(directory: Path, embedded: bool) -> None:
     from imatgen_flows.managers.cluster_files import start_cluster_directory
 
     written = start_cluster_directory(directory, embedded)
-    folder = written[0].parent
-    started = written[0].name == CLUSTER_FILE
-    typer.echo(f"wrote {len(written)} files in {folder}")
+    folder, started = written[0].parent, written[0].name == CLUSTER_FILE
+    typer.echo(f"wrote {len(written)} files in {folder}. Next:")
+    here = shlex.quote(str(folder))
+    steps = {
+        f"imatgen check --cluster {here}": "asks whether the cluster agrees",
+        f". {here}/env.sh": "makes it the default",
+    }
     if started:
-        typer.echo(f"Next: edit {folder / CLUSTER_FILE} (partitions, walltimes, database), then")
-        typer.echo(f"  imatgen init --cluster {folder}     writes the other files anew")
-    else:
-        typer.echo("Next:")
-    typer.echo(f"  imatgen check --cluster {folder}    asks whether the cluster agrees")
-    typer.echo(f"  . {folder / 'env.sh'}               makes it the default in this shell")
+        edit = {f"edit {here}/{CLUSTER_FILE}": "database, partitions, walltimes"}
+        steps = edit | {f"imatgen init --cluster {here}": "writes the other files anew"} | steps
+    width = max(map(len, steps))
+    for command, purpose in steps.items():
+        typer.echo(f"  {command:{width}}  # {purpose}")

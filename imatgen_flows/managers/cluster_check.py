@@ -100,7 +100,7 @@ def _check_python(folder: Path) -> Iterator[Check]:
     wanted = ("python", "imatgen", "rlaunch", "qlaunch")
     missing = [name for name in wanted if not os.access(folder / name, os.X_OK)]
     if missing:
-        cure = "install imatgen-flows[fireworks] there, or correct `python`"
+        cure = "install imatgen-flows there, or correct `python`"
         yield Check("environment of jobs", False, f"{folder} holds no {', '.join(missing)}: {cure} in {CLUSTER_FILE}")
         return
     command = [str(folder / "python"), "-c", "import platform; print(platform.python_version())"]

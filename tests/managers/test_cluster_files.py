@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from fireworks.core.fworker import FWorker
 from fireworks.utilities.fw_serializers import SAVED_FW_MODULES, load_object_from_file
 from jobflow.settings import JobflowSettings
 
+from imatgen_flows.cli.cluster import init_cluster
 from imatgen_flows.cluster import PROFILES, ClusterConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.managers.cluster_files import (
@@ -147,6 +149,16 @@ def test_a_cluster_file_is_never_overwritten_and_the_others_follow_it(tmp_path):
 def test_embedded_is_not_forced_upon_a_cluster_file_that_says_otherwise(cluster, directory):
     with pytest.raises(InputError, match="`database.embedded: false`, but --embedded"):
         start_cluster_directory(directory, embedded=True)
+
+
+def test_the_next_steps_can_be_pasted_into_a_shell(directory, capsys):
+    init_cluster(directory, embedded=False)
+    started = capsys.readouterr().out
+    init_cluster(directory, embedded=False)
+    again = capsys.readouterr().out
+    words = [shlex.split(line, comments=True) for line in again.splitlines()[1:]]
+    assert words == [["imatgen", "check", "--cluster", str(directory)], [".", str(directory / "env.sh")]]
+    assert f"{directory / 'cluster.yaml'}" in " ".join(shlex.split(started.splitlines()[1], comments=True))
 
 
 def test_files_with_a_password_are_readable_by_their_owner_alone(cluster, directory):
