@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from fireworks.utilities.fw_serializers import SAVED_FW_MODULES, load_object_fro
 from jobflow.settings import JobflowSettings
 
 from imatgen_flows.cli.cluster import init_cluster
-from imatgen_flows.cluster import PROFILES, ClusterConfig
+from imatgen_flows.cluster import PROFILES, ClusterConfig, Database, Profile
 from imatgen_flows.errors import InputError
 from imatgen_flows.managers.cluster_files import (
     MARK,
@@ -132,6 +133,18 @@ def test_a_directory_starts_from_nothing_and_is_readable_by_its_owner_alone(tmp_
     assert found.python == Path(sys.prefix) / "bin"
     assert found.profiles.cpu_vasp.walltime == 86400
     assert stale_files(folder) == []
+
+
+def test_the_cluster_file_to_start_from_names_every_key_and_holds_with_all_of_them(tmp_path):
+    start_cluster_directory(tmp_path, embedded=False)
+    path = tmp_path / "cluster.yaml"
+    # what is a comment there may be taken in as it stands
+    path.write_text(re.sub(r"^( *)# (\w+: )", r"\1\2", path.read_text(), flags=re.MULTILINE))
+    found = ClusterConfig.from_directory(tmp_path)
+    named = found.model_fields_set | found.database.model_fields_set
+    for name in PROFILES:
+        named |= found.profiles[name].model_fields_set
+    assert named == {*ClusterConfig.model_fields, *Database.model_fields, *Profile.model_fields}
 
 
 def test_a_cluster_file_is_never_overwritten_and_the_others_follow_it(tmp_path):
