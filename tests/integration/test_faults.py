@@ -1,0 +1,140 @@
+"""What a campaign on SLURM survives."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+from campaigns import ONCE, cancel_one, finish, kill_one, rows_of, small_campaign, status, submit
+from private_slurm import wait_until
+
+from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.managers.local import run_campaign
+from imatgen_flows.schemas import DatasetDocument, ModelDocument
+
+pytestmark = pytest.mark.slurm
+
+CPU_ONLY = {"gpu_train": {"gpu_optional": True}, "gpu_relax": {"gpu_optional": True}}
+KILLS = 20
+SEED = 7
+
+
+def test_a_storm_of_kills_loses_nothing_and_repeats_nothing(lab, tmp_path):
+    lab.configure(CPU_ONLY)
+    config = small_campaign(batch_size=2, at_most=40)
+    expected = run_campaign(config, tmp_path / "home")
+    campaign_id = submit(lab, config, tmp_path / "run")
+    dice, struck, end = random.Random(SEED), Counter(), time.monotonic() + 900
+
+    def restart():
+        lab.server_restart()
+        return True
+
+    strikes = {
+        "worker killed": lambda: kill_one(lab, dice),
+        "running job cancelled": lambda: cancel_one(lab, dice, "RUNNING"),
+        "pending job cancelled": lambda: cancel_one(lab, dice, "PENDING"),
+        "server restarted": restart,
+    }
+    weights = (8, 4, 4, 2)
+    while sum(struck.values()) < KILLS or not all(struck[name] for name in strikes):
+        assert time.monotonic() < end, f"the storm took too long: {struck}, {lab.states()}"
+        if set(lab.states().values()) == {"COMPLETED"}:
+            break
+        with pytest.MonkeyPatch.context():
+            dispatcher = subprocess.Popen(
+                ["bash", "-c", '. "$0" && exec "$@"', str(lab.directory / "env.sh"), "qlaunch", "-r",
+                 "-c", str(lab.directory), "--launch_dir", str(lab.directory / "blocks"),
+                 "rapidfire", "-m", "8", "--nlaunches", "0", "--sleep", "1"],
+                env=lab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            name = dice.choices(list(strikes), weights)[0]
+            time.sleep(dice.uniform(1, 5))
+            struck[name] += strikes[name]()
+            wait_until(lambda: dispatcher.poll() is not None or not lab.ready(), 60)  # noqa: B023 - called at once
+            dispatcher.kill()
+            dispatcher.wait()
+        lab.run("imatgen", "retry", campaign_id, "--grace", 3)
+    finish(lab, campaign_id, 900)
+
+    states = lab.states()
+    assert sum(struck.values()) >= KILLS and len(states) >= 30
+    names = Counter(row["name"] for row in lab.launchpad.fireworks.find({}, {"name": 1}))
+    assert len(states) == ONCE + 20 + 2 and all(number == 1 for number in names.values()), names
+    assert lab.launchpad.workflows.count_documents({"locked": True}) == 0
+    keys = Counter((row["uuid"], row["index"]) for row in lab.store.query({}, ["uuid", "index"]))
+    assert len(keys) == len(states) and set(keys.values()) == {1}
+    lab.run("imatgen", "harvest", campaign_id)
+    assert rows_of(tmp_path / "run") == rows_of(expected)
+    print(f"storm: {dict(struck)} over {len(states)} fireworks")
+
+
+def test_a_training_that_meets_its_walltime_goes_on_in_another_job(lab, tmp_path):
+    # the warning comes up to a minute early: SLURM looks at its jobs that seldom
+    lab.configure({**CPU_ONLY, "gpu_train": {"gpu_optional": True, "walltime": "00:02:00"}}, warning=45)
+    config = small_campaign(generator={"epochs": 1.0})
+    campaign_id = submit(lab, config, tmp_path / "run")
+    stages = tmp_path / "run" / "artifacts" / "stages"
+
+    def trained():
+        if list(stages.glob("train_autoencoder-*")) and len(list(stages.glob("train_autoencoder-*"))) == 2:
+            return True
+        lab.submit_ready()
+        return False
+
+    wait_until(trained, 600, 1.0)
+    rows = [line for line in status(lab, campaign_id)["jobs"] if line["name"] == "train basis autoencoder"]
+    assert len(rows) >= 2  # one handed over
+    assert all(line["state"] in ("COMPLETED", "RUNNING") for line in rows)
+
+    store = ArtifactStore(tmp_path / "run" / "artifacts")
+    documents = [store.finished(path.stem) for path in stages.glob("train_autoencoder-*")]
+    basis = next(ModelDocument(**document) for document in documents if document["role"] == "basis")
+    history = read_lines(basis.metrics)
+    assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
+
+    # the curve of a training that nobody stopped, as far as the first hand-over and beyond
+    from imatgen_flows.generator.fitting import fit_basis_autoencoder
+    from imatgen_flows.jobs.models import preset_of, training_rows
+    from imatgen_flows.representation import PackedCrystals
+
+    dataset = DatasetDocument(**store.finished(next(stages.glob("build_dataset-*")).stem))
+    settings = config.generator.model_dump(mode="json")
+    seen = PackedCrystals.load(dataset.packed.path())[training_rows(dataset, settings)]
+    preset = preset_of(settings)
+    _, whole = fit_basis_autoencoder(seen, preset.basis, settings["seed"], tmp_path / "whole", "cpu")
+    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in whole], rel=1e-5)
+
+
+def test_a_candidate_that_aborts_its_interpreter_is_one_rejection(lab, tmp_path, monkeypatch):
+    config = small_campaign(potential="lab_potentials:abort_on_one_volume")
+    monkeypatch.setenv("ABORT_ON_VOLUME", "0")
+    expected = rows_of(run_campaign(config, tmp_path / "home"))
+    document = next((tmp_path / "home" / "artifacts" / "stages").glob("filter_candidates-*.json"))
+    store = ArtifactStore(tmp_path / "home" / "artifacts")
+    from pymatgen.core import Structure
+
+    from imatgen_flows.jobs.candidates import load_candidates
+    from imatgen_flows.schemas import CandidatesDocument
+
+    relaxed = {row["sample"] for row in expected if row["e_above_hull"] is not None}
+    candidates = load_candidates(CandidatesDocument(**store.finished(document.stem)))
+    victim = next(record for record in candidates if record.sample in relaxed)
+    volume = Structure.from_dict(victim.structure).volume
+
+    lab.configure(CPU_ONLY, setup=[f"export ABORT_ON_VOLUME={volume:.6f}"])
+    campaign_id = submit(lab, config, tmp_path / "run")
+    states = lab.dispatch(timeout=400)
+    assert set(states.values()) == {"COMPLETED"}
+    lab.run("imatgen", "harvest", campaign_id)
+    rows = {row["sample"]: row for row in rows_of(tmp_path / "run")}
+    assert rows[victim.sample]["rejected_reason"] == "crashed"
+    assert sum(row["rejected_reason"] == "crashed" for row in rows.values()) == 1
+    others = [row for row in expected if row["sample"] != victim.sample and row["energy_per_atom"] is not None]
+    assert all(rows[row["sample"]]["energy_per_atom"] == row["energy_per_atom"] for row in others)
+    ledger = json.loads((tmp_path / "run" / "ledger.json").read_text())
+    assert sum(ledger["states"].values()) == ledger["samples"] == 120

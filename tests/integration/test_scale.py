@@ -1,0 +1,163 @@
+"""Ten thousand candidates: how large documents get, and what dispatch costs beside one job for each structure."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import bson
+import numpy as np
+import pytest
+from campaigns import small_campaign, status
+from jobflow import Flow
+
+from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.flows import ScreenMaker
+from imatgen_flows.jobs.candidates import candidates_document
+from imatgen_flows.jobs.collect import finish_round
+from imatgen_flows.managers.campaigns import campaign_flow
+from imatgen_flows.managers.cluster_files import manager_config
+from imatgen_flows.managers.fireworks import CampaignLaunchPad
+from imatgen_flows.managers.local import run_campaign
+from imatgen_flows.schemas import (
+    Candidate,
+    CandidatesDocument,
+    DatasetDocument,
+    LabelDocument,
+    ModelDocument,
+    Origin,
+    ReconstructionDocument,
+    ReferenceDocument,
+    State,
+)
+
+pytestmark = pytest.mark.slurm
+
+MANY, SINGLE = 10_000, 24
+LARGEST_DOCUMENT = 4_000_000  # bytes
+LESS_BY = 20
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A finished run, whose dataset, networks and hull the candidates here are made for."""
+    return run_campaign(small_campaign(), tmp_path_factory.mktemp("prepared") / "run")
+
+
+def documents(run, kind, stage):
+    store = ArtifactStore(run / "artifacts")
+    paths = sorted((run / "artifacts" / "stages").glob(f"{stage}-*.json"))
+    return [kind(**store.finished(path.stem)) for path in paths]
+
+
+def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: DatasetDocument, number: int):
+    """Strain and shake the dataset's crystals into candidates, each with its own record."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.crystals import standardise, structure_id
+
+    crystals = [Structure.from_dict(row["structure"]) for row in read_lines(dataset.crystals)]
+    certificate = {"residual": 0.1, "count_matches": True, "min_distance": 1.5}
+    random, records = np.random.default_rng(7), []
+    while len(records) < number:
+        structure = crystals[len(records) % len(crystals)].copy()
+        structure.apply_strain(random.uniform(-0.05, 0.05, 3))
+        structure.translate_sites(list(range(len(structure))), random.normal(0, 0.01, 3), frac_coords=False)
+        for site in range(len(structure)):
+            structure.translate_sites([site], random.normal(0, 0.05, 3), frac_coords=False)
+        structure = standardise(structure)
+        row = len(records)
+        records.append(
+            Candidate(
+                sample=f"r0-made-{row:06d}",
+                id=structure_id(structure),
+                origin=Origin(method="made", seed=7, row=row, x=0.0, y=0.0),
+                certificate=certificate,
+                structure=structure.as_dict(),
+                state=State.UNIQUE,
+            )
+        )
+    fields = candidates_document(store, records, seed=7, **template.extra)
+    return CandidatesDocument(key=f"filter_candidates-made{number}", **fields)
+
+
+def submit(lab, prepared, run: Path, number: int, batch_size: int | None) -> str:
+    """Put the second half of a campaign on the LaunchPad: relaxation and ranking of given candidates."""
+    config = small_campaign(batch_size=batch_size, at_most=number)
+    store = ArtifactStore(run / "artifacts")
+    dataset = documents(prepared, DatasetDocument, "build_dataset")[0]
+    labels = documents(prepared, LabelDocument, "label_dataset")[0]
+    (published,) = documents(prepared, ReferenceDocument, "relax_references")
+    (references,) = documents(prepared, ReferenceDocument, "extend_hull")
+    made = candidates(store, documents(prepared, CandidatesDocument, "filter_candidates")[0], dataset, number)
+    configs = {name: manager_config(name, lab.cluster, lab.directory) for name in ("light", "gpu_train", "gpu_relax", "cpu_vasp")}
+    (run / "artifacts" / ".keep").touch()
+    campaign_id, _ = campaign_flow(config, run, lab.cluster, configs)
+    screen = ScreenMaker(screen=config.screen, walltime=lab.cluster.profiles.gpu_relax.walltime).make(
+        str(store.root), made, dataset, labels, references
+    )
+    finish = finish_round(
+        str(store.root),
+        samples=number,
+        dataset=dataset,
+        published=published,
+        labels=labels,
+        references=references,
+        models=documents(prepared, ModelDocument, "train_*"),
+        reconstruction=documents(prepared, ReconstructionDocument, "evaluate_reconstruction")[0],
+        candidates=screen.output,
+        round_number=0,
+    )
+    from imatgen_flows.flows.profiles import assign_profiles
+    from imatgen_flows.managers.campaigns import _metadata
+
+    flow = Flow([screen, finish], output=finish.output, name="screening")
+    assign_profiles(flow, configs)
+    flow.update_metadata({"campaign_id": campaign_id})
+    CampaignLaunchPad(lab.directory).add(flow, f"{campaign_id}: screening", _metadata(config, run, campaign_id))
+    return campaign_id
+
+
+def orchestration(lab, prepared, run: Path, number: int, batch_size: int | None, timeout: float) -> tuple[float, str]:
+    """Run it; return the seconds for 1,000 candidates that were no stage's own, and the campaign's id.
+
+    Counted: submission, harvest, the dispatcher, and of each job in the queue what its stage did not take.
+    """
+    began = time.monotonic()
+    campaign_id = submit(lab, prepared, run, number, batch_size)
+    spent = time.monotonic() - began
+    ids = set()
+    states = lab.dispatch(timeout)
+    assert set(states.values()) == {"COMPLETED"}
+    for fw_id in states:
+        ids.add(lab.slurm_id(fw_id))
+    from imatgen_flows.managers.results import read_documents
+
+    found = {document.key: document for document in read_documents(lab.directory, campaign_id)}
+    spent += sum(lab.slurm.elapsed(number) for number in ids) - sum(document.seconds for document in found.values())
+    began = time.monotonic()
+    lab.run("imatgen", "harvest", campaign_id, timeout=600)
+    spent += time.monotonic() - began
+    return spent / number * 1000, campaign_id
+
+
+def test_ten_thousand_candidates_pass_in_small_documents_at_small_cost(lab, prepared, tmp_path):
+    lab.configure({"gpu_relax": {"gpu_optional": True}, "gpu_train": {"gpu_optional": True}})
+    single, _ = orchestration(lab, prepared, tmp_path / "single" / "run", SINGLE, 1, 600)
+    lab.reset()
+    batched, campaign_id = orchestration(lab, prepared, tmp_path / "many" / "run", MANY, None, 1800)
+    said = status(lab, campaign_id)
+    assert said["relaxations"] == [MANY, MANY]
+    ledger = json.loads((tmp_path / "many" / "run" / "ledger.json").read_text())
+    assert sum(ledger["states"].values()) == ledger["samples"] == MANY
+    database = lab.launchpad.db
+    largest = max(
+        len(bson.encode(document)) for name in database.list_collection_names() for document in database[name].find()
+    )
+    print(
+        f"\norchestration, s per 1,000 candidates: {batched:.1f} in batches, {single:.0f} with one job each "
+        f"({single / batched:.0f} times); {len(said['jobs'])} fireworks, largest document {largest / 1e3:.0f} kB"
+    )
+    assert largest < LARGEST_DOCUMENT
+    assert single / batched >= LESS_BY

@@ -1,0 +1,315 @@
+"""Campaigns on a real LaunchPad, run by FireWorks' own launcher; only SLURM is played, by scripts that answer for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from fireworks import FWorker, LaunchPad
+from fireworks.core.rocket_launcher import rapidfire
+from jobflow import SETTINGS, Flow, JobStore, Response, job
+
+from imatgen_flows import launchpad
+from imatgen_flows.cli import main as cli
+from imatgen_flows.cluster import ClusterConfig
+from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.managers import campaigns
+from imatgen_flows.managers.cluster_files import write_cluster_files
+from imatgen_flows.managers.fireworks import CampaignLaunchPad
+from imatgen_flows.managers.recovery import Remedy
+
+PROFILE = {"partition": "work", "walltime": "01:00:00"}
+QUEUE = """#!/bin/sh
+# a SLURM with one partition; its queue stands in a file
+cat "$(dirname "$0")/queue"
+"""
+
+
+@job
+def add(a, b):
+    return a + b
+
+
+@job
+def add_later(a, b):
+    return Response(replace=add(a, b))
+
+
+class Machine:
+    """A configuration directory with a LaunchPad that runs, and a SLURM that says what a test wants."""
+
+    def __init__(self, root: Path) -> None:
+        self.directory = root / "cluster"
+        self.directory.mkdir()
+        self.programs = root / "programs"
+        self.programs.mkdir()
+        (self.programs / "queue").write_text("")
+        for name in ("squeue", "sbatch", "scancel", "sinfo"):
+            (self.programs / name).write_text(QUEUE if name != "sinfo" else "#!/bin/sh\nexit 0\n")
+            (self.programs / name).chmod(0o755)
+        content = {
+            "python": str(Path(sys.executable).parent),
+            "database": {"embedded": True},
+            "profiles": dict.fromkeys(("light", "gpu_train", "gpu_relax", "cpu_vasp"), PROFILE),
+        }
+        ClusterConfig.model_validate(content).to_directory(self.directory)
+        write_cluster_files(self.directory)
+        launchpad.start(self.directory / "launchpad")
+
+    def add(self, flow: Flow, name: str = "test", **metadata) -> str:
+        """Put a flow of a few additions on the LaunchPad, as a campaign."""
+        number = f"{name}-{len(self.pad.campaigns())}"
+        flow.update_metadata({"campaign_id": number})
+        flow.update_config({"manager_config": {"_category": "light"}}, dynamic=True)
+        about = {
+            "campaign_id": number,
+            "name": name,
+            "directory": "/nowhere",
+            "submitted": datetime.now(UTC).isoformat(),
+        }
+        self.pad.add(flow, number, about | {"campaign": {}, "version": "0", "format": campaigns.FORMAT} | metadata)
+        return number
+
+    @property
+    def pad(self) -> CampaignLaunchPad:
+        return CampaignLaunchPad(self.directory)
+
+    @property
+    def fireworks(self) -> LaunchPad:
+        return self.pad.pad
+
+    def launch(self, number: int = 0) -> None:
+        """Run what is ready with FireWorks' launcher; 0 means until nothing is."""
+        worker = FWorker(category=["light", "gpu_train", "gpu_relax"])
+        here = Path.cwd()
+        os.chdir(self.programs)
+        try:
+            rapidfire(self.fireworks, worker, nlaunches=number, sleep_time=0.1, strm_lvl="ERROR")
+        finally:
+            os.chdir(here)
+
+    def states(self, campaign_id: str) -> list[str]:
+        return sorted(firework.state for firework in self.pad.workflow(campaign_id).fireworks)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    yield machine
+    launchpad.stop(machine.directory / "launchpad")
+
+
+@pytest.fixture(autouse=True)
+def _environment(machine, monkeypatch):
+    """What `env.sh` sets."""
+    monkeypatch.setenv("PATH", f"{machine.programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("IMATGEN_CLUSTER", str(machine.directory))
+    store = JobStore.from_dict_spec(yaml.safe_load((machine.directory / "jobflow.yaml").read_text())["JOB_STORE"])
+    monkeypatch.setattr(SETTINGS, "JOB_STORE", store)
+
+
+def retry(machine, campaign_id, **options):
+    return campaigns.retry_campaign(machine.directory, campaign_id, grace=timedelta(0), **options)
+
+
+def chain():
+    first = add(1, 2)
+    return Flow([first, add(first.output, 3)])
+
+
+@pytest.fixture
+def imatgen(capsys):
+    """Run the command in this process; return exit status, output and errors."""
+
+    def call(*arguments):
+        sys.argv = ["imatgen", *map(str, arguments)]
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(machine, tiny, tmp_path_factory):
+    """A campaign at its end: its id and its run directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{machine.programs}:{os.environ['PATH']}")
+        store = JobStore.from_dict_spec(yaml.safe_load((machine.directory / "jobflow.yaml").read_text())["JOB_STORE"])
+        patch.setattr(SETTINGS, "JOB_STORE", store)
+        run = tmp_path_factory.mktemp("finished") / "run"
+        done = campaigns.submit_campaign(tiny(), run, machine.directory)
+        machine.launch()
+    return done.campaign_id, run
+
+
+@pytest.mark.slow
+def test_a_submitted_campaign_is_harvested_like_any_run(machine, finished, imatgen, tmp_path):
+    campaign_id, run = finished
+    assert set(machine.states(campaign_id)) == {"COMPLETED"}
+    code, text, _ = imatgen("harvest", campaign_id)
+    assert code == 0 and (run / "report.html").is_file()
+    ledger = json.loads((run / "ledger.json").read_text())
+    assert sum(ledger["states"].values()) == ledger["samples"] == 60
+    provenance = json.loads((run / "provenance.json").read_text())
+    assert provenance["hardware"] == "SLURM, partitions work" and provenance["seed"] == 7
+
+
+@pytest.mark.slow
+def test_a_partial_harvest_counts_what_is_missing_as_lost(machine, finished, tmp_path, monkeypatch):
+    campaign_id, _ = finished
+    from imatgen_flows.managers import results
+    from imatgen_flows.schemas import BatchDocument, RoundDocument
+
+    whole = results.read_documents(machine.directory, campaign_id)
+    batches = [document for document in whole if isinstance(document, BatchDocument)]
+    kept = [document for document in whole if not isinstance(document, RoundDocument) and document is not batches[0]]
+    kept = [document for document in kept if document.stage != "rank candidates"]
+    monkeypatch.setattr(results, "read_documents", lambda *_: kept)
+    with pytest.raises(ImatgenError, match="--partial"):
+        campaigns.harvest_campaign(machine.directory, campaign_id, tmp_path / "part")
+    campaigns.harvest_campaign(machine.directory, campaign_id, tmp_path / "part", partial=True)
+    ledger = json.loads((tmp_path / "part" / "ledger.json").read_text())
+    lost = {item["reason"]: item["count"] for item in ledger["rejections"]}["batch_lost"]
+    assert lost == sum(batches[0].counts.values()) and sum(ledger["states"].values()) == 60
+
+
+@pytest.mark.slow
+def test_status_tells_people_and_pipes_the_same(finished, imatgen):
+    campaign_id, run = finished
+    code, text, _ = imatgen("status", campaign_id, "--json")
+    said = json.loads(text)
+    assert code == 0 and said["state"] == "COMPLETED" and said["directory"] == str(run)
+    assert said["fireworks"] == {"COMPLETED": len(said["jobs"])} and said["relaxations"][0] == said["relaxations"][1]
+    assert sum(said["candidates"].values()) == 60
+    code, text, _ = imatgen("status", campaign_id)
+    assert code == 0 and "relax batches" in text and "energy evaluations" in text
+    code, text, _ = imatgen("status", campaign_id, "--watch")  # ends by itself at the end of a campaign
+    assert code == 0 and campaign_id in text
+
+
+def test_a_flow_on_the_launchpad_holds_no_store_and_knows_its_campaign(machine):
+    campaign_id = machine.add(chain())
+    rows = list(machine.fireworks.fireworks.find({"spec.campaign_id": campaign_id}))
+    assert len(rows) == 2
+    assert all(row["spec"]["_tasks"][0]["store"] is None for row in rows)
+
+
+def test_what_slurm_has_lost_is_run_again_and_gives_the_same(machine):
+    campaign_id = machine.add(chain())
+    reserve(machine, campaign_id, slurm_id=41)
+    (machine.programs / "queue").write_text("")
+    (finding,) = retry(machine, campaign_id)
+    assert finding.remedy is Remedy.RERUN and "no job 41" in finding.why
+    machine.launch()
+    assert machine.states(campaign_id) == ["COMPLETED", "COMPLETED"]
+    assert retry(machine, campaign_id) == []
+
+
+def test_a_silent_slurm_stops_the_retry_before_it_touches_anything(machine):
+    campaign_id = machine.add(chain())
+    reserve(machine, campaign_id, slurm_id=42)
+    before = machine.states(campaign_id)
+    (machine.programs / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    try:
+        with pytest.raises(ImatgenError):
+            retry(machine, campaign_id)
+    finally:
+        (machine.programs / "squeue").write_text(QUEUE)
+    assert machine.states(campaign_id) == before
+    campaigns.cancel_campaign(machine.directory, campaign_id)
+
+
+def test_a_workflow_locked_by_a_dead_process_is_opened(machine):
+    campaign_id = machine.add(chain())
+    machine.fireworks.workflows.update_one({"metadata.campaign_id": campaign_id}, {"$set": {"locked": True}})
+    (finding,) = retry(machine, campaign_id)
+    assert finding.remedy is Remedy.UNLOCK
+    machine.launch()
+    assert machine.states(campaign_id) == ["COMPLETED", "COMPLETED"]
+
+
+def test_a_write_cut_short_between_fireworks_and_workflow_is_undone_and_done_again(machine):
+    campaign_id = machine.add(Flow([later := add_later(1, 2), add(later.output, 3)]))
+    pad = machine.fireworks
+    before = pad.workflows.find_one({"metadata.campaign_id": campaign_id})
+    machine.launch(1)  # replaces itself
+    after = pad.workflows.find_one({"metadata.campaign_id": campaign_id})
+    made = set(after["nodes"]) - set(before["nodes"])
+    assert made
+    # as if the process had died after the fireworks were written, and before their workflow was
+    first = min(before["nodes"])
+    before["fw_states"][str(first)] = "RUNNING"
+    pad.workflows.replace_one({"_id": before["_id"]}, before)
+    assert {finding.remedy for finding in retry(machine, campaign_id)} == {Remedy.DELETE, Remedy.ROLL_BACK}
+    machine.launch()
+    assert machine.states(campaign_id) == ["COMPLETED"] * 3
+
+
+def test_a_job_that_died_after_replacing_itself_is_settled_and_not_replaced_twice(machine):
+    campaign_id = machine.add(Flow([later := add_later(1, 2), add(later.output, 3)]))
+    pad = machine.fireworks
+    machine.launch(1)
+    first = min(pad.workflows.find_one({"metadata.campaign_id": campaign_id})["nodes"])
+    launch = pad.fireworks.find_one({"fw_id": first})["launches"][-1]
+    pad.launches.update_one({"launch_id": launch}, {"$set": {"state": "FIZZLED"}})
+    pad.fireworks.update_one({"fw_id": first}, {"$set": {"state": "FIZZLED"}})
+    (finding,) = retry(machine, campaign_id)
+    assert finding.remedy is Remedy.SETTLE
+    machine.launch()
+    assert machine.states(campaign_id) == ["COMPLETED"] * 3
+
+
+def test_a_retry_does_not_run_again_what_another_retry_has(machine):
+    from imatgen_flows.managers.recovery import Finding
+
+    campaign_id = machine.add(chain())
+    fw_id = reserve(machine, campaign_id, slurm_id=43)
+    stale = Finding(fw_id, "add", Remedy.RERUN, "seen by two at once", launch_id=-1)
+    before = machine.pad.workflow(campaign_id)
+    machine.pad.mend(stale)
+    assert machine.pad.workflow(campaign_id).fireworks == before.fireworks
+    campaigns.cancel_campaign(machine.directory, campaign_id)
+
+
+def test_a_cancelled_campaign_starts_nothing(machine, imatgen):
+    campaign_id = machine.add(chain())
+    assert imatgen("cancel", campaign_id)[0] == 0
+    assert machine.states(campaign_id) == ["DEFUSED", "DEFUSED"]
+
+
+def test_an_unknown_campaign_is_said(machine, imatgen):
+    code, _, error = imatgen("status", "nothing-like-it")
+    assert code == 2 and "no campaign `nothing-like-it`" in error
+
+
+def test_several_campaigns_are_listed(machine, imatgen):
+    machine.add(chain())
+    machine.add(chain())
+    code, text, _ = imatgen("status", "--json")
+    assert code == 0 and len(json.loads(text)) >= 2
+    with pytest.raises(InputError, match="which campaign"):
+        campaigns.find_campaign(machine.pad, None)
+
+
+def test_without_a_cluster_the_user_is_told_how_to_get_one(imatgen, monkeypatch):
+    monkeypatch.delenv("IMATGEN_CLUSTER")
+    code, _, error = imatgen("status")
+    assert code == 2 and "imatgen init --cluster DIR" in error
+
+
+def reserve(machine, campaign_id, slurm_id):
+    """Reserve a firework for a job in the queue, as `qlaunch -r` does."""
+    pad = machine.fireworks
+    firework, launch = pad.reserve_fw(FWorker(category=["light"], query={"spec.campaign_id": campaign_id}), "/nowhere")
+    pad.set_reservation_id(launch, slurm_id)
+    return firework.fw_id
