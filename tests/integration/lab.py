@@ -98,12 +98,14 @@ class Lab:
 
     def close(self) -> None:
         """Cancel this lab's jobs and stop its database."""
-        self.slurm.cancel_all()
-        if "launchpad" in vars(self):
-            self.launchpad.connection.close()
-        if "store" in vars(self):
-            self.store.close()
-        self.server_stop()
+        try:
+            self.slurm.cancel_all()
+        finally:
+            if "launchpad" in vars(self):
+                self.launchpad.connection.close()
+            if "store" in vars(self):
+                self.store.close()
+            self.server_stop()
 
     def run(
         self, *command: Any, check: bool = True, timeout: float = 120, **environment: str

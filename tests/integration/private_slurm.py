@@ -237,12 +237,12 @@ class PrivateSlurm:
         if not key.exists():
             key.touch(mode=0o600)
             key.write_bytes(os.urandom(128))
-        host = socket.gethostname().split(".")[0]
+        host = socket.gethostname().split(".")[0]  # SLURM's own notion of a node's name
         controller_port, node_port = _free_ports(2)
         self.configuration.write_text(
             SLURM_CONF.format(
                 host=host,
-                address=_address(host),
+                address=_address(),
                 controller_port=controller_port,
                 node_port=node_port,
                 user=pwd.getpwuid(os.getuid()).pw_name,
@@ -307,17 +307,18 @@ def _program(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin")
 
 
-def _address(host: str) -> str:
-    """Resolve this machine's name, which the daemons do too; as root, teach it to a machine that does not know it."""
+def _address() -> str:
+    """Resolve this machine's name, to which the daemons bind; as root, teach it to a machine that does not know it."""
+    name = socket.gethostname()
     try:
-        return socket.gethostbyname(host)
+        return socket.gethostbyname(name)
     except OSError as error:
         if os.getuid() != 0:
             raise SlurmError(
-                f"this machine's name `{host}` does not resolve. Add `127.0.0.1 {host}` to {HOSTS}."
+                f"this machine's name `{name}` does not resolve. Add `127.0.0.1 {name}` to {HOSTS}."
             ) from error
     with HOSTS.open("a") as hosts:
-        hosts.write(f"127.0.0.1 {host}\n")
+        hosts.write(f"127.0.0.1 {name}\n")
     return "127.0.0.1"
 
 

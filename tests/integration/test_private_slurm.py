@@ -15,7 +15,7 @@ from private_slurm import PrivateSlurm, wait_until
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.managers.slurm import Partition, cancel, live_jobs, partitions
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]  # each of these needs its programs
 
 
 @pytest.fixture
