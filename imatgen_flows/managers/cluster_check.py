@@ -68,7 +68,9 @@ def _check_launchpad(directory: Path) -> Check:
 
     from imatgen_flows.managers.database import database_errors
 
-    login, fault = _read_yaml(directory / "my_launchpad.yaml")
+    login, fault = _read_yaml(
+        directory / "my_launchpad.yaml", ("host", "port", "name", "username", "password", "authsource")
+    )
     if fault:
         return Check("LaunchPad", False, fault)
     host, port, name = login["host"], login["port"], login["name"]
@@ -85,10 +87,10 @@ def _check_launchpad(directory: Path) -> Check:
 
 
 def _check_stores(directory: Path) -> Check:
-    settings, fault = _read_yaml(directory / "jobflow.yaml")
+    settings, fault = _read_yaml(directory / "jobflow.yaml", ("JOB_STORE",))
     if fault:
         return Check("job stores", False, fault)
-    stores = (settings.get("JOB_STORE") or {}).get("additional_stores") or {}
+    stores = (settings["JOB_STORE"] or {}).get("additional_stores") or {}
     if "data" not in stores:
         cure = f"`imatgen init --cluster {directory}` writes one"
         return Check("job stores", False, f"no store `data`: large results would be lost after they are made; {cure}")
@@ -160,15 +162,15 @@ def _offers(partition: Partition, asked: str) -> bool:
     return count_gpus(asked) <= max(count_gpus(node, kind) for node in partition.gres.split(","))
 
 
-def _read_yaml(path: Path) -> tuple[dict[str, Any], str]:
+def _read_yaml(path: Path, keys: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     """Return what a file holds, or what is wrong with it."""
     import yaml
 
+    cure = f"`imatgen init --cluster {path.parent}` writes it"
     try:
         found = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not YAML"
-        return {}, f"{path}: {cause}. `imatgen init --cluster {path.parent}` writes it"
-    if not isinstance(found, dict):
-        return {}, f"{path}: it holds no settings. `imatgen init --cluster {path.parent}` writes it"
-    return found, ""
+        return {}, f"{path}: {cause}. {cure}"
+    missing = [key for key in keys if not isinstance(found, dict) or key not in found]
+    return (found, "") if not missing else ({}, f"{path} lacks {', '.join(missing)}. {cure}")

@@ -95,7 +95,7 @@ def write_cluster_files(directory: Path) -> list[Path]:
     for name in files:
         path = directory / name
         if path.exists() and MARK not in path.read_text(errors="replace"):
-            raise InputError(f"{path} was not written by imatgen, and nothing was changed: choose another directory.")
+            raise InputError(f"{path} was not written by imatgen, and was not touched: choose another directory.")
     _make_private(directory)
     return _write({directory / name: file for name, file in files.items()})
 

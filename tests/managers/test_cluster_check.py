@@ -10,6 +10,7 @@ import pymongo
 import pytest
 import yaml
 
+from imatgen_flows import launchpad
 from imatgen_flows.cluster import PROFILES
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.managers import cluster_check, slurm
@@ -73,7 +74,7 @@ def nobody():
 @pytest.fixture(autouse=True)
 def impatient(request, monkeypatch):
     """Where the database is not the subject, do not wait half a second for nobody."""
-    if "database" in request.node.name:
+    if "database" in request.node.name:  # of the test
         monkeypatch.setattr(cluster_check, "PATIENCE", 100)  # ms
     else:
         monkeypatch.setattr(pymongo, "MongoClient", give_up)
@@ -87,7 +88,7 @@ def give_up(*_, **__):
 def check(tmp_path, programs, commands, offered, nobody):
     """Write a cluster file and all that follows, and look at it."""
     directory = tmp_path / "cluster"
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
 
     def write_and_check(database=None, spoil=lambda _: None, python=programs, **changes):
         profile = {"partition": "cpu", "walltime": "01:00:00"}
@@ -244,3 +245,38 @@ def test_a_database_that_is_not_there_is_told_apart_from_one_that_does_not_answe
         found = check(database={"port": server.getsockname()[1]})["LaunchPad"]
     assert not found.ok
     assert "no database answers" in found.detail
+
+
+@pytest.fixture
+def server(tmp_path):
+    """An embedded database that runs."""
+    yield launchpad.start(tmp_path / "cluster" / "launchpad")
+    launchpad.stop(tmp_path / "cluster" / "launchpad")
+
+
+def test_a_database_lets_in_the_right_password_and_nothing_else(server, check):
+    found = check(database={"host": "127.0.0.1", "port": server.port, "embedded": True})
+    assert found["LaunchPad"].ok
+    assert found["LaunchPad"].detail == f"database `imatgen` at 127.0.0.1:{server.port}"
+
+    def mistype(directory):
+        path = directory / "my_launchpad.yaml"
+        path.write_text(path.read_text().replace(server.password, "guess"))
+
+    def forget(directory):
+        path = directory / "my_launchpad.yaml"
+        path.write_text(path.read_text().replace('username: "imatgen"', "username: null"))
+
+    for spoil in (mistype, forget):
+        found = check(database={"embedded": True}, spoil=spoil)["LaunchPad"]
+        assert not found.ok
+        assert "refuses user or password" in found.detail
+        assert server.password not in found.detail
+
+
+def test_one_machine_without_slurm_is_no_fault_beside_an_embedded_database(server, check, commands):
+    for name in COMMANDS:
+        (commands / name).unlink()
+    found = check(database={"embedded": True})
+    assert [name for name, item in found.items() if not item.ok] == []
+    assert "start-local.sh" in found["SLURM"].detail

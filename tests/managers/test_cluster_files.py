@@ -8,9 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
@@ -21,6 +19,7 @@ from jobflow.settings import JobflowSettings
 from imatgen_flows.cli.cluster import init_cluster
 from imatgen_flows.cluster import PROFILES, ClusterConfig, Database, Profile
 from imatgen_flows.errors import InputError
+from imatgen_flows.launchpad import prepare
 from imatgen_flows.managers.cluster_files import (
     MARK,
     cluster_files,
@@ -197,7 +196,7 @@ def test_a_file_of_someone_else_is_not_touched_and_nothing_is_written(describe, 
     describe()
     theirs = directory / "my_qadapter.yaml"
     theirs.write_text("_fw_name: TheirAdapter\n")
-    with pytest.raises(InputError, match="my_qadapter.yaml was not written by imatgen, and nothing was changed"):
+    with pytest.raises(InputError, match="my_qadapter.yaml was not written by imatgen, and was not touched"):
         write_cluster_files(directory)
     assert {path.name for path in directory.iterdir()} == {"cluster.yaml", "my_qadapter.yaml"}
 
@@ -223,7 +222,7 @@ def test_a_full_disk_leaves_the_files_as_they_were(cluster, describe, directory,
 
 
 @pytest.mark.parametrize(
-    ("prepare", "said"),
+    ("spoil", "said"),
     [
         (lambda path: path.chmod(0o644), "can be read by others: chmod 600 "),
         (lambda path: path.unlink(), "No such file or directory. `database.password_file`"),
@@ -233,9 +232,9 @@ def test_a_full_disk_leaves_the_files_as_they_were(cluster, describe, directory,
     ],
     ids=["open", "missing", "empty", "two-lines", "binary"],
 )
-def test_a_password_file_must_be_private_and_hold_a_password(describe, directory, tmp_path, prepare, said):
+def test_a_password_file_must_be_private_and_hold_a_password(describe, directory, tmp_path, spoil, said):
     describe()
-    prepare(tmp_path / "secret")
+    spoil(tmp_path / "secret")
     with pytest.raises(InputError, match=said):
         write_cluster_files(directory)
     assert [path.name for path in directory.iterdir()] == ["cluster.yaml"]
@@ -279,23 +278,15 @@ def test_without_a_user_nobody_logs_in(describe, directory):
     assert (store.docs_store.username, store.docs_store.password) == ("", "")
 
 
-def test_the_embedded_server_names_its_own_address_and_password(describe, directory, monkeypatch):
-    @dataclass
-    class Endpoint:
-        host: str = "127.0.0.1"
-        port: int = 4711
-        username: str = "imatgen"
-        password: str = "made"
-
-    module = ModuleType("imatgen_flows.launchpad")
-    asked = []
-    module.prepare = lambda path: asked.append(path) or Endpoint()
-    monkeypatch.setitem(sys.modules, "imatgen_flows.launchpad", module)
+def test_the_embedded_server_and_its_clients_agree_on_address_and_password(describe, directory):
     describe(database={"embedded": True})
     write_cluster_files(directory)
-    assert asked == [directory / "launchpad"]
     launchpad = yaml.safe_load((directory / "my_launchpad.yaml").read_text())
-    assert [launchpad[key] for key in ("host", "port", "password")] == ["127.0.0.1", 4711, "made"]
+    store = yaml.safe_load((directory / "jobflow.yaml").read_text())["JOB_STORE"]["docs_store"]
+    server = prepare(directory / "launchpad")
+    for client in (launchpad, store):
+        assert [client[key] for key in vars(server)] == list(vars(server).values())
+    assert stale_files(directory) == []
 
 
 @pytest.mark.parametrize(
