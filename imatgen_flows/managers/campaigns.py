@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -71,7 +72,7 @@ def submit_campaign(config: CampaignConfig, directory: Path, cluster: Path) -> S
             )
     configs = {name: manager_config(name, offered, cluster) for name in PROFILES}
     campaign_id, flow = campaign_flow(config, directory, offered, configs)
-    jobs = pad.add(flow, f"{campaign_id}: {flow.name}", _metadata(config, directory, campaign_id))
+    jobs = pad.add(flow, f"{campaign_id}: {flow.name}", metadata(config, directory, campaign_id))
     return Submission(campaign_id, directory, jobs)
 
 
@@ -181,7 +182,7 @@ def retry_campaign(
     done: list[Finding] = []
     left: list[Finding] = []
     for _ in range(PASSES):
-        jobs = slurm.live_jobs()  # before the LaunchPad is read: see `diagnose`
+        jobs = live_jobs(cluster)  # before the LaunchPad is read: see `diagnose`
         found = diagnose(pad.workflow(name), jobs, datetime.now(UTC), grace, unlock)
         left = [finding for finding in found if finding.remedy is Remedy.LEAVE]
         found = [finding for finding in found if finding.remedy is not Remedy.LEAVE]
@@ -203,10 +204,11 @@ def cancel_campaign(cluster: Path, campaign_id: str) -> int:
     pad = CampaignLaunchPad(cluster)
     name = find_campaign(pad, campaign_id)["campaign_id"]
     # a cancelled firework forgets its job: they are asked for first, and again for what was submitted meanwhile
-    ids = set(_live_ids(pad, name))
+    ids = set(_live_ids(cluster, pad, name))
     pad.cancel(name)
-    ids |= set(_live_ids(pad, name))
-    slurm.cancel(ids)
+    ids |= set(_live_ids(cluster, pad, name))
+    if ids:
+        slurm.cancel(ids)
     return len(ids)
 
 
@@ -254,8 +256,21 @@ def harvest_campaign(
     return directory
 
 
-def _live_ids(pad: CampaignLaunchPad, campaign_id: str) -> Iterator[str]:
-    jobs = slurm.live_jobs()
+def live_jobs(cluster: Path) -> dict[str, slurm.SlurmJob]:
+    """Ask SLURM which jobs live; none do on a machine of its own, with its own database and without a SLURM.
+
+    Raises
+    ------
+    ImatgenError
+        Where SLURM does not answer, which says nothing about its jobs.
+    """
+    if ClusterConfig.from_directory(cluster).database.embedded and shutil.which("squeue") is None:
+        return {}
+    return slurm.live_jobs()
+
+
+def _live_ids(cluster: Path, pad: CampaignLaunchPad, campaign_id: str) -> Iterator[str]:
+    jobs = live_jobs(cluster)
     for firework in pad.workflow(campaign_id).fireworks:
         if firework.launch and firework.launch.slurm_id and is_alive(firework, jobs):
             yield firework.launch.slurm_id
@@ -268,7 +283,8 @@ def _new_id(config: CampaignConfig, directory: Path) -> str:
     return f"{slug}-{hashlib.sha256(f'{directory} {moment}'.encode()).hexdigest()[:6]}"
 
 
-def _metadata(config: CampaignConfig, directory: Path, campaign_id: str) -> dict[str, Any]:
+def metadata(config: CampaignConfig, directory: Path, campaign_id: str) -> dict[str, Any]:
+    """Say all that a LaunchPad must know of a campaign: enough to write its run directory again."""
     return {
         "campaign_id": campaign_id,
         "name": config.title,

@@ -1,4 +1,4 @@
-"""jobflow-remote: campaigns on a cluster whose nodes see no database, since a runner elsewhere carries jobs to and fro."""
+"""jobflow-remote: campaigns on a cluster whose nodes see no database, since a runner elsewhere carries the jobs."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def submit_remote(flow: Flow, cluster: ClusterConfig, worker: str, project: str 
             "jobflow-remote is missing here: pip install 'imatgen-flows[jobflow-remote]', in an environment of its own "
             "where pip says that pymongo is too new."
         ) from error
+    from jobflow_remote.config.base import ConfigError
     from pymongo.errors import PyMongoError
 
     from imatgen_flows.flows.profiles import assign_profiles
@@ -59,7 +60,7 @@ def submit_remote(flow: Flow, cluster: ClusterConfig, worker: str, project: str 
         raise ImatgenError(
             f"the queue store of the project does not answer: {error}. `jf project check --errors` tells more."
         ) from error
-    except ValueError as error:  # its word for a store without its counters
+    except (ConfigError, ValueError) as error:  # the latter is its word for a store that was never set up
         raise ImatgenError(f"jobflow-remote refuses the flow: {error}") from error
 
 
@@ -81,32 +82,33 @@ def remote_config(profile_name: str, cluster: ClusterConfig) -> dict[str, Any]:
     return {"resources": _resources(profile_name, cluster), "exec_config": _exec_config(profile_name, cluster)}
 
 
-def harvest_remote(config: CampaignConfig, directory: Path) -> Path:
+def harvest_remote(directory: Path) -> Path:
     """Write the run directory of a campaign from its artifacts alone, on a machine that sees them; no database is asked.
 
     Parameters
     ----------
-    config : the campaign
-    directory : its run directory on the cluster
+    directory : the run directory on the cluster, with its campaign file
 
     Raises
     ------
     InputError
-        Where the directory holds another campaign, or none.
+        Where it holds no campaign.
     ImatgenError
         Where the campaign has not come to its end.
     """
     from imatgen_flows.artifacts import ArtifactStore
     from imatgen_flows.jobs.collect import write_run_directory
-    from imatgen_flows.managers.run_files import CAMPAIGN_FILE, prepare, write_provenance
+    from imatgen_flows.managers.run_files import CAMPAIGN_FILE, write_provenance
     from imatgen_flows.schemas import RoundDocument, StageDocument
 
     directory = directory.absolute()
-    stages = directory / "artifacts" / "stages"
-    if not stages.is_dir():
-        raise InputError(f"{directory} holds no campaign. Give the --directory of the submission, as seen from here.")
-    store = ArtifactStore(directory / "artifacts")
-    files = sorted(stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    written, root = directory / CAMPAIGN_FILE, directory / "artifacts"
+    if not (written.is_file() and root.is_dir()):
+        raise InputError(
+            f"{directory} is no run directory: it lacks {CAMPAIGN_FILE} or artifacts/. Give that of the submission."
+        )
+    config, store = CampaignConfig.from_file(written), ArtifactStore(root)
+    files = sorted((root / "stages").glob("*.json"), key=lambda path: path.stat().st_mtime)
     found = [document for path in files if (document := store.finished(path.stem))]
     rounds = [RoundDocument(**document) for document in found if document["key"].startswith("finish_round-")]
     if not rounds:
@@ -114,15 +116,11 @@ def harvest_remote(config: CampaignConfig, directory: Path) -> Path:
             f"the campaign in {directory} has not come to its end: {len(found)} stages are finished. "
             "`jf job list` shows where it stands."
         )
-    written = directory / CAMPAIGN_FILE
-    if not written.exists():  # whoever submitted it may not have seen this disk
-        config.to_file(written)
-    prepare(config, directory, resume=True)
     write_run_directory(rounds[-1], directory)
     common = StageDocument.model_fields
     documents = [StageDocument(**{name: document[name] for name in common}) for document in found]
-    started = datetime.fromtimestamp(min(path.stat().st_mtime for path in (written, files[0])), UTC)
-    write_provenance(config, directory, documents, "SLURM, through jobflow-remote", started)
+    submitted = datetime.fromtimestamp(written.stat().st_mtime, UTC)
+    write_provenance(config, directory, documents, "SLURM, through jobflow-remote", submitted)
     return directory
 
 

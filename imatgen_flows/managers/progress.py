@@ -63,14 +63,14 @@ def read_progress(cluster: Path, campaign_id: str | None = None) -> Progress:
     ImatgenError
         Where the database does not answer, or refuses.
     """
-    from imatgen_flows.managers.campaigns import find_campaign
+    from imatgen_flows.managers.campaigns import find_campaign, live_jobs
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
     from imatgen_flows.managers.results import read_documents
 
     warnings = []
     jobs: dict[str, slurm.SlurmJob] | None
     try:
-        jobs = slurm.live_jobs()
+        jobs = live_jobs(cluster)
     except ImatgenError as error:
         jobs = None
         warnings.append(str(error))

@@ -238,7 +238,7 @@ class PrivateSlurm:
             key.touch(mode=0o600)
             key.write_bytes(os.urandom(128))
         host = socket.gethostname().split(".")[0]  # SLURM's own notion of a node's name
-        controller_port, node_port = _free_ports(2)
+        controller_port, node_port = free_ports(2)
         self.configuration.write_text(
             SLURM_CONF.format(
                 host=host,
@@ -322,7 +322,8 @@ def _address() -> str:
     return "127.0.0.1"
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """Find ports on which nobody listens."""
     sockets = [socket.create_server(("", 0)) for _ in range(number)]
     try:
         return [item.getsockname()[1] for item in sockets]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import bson
 import pytest
 from campaigns import ONCE, rows_of, small_campaign, status, submit
 from lab import Lab
-from private_slurm import wait_until
+from private_slurm import free_ports, wait_until
 
 from imatgen_flows.managers.local import run_campaign
 
@@ -90,12 +91,8 @@ def test_people_read_names_and_the_campaign_in_fireworks_own_tools(finished):
 
 
 def test_the_web_page_of_fireworks_shows_the_campaign(finished):
-    import subprocess
-
-    from private_slurm import _free_port
-
     lab, campaign_id, _ = finished
-    port = _free_port()
+    port = free_ports(1)[0]
     command = [lab.cluster.python / "lpad", "-c", lab.directory, "webgui", "--port", str(port), "-s"]
     environment = lab.environment | {"FW_CONFIG_FILE": str(lab.directory / "FW_config.yaml")}
     page = subprocess.Popen(

@@ -13,13 +13,16 @@ from campaigns import small_campaign, status
 from jobflow import Flow
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.cluster import PROFILES
 from imatgen_flows.flows import ScreenMaker
+from imatgen_flows.flows.profiles import assign_profiles
 from imatgen_flows.jobs.candidates import candidates_document
 from imatgen_flows.jobs.collect import finish_round
-from imatgen_flows.managers.campaigns import campaign_flow
+from imatgen_flows.managers.campaigns import campaign_flow, metadata
 from imatgen_flows.managers.cluster_files import manager_config
 from imatgen_flows.managers.fireworks import CampaignLaunchPad
 from imatgen_flows.managers.local import run_campaign
+from imatgen_flows.managers.results import read_documents
 from imatgen_flows.schemas import (
     Candidate,
     CandidatesDocument,
@@ -85,23 +88,21 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
 def submit(lab, prepared, run: Path, number: int, batch_size: int | None) -> str:
     """Put the second half of a campaign on the LaunchPad: relaxation and ranking of given candidates."""
     config = small_campaign(batch_size=batch_size, at_most=number)
-    store = ArtifactStore(run / "artifacts")
-    dataset = documents(prepared, DatasetDocument, "build_dataset")[0]
-    labels = documents(prepared, LabelDocument, "label_dataset")[0]
-    (published,) = documents(prepared, ReferenceDocument, "relax_references")
-    (references,) = documents(prepared, ReferenceDocument, "extend_hull")
-    made = candidates(store, documents(prepared, CandidatesDocument, "filter_candidates")[0], dataset, number)
-    configs = {name: manager_config(name, lab.cluster, lab.directory) for name in ("light", "gpu_train", "gpu_relax", "cpu_vasp")}
-    (run / "artifacts" / ".keep").touch()
+    configs = {name: manager_config(name, lab.cluster, lab.directory) for name in PROFILES}
     campaign_id, _ = campaign_flow(config, run, lab.cluster, configs)
+    store = ArtifactStore(run / "artifacts")
+    (dataset,) = documents(prepared, DatasetDocument, "build_dataset")
+    (labels,) = documents(prepared, LabelDocument, "label_dataset")
+    (references,) = documents(prepared, ReferenceDocument, "extend_hull")
+    (filtered,) = documents(prepared, CandidatesDocument, "filter_candidates")
     screen = ScreenMaker(screen=config.screen, walltime=lab.cluster.profiles.gpu_relax.walltime).make(
-        str(store.root), made, dataset, labels, references
+        str(store.root), candidates(store, filtered, dataset, number), dataset, labels, references
     )
     finish = finish_round(
         str(store.root),
         samples=number,
         dataset=dataset,
-        published=published,
+        published=documents(prepared, ReferenceDocument, "relax_references")[0],
         labels=labels,
         references=references,
         models=documents(prepared, ModelDocument, "train_*"),
@@ -109,13 +110,10 @@ def submit(lab, prepared, run: Path, number: int, batch_size: int | None) -> str
         candidates=screen.output,
         round_number=0,
     )
-    from imatgen_flows.flows.profiles import assign_profiles
-    from imatgen_flows.managers.campaigns import _metadata
-
     flow = Flow([screen, finish], output=finish.output, name="screening")
     assign_profiles(flow, configs)
     flow.update_metadata({"campaign_id": campaign_id})
-    CampaignLaunchPad(lab.directory).add(flow, f"{campaign_id}: screening", _metadata(config, run, campaign_id))
+    CampaignLaunchPad(lab.directory).add(flow, f"{campaign_id}: screening", metadata(config, run, campaign_id))
     return campaign_id
 
 
@@ -127,25 +125,26 @@ def orchestration(lab, prepared, run: Path, number: int, batch_size: int | None,
     began = time.monotonic()
     campaign_id = submit(lab, prepared, run, number, batch_size)
     spent = time.monotonic() - began
-    ids = set()
     states = lab.dispatch(timeout)
     assert set(states.values()) == {"COMPLETED"}
-    for fw_id in states:
-        ids.add(lab.slurm_id(fw_id))
-    from imatgen_flows.managers.results import read_documents
-
-    found = {document.key: document for document in read_documents(lab.directory, campaign_id)}
-    spent += sum(lab.slurm.elapsed(number) for number in ids) - sum(document.seconds for document in found.values())
+    spent += sum(seconds(lab.slurm.job(lab.slurm_id(fw_id))["RunTime"]) for fw_id in states)
+    spent -= sum(document.seconds for document in read_documents(lab.directory, campaign_id))
     began = time.monotonic()
     lab.run("imatgen", "harvest", campaign_id, timeout=600)
     spent += time.monotonic() - began
     return spent / number * 1000, campaign_id
 
 
+def seconds(clock: str) -> int:
+    """Read SLURM's HH:MM:SS."""
+    hours, minutes, rest = map(int, clock.split(":"))
+    return (hours * 60 + minutes) * 60 + rest
+
+
 def test_ten_thousand_candidates_pass_in_small_documents_at_small_cost(lab, prepared, tmp_path):
     lab.configure({"gpu_relax": {"gpu_optional": True}, "gpu_train": {"gpu_optional": True}})
     single, _ = orchestration(lab, prepared, tmp_path / "single" / "run", SINGLE, 1, 600)
-    lab.reset()
+    lab.launchpad.reset("", require_password=False, max_reset_wo_password=1_000)
     batched, campaign_id = orchestration(lab, prepared, tmp_path / "many" / "run", MANY, None, 1800)
     said = status(lab, campaign_id)
     assert said["relaxations"] == [MANY, MANY]

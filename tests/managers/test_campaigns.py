@@ -18,15 +18,15 @@ from imatgen_flows import launchpad
 from imatgen_flows.cli import main as cli
 from imatgen_flows.cluster import ClusterConfig
 from imatgen_flows.errors import ImatgenError, InputError
-from imatgen_flows.managers import campaigns
+from imatgen_flows.managers import campaigns, slurm
 from imatgen_flows.managers.cluster_files import write_cluster_files
 from imatgen_flows.managers.fireworks import CampaignLaunchPad
 from imatgen_flows.managers.recovery import Remedy
 
 PROFILE = {"partition": "work", "walltime": "01:00:00"}
-QUEUE = """#!/bin/sh
-# a SLURM with one partition; its queue stands in a file
-cat "$(dirname "$0")/queue"
+PLAYED = """#!/bin/sh
+# says what stands in the file beside it
+cat "$0.txt"
 """
 
 
@@ -48,9 +48,10 @@ class Machine:
         self.directory.mkdir()
         self.programs = root / "programs"
         self.programs.mkdir()
-        (self.programs / "queue").write_text("")
-        for name in ("squeue", "sbatch", "scancel", "sinfo"):
-            (self.programs / name).write_text(QUEUE if name != "sinfo" else "#!/bin/sh\nexit 0\n")
+        partition = slurm.RECORD + slurm.FIELD.join(["work", "infinite", "(null)", "1", "8", "32000", "up"])
+        for name, answer in {"squeue": "", "sbatch": "", "scancel": "", "sinfo": partition}.items():
+            (self.programs / f"{name}.txt").write_text(answer)
+            (self.programs / name).write_text(PLAYED)
             (self.programs / name).chmod(0o755)
         content = {
             "python": str(Path(sys.executable).parent),
@@ -207,7 +208,6 @@ def test_a_flow_on_the_launchpad_holds_no_store_and_knows_its_campaign(machine):
 def test_what_slurm_has_lost_is_run_again_and_gives_the_same(machine):
     campaign_id = machine.add(chain())
     reserve(machine, campaign_id, slurm_id=41)
-    (machine.programs / "queue").write_text("")
     (finding,) = retry(machine, campaign_id)
     assert finding.remedy is Remedy.RERUN and "no job 41" in finding.why
     machine.launch()
@@ -224,7 +224,7 @@ def test_a_silent_slurm_stops_the_retry_before_it_touches_anything(machine):
         with pytest.raises(ImatgenError):
             retry(machine, campaign_id)
     finally:
-        (machine.programs / "squeue").write_text(QUEUE)
+        (machine.programs / "squeue").write_text(PLAYED)
     assert machine.states(campaign_id) == before
     campaigns.cancel_campaign(machine.directory, campaign_id)
 
@@ -247,7 +247,7 @@ def test_a_write_cut_short_between_fireworks_and_workflow_is_undone_and_done_aga
     made = set(after["nodes"]) - set(before["nodes"])
     assert made
     # as if the process had died after the fireworks were written, and before their workflow was
-    first = min(before["nodes"])
+    first = replacing(pad, campaign_id)
     before["fw_states"][str(first)] = "RUNNING"
     pad.workflows.replace_one({"_id": before["_id"]}, before)
     assert {finding.remedy for finding in retry(machine, campaign_id)} == {Remedy.DELETE, Remedy.ROLL_BACK}
@@ -259,7 +259,7 @@ def test_a_job_that_died_after_replacing_itself_is_settled_and_not_replaced_twic
     campaign_id = machine.add(Flow([later := add_later(1, 2), add(later.output, 3)]))
     pad = machine.fireworks
     machine.launch(1)
-    first = min(pad.workflows.find_one({"metadata.campaign_id": campaign_id})["nodes"])
+    first = replacing(pad, campaign_id)
     launch = pad.fireworks.find_one({"fw_id": first})["launches"][-1]
     pad.launches.update_one({"launch_id": launch}, {"$set": {"state": "FIZZLED"}})
     pad.fireworks.update_one({"fw_id": first}, {"$set": {"state": "FIZZLED"}})
@@ -313,3 +313,8 @@ def reserve(machine, campaign_id, slurm_id):
     firework, launch = pad.reserve_fw(FWorker(category=["light"], query={"spec.campaign_id": campaign_id}), "/nowhere")
     pad.set_reservation_id(launch, slurm_id)
     return firework.fw_id
+
+
+def replacing(pad, campaign_id):
+    """Find the firework that replaces itself."""
+    return pad.fireworks.find_one({"spec.campaign_id": campaign_id, "name": "add_later"})["fw_id"]
