@@ -1,0 +1,82 @@
+"""The commands of `imatgen launchpad`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+launchpad_app = typer.Typer(
+    help="A database server for FireWorks and job stores, where MongoDB is not at hand.\n\n"
+    "For one machine: tests, and small campaigns of a few thousand fireworks. It listens on loopback only, keeps all "
+    "documents in memory and in one file, and has no replication and no TLS. Production is MongoDB.",
+    no_args_is_help=True,
+)
+
+Directory = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The server's directory [default: launchpad in IMATGEN_CLUSTER, or here]."),
+]
+
+
+@launchpad_app.command()
+def start(
+    directory: Directory = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port, remembered from now on [default: as before; at first a free one]."),
+    ] = None,
+) -> None:
+    """Start the server in the background; it stays until it is stopped.
+
+    The password is a random token in DIR/token, readable by you alone. A write is on disk before it is acknowledged.
+    Not for production: no replication, no TLS, one machine; beyond a few thousand fireworks use MongoDB.
+    """
+    from imatgen_flows import launchpad
+
+    directory = directory or _default_directory()
+    launchpad.prepare(directory, port)
+    found = launchpad.start(directory)
+    typer.echo(f"the embedded LaunchPad answers at {found.host}:{found.port}, user {found.username}")
+    typer.echo(f"password: in {directory / 'token'}")
+
+
+@launchpad_app.command()
+def stop(directory: Directory = None) -> None:
+    """Stop the server; what was written stays."""
+    from imatgen_flows import launchpad
+
+    stopped = launchpad.stop(directory or _default_directory())
+    typer.echo("stopped" if stopped else "it was not running")
+
+
+@launchpad_app.command()
+def status(
+    directory: Directory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")] = False,
+) -> None:
+    """Show whether the server runs, and what its database holds."""
+    from imatgen_flows import launchpad
+
+    found = launchpad.status(directory or _default_directory())
+    if as_json:
+        typer.echo(json.dumps(vars(found) | {"database": str(found.database)}))
+        return
+    state = f"runs, process {found.pid}" if found.running else "does not run"
+    typer.echo(f"server    {state}")
+    typer.echo(f"address   {found.host}:{found.port}")
+    typer.echo(f"database  {found.database}, {found.nbytes / 1e6:.1f} MB")
+    if found.documents:
+        table = Table("collection", "documents")
+        for name, number in found.documents.items():
+            table.add_row(name, f"{number:,}")
+        Console().print(table)
+
+
+def _default_directory() -> Path:
+    return Path(os.environ.get("IMATGEN_CLUSTER", ".")) / "launchpad"

@@ -1,0 +1,268 @@
+"""One collection in memory: documents, indexes, and the operations that MongoDB's commands are made of.
+
+A stored document is never changed, only replaced, so that one that was handed out stays as it was. Each change is written
+to the storage before memory follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bson import ObjectId, encode
+
+from imatgen_flows.launchpad.errors import (
+    FAILED_TO_PARSE,
+    IMMUTABLE_FIELD,
+    INDEX_CONFLICT,
+    INDEX_NOT_FOUND,
+    TOO_LARGE,
+    CommandError,
+    duplicate_key,
+)
+from imatgen_flows.launchpad.indexes import ID_INDEX, HashMap, definition, lookups, needed_maps
+from imatgen_flows.launchpad.query import CODEC, Document, is_replacement, matches, order, seed, updated, values_at
+from imatgen_flows.launchpad.storage import Storage, StoredCollection
+
+MAX_DOCUMENT = 16 * 1024**2  # bytes, as MongoDB
+
+
+@dataclass
+class Updated:
+    """What an update did.
+
+    Attributes
+    ----------
+    before, after : the last document it changed or found; None where there was none
+    upserted : whether `after` is new
+    """
+
+    matched: int = 0
+    modified: int = 0
+    before: Document | None = None
+    after: Document | None = None
+    upserted: bool = False
+
+
+class Collection:
+    """The documents of one collection, by their numbers in the storage.
+
+    Parameters
+    ----------
+    number : of the collection in the storage
+    """
+
+    def __init__(self, number: int, database: str, name: str, storage: Storage) -> None:
+        self.number, self.database, self.name = number, database, name
+        self.indexes = {"_id_": ID_INDEX}
+        self._storage = storage
+        self._documents: dict[int, Document] = {}
+        self._maps: dict[tuple[str, ...], HashMap] = {("_id",): HashMap(("_id",))}
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    @property
+    def namespace(self) -> str:
+        """The name with the database's."""
+        return f"{self.database}.{self.name}"
+
+    def save(self) -> None:
+        """Write name and indexes to the storage."""
+        indexes = encode({"indexes": list(self.indexes.values())}, codec_options=CODEC)
+        self._storage.put_collection(StoredCollection(self.number, self.database, self.name, indexes))
+
+    def restore(self, number: int, document: Document) -> None:
+        """Take a document that the storage holds."""
+        self._documents[number] = document
+        for hash_map in self._maps.values():
+            hash_map.add(number, document)
+
+    def restore_indexes(self, indexes: list[Document]) -> None:
+        """Take the indexes that the storage holds; before the documents."""
+        self.indexes = {index["name"]: index for index in indexes}
+        self._adapt_maps()
+
+    def find(self, query: Document, sort: Document | None = None, limit: int = 0) -> list[Document]:
+        """Find documents, without a sort in the order they were inserted. They must not be changed.
+
+        Parameters
+        ----------
+        limit : 0 for all
+        """
+        return [self._documents[number] for number in self._find_numbers(query, sort, limit)]
+
+    def insert(self, document: Document) -> Document:
+        """Insert a document, with an `_id` if it has none.
+
+        Raises
+        ------
+        CommandError
+            Where a unique value is taken, or the document is too large.
+        """
+        document = {"_id": document["_id"] if "_id" in document else ObjectId(), **document}
+        self._refuse_duplicates(document)
+        number = self._storage.insert(self.number, _body(document))
+        self.restore(number, document)
+        return document
+
+    def update(
+        self,
+        query: Document,
+        change: Any,
+        *,
+        many: bool = False,
+        upsert: bool = False,
+        sort: Document | None = None,
+        array_filters: list | None = None,
+    ) -> Updated:
+        """Change what matches, or insert what the filter and the change make together.
+
+        Raises
+        ------
+        CommandError
+            Where a document would get another `_id`, a value that is taken, or become too large.
+        """
+        if many and is_replacement(change):
+            raise CommandError(FAILED_TO_PARSE, "many documents cannot be replaced by one")
+        done = Updated()
+        for number in self._find_numbers(query, sort, 0 if many else 1):
+            done.before = self._documents[number]
+            done.after = updated(done.before, query, change, array_filters)
+            done.matched += 1
+            done.modified += self._replace(number, done.before, done.after)
+        if upsert and not done.matched:
+            done.after = self.insert(updated(seed(query), query, change, array_filters, inserting=True))
+            done.upserted = True
+        return done
+
+    def delete(self, query: Document, limit: int = 0, sort: Document | None = None) -> list[Document]:
+        """Delete what matches and return it."""
+        deleted = []
+        for number in self._find_numbers(query, sort, limit):
+            self._storage.delete(number)
+            document = self._documents.pop(number)
+            for hash_map in self._maps.values():
+                hash_map.remove(number, document)
+            deleted.append(document)
+        return deleted
+
+    def create_index(self, wanted: Document) -> None:
+        """Add an index; nothing happens where it exists.
+
+        Raises
+        ------
+        CommandError
+            Where its name is taken by another, its kind is unknown, or documents break its uniqueness.
+        """
+        index = definition(wanted)
+        existing = self.indexes.get(index["name"])
+        if index["key"] == ID_INDEX["key"] or existing == index:
+            return
+        if existing:
+            raise CommandError(INDEX_CONFLICT, f"index `{index['name']}` exists already, and is another one")
+        self.indexes[index["name"]] = index
+        self._adapt_maps()
+        try:
+            if index.get("unique"):
+                for number, document in self._documents.items():
+                    self._refuse_duplicate(index, document, number)
+        except CommandError:
+            self._forget_index(index["name"])
+            raise
+        self.save()
+
+    def drop_index(self, name: str) -> None:
+        """Remove an index by its name.
+
+        Raises
+        ------
+        CommandError
+            Where there is none.
+        """
+        if name not in self.indexes or name == "_id_":
+            raise CommandError(INDEX_NOT_FOUND, f"no index `{name}` to drop in {self.namespace}")
+        self._forget_index(name)
+        self.save()
+
+    def _forget_index(self, name: str) -> None:
+        del self.indexes[name]
+        self._adapt_maps()
+
+    def _adapt_maps(self) -> None:
+        """Make the hash maps that the indexes need, and drop others."""
+        maps = {}
+        for fields in needed_maps(list(self.indexes.values())):
+            maps[fields] = self._maps.get(fields) or self._filled(HashMap(fields))
+        self._maps = maps
+
+    def _filled(self, hash_map: HashMap) -> HashMap:
+        for number, document in self._documents.items():
+            hash_map.add(number, document)
+        return hash_map
+
+    def _find_numbers(self, query: Document, sort: Document | None, limit: int) -> list[int]:
+        found = (number for number in self._candidates(query) if matches(query, self._documents[number]))
+        if not sort:
+            return [number for number, _ in zip(found, range(limit), strict=False)] if limit else list(found)
+        numbers = list(found)
+        positions = order([self._documents[number] for number in numbers], sort)
+        return [numbers[position] for position in positions[: limit or None]]
+
+    def _candidates(self, query: Document) -> Iterable[int]:
+        """Return the documents that may match, by the hash map that leaves the fewest."""
+        fewest: set[int] | None = None
+        for field, values in lookups(query):
+            hash_map = self._maps.get((field,))
+            if hash_map:
+                held = set().union(*(hash_map.holders(value) for value in values))
+                fewest = held if fewest is None or len(held) < len(fewest) else fewest
+        return list(self._documents) if fewest is None else sorted(fewest)
+
+    def _replace(self, number: int, old: Document, new: Document) -> bool:
+        if new == old and list(new) == list(old):
+            return False
+        if new.get("_id") != old["_id"]:
+            raise CommandError(IMMUTABLE_FIELD, f"the `_id` of a document cannot change, here {old['_id']!r}")
+        self._refuse_duplicates(new, number)
+        self._storage.replace(number, _body(new))
+        for hash_map in self._maps.values():
+            hash_map.remove(number, old)
+        self.restore(number, new)
+        return True
+
+    def _refuse_duplicates(self, document: Document, number: int = 0) -> None:
+        for index in self.indexes.values():
+            if index.get("unique"):
+                self._refuse_duplicate(index, document, number)
+
+    def _refuse_duplicate(self, index: Document, document: Document, number: int) -> None:
+        """Raise where another document than this numbered one holds the same values in a unique index."""
+        if not _is_indexed(document, index):
+            return
+        for other in self._maps[tuple(index["key"])].sharing(document):
+            if other != number and _is_indexed(self._documents[other], index):
+                values = {field: next(iter(values_at(field, document)), None) for field in index["key"]}
+                raise duplicate_key(self.namespace, index["name"], index["key"], values)
+
+
+def _is_indexed(document: Document, index: Document) -> bool:
+    """Whether a sparse or partial index holds a document; others hold all."""
+    if index.get("sparse") and all(value is None for value in _first_values(document, index)):
+        return False
+    return matches(index.get("partialFilterExpression", {}), document)
+
+
+def _first_values(document: Document, index: Document) -> Iterator[Any]:
+    for field in index["key"]:
+        yield from values_at(field, document)
+
+
+def _body(document: Document) -> bytes:
+    body = encode(document, codec_options=CODEC)
+    if len(body) > MAX_DOCUMENT:
+        raise CommandError(
+            TOO_LARGE, f"a document of {len(body):,} bytes is too large: {MAX_DOCUMENT:,} bytes are the limit"
+        )
+    return body

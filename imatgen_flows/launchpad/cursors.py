@@ -1,0 +1,96 @@
+"""Results that a client takes in batches."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from bson import encode
+from bson.int64 import Int64
+from bson.raw_bson import RawBSONDocument
+
+from imatgen_flows.launchpad.errors import CURSOR_NOT_FOUND, CommandError
+from imatgen_flows.launchpad.query import CODEC, Document
+
+FIRST_BATCH = 101  # documents, as MongoDB
+BATCH_BYTES = 16 * 1024**2
+LIFETIME = 600  # s that a cursor waits for its client
+
+
+@dataclass
+class _Cursor:
+    namespace: str
+    documents: list[Document]  # never changed once stored: a cursor sees what was there when it was opened
+    position: int = 0
+    used: float = field(default_factory=time.monotonic)
+
+
+class Cursors:
+    """The results that are not read to their end yet."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Cursor] = {}
+
+    def first(
+        self, namespace: str, documents: Iterable[Document], size: int | None = None, single: bool = False
+    ) -> dict[str, Any]:
+        """Reply with the first batch.
+
+        Parameters
+        ----------
+        size : of the batch; 101 documents where None
+        single : whether the client wants no other
+        """
+        self._forget_idle()
+        cursor = _Cursor(namespace, list(documents))
+        batch = _batch(cursor, FIRST_BATCH if size is None else size)
+        number = 0
+        if cursor.position < len(cursor.documents) and not single:
+            number = 1 + secrets.randbelow(2**62)
+            self._open[number] = cursor
+        return {"cursor": {"id": Int64(number), "ns": namespace, "firstBatch": batch}, "ok": 1.0}
+
+    def more(self, number: int, size: int | None) -> dict[str, Any]:
+        """Reply with the next batch.
+
+        Raises
+        ------
+        CommandError
+            Where the cursor does not exist, or was forgotten.
+        """
+        cursor = self._open.get(number)
+        if cursor is None:
+            raise CommandError(CURSOR_NOT_FOUND, f"cursor {number} not found: it was idle for {LIFETIME} s, or closed")
+        cursor.used = time.monotonic()
+        batch = _batch(cursor, size or len(cursor.documents))
+        if cursor.position >= len(cursor.documents):
+            del self._open[number]
+            number = 0
+        return {"cursor": {"id": Int64(number), "ns": cursor.namespace, "nextBatch": batch}, "ok": 1.0}
+
+    def kill(self, numbers: list[int]) -> dict[str, Any]:
+        """Forget cursors."""
+        killed = [number for number in numbers if self._open.pop(number, None)]
+        return {"cursorsKilled": killed, "cursorsNotFound": [n for n in numbers if n not in killed], "ok": 1.0}
+
+    def _forget_idle(self) -> None:
+        oldest = time.monotonic() - LIFETIME
+        self._open = {number: cursor for number, cursor in self._open.items() if cursor.used > oldest}
+
+
+def _batch(cursor: _Cursor, size: int) -> list[RawBSONDocument]:
+    """Take the next documents, as many as fit in one message and at least one."""
+    batch: list[RawBSONDocument] = []
+    nbytes = 0
+    for document in islice(cursor.documents, cursor.position, cursor.position + size):
+        raw = RawBSONDocument(encode(document, codec_options=CODEC))
+        nbytes += len(raw.raw)
+        if batch and nbytes > BATCH_BYTES:
+            break
+        batch.append(raw)
+    cursor.position += len(batch)
+    return batch

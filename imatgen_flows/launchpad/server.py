@@ -1,0 +1,230 @@
+"""The server process: `python -m imatgen_flows.launchpad.server DIRECTORY`. Started by `control.start`.
+
+It listens on loopback only, and answers nothing but greetings to who has not proven the password.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import signal
+import socket
+import socketserver
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.launchpad.collection import MAX_DOCUMENT
+from imatgen_flows.launchpad.commands import OK, Commands, Reply, build_info
+from imatgen_flows.launchpad.control import Endpoint, ServerFiles, prepare
+from imatgen_flows.launchpad.engine import Engine
+from imatgen_flows.launchpad.errors import UNAUTHORIZED, CommandError
+from imatgen_flows.launchpad.query import Document
+from imatgen_flows.launchpad.scram import MECHANISM, Conversation, Keys, failed
+from imatgen_flows.launchpad.wire import MAX_MESSAGE, ProtocolError, encode_reply, read_request
+
+log = logging.getLogger(__name__)
+
+WIRE_VERSION = 17  # MongoDB 6.0
+STRANGER_MESSAGE = 64 * 1024  # bytes; of clients that have not authenticated
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Serves one engine on a port of this machine.
+
+    Parameters
+    ----------
+    endpoint : where to listen, and who may use it
+    engine : holds the databases
+
+    Raises
+    ------
+    ImatgenError
+        Where the port is taken.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, endpoint: Endpoint, engine: Engine) -> None:
+        self.keys = Keys.of(endpoint.username, endpoint.password)
+        self.commands = Commands(engine)
+        try:
+            super().__init__((endpoint.host, endpoint.port), _Handler)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ImatgenError(f"cannot listen at {endpoint.host}:{endpoint.port}: {error.strerror}.") from error
+            raise ImatgenError(
+                f"port {endpoint.port} is taken by another program. Choose another with `imatgen launchpad start --port N`, "
+                "then write the workers' files anew with `imatgen init --cluster DIR`."
+            ) from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what a connection ended with, in place of printing it."""
+        log.exception("a connection failed")
+
+
+class Session:
+    """What one connection may do, and its replies.
+
+    Attributes
+    ----------
+    authenticated : whether its client has proven the password
+    """
+
+    def __init__(self, keys: Keys, commands: Commands) -> None:
+        self.authenticated = False
+        self._keys = keys
+        self._commands = commands
+        self._conversation: Conversation | None = None
+        self._proven = False  # but the client wants one more, empty, exchange
+        self._greetings: dict[str, Callable[[Document], Reply]] = {
+            "hello": self._hello,
+            "ismaster": self._hello,
+            "saslstart": self._sasl_start,
+            "saslcontinue": self._sasl_continue,
+            "ping": lambda _: OK,
+            "buildinfo": lambda _: build_info(),
+        }
+
+    def reply(self, command: Document) -> Reply:
+        """Answer a command."""
+        name = next(iter(command), "")
+        greeting = self._greetings.get(name.lower())
+        try:
+            if greeting:
+                return greeting(command)
+            if not self.authenticated:
+                raise CommandError(UNAUTHORIZED, f"command {name} requires authentication")
+        except CommandError as error:
+            log.warning("%s refused: %s", name, error)
+            return error.reply()
+        return self._commands.run(command)
+
+    def _hello(self, command: Document) -> Reply:
+        reply = {
+            "ismaster": True,
+            "isWritablePrimary": True,
+            "helloOk": True,
+            "maxBsonObjectSize": MAX_DOCUMENT,
+            "maxMessageSizeBytes": MAX_MESSAGE,
+            "maxWriteBatchSize": 100_000,
+            "localTime": datetime.now(UTC),
+            "minWireVersion": 0,
+            "maxWireVersion": WIRE_VERSION,
+            "readOnly": False,
+            **OK,
+        }
+        if "saslSupportedMechs" in command:
+            reply["saslSupportedMechs"] = [MECHANISM]
+        attempt = command.get("speculativeAuthenticate")
+        if isinstance(attempt, dict) and attempt.get("mechanism") == MECHANISM:
+            reply["speculativeAuthenticate"] = self._sasl_start(attempt)
+        return reply
+
+    def _sasl_start(self, command: Document) -> Reply:
+        if command.get("mechanism") != MECHANISM:
+            raise failed()
+        self.authenticated = self._proven = False
+        self._conversation = Conversation(self._keys)
+        return self._exchange(self._conversation.first(_payload(command)), done=False)
+
+    def _sasl_continue(self, command: Document) -> Reply:
+        if self._proven:  # the empty exchange that ends a conversation
+            self._proven, self.authenticated = False, True
+            return self._exchange(b"", done=True)
+        if self._conversation is None:
+            raise failed()
+        conversation, self._conversation = self._conversation, None
+        answer = conversation.final(_payload(command))
+        self._proven = True
+        return self._exchange(answer, done=False)
+
+    def _exchange(self, payload: bytes, done: bool) -> Reply:
+        return {"conversationId": 1, "done": done, "payload": payload, **OK}
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    """Serves one connection until it closes."""
+
+    server: Server
+
+    def handle(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        session = Session(self.server.keys, self.server.commands)
+        try:
+            while True:
+                limit = MAX_MESSAGE if session.authenticated else STRANGER_MESSAGE
+                request = read_request(self._receive, limit)
+                reply = session.reply(request.command)
+                if not request.silent:
+                    self.request.sendall(encode_reply(request, reply))
+        except OSError:
+            return  # the client has gone, which is its right
+        except ProtocolError as error:
+            log.warning("closed a connection that sent %s", error)
+
+    def _receive(self, size: int) -> bytes:
+        received = bytearray()
+        while len(received) < size:
+            part = self.request.recv(min(size - len(received), 1024**2))
+            if not part:
+                raise ConnectionError
+            received += part
+        return bytes(received)
+
+
+def _payload(command: Document) -> bytes:
+    payload = command.get("payload")
+    if not isinstance(payload, bytes):
+        raise failed()
+    return payload
+
+
+def serve(directory: Path) -> None:
+    """Serve the database of a directory until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    InputError, ImatgenError
+        Where the port is taken, or the database locked, of another version, or unreadable.
+    """
+    endpoint, files = prepare(directory), ServerFiles(directory)
+    engine = Engine(files.database)
+    try:
+        with Server(endpoint, engine) as server:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # shutdown() waits for the loop below, which the handler itself interrupts
+                signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+            files.record_process(os.getpid())
+            log.info("listening at %s:%d, process %d", endpoint.host, endpoint.port, os.getpid())
+            server.serve_forever(poll_interval=0.1)
+    finally:
+        engine.close()
+        files.forget_process(os.getpid())
+    log.info("stopped")
+
+
+def main() -> None:
+    """Run the server; errors that we can name end in a sentence, the last of the log."""
+    parser = argparse.ArgumentParser(description="Serve the embedded LaunchPad of a directory.")
+    parser.add_argument("directory", type=Path)
+    directory = parser.parse_args().directory
+    os.umask(0o077)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    try:
+        serve(directory)
+    except ImatgenError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+if __name__ == "__main__":
+    main()
