@@ -1,0 +1,35 @@
+"""A server of each test module, with an empty database for each test."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from pymongo import MongoClient
+
+from imatgen_flows import launchpad
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("server") / "launchpad"
+    yield launchpad.start(directory)
+    launchpad.stop(directory)
+
+
+@pytest.fixture(scope="module")
+def client(endpoint):
+    with connect(endpoint) as client:
+        yield client
+
+
+@pytest.fixture
+def database(client):
+    return client[f"test{next(_names)}"]
+
+
+def connect(endpoint, **options):
+    login = {"username": endpoint.username, "password": endpoint.password}
+    return MongoClient(endpoint.host, endpoint.port, **(login | {"serverSelectionTimeoutMS": 10_000} | options))
