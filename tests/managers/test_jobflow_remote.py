@@ -275,7 +275,7 @@ def test_what_is_submitted_waits_in_the_queue_with_its_resources(tiny, cluster, 
 @pytest.mark.parametrize(
     ("worker", "project_name", "said"),
     [
-        ("clutser", None, "no worker `clutser`; it has: batch, cluster, shell, tidy"),
+        ("nowhere", None, "no worker `nowhere`; it has: batch, cluster, shell, tidy"),
         ("", None, "Choose one with --worker"),
         ("cluster", "oxide", "no project `oxide` in .*; there: oxides"),
         ("shell", None, "`scheduler_type` is not slurm"),
@@ -321,23 +321,24 @@ def test_without_jobflow_remote_the_cure_is_said(flow, cluster, monkeypatch):
 
 @pytest.mark.slow
 def test_the_run_directory_is_written_from_the_artifacts_alone(tiny, tmp_path):
-    config = tiny()
-    run = run_campaign(config, tmp_path / "run")
-    moved = tmp_path / "elsewhere"
+    run, moved = run_campaign(tiny(), tmp_path / "run"), tmp_path / "elsewhere"
     shutil.copytree(run / "artifacts", moved / "artifacts")
-    assert harvest_remote(config, moved) == moved
-    for name in ("candidates.parquet", "ledger.json", "metrics.json", "hull.json", "campaign.yaml"):
+    shutil.copy(run / "campaign.yaml", moved)
+    assert harvest_remote(moved) == moved
+    for name in ("candidates.parquet", "ledger.json", "metrics.json", "hull.json", "latent.json", "dataset.json"):
         assert (moved / name).read_bytes() == (run / name).read_bytes()
+    assert {path.name for path in (moved / "structures").iterdir()} == {
+        path.name for path in (run / "structures").iterdir()
+    }
     seconds = [json.loads((where / "provenance.json").read_text())["seconds"] for where in (run, moved)]
     assert seconds[0] == pytest.approx(seconds[1])
-    with pytest.raises(InputError, match="another campaign"):
-        harvest_remote(tiny(system=("Ti", "O")), moved)
 
 
 def test_a_campaign_that_is_not_at_its_end_is_not_harvested(tiny, tmp_path):
-    with pytest.raises(InputError, match="holds no campaign"):
-        harvest_remote(tiny(), tmp_path)
+    with pytest.raises(InputError, match="is no run directory"):
+        harvest_remote(tmp_path)
+    tiny().to_file(tmp_path / "campaign.yaml")
     ArtifactStore(tmp_path / "artifacts").finish("build_dataset-0", {"key": "build_dataset-0"})
     with pytest.raises(ImatgenError, match="not come to its end: 1 stages are finished"):
-        harvest_remote(tiny(), tmp_path)
-    assert not (tmp_path / "campaign.yaml").exists()
+        harvest_remote(tmp_path)
+    assert not (tmp_path / "ledger.json").exists()
