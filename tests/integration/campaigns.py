@@ -15,7 +15,19 @@ from private_slurm import wait_until
 
 from imatgen_flows.config import CampaignConfig
 
-KEPT = ("sample", "id", "state", "rejected_reason", "formula", "energy_per_atom", "e_above_hull", "novelty", "evaluations")
+KEPT = (
+    "sample",
+    "id",
+    "state",
+    "rejected_reason",
+    "formula",
+    "energy_per_atom",
+    "e_above_hull",
+    "novelty",
+    "evaluations",
+)
+# the node has no GPU, and more threads than at home would round otherwise
+CPU_ONLY = {"gpu_train": {"gpu_optional": True, "cores": 1}, "gpu_relax": {"gpu_optional": True}}
 ONCE = 12  # fireworks of a campaign beside its batches, the ranking, and the job that hands its result on
 
 

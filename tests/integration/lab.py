@@ -22,6 +22,7 @@ from imatgen_flows.managers.cluster_files import manager_config, write_cluster_f
 HERE = Path(__file__).parent
 BIN = Path(os.sys.executable).parent
 JOBS_AT_ONCE = 8
+ROUND = 5  # s that the dispatcher runs at a time
 FAILURES = 3  # of the dispatcher in a row, until it is called broken
 
 # small enough that one of each fits on the node at once
@@ -165,9 +166,10 @@ class Lab:
         return ids[-1] if ids else None
 
     def submit_ready(self) -> None:
-        """Submit every firework that is ready, and return: one round of the dispatcher."""
+        """Submit fireworks that are ready for some seconds, and return."""
         dispatcher = ("qlaunch", "-r", "-c", self.directory, "--launch_dir", self.directory / "blocks", "rapidfire")
-        self.run(*dispatcher, "-m", JOBS_AT_ONCE, "--nlaunches", 0, "--sleep", 1, timeout=600)
+        # without a time of its own it waits for the children of jobs that were killed
+        self.run(*dispatcher, "-m", JOBS_AT_ONCE, "--nlaunches", 0, "--sleep", 1, "--timeout", ROUND)
 
     def dispatch(self, timeout: float = 120) -> dict[int, str]:
         """Run all that can be run; return the state of each firework.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import bson
 import pytest
-from campaigns import ONCE, rows_of, small_campaign, status, submit
+from campaigns import CPU_ONLY, ONCE, rows_of, small_campaign, status, submit
 from lab import Lab
 from private_slurm import free_ports, wait_until
 
@@ -30,7 +30,7 @@ def finished(tmp_path_factory, slurm):
     lab = Lab(root, slurm)
     try:
         lab.server_start()
-        lab.configure({"gpu_train": {"gpu_optional": True}, "gpu_relax": {"gpu_optional": True}})
+        lab.configure(CPU_ONLY)
         campaign_id = submit(lab, small_campaign(), root / "run")
         lab.dispatch(timeout=400)
         yield lab, campaign_id, root / "run"
@@ -144,10 +144,12 @@ def test_a_campaign_that_is_under_way_is_not_submitted_twice_and_can_be_cancelle
     campaign_id = submit(lab, small_campaign(), run)
     again = lab.run("imatgen", "submit", run.with_suffix(".yaml"), "--directory", run, check=False)
     assert again.returncode == 2 and campaign_id in again.stderr
+    blocker = lab.slurm.submit("sleep 300", "--ntasks=8")
     lab.submit_ready()
-    assert lab.slurm.queue()
+    assert set(lab.slurm.queue()) > {blocker}
     lab.run("imatgen", "cancel", campaign_id)
-    wait_until(lambda: not lab.slurm.queue(), 30)
+    wait_until(lambda: set(lab.slurm.queue()) == {blocker}, 30)
+    lab.slurm.run("scancel", blocker)
     assert lab.ready() == 0
     assert submit(lab, small_campaign(), run) != campaign_id
 

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 import pytest
-from campaigns import ONCE, cancel_one, finish, kill_one, rows_of, small_campaign, status, submit
+from campaigns import CPU_ONLY, ONCE, cancel_one, finish, kill_one, rows_of, small_campaign, status, submit
 from private_slurm import wait_until
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
@@ -18,7 +18,6 @@ from imatgen_flows.schemas import DatasetDocument, ModelDocument
 
 pytestmark = pytest.mark.slurm
 
-CPU_ONLY = {"gpu_train": {"gpu_optional": True}, "gpu_relax": {"gpu_optional": True}}
 KILLS = 20
 SEED = 7
 
@@ -75,7 +74,7 @@ def test_a_storm_of_kills_loses_nothing_and_repeats_nothing(lab, tmp_path):
 
 def test_a_training_that_meets_its_walltime_goes_on_in_another_job(lab, tmp_path):
     # the warning comes up to a minute early: SLURM looks at its jobs that seldom
-    lab.configure({**CPU_ONLY, "gpu_train": {"gpu_optional": True, "walltime": "00:02:00"}}, warning=45)
+    lab.configure(CPU_ONLY | {"gpu_train": CPU_ONLY["gpu_train"] | {"walltime": "00:02:00"}}, warning=45)
     config = small_campaign(generator={"epochs": 1.0})
     campaign_id = submit(lab, config, tmp_path / "run")
     stages = tmp_path / "run" / "artifacts" / "stages"

@@ -9,7 +9,7 @@ from pathlib import Path
 import bson
 import numpy as np
 import pytest
-from campaigns import small_campaign, status
+from campaigns import CPU_ONLY, small_campaign, status
 from jobflow import Flow
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
@@ -142,7 +142,7 @@ def seconds(clock: str) -> int:
 
 
 def test_ten_thousand_candidates_pass_in_small_documents_at_small_cost(lab, prepared, tmp_path):
-    lab.configure({"gpu_relax": {"gpu_optional": True}, "gpu_train": {"gpu_optional": True}})
+    lab.configure(CPU_ONLY)
     single, _ = orchestration(lab, prepared, tmp_path / "single" / "run", SINGLE, 1, 600)
     lab.launchpad.reset("", require_password=False, max_reset_wo_password=1_000)
     batched, campaign_id = orchestration(lab, prepared, tmp_path / "many" / "run", MANY, None, 1800)
