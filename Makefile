@@ -1,5 +1,6 @@
 # Everything sets itself up: `make campaign` and `make test` are all that a fresh machine needs.
 PYTHON ?= python3
+PYTHON312 ?= python3.12
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/installed
@@ -9,7 +10,7 @@ CAMPAIGN ?= workflows/campaigns/vanadium-oxides.yaml
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help install campaign test test-slurm lint browser slurm clean
+.PHONY: help install campaign test test-slurm lint browser slurm test-torchsim clean
 
 help:
 	@echo "make campaign   run the vanadium-oxide campaign, from installation to report"
@@ -67,5 +68,15 @@ slurm:
 test-slurm: $(STAMP) slurm
 	IMATGEN_TEST_SLURM=1 $(BIN)/pytest tests/integration -m slurm -p no:cacheprovider
 
+# batched relaxation needs Python 3.12, and there the build of torch with CUDA: 6 GB
+.venv-torchsim/installed: pyproject.toml constraints.txt
+	$(PYTHON312) -m venv .venv-torchsim
+	.venv-torchsim/bin/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	.venv-torchsim/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,torchsim]'
+	@touch $@
+
+test-torchsim: .venv-torchsim/installed
+	.venv-torchsim/bin/python -m pytest tests/energetics/test_batched.py -s -p no:cacheprovider
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-torchsim build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

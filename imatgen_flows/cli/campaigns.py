@@ -163,12 +163,20 @@ def harvest(
     partial: Annotated[
         bool, typer.Option("--partial", help="Take what is relaxed so far; the other candidates count as lost.")
     ] = False,
+    manager: Annotated[Manager, typer.Option(help="Who dispatched the jobs.")] = Manager.FIREWORKS,
 ) -> None:
     """Write the run directory with its report, from the stores alone."""
     from imatgen_flows.managers.campaigns import harvest_campaign
     from imatgen_flows.report import build_report
 
-    written = harvest_campaign(cluster_directory(cluster), campaign_id, directory, partial)
+    if manager is Manager.JOBFLOW_REMOTE:
+        from imatgen_flows.managers.jobflow_remote import harvest_remote
+
+        if directory is None:
+            raise InputError("which run? Give --directory, where the campaign was submitted to, as seen from here.")
+        written = harvest_remote(directory)
+    else:
+        written = harvest_campaign(cluster_directory(cluster), campaign_id, directory, partial)
     typer.echo(f"report: {build_report(written)}")
 
 

@@ -19,10 +19,10 @@ from imatgen_flows.energetics.relax import (
     SHORTEST_DISTANCE,
     VOLUME_CHANGE,
     Relaxation,
-    _check_geometry,
-    _check_results,
-    _StoppedError,
-    _Task,
+    StoppedError,
+    Task,
+    check_geometry,
+    check_results,
     relax_many,
 )
 from imatgen_flows.errors import InputError
@@ -84,7 +84,7 @@ def relax_batched(
         raise InputError(f"fixed_cell has {len(fixed)} flags for {len(structures)} structures; give one each.")
     run = _Run(
         [
-            _Task(structure, fmax, max_steps, flag, rattle, seed)
+            Task(structure, fmax, max_steps, flag, rattle, seed)
             for structure, flag in zip(structures, fixed, strict=True)
         ],
         potential,
@@ -125,7 +125,7 @@ def batching_obstacle(potential: str | Potential, device: str = "cuda") -> str:
 class _Run:
     """Results so far, and what the structures without one have cost."""
 
-    tasks: list[_Task]
+    tasks: list[Task]
     potential: Potential
     device: str
     timeout: float
@@ -184,7 +184,7 @@ class _Run:
             self.on_result(index, result)
 
 
-def _batcher(potential: Potential, device: str) -> Callable[[list[_Task], Callable[[], None]], list[Relaxation]]:
+def _batcher(potential: Potential, device: str) -> Callable[[list[Task], Callable[[], None]], list[Relaxation]]:
     """Load the model once, so that one that cannot be loaded is no fault of a structure."""
     from atomate2.torchsim.core import pick_model
 
@@ -202,7 +202,7 @@ def _relax_or_exit(*arguments: Any) -> list[Relaxation]:
 
 
 def _relax_batch(
-    potential: Potential, model: Mapping[str, Any], tasks: list[_Task], tick: Callable[[], None]
+    potential: Potential, model: Mapping[str, Any], tasks: list[Task], tick: Callable[[], None]
 ) -> list[Relaxation]:
     """Relax structures that agree in all settings. `tick` is called once for each evaluation of each structure."""
     results: dict[int, Relaxation] = {}
@@ -210,9 +210,9 @@ def _relax_batch(
     for index, task in enumerate(tasks):
         atoms = _start(task)
         try:
-            _check_geometry(atoms, atoms.get_volume())
+            check_geometry(atoms, atoms.get_volume())
             starts[index] = atoms
-        except _StoppedError as stop:
+        except StoppedError as stop:
             results[index] = _rejected(stop)
     if starts:
         results.update(zip(starts, _optimize(list(starts.values()), tasks[0], model, tick), strict=True))
@@ -222,7 +222,7 @@ def _relax_batch(
     return [results[index] for index in range(len(tasks))]
 
 
-def _start(task: _Task) -> Any:
+def _start(task: Task) -> Any:
     """Atoms where `relax_one` would start, to the last digit."""
     from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -233,7 +233,7 @@ def _start(task: _Task) -> Any:
 
 
 def _optimize(
-    starts: list[Any], settings: _Task, model: Mapping[str, Any], tick: Callable[[], None]
+    starts: list[Any], settings: Task, model: Mapping[str, Any], tick: Callable[[], None]
 ) -> list[Relaxation]:
     """Run atomate2's maker on structures, and judge each end by the rules of `relax_one`."""
     from atomate2.torchsim import core
@@ -273,12 +273,12 @@ def _optimize(
     return results
 
 
-def _judged(account: Relaxation, atoms: Any, volume: float, values: dict[str, Any], settings: _Task) -> Relaxation:
+def _judged(account: Relaxation, atoms: Any, volume: float, values: dict[str, Any], settings: Task) -> Relaxation:
     """Complete the account of a relaxation with its end, or with the reason why it is rejected."""
     try:
-        _check_geometry(atoms, volume)
-        _check_results(values, len(atoms))
-    except _StoppedError as stop:
+        check_geometry(atoms, volume)
+        check_results(values, len(atoms))
+    except StoppedError as stop:
         return replace(_rejected(stop), steps=account.steps, evaluations=account.evaluations)
     account = replace(account, structure=_structure(atoms), energy_per_atom=values["energy"] / len(atoms))
     if account.fmax is not None and account.fmax < settings.fmax:
@@ -287,7 +287,7 @@ def _judged(account: Relaxation, atoms: Any, volume: float, values: dict[str, An
     return replace(account, state="rejected", reason="not_converged", detail=detail)
 
 
-def _rejected(stop: _StoppedError) -> Relaxation:
+def _rejected(stop: StoppedError) -> Relaxation:
     return Relaxation(state="rejected", reason=stop.reason, detail=stop.detail)
 
 
@@ -302,7 +302,7 @@ class _Watch:
     known by their order: the first ones start, those that stay keep their order, and those that move up come last.
     """
 
-    def __init__(self, sizes: list[int], volumes: list[float], settings: _Task, tick: Callable[[], None]) -> None:
+    def __init__(self, sizes: list[int], volumes: list[float], settings: Task, tick: Callable[[], None]) -> None:
         self.sizes, self.volumes, self.settings, self.tick = sizes, volumes, settings, tick
         self.present: list[int] = []
         self.started = 0

@@ -49,7 +49,9 @@ class Relaxation:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
+    """One structure, and what is done with it; no steps mean a single point."""
+
     structure: Structure
     fmax: float = 0.05
     max_steps: int = 0
@@ -59,7 +61,9 @@ class _Task:
 
 
 @dataclass
-class _StoppedError(Exception):
+class StoppedError(Exception):
+    """A relaxation that makes no sense any more."""
+
     reason: str
     detail: str = field(default="")
 
@@ -111,7 +115,7 @@ def relax_many(
     if len(fixed) != len(structures):
         raise InputError(f"fixed_cell has {len(fixed)} flags for {len(structures)} structures; give one each.")
     tasks = [
-        _Task(structure, fmax, max_steps, flag, rattle, seed) for structure, flag in zip(structures, fixed, strict=True)
+        Task(structure, fmax, max_steps, flag, rattle, seed) for structure, flag in zip(structures, fixed, strict=True)
     ]
     return _run(tasks, potential, workers, timeout, device, on_result)
 
@@ -125,7 +129,7 @@ def single_points(
     on_result: Callable[[int, Relaxation], None] | None = None,
 ) -> list[Relaxation]:
     """Energy and forces of structures as they are; see `relax_many`. What succeeds has the state ``relaxed``."""
-    return _run([_Task(structure) for structure in structures], potential, workers, timeout, device, on_result)
+    return _run([Task(structure) for structure in structures], potential, workers, timeout, device, on_result)
 
 
 def relax_one(
@@ -156,7 +160,7 @@ def relax_one(
     optimiser = FIRE(target, logfile=None)
     try:
         converged = optimiser.run(fmax=fmax, steps=max_steps) if max_steps else bool(len(target.get_forces()))
-    except _StoppedError as stop:
+    except StoppedError as stop:
         return Relaxation(
             steps=optimiser.nsteps,
             evaluations=guard.evaluations,
@@ -179,7 +183,7 @@ def relax_one(
 
 
 def _run(
-    tasks: list[_Task],
+    tasks: list[Task],
     potential: str | Potential,
     workers: int | None,
     timeout: float,
@@ -214,12 +218,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _relaxer(potential: Potential, device: str) -> Callable[[_Task, Callable[[], None]], Relaxation]:
+def _relaxer(potential: Potential, device: str) -> Callable[[Task, Callable[[], None]], Relaxation]:
     """Load the potential, once a worker."""
     return partial(_relax_task, potential, potential.calculator(device))
 
 
-def _relax_task(potential: Potential, calculator: Any, task: _Task, tick: Callable[[], None]) -> Relaxation:
+def _relax_task(potential: Potential, calculator: Any, task: Task, tick: Callable[[], None]) -> Relaxation:
     result = relax_one(
         task.structure,
         calculator,
@@ -249,24 +253,25 @@ def _guarded(calculator: Any, tick: Callable[[], None]) -> Any:
         def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
             super().calculate(atoms, properties, system_changes)
             self.volume = self.volume or atoms.get_volume()
-            _check_geometry(atoms, self.volume)
+            check_geometry(atoms, self.volume)
             tick()
             self.evaluations += 1
             calculator.calculate(atoms, wanted, all_changes)
             self.results = {name: calculator.results[name] for name in wanted}
-            _check_results(self.results, len(atoms))
+            check_results(self.results, len(atoms))
 
     return Guarded()
 
 
-def _check_geometry(atoms: Any, volume: float) -> None:
+def check_geometry(atoms: Any, volume: float) -> None:
+    """Raise StoppedError where coordinates, or the volume beside the first one (A^3), have left all reason."""
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell[:]).all()):
-        raise _StoppedError("not_finite", "a coordinate is not a finite number")
+        raise StoppedError("not_finite", "a coordinate is not a finite number")
     change = atoms.get_volume() / volume
     if not 1 / VOLUME_CHANGE <= change <= VOLUME_CHANGE:
-        raise _StoppedError("diverged", f"the volume is {change:.2f} of the initial one (limits 1/3 and 3)")
+        raise StoppedError("diverged", f"the volume is {change:.2f} of the initial one (limits 1/3 and 3)")
     positions = np.ascontiguousarray(atoms.positions, dtype=float)
     pairs = find_points_in_spheres(
         positions,
@@ -278,13 +283,14 @@ def _check_geometry(atoms: Any, volume: float) -> None:
     )
     others = np.sort(pairs[3])[len(positions) :]  # each atom finds itself, at distance zero
     if len(others):
-        raise _StoppedError("diverged", f"two atoms are {others[0]:.2f} A apart (limit {SHORTEST_DISTANCE} A)")
+        raise StoppedError("diverged", f"two atoms are {others[0]:.2f} A apart (limit {SHORTEST_DISTANCE} A)")
 
 
-def _check_results(results: dict[str, Any], n_atoms: int) -> None:
+def check_results(results: dict[str, Any], n_atoms: int) -> None:
+    """Raise StoppedError where a potential returns what is no number, or absurd."""
     for name, value in results.items():
         if not np.isfinite(value).all():
-            raise _StoppedError("not_finite", f"the potential returned {name} that is not a finite number")
+            raise StoppedError("not_finite", f"the potential returned {name} that is not a finite number")
     energy = float(results["energy"]) / n_atoms
     if abs(energy) > ABSURD_ENERGY:
-        raise _StoppedError("diverged", f"the energy is {energy:.3g} eV/atom (limit {ABSURD_ENERGY:g})")
+        raise StoppedError("diverged", f"the energy is {energy:.3g} eV/atom (limit {ABSURD_ENERGY:g})")

@@ -67,20 +67,25 @@ def relax_named(
     -------
     one row a structure: `energetics.relax.Relaxation` as plain values, without its time
     """
+    from imatgen_flows.energetics.batched import batching_obstacle, relax_batched
     from imatgen_flows.energetics.relax import relax_many
 
     cells = fixed_cell or [False] * len(names)
+    resources = _resources()
+    together = resources["device"] != "cpu" and not batching_obstacle(potential, resources["device"])
 
     def relax(places: list[int], on_result: Callable[[int, Any], None]) -> None:
-        relax_many(
-            [structures[i] for i in places],
-            potential,
-            fmax=fmax,
-            max_steps=max_steps,
-            fixed_cell=[cells[i] for i in places],
-            on_result=on_result,
-            **_resources(),
-        )
+        chosen = [structures[i] for i in places]
+        common: dict[str, Any] = {
+            "fmax": fmax,
+            "max_steps": max_steps,
+            "fixed_cell": [cells[i] for i in places],
+            "on_result": on_result,
+        }
+        if together:
+            relax_batched(chosen, potential, device=resources["device"], **common)
+        else:
+            relax_many(chosen, potential, **common, **resources)
 
     return _fill(Kept(scratch), names, relax, "relaxed")
 

@@ -56,6 +56,7 @@ def submit_campaign(config: CampaignConfig, directory: Path, cluster: Path) -> S
     ImatgenError
         Where the database does not answer, or refuses.
     """
+    from imatgen_flows.flows.profiles import assign_profiles
     from imatgen_flows.managers.cluster_check import check_cluster
     from imatgen_flows.managers.cluster_files import manager_config
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
@@ -70,8 +71,8 @@ def submit_campaign(config: CampaignConfig, directory: Path, cluster: Path) -> S
                 f"{directory} is the run directory of `{campaign['campaign_id']}`, which is {campaign['state']}. "
                 "`imatgen status` shows it; `imatgen cancel` ends it."
             )
-    configs = {name: manager_config(name, offered, cluster) for name in PROFILES}
-    campaign_id, flow = campaign_flow(config, directory, offered, configs)
+    campaign_id, flow = campaign_flow(config, directory, offered)
+    assign_profiles(flow, {name: manager_config(name, offered, cluster) for name in PROFILES})
     jobs = pad.add(flow, f"{campaign_id}: {flow.name}", metadata(config, directory, campaign_id))
     return Submission(campaign_id, directory, jobs)
 
@@ -93,27 +94,23 @@ def submit_to_jobflow_remote(
     InputError
         Where jobflow-remote is missing, or does not know the worker or the project.
     """
-    from imatgen_flows.managers.jobflow_remote import remote_config, submit_remote
+    from imatgen_flows.managers.jobflow_remote import submit_remote
 
     offered = ClusterConfig.from_directory(cluster)
     refuse_faults(check_machine(config, directory.absolute()))
-    configs = {name: remote_config(name, offered) for name in PROFILES}
-    campaign_id, flow = campaign_flow(config, directory.absolute(), offered, configs)
+    campaign_id, flow = campaign_flow(config, directory.absolute(), offered)
     jobs = submit_remote(flow, offered, worker, project)
     return Submission(campaign_id, directory.absolute(), len(jobs))
 
 
-def campaign_flow(
-    config: CampaignConfig, directory: Path, offered: ClusterConfig, configs: dict[str, dict[str, Any]]
-) -> tuple[str, Flow]:
-    """Prepare a run directory, and build the flow that fills it.
+def campaign_flow(config: CampaignConfig, directory: Path, offered: ClusterConfig) -> tuple[str, Flow]:
+    """Prepare a run directory, and build the flow that fills it; its jobs have no profiles yet.
 
     Parameters
     ----------
     config : the campaign
     directory : the run directory, absolute
     offered : by the cluster
-    configs : the manager's configuration of each profile
 
     Returns
     -------
@@ -121,14 +118,12 @@ def campaign_flow(
     """
     from imatgen_flows.artifacts import ArtifactStore
     from imatgen_flows.flows import CampaignMaker
-    from imatgen_flows.flows.profiles import assign_profiles
     from imatgen_flows.jobs.stage import write_environment
 
     prepare(config, directory, resume=True)
     write_environment(ArtifactStore(directory / "artifacts").root)
     campaign_id = _new_id(config, directory)
     flow = CampaignMaker(config, walltime=offered.profiles.gpu_relax.walltime).make(directory)
-    assign_profiles(flow, configs)
     flow.update_metadata({"campaign_id": campaign_id})
     return campaign_id, flow
 

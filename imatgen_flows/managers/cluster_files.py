@@ -161,7 +161,7 @@ def queue_adapter(names: Sequence[str], cluster: ClusterConfig, directory: Path)
     asked |= {"mem": profile.memory, "walltime": profile.slurm_walltime}
     asked |= {key: value for key in ("gres", "account", "qos") if (value := getattr(profile, key))}
     asked["signal"] = f"B:USR1@{cluster.warning}"
-    exports = " ".join(f"{key}={value}" for key, value in _environment(names, profile).items())
+    exports = " ".join(f"{key}={value}" for key, value in job_environment(names, profile).items())
     asked["pre_rocket"] = f". {shlex.quote(str(directory / 'env.sh'))}; export {exports}"
     return asked
 
@@ -268,7 +268,7 @@ def _largest(profiles: list[Profile]) -> Profile:
     return longest.model_copy(update=room)
 
 
-def _environment(names: Sequence[str], profile: Profile) -> dict[str, str]:
+def job_environment(names: Sequence[str], profile: Profile) -> dict[str, str]:
     """Return the settings of a machine that a job of these profiles runs with."""
     # a job without GPUs may land on a node that has some: they are others'
     device = "auto" if profile.gpu_optional else "cuda" if profile.gpus else "cpu"

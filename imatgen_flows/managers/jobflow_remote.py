@@ -179,10 +179,10 @@ def _resources(name: str, cluster: ClusterConfig) -> dict[str, Any]:
 
 
 def _exec_config(name: str, cluster: ClusterConfig) -> dict[str, Any]:
-    from imatgen_flows.managers.cluster_files import _environment
+    from imatgen_flows.managers.cluster_files import job_environment
 
     path = f'export PATH={shlex.quote(str(cluster.python))}:"$PATH"'
-    variables = _environment((name,), cluster.profiles[name]) | {
+    variables = job_environment((name,), cluster.profiles[name]) | {
         "IMATGEN_ON_WALLTIME": "continue",
         "OMP_NUM_THREADS": "1",  # in each process: programs that want more are told so
     }
