@@ -215,6 +215,19 @@ def test_what_slurm_has_lost_is_run_again_and_gives_the_same(machine):
     assert retry(machine, campaign_id) == []
 
 
+def test_without_reservation_the_job_is_known_by_its_output_file(machine, tmp_path):
+    campaign_id = machine.add(chain())
+    (tmp_path / "FW_job-77.out").touch()
+    worker = FWorker(category=["light"], query={"spec.campaign_id": campaign_id})
+    machine.fireworks.checkout_fw(worker, str(tmp_path))
+    (machine.programs / "squeue.txt").write_text(queued("77"))
+    assert retry(machine, campaign_id) == []
+    (machine.programs / "squeue.txt").write_text("")
+    (finding,) = retry(machine, campaign_id)
+    assert finding.remedy is Remedy.RERUN and "no job 77" in finding.why
+    machine.launch()
+
+
 def test_a_silent_slurm_stops_the_retry_before_it_touches_anything(machine):
     campaign_id = machine.add(chain())
     reserve(machine, campaign_id, slurm_id=42)
@@ -318,3 +331,8 @@ def reserve(machine, campaign_id, slurm_id):
 def replacing(pad, campaign_id):
     """Find the firework that replaces itself."""
     return pad.fireworks.find_one({"spec.campaign_id": campaign_id, "name": "add_later"})["fw_id"]
+
+
+def queued(number):
+    """What squeue says of a job that runs."""
+    return slurm.RECORD + slurm.FIELD.join([number, "RUNNING", "None", "work", "0:10", "/elsewhere", "FW_job"])
