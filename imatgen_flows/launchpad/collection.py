@@ -216,7 +216,7 @@ class Collection:
         for field, values in lookups(query):
             hash_map = self._maps.get((field,))
             if hash_map:
-                held = set().union(*(hash_map.holders(value) for value in values))
+                held = set().union(*(hash_map.candidates(value) for value in values))
                 fewest = held if fewest is None or len(held) < len(fewest) else fewest
         return list(self._documents) if fewest is None else sorted(fewest)
 

@@ -151,21 +151,8 @@ def start(directory: Path) -> Endpoint:
         is its own.
     """
     endpoint, files = prepare(directory), ServerFiles(directory)
-    if files.running() is None:
-        with files.log.open("a") as log:
-            files.log.chmod(0o600)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "imatgen_flows.launchpad.server", str(files.directory)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=files.directory,
-                start_new_session=True,  # outlives the terminal, and its Ctrl-C
-            )
-        threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie when it ends
-        _wait_until_up(files, process)
-    with _client(endpoint) as client:
-        client.admin.command("ping")
+    while not _answers(endpoint, files):  # a process that was just killed may seem to run for a moment
+        _launch(files)
     return endpoint
 
 
@@ -181,6 +168,7 @@ def stop(directory: Path) -> bool:
     pid = files.running()
     if pid is None:
         return False
+    started = _started(pid)
     try:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
@@ -188,7 +176,7 @@ def stop(directory: Path) -> bool:
     except PermissionError as error:
         raise ImatgenError(f"the server in {files.directory}, process {pid}, is another user's.") from error
     end = time.monotonic() + PATIENCE
-    while files.running() == pid:
+    while started and _started(pid) == started:
         if time.monotonic() > end:
             raise ImatgenError(f"the server in {files.directory} did not end within {PATIENCE:.0f} s: process {pid}.")
         time.sleep(POLL)
@@ -227,9 +215,21 @@ def status(directory: Path) -> Status:
     return Status(pid is not None, pid, endpoint.host, endpoint.port, files.database, nbytes, documents)
 
 
-def _wait_until_up(files: ServerFiles, process: subprocess.Popen) -> None:
+def _launch(files: ServerFiles) -> None:
+    """Start the server's process and wait until it listens, or another that was started at the same time."""
+    with files.log.open("a") as log:
+        files.log.chmod(0o600)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imatgen_flows.launchpad.server", str(files.directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=files.directory,
+            start_new_session=True,  # outlives the terminal, and its Ctrl-C
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie when it ends
     end = time.monotonic() + PATIENCE
-    while files.running() is None:  # or another that was started at the same time
+    while files.running() is None:
         if process.poll() is not None and files.running() is None:
             raise ImatgenError(f"the embedded LaunchPad did not start: {_last_line(files.log)} See {files.log}.")
         if time.monotonic() > end:
@@ -237,8 +237,25 @@ def _wait_until_up(files: ServerFiles, process: subprocess.Popen) -> None:
         time.sleep(POLL)
 
 
+def _answers(endpoint: Endpoint, files: ServerFiles) -> bool:
+    """Wait for a running server to answer; False where there is none."""
+    from pymongo.errors import ConnectionFailure
+
+    end = time.monotonic() + PATIENCE
+    while files.running() is not None:
+        try:
+            with _client(endpoint, patience=1) as client:
+                client.admin.command("ping")
+        except ImatgenError as error:
+            if not isinstance(error.__cause__, ConnectionFailure) or time.monotonic() > end:
+                raise
+        else:
+            return True
+    return False
+
+
 @contextmanager
-def _client(endpoint: Endpoint) -> Iterator[MongoClient]:
+def _client(endpoint: Endpoint, patience: float = PATIENCE) -> Iterator[MongoClient]:
     """Connect to the server.
 
     Raises
@@ -255,7 +272,7 @@ def _client(endpoint: Endpoint) -> Iterator[MongoClient]:
         endpoint.port,
         username=endpoint.username,
         password=endpoint.password,
-        serverSelectionTimeoutMS=int(PATIENCE * 1000),
+        serverSelectionTimeoutMS=int(patience * 1000),
     )
     try:
         yield client

@@ -36,9 +36,10 @@ class HashMap:
         """Return the combinations that a document holds; more than one where a field is a list."""
         return set(product(*([_key(value) for value in values_at(field, document)] for field in self.fields)))
 
-    def holders(self, *values: Any) -> set[int]:
-        """Return the numbers of the documents that hold these values."""
-        return self._holders.get(tuple(_key(value) for value in values), set())
+    def candidates(self, value: Any) -> set[int]:
+        """Return the numbers of the documents that may equal a value in a filter: there, True is 1."""
+        found = self._holders.get((_key(value),), set())
+        return found | self._holders.get((_key(bool(value)),), set()) if value in (0, 1) else found
 
     def sharing(self, document: Document) -> Iterator[int]:
         """Yield the numbers of the documents that hold one of a document's combinations."""

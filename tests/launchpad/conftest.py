@@ -19,8 +19,19 @@ def endpoint(tmp_path_factory):
     launchpad.stop(directory)
 
 
+@pytest.fixture(scope="session")
+def connect():
+    """Connect to an endpoint, as its user unless told otherwise."""
+
+    def build(endpoint, **options):
+        login = {"username": endpoint.username, "password": endpoint.password}
+        return MongoClient(endpoint.host, endpoint.port, **(login | {"serverSelectionTimeoutMS": 10_000} | options))
+
+    return build
+
+
 @pytest.fixture(scope="module")
-def client(endpoint):
+def client(endpoint, connect):
     with connect(endpoint) as client:
         yield client
 
@@ -28,8 +39,3 @@ def client(endpoint):
 @pytest.fixture
 def database(client):
     return client[f"test{next(_names)}"]
-
-
-def connect(endpoint, **options):
-    login = {"username": endpoint.username, "password": endpoint.password}
-    return MongoClient(endpoint.host, endpoint.port, **(login | {"serverSelectionTimeoutMS": 10_000} | options))
