@@ -89,7 +89,7 @@ def submit(lab, prepared, run: Path, number: int, batch_size: int | None) -> str
     """Put the second half of a campaign on the LaunchPad: relaxation and ranking of given candidates."""
     config = small_campaign(batch_size=batch_size, at_most=number)
     configs = {name: manager_config(name, lab.cluster, lab.directory) for name in PROFILES}
-    campaign_id, _ = campaign_flow(config, run, lab.cluster, configs)
+    campaign_id, _ = campaign_flow(config, run, lab.cluster)
     store = ArtifactStore(run / "artifacts")
     (dataset,) = documents(prepared, DatasetDocument, "build_dataset")
     (labels,) = documents(prepared, LabelDocument, "label_dataset")
