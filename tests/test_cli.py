@@ -60,7 +60,9 @@ def test_help_imports_nothing_heavy():
 
 def test_help_lists_every_command():
     text = CliRunner().invoke(cli.app, ["--help"]).output
-    assert all(name in text for name in ("init", "check", "plan", "run", "report", "export", "evaluate"))
+    local = ("init", "check", "plan", "run", "report", "export", "evaluate")
+    cluster = ("submit", "status", "retry", "harvest", "cancel", "launchpad")
+    assert all(name in text for name in (*local, *cluster))
 
 
 def test_init_writes_a_campaign_that_is_valid_and_overwrites_nothing(imatgen, tmp_path):

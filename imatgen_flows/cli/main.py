@@ -15,6 +15,7 @@ from rich.table import Table
 
 from imatgen_flows.cli import campaigns
 from imatgen_flows.cli.cluster import ClusterOption, Embedded
+from imatgen_flows.cli.launchpad import launchpad_app
 from imatgen_flows.errors import ImatgenError, InputError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 evaluate_app = typer.Typer(help="Measure how good a run, or the method, is.", no_args_is_help=True)
 app.add_typer(campaigns.app)
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(launchpad_app, name="launchpad")
 
 Campaign = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
