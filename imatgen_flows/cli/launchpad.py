@@ -29,7 +29,12 @@ def start(
     directory: Directory = None,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Port, remembered from now on [default: as before; at first a free one]."),
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Port, remembered from now on [default: as before; at first a free one]. Workers' files hold it: "
+            "after a change, write them anew with `imatgen init --cluster DIR`.",
+        ),
     ] = None,
 ) -> None:
     """Start the server in the background; it stays until it is stopped.

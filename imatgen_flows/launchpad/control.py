@@ -9,10 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,18 +126,18 @@ def prepare(directory: Path, port: int | None = None) -> Endpoint:
     try:
         files.directory.mkdir(parents=True, exist_ok=True)
         files.directory.chmod(0o700)
-        password = _token(files.token)
-        remembered = _remembered_port(files.endpoint)
-        if remembered is None or port not in (None, remembered):
+        _write_once(files.token, lambda: secrets.token_urlsafe(32))
+        _write_once(files.endpoint, lambda: _endpoint_file(port or _free_port()))
+        password, remembered = _password(files.token), _remembered_port(files.endpoint)
+        if port not in (None, remembered):
             if files.running():
                 raise InputError(
                     f"the server in {files.directory} runs at port {remembered}. Stop it to choose another."
                 )
-            remembered = port or _free_port()
-            write_atomic(files.endpoint, json.dumps({"host": HOST, "port": remembered}) + "\n")
+            write_atomic(files.endpoint, _endpoint_file(port))
     except OSError as error:
         raise InputError(f"cannot write to {files.directory}: {error.strerror}. Choose another directory.") from error
-    return Endpoint(HOST, remembered, USERNAME, password)
+    return Endpoint(HOST, port or remembered, USERNAME, password)
 
 
 def start(directory: Path) -> Endpoint:
@@ -196,7 +197,7 @@ def status(directory: Path) -> Status:
     from imatgen_flows.launchpad.storage import count_documents
 
     files = ServerFiles(directory)
-    if _remembered_port(files.endpoint) is None:
+    if not files.endpoint.exists():
         raise InputError(f"{files.directory} holds no LaunchPad. `imatgen launchpad start` makes one.")
     endpoint = prepare(directory)
     pid = files.running()
@@ -282,27 +283,36 @@ def _client(endpoint: Endpoint, patience: float = PATIENCE) -> Iterator[MongoCli
         client.close()
 
 
-def _token(path: Path) -> str:
-    """Return the password, made at random where there is none."""
-    if not path.exists():
-        temporary = path.with_name(f".token.{os.getpid()}")
-        try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-                stream.write(secrets.token_urlsafe(32) + "\n")
+def _write_once(path: Path, make: Callable[[], str]) -> None:
+    """Write a file that only its owner can read, where there is none; of several processes the first one does."""
+    if path.exists():
+        return
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(make() + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):  # another process was first
             os.link(temporary, path)
-        except FileExistsError:
-            pass  # another process was first
-        finally:
-            temporary.unlink(missing_ok=True)
-    path.chmod(0o600)
-    return path.read_text().strip()
+    finally:
+        Path(temporary).unlink()
 
 
-def _remembered_port(path: Path) -> int | None:
+def _password(path: Path) -> str:
+    password = path.read_text(errors="replace").strip()
+    if not password or not password.isascii():
+        raise InputError(f"{path} is damaged: delete it, and a new password is made.")
+    return password
+
+
+def _endpoint_file(port: int) -> str:
+    return json.dumps({"host": HOST, "port": port})
+
+
+def _remembered_port(path: Path) -> int:
     try:
         return int(json.loads(path.read_text())["port"])
-    except FileNotFoundError:
-        return None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged: delete it, and start again to choose a port.") from error
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from dataclasses import replace
 from datetime import datetime
 
 import gridfs
@@ -11,6 +13,24 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex
 from bson.son import SON
 from pymongo import ASCENDING, DESCENDING, DeleteMany, DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
+
+from imatgen_flows.launchpad import Endpoint
+from imatgen_flows.launchpad.engine import Engine
+from imatgen_flows.launchpad.server import Server
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory):
+    """A server in this process: its clients cannot tell."""
+    endpoint = Endpoint("127.0.0.1", 0, "imatgen", "secret")
+    engine = Engine(tmp_path_factory.mktemp("engine") / "database.sqlite")
+    with Server(endpoint, engine) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield replace(endpoint, port=server.server_address[1])
+        server.shutdown()
+        thread.join()
+    engine.close()
 
 
 @pytest.fixture
@@ -53,7 +73,7 @@ def test_find_sorts_skips_limits_and_projects(numbers):
     [
         ({"n": {"$gt": 2, "$lte": 4}}, [3, 4]),
         ({"n": {"$in": [1, 99, 7]}}, [1, 7]),
-        ({"n": {"$nin": [0, 1, 2, 3]}, "odd": 1}, [5, 7, 9]),
+        ({"n": {"$nin": [0, 1, 2, 3]}, "odd": 1}, [5, 7, 9]),  # codespell:ignore nin
         ({"$or": [{"n": 1}, {"n": 2}], "odd": 0}, [2]),
         ({"$and": [{"n": 1}, {"odd": 1}]}, [1]),
         ({"tags": -6}, [6]),
@@ -211,8 +231,29 @@ def test_results_longer_than_a_batch_arrive_whole(database):
     first = next(cursor)
     things.delete_many({})
     assert [first["_id"], *ids(cursor)] == list(range(1000))  # what was there when it was opened
-    half_read = database.numbers.find()
-    half_read.close()
+
+
+def test_a_cursor_that_is_closed_or_forgotten_is_gone(database, monkeypatch):
+    database.things.insert_many([{} for _ in range(20)])
+
+    def opened():
+        cursor = database.things.find(batch_size=5)
+        next(cursor)
+        return cursor
+
+    def more(cursor_id):
+        return database.command({"getMore": cursor_id, "collection": "things"})
+
+    read, closed, forgotten = opened(), opened(), opened()
+    assert len(more(read.cursor_id)["cursor"]["nextBatch"]) == 15
+    number = closed.cursor_id
+    closed.close()
+    monkeypatch.setattr("imatgen_flows.launchpad.cursors.LIFETIME", 0)
+    opened()
+    for gone in (number, forgotten.cursor_id):
+        with pytest.raises(OperationFailure, match="not found") as raised:
+            more(gone)
+        assert raised.value.code == 43
 
 
 def test_indexes_are_listed_and_dropped(numbers):

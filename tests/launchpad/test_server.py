@@ -129,7 +129,7 @@ def test_the_password_shows_nowhere(directory, connect):
     for text in (repr(endpoint), str(endpoint), repr(status), shown, command_line, environment, log):
         assert endpoint.password not in text
     for path in directory.iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.name == "endpoint.json"
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
 # start and stop
@@ -182,6 +182,17 @@ def test_the_port_is_remembered_and_can_be_chosen(directory):
     other = launchpad.prepare(directory, first.port + 1)
     assert (other.port, other.password) == (first.port + 1, first.password)
     assert json.loads((directory / "endpoint.json").read_text()) == {"host": "127.0.0.1", "port": other.port}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("endpoint.json", ""), ("endpoint.json", "[]"), ("endpoint.json", '{"host": "x"}'), ("token", ""), ("token", "é")],
+)
+def test_a_damaged_file_is_named(directory, name, content):
+    launchpad.prepare(directory)
+    (directory / name).write_text(content)
+    with pytest.raises(InputError, match=f"{name} is damaged: delete it"):
+        launchpad.start(directory)
 
 
 def test_a_port_that_is_taken_is_named(directory):
