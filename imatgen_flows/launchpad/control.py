@@ -236,6 +236,9 @@ def _launch(files: ServerFiles) -> None:
         if time.monotonic() > end:
             raise ImatgenError(f"the embedded LaunchPad is not up after {PATIENCE:.0f} s. See {files.log}.")
         time.sleep(POLL)
+    if files.running() != process.pid:
+        process.terminate()  # or it would wait for the database, and take it when the other is stopped
+        process.wait()
 
 
 def _answers(endpoint: Endpoint, files: ServerFiles) -> bool:

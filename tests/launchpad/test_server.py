@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from base64 import b64encode
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -174,6 +174,9 @@ def test_servers_started_at_the_same_time_are_one(directory):
         thread.join()
     assert len(found) == 3 and len(set(found)) == 1
     assert launchpad.stop(directory) is True
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # a process that ended meanwhile
+            assert str(directory).encode() not in path.read_bytes()  # none waits for its turn
 
 
 def test_the_port_is_remembered_and_can_be_chosen(directory):
