@@ -1,0 +1,36 @@
+"""The commands of `imatgen testing`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+testing_app = typer.Typer(
+    help="What tests of a campaign need, where the real thing is not at hand.", no_args_is_help=True
+)
+
+
+class Engine(str, Enum):
+    """What stands in for the electrons."""
+
+    TOY = "toy"
+    CHGNET = "chgnet"
+
+
+@testing_app.callback()
+def _group() -> None: ...
+
+
+@testing_app.command()
+def vasp(
+    directory: Annotated[Path, typer.Option("--install", metavar="DIR", help="Where to put it.")],
+    engine: Annotated[Engine, typer.Option(help="What prices a crystal: a quick toy, or CHGNet.")] = Engine.TOY,
+) -> None:
+    """Install a stand-in for VASP, with stub POTCARs, and print what to export. Its results are no DFT."""
+    from imatgen_flows.testing.install import install
+
+    for line in install(directory, engine.value).exports:
+        typer.echo(line)

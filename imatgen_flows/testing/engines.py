@@ -1,0 +1,131 @@
+"""What stands in for the electrons: a toy potential in this process, or CHGNet in a server process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from imatgen_flows.testing.inputs import Complaint
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energy in eV, forces in eV/A, stress in eV/A^3 (positive: the cell wants to shrink), moments in mu_B or None."""
+
+    energy: float
+    forces: np.ndarray
+    stress: np.ndarray
+    moments: np.ndarray | None = None
+
+
+class Engine(Protocol):
+    """Prices configurations of one crystal."""
+
+    name: str
+
+    def evaluate(self, cell: np.ndarray, positions: np.ndarray) -> Evaluation:
+        """Evaluate one configuration; lengths in A."""
+
+
+class ToyEngine:
+    """The toy potential, in this process. Moments stay as MAGMOM gives them."""
+
+    name = "toy potential"
+
+    def __init__(self, symbols: list[str]) -> None:
+        from imatgen_flows.energetics.toy import ToyCalculator
+
+        self.symbols = symbols
+        self.calculator = ToyCalculator()
+
+    def evaluate(self, cell: np.ndarray, positions: np.ndarray) -> Evaluation:
+        """Evaluate one configuration."""
+        return evaluate_ase(self.calculator, self.symbols, cell, positions)
+
+
+class ChgnetEngine:
+    """CHGNet at the other end of a socket, on the energy scale of an uncorrected DFT calculation.
+
+    CHGNet learned energies that carry the corrections of the Materials Project; VASP writes energies without them, and
+    they are applied to what it wrote. So they are taken off here, for the crystal as it is at the start: the energy
+    must not jump within a relaxation.
+
+    Parameters
+    ----------
+    crystal : symbols, cell, and cartesian positions
+    hubbards : U of each element in eV; empty without LDAU
+    """
+
+    def __init__(self, symbols: list[str], cell: np.ndarray, positions: np.ndarray, hubbards: dict[str, float]) -> None:
+        from imatgen_flows.testing.client import ServerConnection
+
+        self.symbols = symbols
+        self.server = ServerConnection()
+        answer = self.server.ask("describe", hubbards=hubbards, **self._crystal(cell, positions))
+        self.name, self.correction = answer["name"], answer["correction"]
+
+    def _crystal(self, cell: np.ndarray, positions: np.ndarray) -> dict[str, Any]:
+        return {"symbols": self.symbols, "cell": cell.tolist(), "positions": positions.tolist()}
+
+    def evaluate(self, cell: np.ndarray, positions: np.ndarray) -> Evaluation:
+        """Evaluate one configuration."""
+        answer = self.server.ask("evaluate", **self._crystal(cell, positions))
+        return Evaluation(
+            energy=answer["energy"] - self.correction,
+            forces=np.array(answer["forces"]),
+            stress=np.array(answer["stress"]),
+            moments=np.array(answer["moments"]),
+        )
+
+
+def start_engine(
+    name: str, symbols: list[str], cell: np.ndarray, fractional: np.ndarray, hubbards: dict[str, float]
+) -> Engine:
+    """Make an engine ready for one crystal.
+
+    Raises
+    ------
+    Complaint
+        Where the name is not known, or the server cannot be started.
+    """
+    if name == "toy":
+        return ToyEngine(symbols)
+    if name == "chgnet":
+        return ChgnetEngine(symbols, cell, fractional @ cell, hubbards)
+    raise Complaint(f"the stand-in has no engine {name!r}: toy and chgnet are there.")
+
+
+def evaluate_ase(calculator: Any, symbols: list[str], cell: np.ndarray, positions: np.ndarray) -> Evaluation:
+    """Evaluate one configuration with an ASE calculator."""
+    from ase import Atoms
+
+    atoms = Atoms(symbols, cell=cell, positions=positions, pbc=True)
+    atoms.calc = calculator
+    energy, forces, stress = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(voigt=False)
+    moments = calculator.results.get("magmoms")
+    return Evaluation(
+        float(energy),
+        np.asarray(forces, float),
+        np.asarray(stress, float),
+        None if moments is None else np.abs(np.asarray(moments, float)).ravel(),
+    )
+
+
+def server_directory() -> Path:
+    """Return the directory of the server's socket, its lock and its log; only this user can enter it."""
+    import hashlib
+    import os
+    import sys
+    import tempfile
+
+    # one for each environment; kept short, since the path of a socket may have 107 bytes
+    key = hashlib.sha256(f"{sys.prefix}:{__file__}".encode()).hexdigest()[:8]
+    directory = Path(tempfile.gettempdir()) / f"imatgen-standin-{os.getuid()}-{key}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077 or directory.is_symlink():
+        raise Complaint(f"{directory} is not this user's alone. Remove it.")
+    return directory

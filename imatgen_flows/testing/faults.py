@@ -1,0 +1,108 @@
+"""Faults on request: `SYSTEM = anything fault:brmix@1` in the INCAR, so that they travel with the job.
+
+`fault:NAME@ATTEMPT`, or `fault:NAME@ATTEMPT/STEP`: in which attempt in a directory (custodian restarts VASP in the same
+one; `all` for every attempt) and after which ionic step (2 where none is given; in a static run the first). Case does
+not matter, since pymatgen changes it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from imatgen_flows.testing.inputs import Complaint
+
+ATTEMPTS = ".standin_attempts"
+SLOW_SECONDS = 0.5  # of a step, under the fault `slow`
+HANG_SECONDS = 86400.0
+
+# Fault: what VASP says, as far as custodian looks for it, and whether VASP stops by itself then.
+MESSAGES = {
+    "zbrent": ("ZBRENT: fatal error in bracketing", True),
+    "brmix": ("BRMIX: very serious problems", True),
+    "subspace": ("WARNING: Sub-Space-Matrix is not hermitian in DAV", False),
+    "edddav": ("Error EDDDAV: Call to ZHEGV failed", True),
+    "zpotrf": ("LAPACK: Routine ZPOTRF failed", True),
+    "symprec": ("inverse of rotation matrix was not found (increase SYMPREC)", True),
+}
+OTHERS = {
+    "scf": "no electronic loop converges within NELM",
+    "nsw": "the relaxation never converges",
+    "metal": "the band gap is zero",
+    "slow": f"each ionic step takes {SLOW_SECONDS} s more",
+    "hang": "nothing happens any more",
+    "sigkill": "the process is killed",
+    "crash": "a segmentation fault before the first step",
+    "oom": "memory runs out, said on stderr",
+    "truncate": "vasprun.xml ends early, and yet the exit status is 0",
+}
+NAMES = (*MESSAGES, *OTHERS)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong in this attempt; `name` is empty where nothing does."""
+
+    name: str = ""
+    step: int = 2
+
+    def __bool__(self) -> bool:
+        return bool(self.name)
+
+
+def plan_fault(system: str, attempt: int) -> Fault:
+    """Find the fault that SYSTEM asks for in this attempt.
+
+    Raises
+    ------
+    Complaint
+        Where a fault is not known.
+    """
+    planned = Fault()
+    for name, when, step in re.findall(r"fault:(\w+)@(\d+|all)(?:/(\d+))?", system, re.IGNORECASE):
+        if name.lower() not in NAMES:
+            raise Complaint(f"SYSTEM asks for the fault {name!r}. Known: {', '.join(NAMES)}.")
+        if not planned and (when.lower() == "all" or int(when) == attempt):
+            planned = Fault(name.lower(), int(step or 2))
+    return planned
+
+
+def count_attempt(directory: Path) -> int:
+    """Return how often VASP has been started in a directory, this time included."""
+    with (directory / ATTEMPTS).open("ab") as stream:
+        stream.write(b".")
+        return stream.tell()
+
+
+def strike(fault: Fault, said: bool) -> bool:
+    """Do what a fault does after its step; return whether its message has been printed.
+
+    All files must have been flushed: some faults end the process on the spot.
+    """
+    if fault.name in MESSAGES:
+        message, fatal = MESSAGES[fault.name]
+        if not said:
+            print(f" {message}", flush=True)
+        if fatal:
+            sys.exit(1)
+        return True
+    if fault.name == "sigkill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault.name == "hang":
+        time.sleep(HANG_SECONDS)
+    if fault.name == "oom":
+        print("Allocation would exceed memory limit", file=sys.stderr, flush=True)
+        sys.exit(1)
+    return said
+
+
+def crash() -> NoReturn:
+    """End as a program that was miscompiled."""
+    print("forrtl: severe (174): SIGSEGV, segmentation fault occurred", flush=True)
+    sys.exit(174)

@@ -1,0 +1,107 @@
+"""The executable: `python -m imatgen_flows.testing.vasp [--variant std|gam|ncl] [--engine toy|chgnet]`, run in place."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from imatgen_flows.testing import faults
+from imatgen_flows.testing.electrons import irreducible, make_up_bands
+from imatgen_flows.testing.engines import Evaluation, start_engine
+from imatgen_flows.testing.inputs import Complaint, read_inputs
+from imatgen_flows.testing.outputs import Outputs, Run, Step
+from imatgen_flows.testing.relaxation import Geometry, path, reached, stop_requested
+from imatgen_flows.testing.settings import RunSettings, settle
+
+CONVERGED = "reached required accuracy - stopping structural energy minimisation"
+STOPPED = "soft stop encountered!  aborting job ..."
+
+
+def run(directory: Path, engine_name: str, variant: str = "std") -> None:
+    """Run VASP's inputs in a directory, and leave VASP's outputs there.
+
+    Parameters
+    ----------
+    directory : holds INCAR, POSCAR, POTCAR and, without KSPACING, KPOINTS
+    engine_name : ``toy`` or ``chgnet``
+    variant : which of VASP's executables this is: ``std``, ``gam`` (Gamma point only) or ``ncl``
+
+    Raises
+    ------
+    Complaint
+        Where VASP would stop, or the stand-in cannot do what is asked.
+    """
+    inputs = read_inputs(directory)
+    settings = settle(inputs)
+    attempt = faults.count_attempt(directory)
+    fault = faults.plan_fault(inputs.incar.get("SYSTEM", ""), attempt)
+    if fault.name == "crash":
+        faults.crash()
+    points = irreducible(inputs.crystal, inputs.mesh, inputs.incar.get("ISYM", 2) > 0)
+    if variant == "ncl":
+        raise Complaint("vasp_ncl: moments that are not collinear are not known to the stand-in.")
+    if variant == "gam" and np.abs(points.fractional).max() > 0:
+        raise Complaint("vasp_gam: there are k-points other than Gamma.")
+    crystal = inputs.crystal
+    engine = start_engine(engine_name, crystal.symbols, crystal.cell, crystal.fractional, settings.hubbards)
+    outputs = Outputs(Run(inputs, settings, points, engine.name), directory)
+
+    before: Geometry | None = None
+    said, started = False, time.time()
+    for number, geometry in enumerate(path(crystal, settings, engine.evaluate), 1):
+        if fault.name == "slow":
+            time.sleep(faults.SLOW_SECONDS)
+        step = _report(number, geometry, settings, fault.name == "scf", time.time() - started)
+        outputs.begin_step(step)
+        if number >= fault.step or settings.static:
+            said = faults.strike(fault, said)
+        converged = fault.name != "nsw" and reached(settings, before, geometry)
+        stopped = not converged and stop_requested(directory)
+        last = converged or stopped or number >= settings.steps
+        moment = float(step.moments.sum())
+        outputs.end_step(make_up_bands(crystal, settings, points, moment, fault.name == "metal") if last else None)
+        if last:
+            break
+        before, started = geometry, time.time()
+    if fault.name == "truncate":
+        sys.stdout.flush()
+        os._exit(0)
+    outputs.finish(geometry, "" if settings.static else CONVERGED if converged else STOPPED if stopped else "")
+
+
+def _report(number: int, geometry: Geometry, settings: RunSettings, unconverged: bool, seconds: float) -> Step:
+    """Make up the electronic steps and the signs of the moments."""
+    steps = settings.electronic_steps if unconverged else max(1, min(settings.electronic_steps - 1, 5))
+    energy, ions = geometry.result.energy, len(geometry.fractional)
+    energies = [energy + ions * 0.05**number for number in range(1, steps)] + [energy]
+    return Step(number, geometry, _moments(geometry.result, settings), tuple(energies), not unconverged, seconds)
+
+
+def _moments(result: Evaluation, settings: RunSettings) -> np.ndarray:
+    """Return the moments of the ions: the engine's, with the signs of MAGMOM, or MAGMOM where it knows none."""
+    asked = np.array(settings.moments)
+    if result.moments is None or not settings.spin:
+        return asked
+    return result.moments * np.where(asked < 0, -1, 1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run in the working directory; a complaint ends with exit status 1, as VASP's do."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variant", choices=("std", "gam", "ncl"), default="std")
+    parser.add_argument("--engine", choices=("toy", "chgnet"), default="toy")
+    chosen = parser.parse_args(arguments)
+    try:
+        run(Path.cwd(), chosen.engine, chosen.variant)
+    except Complaint as complaint:
+        print(f" ERROR: {complaint}", flush=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Flows of atomate2 on the stand-in: what it writes is parsed and accepted as VASP's would be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+LABELS = ["MP GGA relax 1", "MP GGA relax 2", "MP GGA static"]
+
+
+def double_relax_static(structure, vasp):
+    from atomate2.vasp.flows.mp import MPGGADoubleRelaxStaticMaker
+    from atomate2.vasp.jobs.base import BaseVaspMaker
+
+    maker = MPGGADoubleRelaxStaticMaker()
+    return maker.update_kwargs({"run_vasp_kwargs": vasp}, class_filter=BaseVaspMaker).make(structure)
+
+
+def test_a_flow_of_the_materials_project_passes_with_every_number_in_place(vasp, rutile, run_flow):
+    documents = run_flow(double_relax_static(rutile, vasp))
+    assert list(documents) == LABELS
+    for document in documents.values():
+        output, calculation = document.output, document.calcs_reversed[0]
+        assert document.state.value == "successful"
+        assert document.run_type.value == "GGA+U"
+        assert document.entry.parameters["hubbards"] == {"V": 3.25, "O": 0.0}
+        assert np.isfinite(output.energy)
+        assert np.shape(output.forces) == (6, 3)
+        assert np.shape(output.stress) == (3, 3)
+        assert output.bandgap == pytest.approx(1.0, abs=0.01)
+        assert not calculation.output.outcar["is_stopped"]
+        assert calculation.output.outcar["total_magnetization"] == pytest.approx(2 * 5 + 4 * 0.6)
+        assert "standin" in document.vasp_version.lower()
+        assert document.input.parameters["NELECT"] == 2 * 11 + 4 * 6
+    static, relaxed = documents["MP GGA static"], documents["MP GGA relax 2"]
+    assert static.output.energy == pytest.approx(relaxed.output.energy, abs=1e-4)
