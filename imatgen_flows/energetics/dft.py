@@ -194,7 +194,7 @@ def _honesty(record: _Record, allow_stand_in: bool) -> Refusal | None:
 
 def _interruption(record: _Record) -> Refusal | None:
     force = "unknown" if record.forces is None else f"{record.largest_force:.4g} eV/A"
-    then = f"after {record.ionic_steps} ionic steps; the largest force was {force}"
+    then = f"at ionic step {record.ionic_steps}; the largest force was {force}"
     if record.walltime:
         return Refusal("walltime", f"custodian stopped VASP before the walltime ({record.walltime}) {then}.")
     if record.stopped:
