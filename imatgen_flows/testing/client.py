@@ -16,15 +16,21 @@ from typing import Any
 from imatgen_flows.testing.engines import server_directory
 from imatgen_flows.testing.inputs import Complaint
 
+ATTEMPTS = 3
+PAUSE_SECONDS = 0.5  # a process that is being killed may still take a connection
 START_SECONDS = 180.0  # to import torch and load the weights from a cold file system
-IDLE_SECONDS = 600.0
 
 
 class ServerConnection:
-    """Asks questions, one JSON line each way."""
+    """Asks questions, one JSON line each way.
 
-    def __init__(self, directory: Path | None = None, idle_seconds: float = IDLE_SECONDS) -> None:
-        self.directory = directory or server_directory()
+    Parameters
+    ----------
+    idle_seconds : how long a server that is started here outlives its last user
+    """
+
+    def __init__(self, idle_seconds: float) -> None:
+        self.directory = server_directory()
         self.idle_seconds = idle_seconds
         self.socket = self._reach()
         self.stream = self.socket.makefile("rw")
@@ -38,7 +44,7 @@ class ServerConnection:
             Where the server cannot answer; it says why.
         """
         line = json.dumps({"question": question, **content}) + "\n"
-        for attempt in (1, 2):
+        for _ in range(ATTEMPTS):
             try:
                 self.stream.write(line)
                 self.stream.flush()
@@ -47,12 +53,13 @@ class ServerConnection:
                 reply = ""
             if reply:
                 break
-            if attempt == 1:  # it may have ended for want of work just as we came
-                self.close()
-                self.socket = self._reach()
-                self.stream = self.socket.makefile("rw")
+            # it ended: killed, or for want of work just as we came
+            self.close()
+            time.sleep(PAUSE_SECONDS)
+            self.socket = self._reach()
+            self.stream = self.socket.makefile("rw")
         else:
-            raise Complaint(f"the CHGNet server ended: see {self.directory / 'log'}.")
+            raise Complaint(f"the CHGNet server ends again and again: see {self.directory / 'log'}.")
         answer = json.loads(reply)
         if "error" in answer:
             raise Complaint(f"the CHGNet server: {answer['error']}")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from imatgen_flows.testing.inputs import Complaint
+from imatgen_flows.testing.inputs import Complaint, Crystal
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,18 @@ class ChgnetEngine:
 
     Parameters
     ----------
-    crystal : symbols, cell, and cartesian positions
+    crystal : as it is at the start
     hubbards : U of each element in eV; empty without LDAU
+    idle_seconds : how long a server that is started here outlives its last user
     """
 
-    def __init__(self, symbols: list[str], cell: np.ndarray, positions: np.ndarray, hubbards: dict[str, float]) -> None:
+    def __init__(self, crystal: Crystal, hubbards: dict[str, float], idle_seconds: float) -> None:
         from imatgen_flows.testing.client import ServerConnection
 
-        self.symbols = symbols
-        self.server = ServerConnection()
-        answer = self.server.ask("describe", hubbards=hubbards, **self._crystal(cell, positions))
+        self.symbols = crystal.symbols
+        self.server = ServerConnection(idle_seconds)
+        positions = crystal.fractional @ crystal.cell
+        answer = self.server.ask("describe", hubbards=hubbards, **self._crystal(crystal.cell, positions))
         self.name, self.correction = answer["name"], answer["correction"]
 
     def _crystal(self, cell: np.ndarray, positions: np.ndarray) -> dict[str, Any]:
@@ -81,10 +83,14 @@ class ChgnetEngine:
         )
 
 
-def start_engine(
-    name: str, symbols: list[str], cell: np.ndarray, fractional: np.ndarray, hubbards: dict[str, float]
-) -> Engine:
+def start_engine(name: str, crystal: Crystal, hubbards: dict[str, float], idle_seconds: float) -> Engine:
     """Make an engine ready for one crystal.
+
+    Parameters
+    ----------
+    name : ``toy`` or ``chgnet``
+    hubbards : U of each element in eV; empty without LDAU
+    idle_seconds : how long a server that is started here outlives its last user
 
     Raises
     ------
@@ -92,9 +98,9 @@ def start_engine(
         Where the name is not known, or the server cannot be started.
     """
     if name == "toy":
-        return ToyEngine(symbols)
+        return ToyEngine(crystal.symbols)
     if name == "chgnet":
-        return ChgnetEngine(symbols, cell, fractional @ cell, hubbards)
+        return ChgnetEngine(crystal, hubbards, idle_seconds)
     raise Complaint(f"the stand-in has no engine {name!r}: toy and chgnet are there.")
 
 

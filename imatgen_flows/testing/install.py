@@ -35,13 +35,14 @@ class Installed:
         return [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
 
 
-def install(directory: Path, engine: str = "toy") -> Installed:
+def install(directory: Path, engine: str = "toy", idle_seconds: float = 600.0) -> Installed:
     """Write the commands and the POTCARs; what is there of an earlier installation is replaced.
 
     Parameters
     ----------
     directory : made where it does not exist
     engine : ``toy`` or ``chgnet``
+    idle_seconds : how long the process that holds CHGNet outlives its last user
 
     Raises
     ------
@@ -54,19 +55,20 @@ def install(directory: Path, engine: str = "toy") -> Installed:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for variant in ("std", "gam", "ncl"):
-            _write_command(directory / f"vasp_{variant}", variant, engine)
+            options = f"--variant {variant} --engine {engine} --idle-seconds {idle_seconds:g}"
+            _write_command(directory / f"vasp_{variant}", options)
         write_potcars(directory / "potcars")
     except OSError as error:
         raise InputError(f"cannot install into {directory}: {error.strerror}. Choose another directory.") from error
     return Installed(directory)
 
 
-def _write_command(path: Path, variant: str, engine: str) -> None:
+def _write_command(path: Path, options: str) -> None:
     module = "imatgen_flows.testing.vasp"
     if path.exists() and module.encode() not in path.read_bytes():
         raise InputError(f"{path} is there and is not the stand-in. Choose another directory.")
     # -P: the job's directory must not be searched for modules
-    line = f"exec {shlex.quote(sys.executable)} -P -m {module} --variant {variant} --engine {engine}"
+    line = f"exec {shlex.quote(sys.executable)} -P -m {module} {options}"
     threads = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
     path.write_text(f"#!/bin/sh\n# A stand-in for VASP, for tests: no DFT.\nexport {threads}\n{line}\n")
     path.chmod(0o755)

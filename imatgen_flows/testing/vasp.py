@@ -22,7 +22,7 @@ CONVERGED = "reached required accuracy - stopping structural energy minimisation
 STOPPED = "soft stop encountered!  aborting job ..."
 
 
-def run(directory: Path, engine_name: str, variant: str = "std") -> None:
+def run(directory: Path, engine_name: str = "toy", variant: str = "std", idle_seconds: float = 600.0) -> None:
     """Run VASP's inputs in a directory, and leave VASP's outputs there.
 
     Parameters
@@ -30,6 +30,7 @@ def run(directory: Path, engine_name: str, variant: str = "std") -> None:
     directory : holds INCAR, POSCAR, POTCAR and, without KSPACING, KPOINTS
     engine_name : ``toy`` or ``chgnet``
     variant : which of VASP's executables this is: ``std``, ``gam`` (Gamma point only) or ``ncl``
+    idle_seconds : how long a CHGNet server that is started here outlives its last user
 
     Raises
     ------
@@ -48,7 +49,7 @@ def run(directory: Path, engine_name: str, variant: str = "std") -> None:
     if variant == "gam" and np.abs(points.fractional).max() > 0:
         raise Complaint("vasp_gam: there are k-points other than Gamma.")
     crystal = inputs.crystal
-    engine = start_engine(engine_name, crystal.symbols, crystal.cell, crystal.fractional, settings.hubbards)
+    engine = start_engine(engine_name, crystal, settings.hubbards, idle_seconds)
     outputs = Outputs(Run(inputs, settings, points, engine.name), directory)
 
     before: Geometry | None = None
@@ -95,9 +96,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variant", choices=("std", "gam", "ncl"), default="std")
     parser.add_argument("--engine", choices=("toy", "chgnet"), default="toy")
+    parser.add_argument("--idle-seconds", type=float, default=600.0)
     chosen = parser.parse_args(arguments)
     try:
-        run(Path.cwd(), chosen.engine, chosen.variant)
+        run(Path.cwd(), chosen.engine, chosen.variant, chosen.idle_seconds)
     except Complaint as complaint:
         print(f" ERROR: {complaint}", flush=True)
         sys.exit(1)

@@ -13,28 +13,34 @@ def installed(tmp_path_factory):
 
 
 @pytest.fixture
-def vasp(installed, tmp_path, monkeypatch):
-    """Let atomate2 run the stand-in with the toy engine; return the keyword arguments of `run_vasp`."""
-    return settings_for(installed, tmp_path, monkeypatch)
+def run_vasp_settings(tmp_path, monkeypatch):
+    """Let atomate2 find an installed stand-in; return the function that makes the keyword arguments of `run_vasp`."""
 
+    def settings(installed):
+        import pymatgen.core
+        from atomate2.vasp.run import DEFAULT_HANDLERS
 
-def settings_for(installed, tmp_path, monkeypatch):
-    import pymatgen.core
-    from atomate2.vasp.run import DEFAULT_HANDLERS
+        # pymatgen reads the variable once, at import
+        monkeypatch.setitem(pymatgen.core.SETTINGS, "PMG_VASP_PSP_DIR", installed.environment["PMG_VASP_PSP_DIR"])
+        return {
+            "vasp_cmd": installed.environment["ATOMATE2_VASP_CMD"],
+            "vasp_gamma_cmd": installed.environment["ATOMATE2_VASP_GAMMA_CMD"],
+            # the handlers are made once, and remember what they saw
+            "handlers": [type(handler)() for handler in DEFAULT_HANDLERS],
+            "custodian_kwargs": {"polling_time_step": 0.2, "monitor_freq": 10},
+        }
 
-    # pymatgen reads the variable once, at import
-    monkeypatch.setitem(pymatgen.core.SETTINGS, "PMG_VASP_PSP_DIR", installed.environment["PMG_VASP_PSP_DIR"])
-    # a WalltimeHandler leaves its start to those after it
+    # a WalltimeHandler leaves its start, in the environment, to those after it
     monkeypatch.setenv("CUSTODIAN_WALLTIME_START", "")
     monkeypatch.delenv("CUSTODIAN_WALLTIME_START")
     monkeypatch.chdir(tmp_path)
-    return {
-        "vasp_cmd": installed.environment["ATOMATE2_VASP_CMD"],
-        "vasp_gamma_cmd": installed.environment["ATOMATE2_VASP_GAMMA_CMD"],
-        # the handlers are made once, and remember what they saw
-        "handlers": [type(handler)() for handler in DEFAULT_HANDLERS],
-        "custodian_kwargs": {"polling_time_step": 0.2, "monitor_freq": 10},
-    }
+    return settings
+
+
+@pytest.fixture
+def vasp(installed, run_vasp_settings):
+    """Keyword arguments of `run_vasp` for the stand-in with the toy engine."""
+    return run_vasp_settings(installed)
 
 
 @pytest.fixture
