@@ -60,10 +60,10 @@ def test_every_sample_and_evaluation_of_every_round_is_counted(first, both):
     assert {row["round"] for row in rows} == {0, 1} and len({row["sample"] for row in rows}) == len(rows) == 120
     assert sum(ledger["states"].values()) == ledger["samples"] == 120
     assert ledger["evaluations"]["screen"] == sum(row["evaluations"] for row in rows)
-    gains = json.loads((both / "rounds.json").read_text())
+    gains = json.loads((both / "rounds.json").read_text())["rounds"]
     assert [gain["round"] for gain in gains] == [0, 1]
     assert sum(gain["evaluations"] for gain in gains) == ledger["evaluations_total"]
-    assert gains[:1] == json.loads((first / "rounds.json").read_text())
+    assert gains[:1] == json.loads((first / "rounds.json").read_text())["rounds"]
 
 
 def test_the_next_round_learns_what_the_first_found_with_its_relaxed_energy(both):
@@ -106,7 +106,7 @@ def test_samples_of_rounds_have_seeds_of_their_own(both):
 
 
 def finished(tmp_path, number=0, shortlisted=1, spent=10):
-    table = ArtifactStore(tmp_path).put_json("rounds", [{"shortlisted": shortlisted}])
+    table = ArtifactStore(tmp_path).put_json("rounds", {"rounds": [{"shortlisted": shortlisted}]})
     nothing = ArtifactRef(uri="file:///x", sha256="0", nbytes=0, kind="none")
     return RoundDocument(
         key="finish_round-0",
@@ -130,3 +130,11 @@ def test_a_campaign_stops_for_a_reason(tiny, tmp_path, rounds, state, words):
     reason = reason_to_stop(tiny(rounds=rounds), finished(tmp_path, **state))
     assert reason.startswith(words) if not words else words in reason
     assert bool(reason) == bool(words)
+
+
+def test_the_report_shows_what_each_round_has_brought(both):
+    from imatgen_flows.report import RunDirectory, build_report
+
+    run = RunDirectory.open(both)
+    assert len(run.rounds) == 2 and {row["round"] for row in run.mapped} == {1}
+    assert "Within 0.1 eV/atom" in build_report(both).read_text()

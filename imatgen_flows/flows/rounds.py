@@ -121,7 +121,7 @@ def reason_to_stop(config: CampaignConfig, finished: RoundDocument) -> str:
     """Say why a campaign ends after a round; empty where it goes on."""
     from imatgen_flows.artifacts import read_json
 
-    gain = read_json(finished.tables["rounds"])[-1]
+    gain = read_json(finished.tables["rounds"])["rounds"][-1]
     spent = finished.ledger["evaluations_total"]
     if finished.round + 1 >= config.rounds.at_most:
         return f"`rounds.at_most` is {config.rounds.at_most}"

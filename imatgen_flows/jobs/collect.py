@@ -58,7 +58,7 @@ def finish_round(
     gain = _gain(records, round_number, ledger)
     history, everything = [], [record.model_dump(mode="json") for record in records]
     if previous:
-        history = read_json(previous.tables["rounds"])
+        history = read_json(previous.tables["rounds"])["rounds"]
         everything = read_lines(previous.candidates) + everything
         ledger = ledger.from_dict(previous.ledger).merge(ledger)
         ledger.check(total=sum(row["evaluations"] for row in (*history, gain)))
@@ -67,7 +67,7 @@ def finish_round(
         "metrics": _metrics(models, reconstruction, records),
         "hull": _hull(references),
         "dataset": {"counts": dataset.counts, "labels": labels.counts, "left_out": read_lines(dataset.left_out)},
-        "rounds": [*history, gain],
+        "rounds": {"rounds": [*history, gain]},
     }
     return {
         "round": round_number,
