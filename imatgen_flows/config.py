@@ -105,8 +105,12 @@ class Validate(Section):
 class Rounds(Section):
     """When to stop."""
 
-    at_most: Literal[1] = Field(1, description="Rounds of the campaign.")
-    evaluations: int = Field(200_000, ge=1, description="Energy evaluations the campaign may plan to spend.")
+    at_most: int = Field(1, ge=1, le=100, description="Rounds of the campaign.")
+    evaluations: int = Field(200_000, ge=1, description="Energy evaluations after which no further round begins.")
+    fine_tune: float = Field(0.3, gt=0, le=1, description="Share of the training that a further round adds.")
+    caution: float = Field(
+        1.0, ge=0, description="Standard deviations of the predicted E_hull that count in a candidate's favour."
+    )
 
 
 class CampaignConfig(Section):

@@ -29,7 +29,8 @@ if __name__ == "__main__":
         str(root),
         candidates=document("filter_candidates", CandidatesDocument),
         dataset=document("build_dataset", DatasetDocument),
-        labels=document("label_dataset", LabelDocument),
+        priced=(labels := document("label_dataset", LabelDocument)),
+        labels=labels,
         references=document("extend_hull", ReferenceDocument),
     )
     run_locally(flow, ensure_success=True)

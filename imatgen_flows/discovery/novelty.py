@@ -23,12 +23,13 @@ class Novelty(str, Enum):
 class NoveltyJudge:
     """Tell new structures from what is known and from what plain substitution gives.
 
-    Duplicates among the candidates are for `group_duplicates` to find; the judge sees one structure at a time.
+    Duplicates within a round are for `group_duplicates` to find; the judge sees one structure at a time.
 
     Parameters
     ----------
     known : published phases, by id
     closure : substituted structures, by id: as made and, where there are any, as relaxed
+    found : what earlier rounds of the campaign relaxed, by id
     ltol, stol, angle_tol : as in `StructureIndex`
     """
 
@@ -39,10 +40,15 @@ class NoveltyJudge:
         ltol: float = 0.2,
         stol: float = 0.3,
         angle_tol: float = 5,
+        found: Mapping[str, Structure] | None = None,
     ) -> None:
         self._indices = {
             novelty: StructureIndex[str](structures.items(), ltol, stol, angle_tol)
-            for novelty, structures in ((Novelty.KNOWN, known), (Novelty.CLOSURE, closure))
+            for novelty, structures in (
+                (Novelty.KNOWN, known),
+                (Novelty.CLOSURE, closure),
+                (Novelty.DUPLICATE, found or {}),
+            )
         }
 
     def classify(self, structure: Structure) -> tuple[Novelty, str, float]:

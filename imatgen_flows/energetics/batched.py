@@ -241,11 +241,12 @@ def _optimize(
     from torch_sim.optimizers.cell_filters import CellFilter
 
     watch = _Watch([len(atoms) for atoms in starts], [atoms.get_volume() for atoms in starts], settings, tick)
-    core.CONVERGENCE_FN_REGISTRY["watched"] = lambda watch: watch  # the maker looks its convergence function up there
+    name: Any = "watched"  # the maker looks its convergence function up by name, though it is annotated otherwise
+    core.CONVERGENCE_FN_REGISTRY[name] = lambda watch: watch
     maker = core.TorchSimOptimizeMaker(
         optimizer=Optimizer.fire,
         **model,
-        convergence_fn="watched",
+        convergence_fn=name,
         convergence_fn_kwargs={"watch": watch},
         autobatcher_dict={
             "memory_scales_with": "n_atoms",

@@ -1,4 +1,4 @@
-"""One pass of the whole campaign."""
+"""The whole campaign."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from jobflow import Flow, Maker
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.flows.dataset import DatasetMaker
-from imatgen_flows.flows.generate import GenerateMaker
-from imatgen_flows.flows.screen import ScreenMaker
-from imatgen_flows.jobs.collect import finish_round
+from imatgen_flows.flows.rounds import round_flow
 
 
 @dataclass
 class CampaignMaker(Maker):
-    """Chain dataset, generation and screening, and close the books."""
+    """Build the dataset, and chain rounds of generation and screening until a stop rule holds."""
 
     config: CampaignConfig
     name: str = "campaign"
@@ -38,20 +36,5 @@ class CampaignMaker(Maker):
             screen=config.screen,
         ).make(root, config.system)
         data = dataset.output
-        generate = GenerateMaker(generator=config.generator, sampling=config.sampling, limits=config.limits).make(
-            root, data["dataset"], data["labels"], data["references"]
-        )
-        made = generate.output
-        screen = ScreenMaker(screen=config.screen, walltime=self.walltime).make(
-            root, made["candidates"], data["dataset"], data["labels"], data["references"]
-        )
-        finish = finish_round(
-            root,
-            samples=config.sampling.total,
-            **data,
-            models=made["models"],
-            reconstruction=made["reconstruction"],
-            candidates=screen.output,
-            round_number=0,
-        )
-        return Flow([dataset, generate, screen, finish], output=finish.output, name=f"{config.title}: {self.name}")
+        first = round_flow(root, config, self.walltime, data | {"priced": data["labels"]})
+        return Flow([dataset, first], output=first.output, name=f"{config.title}: {self.name}")

@@ -12,6 +12,8 @@ from imatgen_flows.flows.common import plain
 from imatgen_flows.jobs.candidates import filter_candidates, sample_candidates
 from imatgen_flows.jobs.models import evaluate_reconstruction, train_autoencoder, train_generator
 
+ROLES = ("cell", "basis", "generator")
+
 
 @dataclass
 class GenerateMaker(Maker):
@@ -22,7 +24,15 @@ class GenerateMaker(Maker):
     sampling: Sampling = field(default_factory=Sampling)
     limits: Limits = field(default_factory=Limits)
 
-    def make(self, root: str, dataset: Any, labels: Any, references: Any, round_number: int = 0) -> Flow:
+    def make(
+        self,
+        root: str,
+        dataset: Any,
+        labels: Any,
+        references: Any,
+        round_number: int = 0,
+        start: dict[str, Any] | None = None,
+    ) -> Flow:
         """Build the flow.
 
         Parameters
@@ -30,18 +40,21 @@ class GenerateMaker(Maker):
         root : of the artifact store
         dataset, labels, references : documents of `DatasetMaker`, or references to them
         round_number : of the campaign
+        start : networks to go on from, by role; None to train from the start
         """
-        settings = plain(self.generator)
+        settings, start = plain(self.generator), start or dict.fromkeys(ROLES)
         cell, basis = (
-            train_autoencoder(root, dataset=dataset, role=role, generator=settings) for role in ("cell", "basis")
+            train_autoencoder(root, dataset=dataset, role=role, generator=settings, start=start[role])
+            for role in ("cell", "basis")
         )
         cell.name, basis.name = "train cell autoencoder", "train basis autoencoder"
         codes = {"dataset": dataset, "cell": cell.output, "basis": basis.output, "generator": settings}
-        vae = train_generator(root, labels=labels, **codes)
+        vae = train_generator(root, labels=labels, start=start["generator"], **codes)
         reconstruction = evaluate_reconstruction(root, vae=vae.output, **codes)
         samples = sample_candidates(
             root,
             labels=labels,
+            references=references,
             vae=vae.output,
             sampling=plain(self.sampling),
             limits=plain(self.limits),

@@ -19,16 +19,22 @@ class ScreenMaker(Maker):
     name: str = "screen"
     screen: Screen = field(default_factory=Screen)
     walltime: float | None = None  # of a relaxation job, s; None where there is no limit
+    caution: float = 1.0  # standard deviations of a predicted E_hull that count in a candidate's favour
 
-    def make(self, root: str, candidates: Any, dataset: Any, labels: Any, references: Any) -> Flow:
-        """Build the flow; `candidates` and what follows it are documents or references to them."""
+    def make(self, root: str, candidates: Any, dataset: Any, priced: Any, labels: Any, references: Any) -> Flow:
+        """Build the flow; `candidates` and what follows it are documents or references to them.
+
+        `priced` are the labels that were evaluated, and tell what an evaluation costs; `labels` those learnt from.
+        """
         ranked = screen_batches(
             root,
             candidates=candidates,
             dataset=dataset,
+            priced=priced,
             labels=labels,
             references=references,
             screen=plain(self.screen),
             walltime=self.walltime,
+            caution=self.caution,
         )
         return Flow([ranked], output=ranked.output, name=self.name)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder, build_autoencoder
+from imatgen_flows.generator.crystal_generator import load_weights
 from imatgen_flows.generator.losses import code_loss, image_loss, kl_divergence, stability_loss
 from imatgen_flows.generator.materials_vae import MaterialsVAE
 from imatgen_flows.generator.presets import AutoencoderSettings, Preset, VAESettings
@@ -22,7 +23,12 @@ History = list[dict[str, Any]]
 
 
 def fit_cell_autoencoder(
-    crystals: PackedCrystals, settings: AutoencoderSettings, seed: int, directory: Path, device: str = "cpu"
+    crystals: PackedCrystals,
+    settings: AutoencoderSettings,
+    seed: int,
+    directory: Path,
+    device: str = "cpu",
+    start: Path | None = None,
 ) -> tuple[ImageAutoencoder | MetricAutoencoder, History]:
     """Train the cell autoencoder on the cells of all crystals.
 
@@ -33,6 +39,7 @@ def fit_cell_autoencoder(
     seed : of the initial weights, the data order and all noise
     directory : for the checkpoint and the metrics
     device : where to train
+    start : weights of the same network to go on from, instead of random ones
 
     Returns
     -------
@@ -40,9 +47,12 @@ def fit_cell_autoencoder(
     """
     torch.manual_seed(seed)
     model = build_autoencoder(settings).to(device)
+    if start:
+        load_weights(model, start)
     lattices = crystals.lattices.to(device)
     if isinstance(model, MetricAutoencoder):
-        model.fit(lattices)
+        if not start:  # codes must keep their meaning for a generator that goes on too
+            model.fit(lattices)
         return model.eval(), []
     codec = CellImageCodec(grid=settings.grid, sigma=settings.sigma)
 
@@ -60,6 +70,7 @@ def fit_basis_autoencoder(
     seed: int,
     directory: Path,
     device: str = "cpu",
+    start: Path | None = None,
     box: float = 15.0,
 ) -> tuple[ImageAutoencoder, History]:
     """Train the basis autoencoder on every element's image of all crystals; one network serves all elements.
@@ -68,6 +79,8 @@ def fit_basis_autoencoder(
     """
     torch.manual_seed(seed)
     model = ImageAutoencoder(settings).to(device)
+    if start:
+        load_weights(model, start)
     codec = BasisImageCodec(grid=settings.grid, box=box, sigma=settings.sigma)
     occupied = crystals.mask.any(dim=2)
     positions, mask = crystals.positions[occupied].to(device), crystals.mask[occupied].to(device)
@@ -86,7 +99,14 @@ def fit_basis_autoencoder(
 
 
 def fit_generator(
-    codes: Tensor, present: Tensor, stable: Tensor, preset: Preset, seed: int, directory: Path, device: str = "cpu"
+    codes: Tensor,
+    present: Tensor,
+    stable: Tensor,
+    preset: Preset,
+    seed: int,
+    directory: Path,
+    device: str = "cpu",
+    start: Path | None = None,
 ) -> tuple[MaterialsVAE, History]:
     """Train the materials generator and its classifier on the codes of the training structures.
 
@@ -95,7 +115,7 @@ def fit_generator(
     codes : (B, C, width), one channel an element and the last for the cell
     present : (B, C) bool, the channels that a crystal has
     stable : (B,), 1 or 0, NaN where the energy is unknown
-    preset, seed, directory, device : as for the autoencoders
+    preset, seed, directory, device, start : as for the autoencoders
 
     Returns
     -------
@@ -104,6 +124,8 @@ def fit_generator(
     torch.manual_seed(seed)
     settings: VAESettings = preset.generator
     model = MaterialsVAE(settings, codes.shape[1], codes.shape[2]).to(device)
+    if start:
+        load_weights(model, start)
     codes, present, stable = codes.to(device), present.to(device), stable.to(device)
     weights = _code_weights(preset, present, codes.shape[2])
 

@@ -40,6 +40,7 @@ def sample_candidates(
     *,
     dataset: DatasetDocument,
     labels: LabelDocument,
+    references: ReferenceDocument,
     cell: ModelDocument,
     basis: ModelDocument,
     vae: ModelDocument,
@@ -57,10 +58,10 @@ def sample_candidates(
 
     model = load_generator(dataset, cell, basis, vae, generator)
     rows = read_lines(dataset.crystals)
-    known_energy = [label["formation_energy"] for label in read_lines(labels.labels)]
+    energies = _anchor_energies(rows, labels, references, learnt=dataset.found is not None)
     crystals = PackedCrystals.load(dataset.packed.path())
     data = model.encode(crystals)
-    anchors = _anchors(rows, known_energy, training_rows(dataset, generator).tolist())
+    anchors = _anchors(rows, energies, training_rows(dataset, generator).tolist())
     seed = generator["seed"] + SEED_STEP * round_number
     drawn = _draw(model, data, data[anchors], training_rows(dataset, generator), sampling, seed)
 
@@ -141,7 +142,10 @@ def novelty_judge(dataset: DatasetDocument, references: ReferenceDocument) -> An
     for row in read_lines(references.phases):
         where = closure if row["kind"] == "substituted" else known
         where[f"{row['name']} (relaxed)"] = Structure.from_dict(row["structure"])
-    return NoveltyJudge(known=known, closure=closure)
+    found = (
+        {row["id"]: Structure.from_dict(row["structure"]) for row in read_lines(dataset.found)} if dataset.found else {}
+    )
+    return NoveltyJudge(known=known, closure=closure, found=found)
 
 
 def load_candidates(document: CandidatesDocument) -> list[Candidate]:
@@ -159,6 +163,30 @@ def candidates_document(
         "seed": seed,
         "extra": extra,
     }
+
+
+def _anchor_energies(
+    rows: list[dict], labels: LabelDocument, references: ReferenceDocument, learnt: bool
+) -> list[float | None]:
+    """Energies by which anchors are chosen, eV/atom.
+
+    At first those of formation, as published. Once something has been learnt, distances from the hull: they favour what
+    earlier rounds found near it, of whatever composition.
+    """
+    known = read_lines(labels.labels)
+    if not learnt:
+        return [label["formation_energy"] for label in known]
+    from pymatgen.core import Composition
+
+    from imatgen_flows.jobs.energies import load_hull
+
+    hull = load_hull(references)
+    return [
+        None
+        if label["energy_per_atom"] is None
+        else hull.distance(Composition(row["formula"]), label["energy_per_atom"])
+        for row, label in zip(rows, known, strict=True)
+    ]
 
 
 def _anchors(rows: list[dict], energies: list[float | None], seen: list[int]) -> list[int]:
@@ -263,16 +291,17 @@ def _latent_map(store: ArtifactStore, components: Any, data: Tensor, rows: list[
     return store.put_json("latent-map", {"explained": components.explained, "training": training})
 
 
-def spread(records: list[Candidate], at_most: int) -> list[Candidate]:
-    """Choose candidates for relaxation: clean decodes first, the compositions in turn.
+def spread(records: list[Candidate], at_most: int, scores: dict[str, float] | None = None) -> list[Candidate]:
+    """Choose candidates for relaxation: the compositions in turn, of each the best first.
 
-    Unrelaxed energies hardly rank relaxed ones, so the choice is by the decoder's certificate, and no composition takes
-    the whole budget.
+    Unrelaxed energies hardly rank relaxed ones, so the choice is by scores where something has been learnt, by sample, and
+    by the decoder's certificate where nothing has: clean decodes first. No composition takes the whole budget.
     """
     from pymatgen.core import Structure
 
     by_formula: dict[str, list[Candidate]] = {}
-    for record in sorted(records, key=lambda record: (_doubt(record), record.sample)):
+    worth = scores or {}
+    for record in sorted(records, key=lambda record: (worth.get(record.sample, 0.0), _doubt(record), record.sample)):
         formula = Structure.from_dict(record.structure or {}).composition.reduced_formula
         by_formula.setdefault(formula, []).append(record)
     turns = itertools.zip_longest(*(by_formula[formula] for formula in sorted(by_formula)))

@@ -43,19 +43,35 @@ def finish_round(
     reconstruction: ReconstructionDocument,
     candidates: CandidatesDocument,
     round_number: int,
+    previous: RoundDocument | None = None,
 ) -> dict[str, Any]:
-    """Check the books, and gather what the run directory shows."""
+    """Check the books of this round and of all so far, and gather what the run directory shows.
+
+    Labels and references are paid for in the first round; `previous` holds what the rounds before this one came to.
+    """
     records = load_candidates(candidates)
-    ledger = _ledger(records, samples, [dataset, published, labels, references, *models, reconstruction, candidates])
-    ledger.check(evaluations=_evaluations_on_record(records, labels, references))
-    tables = {
+    spending = (
+        [*models, reconstruction, candidates] if previous else [dataset, published, labels, references, candidates]
+    )
+    ledger = _ledger(records, samples, spending)
+    ledger.check(evaluations=_evaluations_on_record(records, None if previous else labels, references))
+    gain = _gain(records, round_number, ledger)
+    history, everything = [], [record.model_dump(mode="json") for record in records]
+    if previous:
+        history = read_json(previous.tables["rounds"])["rounds"]
+        everything = read_lines(previous.candidates) + everything
+        ledger = ledger.from_dict(previous.ledger).merge(ledger)
+        ledger.check(total=sum(row["evaluations"] for row in (*history, gain)))
+        records = [Candidate(**row) for row in everything]
+    tables: dict[str, Any] = {
         "metrics": _metrics(models, reconstruction, records),
         "hull": _hull(references),
         "dataset": {"counts": dataset.counts, "labels": labels.counts, "left_out": read_lines(dataset.left_out)},
+        "rounds": {"rounds": [*history, gain]},
     }
     return {
         "round": round_number,
-        "candidates": candidates.candidates,
+        "candidates": store.put_lines("candidates", everything),
         "ledger": ledger.to_dict(),
         "tables": {name: store.put_json(name, table) for name, table in tables.items()}
         | {"latent": candidates.extra["latent_map"]},
@@ -91,15 +107,32 @@ def _ledger(records: list[Candidate], samples: int, stages: list[StageDocument])
     return ledger
 
 
+def _gain(records: list[Candidate], round_number: int, ledger: Any) -> dict[str, Any]:
+    """What a round has brought, and what it cost."""
+    relaxed = [record for record in records if record.energies]
+    new = [record for record in relaxed if record.novelty == "new"]
+    distances = sorted(record.energies[-1].e_above_hull for record in new)
+    return {
+        "round": round_number,
+        "samples": len(records),
+        "relaxed": len(relaxed),
+        "new": len(new),
+        "shortlisted": sum(record.state in (State.SHORTLISTED, State.VALIDATED) for record in records),
+        "within_0.1": sum(distance <= 0.1 for distance in distances),
+        "best_e_above_hull": distances[0] if distances else None,
+        "evaluations": ledger.evaluations.total(),
+    }
+
+
 def _evaluations_on_record(
-    records: list[Candidate], labels: LabelDocument, references: ReferenceDocument
+    records: list[Candidate], labels: LabelDocument | None, references: ReferenceDocument
 ) -> dict[str, int]:
     """Count the evaluations a second time, from the records of what they were spent on."""
-    return {
-        "labels": sum(row["evaluations"] for row in read_lines(labels.labels)),
-        "references": sum(row["evaluations"] for row in read_lines(references.phases)),
-        "screen": sum(record.evaluations for record in records),
-    }
+    counted = {"screen": sum(record.evaluations for record in records)}
+    if labels:
+        counted["labels"] = sum(row["evaluations"] for row in read_lines(labels.labels))
+        counted["references"] = sum(row["evaluations"] for row in read_lines(references.phases))
+    return counted
 
 
 def _flat(record: Candidate) -> dict[str, Any]:

@@ -7,10 +7,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from imatgen_flows.artifacts import ArtifactStore
+from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.discovery.novelty import Novelty
+from imatgen_flows.jobs.candidates import load_candidates
 from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import DatasetDocument
+from imatgen_flows.schemas import CandidatesDocument, DatasetDocument
 from imatgen_flows.settings import get_settings
+
+BOX = 15.0  # A, edge of the images
 
 
 @stage(DatasetDocument)
@@ -50,6 +54,46 @@ def build_dataset(
     }
 
 
+@stage(DatasetDocument)
+def extend_dataset(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    dataset: DatasetDocument,
+    candidates: CandidatesDocument,
+    limits: dict[str, Any],
+) -> dict[str, Any]:
+    """Let the next round learn from what this one has relaxed and called new.
+
+    All that was relaxed counts as found from now on. What still fits the images is trained on.
+    """
+    from pymatgen.core import Structure
+
+    from imatgen_flows.crystals import extent
+
+    relaxed = [record for record in load_candidates(candidates) if record.relaxed is not None]
+    found: list[dict[str, Any]] = [{"id": f"found:{record.sample}", "structure": record.relaxed} for record in relaxed]
+    rows, left_out = read_lines(dataset.crystals), read_lines(dataset.left_out)
+    for record, item in zip(relaxed, found, strict=True):
+        structure = Structure.from_dict(item["structure"])
+        if record.novelty != Novelty.NEW.value:
+            left_out.append({"id": item["id"], "reason": record.novelty, "detail": record.novelty_match})
+        elif max(structure.lattice.abc) > limits["max_edge"] or extent(structure) > BOX:
+            detail = f"edges {', '.join(f'{edge:.1f}' for edge in structure.lattice.abc)} A"
+            left_out.append({"id": item["id"], "reason": "edge_too_long", "detail": detail})
+        else:
+            rows.append(_row(item["id"], structure, template=item["id"], known=False) | {"learnt": True})
+    learnt = sum(row.get("learnt", False) for row in rows)
+    return {
+        "elements": dataset.elements,
+        "crystals": store.put_lines("crystals", rows),
+        "packed": _pack(store, rows, dataset.elements),
+        "left_out": store.put_lines("left-out", left_out),
+        "found": store.put_lines("found", (read_lines(dataset.found) if dataset.found else []) + found),
+        "counts": dataset.counts | {"learnt": learnt, "kept": len(rows)},
+    }
+
+
 def read_templates(system: list[str], templates: dict[str, Any], limits: dict[str, Any]) -> tuple[list, list]:
     """Load the templates of a campaign's sections, with the cache and the key of this machine."""
     from imatgen_flows.crystals import load_templates
@@ -81,7 +125,7 @@ def _known_phases(system: list[str], limits: dict[str, Any]) -> tuple[list[dict]
             left_out.append(LeftOut(name, "too_many_sites", f"{len(structure)} sites, at most {limits['max_sites']}"))
         elif max(structure.lattice.abc) > limits["max_edge"]:
             left_out.append(LeftOut(name, "edge_too_long", f"{max(structure.lattice.abc):.2f} A"))
-        elif extent(structure) > 15.0:
+        elif extent(structure) > BOX:
             left_out.append(LeftOut(name, "does_not_fit_box", f"extent {extent(structure):.2f} A"))
         else:
             rows.append(_row(name, structure, template="", known=True))

@@ -7,9 +7,10 @@ from typing import Any
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
 from imatgen_flows.errors import ImatgenError
+from imatgen_flows.jobs.candidates import load_candidates
 from imatgen_flows.jobs.pricing import price_named, relax_named
 from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import DatasetDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, LabelDocument, ReferenceDocument
 
 
 @stage(ReferenceDocument)
@@ -65,6 +66,39 @@ def label_dataset(
         "counts": counts,
         "evaluations": {"labels": sum(result["evaluations"] for result in results)},
     }
+
+
+@stage(LabelDocument)
+def extend_labels(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    dataset: DatasetDocument,
+    labels: LabelDocument,
+    candidates: CandidatesDocument,
+    stable_below: float,
+) -> dict[str, Any]:
+    """Label the structures that a round added to the dataset with the energies that they were relaxed to.
+
+    Nothing is evaluated: the screening, or DFT, has paid for them.
+    """
+    known = {label["id"]: label for label in read_lines(labels.labels)}
+    for record in load_candidates(candidates):
+        if record.energies:
+            energy = record.energies[0]  # the potential's: labels share its scale, whatever DFT said
+            known[f"found:{record.sample}"] = {
+                "id": f"found:{record.sample}",
+                "energy_per_atom": energy.energy_per_atom,
+                "formation_energy": energy.formation_energy,
+                "e_above_hull": (record.energies[-1].e_above_hull),
+                "stable": energy.formation_energy <= stable_below,
+                "reason": "",
+                "evaluations": 0,
+            }
+    rows = [known[row["id"]] for row in read_lines(dataset.crystals)]
+    counts = labels.counts | {"labelled": sum(row["stable"] is not None for row in rows)}
+    counts["stable"] = sum(bool(row["stable"]) for row in rows)
+    return {"potential": labels.potential, "labels": store.put_lines("labels", rows), "counts": counts}
 
 
 @stage(ReferenceDocument)

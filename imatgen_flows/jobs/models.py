@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 @stage(ModelDocument)
 def train_autoencoder(
-    store: ArtifactStore, scratch: Path, *, dataset: DatasetDocument, role: str, generator: dict[str, Any]
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    dataset: DatasetDocument,
+    role: str,
+    generator: dict[str, Any],
+    start: ModelDocument | None = None,
 ) -> dict[str, Any]:
-    """Train the autoencoder of one kind of image; `role` is cell or basis."""
+    """Train the autoencoder of one kind of image; `role` is cell or basis, `start` a network to go on from."""
     from imatgen_flows.generator.fitting import fit_basis_autoencoder, fit_cell_autoencoder
     from imatgen_flows.representation import PackedCrystals
 
@@ -27,7 +33,7 @@ def train_autoencoder(
     fit = fit_cell_autoencoder if role == "cell" else fit_basis_autoencoder
     crystals = PackedCrystals.load(dataset.packed.path())
     seen = crystals[training_rows(dataset, generator)]
-    model, history = fit(seen, getattr(preset, role), generator["seed"], scratch, use_device())
+    model, history = fit(seen, getattr(preset, role), generator["seed"], scratch, use_device(), _weights(start))
     return _model_document(store, model, history, role, preset, generator["seed"])
 
 
@@ -41,6 +47,7 @@ def train_generator(
     cell: ModelDocument,
     basis: ModelDocument,
     generator: dict[str, Any],
+    start: ModelDocument | None = None,
 ) -> dict[str, Any]:
     """Train the generator and its classifier on the codes of the training structures."""
     import torch
@@ -56,7 +63,7 @@ def train_generator(
     )
     stable = [row["stable"] for row in read_lines(labels.labels)]
     target = torch.tensor([float("nan") if stable[row] is None else float(stable[row]) for row in rows])
-    model, history = fit_generator(codes, present, target, preset, generator["seed"], scratch, device)
+    model, history = fit_generator(codes, present, target, preset, generator["seed"], scratch, device, _weights(start))
     return _model_document(store, model, history, "generator", preset, generator["seed"])
 
 
@@ -103,17 +110,18 @@ def evaluate_reconstruction(
 def training_rows(dataset: DatasetDocument, generator: dict[str, Any]) -> Any:
     """Rows (n,) of the dataset that the networks see.
 
-    Whole templates are held out, with all structures made from them. Known phases are never held out: samples start
-    from them.
+    Whole templates are held out, with all structures made from them. Known phases and what earlier rounds found are never
+    held out: samples start from them.
     """
     import torch
 
     rows = read_lines(dataset.crystals)
-    templates = sorted({row["template"] for row in rows if not row["known"]})
+    always = [row["known"] or row.get("learnt", False) for row in rows]
+    templates = sorted({row["template"] for row, keep in zip(rows, always, strict=True) if not keep})
     random = torch.Generator().manual_seed(generator["seed"])
     order = torch.randperm(len(templates), generator=random).tolist()
     held_out = {templates[i] for i in order[: round(generator["holdout"] * len(templates))]}
-    return torch.tensor([i for i, row in enumerate(rows) if row["known"] or row["template"] not in held_out])
+    return torch.tensor([i for i, row in enumerate(rows) if always[i] or row["template"] not in held_out])
 
 
 def preset_of(generator: dict[str, Any]) -> Any:
@@ -170,6 +178,10 @@ def load_generator(
     model = MaterialsVAE(compressor.preset.generator, compressor.preset.max_elements + 1, compressor.width)
     load_weights(model, vae.weights.path())
     return CrystalGenerator(compressor, model)
+
+
+def _weights(start: ModelDocument | None) -> Path | None:
+    return start.weights.path() if start else None
 
 
 def _model_document(

@@ -14,6 +14,7 @@ from imatgen_flows.jobs.pricing import relax_named
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
     BatchDocument,
+    Candidate,
     CandidatesDocument,
     DatasetDocument,
     Energy,
@@ -34,14 +35,16 @@ def screen_batches(
     *,
     candidates: CandidatesDocument,
     dataset: DatasetDocument,
+    priced: LabelDocument,
     labels: LabelDocument,
     references: ReferenceDocument,
     screen: dict[str, Any],
     walltime: float | None,
+    caution: float = 1.0,
 ) -> Response:
     """Choose what is relaxed, and replace this job by one job for each batch and one that ranks them all."""
-    chosen = choose(ArtifactStore(root), candidates, screen["at_most"])
-    size = screen["batch_size"] or batch_size(labels, walltime)
+    chosen = choose(ArtifactStore(root), candidates, dataset, labels, screen["at_most"], caution)
+    size = screen["batch_size"] or batch_size(priced, walltime)
     settings = {name: screen[name] for name in ("potential", "fmax", "max_steps")}
     batches = [
         relax_batch(root, candidates=candidates, chosen=chosen, start=start, stop=start + size, **settings)
@@ -62,10 +65,58 @@ def screen_batches(
     return Response(replace=Flow([*batches, ranked], output=ranked.output, name="relax and rank"))
 
 
-def choose(store: ArtifactStore, candidates: CandidatesDocument, at_most: int) -> ArtifactRef:
+def choose(
+    store: ArtifactStore,
+    candidates: CandidatesDocument,
+    dataset: DatasetDocument,
+    labels: LabelDocument,
+    at_most: int,
+    caution: float,
+) -> ArtifactRef:
     """Choose the samples that are relaxed; their names are an artifact, so that no document grows with them."""
     unique = [record for record in load_candidates(candidates) if record.state is State.UNIQUE]
-    return store.put_json("chosen", [record.sample for record in spread(unique, at_most)])
+    return store.put_json(
+        "chosen",
+        [record.sample for record in spread(unique, at_most, _scores(unique, candidates, dataset, labels, caution))],
+    )
+
+
+def _scores(
+    records: list[Candidate],
+    candidates: CandidatesDocument,
+    dataset: DatasetDocument,
+    labels: LabelDocument,
+    caution: float,
+) -> dict[str, float] | None:
+    """Predict E_hull (eV/atom) by what earlier rounds relaxed, less its uncertainty; None where too little is known."""
+    import numpy as np
+    from pymatgen.core import Composition, Structure
+
+    from imatgen_flows.discovery.acquisition import FEWEST, fit_process, promise
+
+    rows = read_lines(dataset.crystals)
+    learnt = {
+        row: label["e_above_hull"]
+        for row, label in enumerate(read_lines(labels.labels))
+        if label.get("e_above_hull") is not None
+    }
+    if len(learnt) < FEWEST or not records:
+        return None
+
+    def with_composition(latent: Any, compositions: list[Composition]) -> Any:
+        shares = [
+            [composition.get_atomic_fraction(element) for element in dataset.elements] for composition in compositions
+        ]
+        return np.hstack([latent, shares])
+
+    with np.load(candidates.extra["latents"].path()) as latents:
+        known = with_composition(
+            latents["training"][list(learnt)], [Composition(rows[row]["formula"]) for row in learnt]
+        )
+        compositions = [Structure.from_dict(record.structure or {}).composition for record in records]
+        asked = with_composition(latents["samples"][[record.origin.row for record in records]], compositions)
+    scores = promise(fit_process(known, np.array(list(learnt.values()))), asked, caution)
+    return {record.sample: float(score) for record, score in zip(records, scores, strict=True)}
 
 
 def batch_size(labels: LabelDocument, walltime: float | None) -> int:

@@ -243,7 +243,7 @@ def harvest_campaign(
         rounds = [finish_partially(root, documents, config.sampling.total, screen)]
     directory = (directory or Path(campaign["directory"])).absolute()
     prepare(config, directory, resume=True)
-    write_run_directory(rounds[-1], directory)
+    write_run_directory(max(rounds, key=lambda document: document.round), directory)
     profiles = ClusterConfig.from_directory(cluster).profiles
     partitions = sorted({profiles[name].partition for name in PROFILES})
     hardware = f"SLURM, partitions {', '.join(partitions)}"

@@ -46,8 +46,8 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     prepare(config, directory, resume)
     with _alone(directory):
         documents = _run(CampaignMaker(config).make(directory), directory)
-        round_ = next(document for document in documents if isinstance(document, RoundDocument))
-        write_run_directory(round_, directory)
+        rounds = [document for document in documents if isinstance(document, RoundDocument)]
+        write_run_directory(max(rounds, key=lambda document: document.round), directory)
         hardware = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
         # the campaign file is written once, when the run first starts
         started = datetime.fromtimestamp((directory / CAMPAIGN_FILE).stat().st_mtime, UTC)

@@ -123,10 +123,11 @@ def _evaluations(documents: list[StageDocument]) -> dict[str, int]:
 
 def _relaxations(config: CampaignConfig, documents: list[StageDocument], scratch: Path) -> tuple[int, int]:
     """Count what is relaxed: in finished batches, and, where the disk is in sight, in those under way."""
-    filtered = [document for document in documents if document.stage == "filter candidates"]
-    if not filtered or not isinstance(filtered[-1], CandidatesDocument):
-        return 0, 0
-    total = min(config.screen.at_most, filtered[-1].counts.get("unique", 0))
+    total = sum(
+        min(config.screen.at_most, document.counts.get("unique", 0))
+        for document in documents
+        if isinstance(document, CandidatesDocument) and document.stage == "filter candidates"
+    )
     done = sum(sum(document.counts.values()) for document in documents if isinstance(document, BatchDocument))
     under_way = sum(1 for _ in scratch.glob("relax_batch-*/[0-9]*.json"))
     return min(done + under_way, total), total

@@ -86,15 +86,13 @@ def finish_partially(root: Path, documents: list[StageDocument], samples: int, s
             raise ImatgenError(f"the campaign has no finished stage `{stage}` yet: there is nothing to harvest.")
         return found[-1]
 
-    common = {
-        "dataset": last(DatasetDocument, "build dataset"),
-        "references": last(ReferenceDocument, "extend hull"),
-    }
+    dataset, labels = last(DatasetDocument, "build dataset"), last(LabelDocument, "label dataset")
+    common = {"dataset": dataset, "references": last(ReferenceDocument, "extend hull")}
     candidates = last(CandidatesDocument, "filter candidates")
     ranked = rank_candidates.original(
         str(root),
         candidates=candidates,
-        chosen=choose(ArtifactStore(root), candidates, screen["at_most"]),
+        chosen=choose(ArtifactStore(root), candidates, dataset, labels, screen["at_most"], 0.0),
         batches=[document for document in documents if isinstance(document, BatchDocument)],
         threshold=screen["threshold"],
         **common,
@@ -103,7 +101,7 @@ def finish_partially(root: Path, documents: list[StageDocument], samples: int, s
         str(root),
         samples=samples,
         published=last(ReferenceDocument, "relax references"),
-        labels=last(LabelDocument, "label dataset"),
+        labels=labels,
         models=[document for document in documents if isinstance(document, ModelDocument)],
         reconstruction=last(ReconstructionDocument, "evaluate reconstruction"),
         candidates=ranked,

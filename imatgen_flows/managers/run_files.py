@@ -16,15 +16,18 @@ CAMPAIGN_FILE = "campaign.yaml"
 
 
 def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
-    """Make the run directory this campaign's own, or refuse."""
+    """Make the run directory this campaign's own, or refuse; other `rounds` extend the campaign that is there."""
     written = directory / CAMPAIGN_FILE
     if written.exists():
-        if CampaignConfig.from_file(written) != config:
+        before = CampaignConfig.from_file(written)
+        if before.model_copy(update={"rounds": config.rounds}) != config:
             raise InputError(
                 f"{directory} holds a run of another campaign ({written} differs). Choose another directory with --directory."
             )
         if not resume:
             raise InputError(f"{directory} already holds this campaign. Add --resume to go on with it.")
+        if before != config:  # more rounds, or a larger budget: what is done stays
+            config.to_file(written)
         return
     if directory.is_dir() and any(not path.name.startswith(".") for path in directory.iterdir()):
         raise InputError(f"{directory} is not empty and not a run directory. Choose another one with --directory.")

@@ -116,7 +116,7 @@ def latent_map(run: RunDirectory) -> Figure:
         )
     for number, method in enumerate(run.methods):
         colour, marker = METHODS[number % len(METHODS)]
-        rows = [row for row in run.candidates if row["method"] == method and row["latent_x"] is not None]
+        rows = [row for row in run.mapped if row["method"] == method]
         shape = {"c": colour} if marker == "x" else {"facecolors": "none", "edgecolors": colour}
         axes.scatter(
             *_columns([(row["latent_x"], row["latent_y"]) for row in rows]),

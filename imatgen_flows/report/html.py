@@ -77,7 +77,7 @@ def _page(run: RunDirectory) -> str:
         funnel=_funnel(run),
         reconstruction=_reconstruction(run),
         training=_training(run),
-        ledger=_ledger(run),
+        ledger=_rounds(run) + _ledger(run),
         provenance=_provenance(run),
         campaign=escape((run.path / "campaign.yaml").read_text(encoding="utf-8")),
         style=(assets / "style.css").read_text(encoding="utf-8"),
@@ -111,8 +111,7 @@ def _data(run: RunDirectory) -> dict[str, Any]:
         "training": [_finite(row) for row in run.latent["training"]],
         "samples": [
             [row["sample"], row["method"], row["latent_x"], row["latent_y"], row["state"], row["formula"], _fate(row)]
-            for row in run.candidates
-            if row["latent_x"] is not None and row["latent_y"] is not None
+            for row in run.mapped
         ],
         "errors": [
             {"title": title, "unit": unit, "tolerance": tolerance, "values": per_structure(errors.get(key))}
@@ -291,6 +290,22 @@ def _training(run: RunDirectory) -> str:
     return (_table(["Network", "Epochs", "Last loss", "Time", "Loss (log)"], rows) if rows else "") + (
         _table(["Sampling", "Drawn", "Decode cleanly"], sampling) if sampling else ""
     )
+
+
+def _rounds(run: RunDirectory) -> str:
+    if len(run.rounds) < 2:
+        return ""
+    head = ["Round", "Samples", "Relaxed", "New", "Shortlisted", "Within 0.1 eV/atom", "Lowest E_hull", "Evaluations"]
+    rows = [
+        [
+            f"{row['round'] + 1}",
+            *(f"{row[key]:,}" for key in ("samples", "relaxed", "new", "shortlisted", "within_0.1")),
+            "" if row["best_e_above_hull"] is None else _energy(row["best_e_above_hull"]),
+            f"{row['evaluations']:,}",
+        ]
+        for row in run.rounds
+    ]
+    return _table(head, rows)
 
 
 def _ledger(run: RunDirectory) -> str:

@@ -149,6 +149,22 @@ class RunDirectory:
         """Sampling methods of this run, in the order of their first sample."""
         return list(dict.fromkeys(row["method"] for row in self.candidates))
 
+    @cached_property
+    def rounds(self) -> list[Row]:
+        """What each round has brought and cost; empty for a run that was written before there were rounds."""
+        path = self.path / "rounds.json"
+        return list(_read_json(path)["rounds"]) if path.is_file() else []
+
+    @cached_property
+    def mapped(self) -> list[Row]:
+        """Samples on the latent map: those of the last round, since each round has a map of its own."""
+        last = max((row["round"] for row in self.candidates), default=0)
+        return [
+            row
+            for row in self.candidates
+            if row["round"] == last and row["latent_x"] is not None and row["latent_y"] is not None
+        ]
+
     @property
     def evaluations(self) -> dict[str, int]:
         """Energy-and-force evaluations by purpose."""

@@ -32,6 +32,7 @@ class DatasetDocument(StageDocument):
     crystals: ArtifactRef = Field(description="Rows: id, structure, template, formula.")
     packed: ArtifactRef = Field(description="The same crystals as arrays, as the codecs read them.")
     left_out: ArtifactRef = Field(description="Rows: id, reason, detail.")
+    found: ArtifactRef | None = Field(None, description="Rows: id, structure; what earlier rounds relaxed.")
     counts: dict[str, int] = Field(description="Templates read, structures made, kept, and left out by reason.")
 
 
@@ -95,4 +96,6 @@ class RoundDocument(StageDocument):
     round: int
     candidates: ArtifactRef
     ledger: dict
-    tables: dict[str, ArtifactRef] = Field(description="metrics, hull, latent and dataset, as the report reads them.")
+    tables: dict[str, ArtifactRef] = Field(
+        description="metrics, hull, latent, dataset and rounds, as the report reads them."
+    )
