@@ -96,7 +96,7 @@ def submit(lab, prepared, run: Path, number: int, batch_size: int | None) -> str
     (references,) = documents(prepared, ReferenceDocument, "extend_hull")
     (filtered,) = documents(prepared, CandidatesDocument, "filter_candidates")
     screen = ScreenMaker(screen=config.screen, walltime=lab.cluster.profiles.gpu_relax.walltime).make(
-        str(store.root), candidates(store, filtered, dataset, number), dataset, labels, references
+        str(store.root), candidates(store, filtered, dataset, number), dataset, labels, labels, references
     )
     finish = finish_round(
         str(store.root),
