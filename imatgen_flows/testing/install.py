@@ -11,6 +11,8 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.testing.potcars import write_potcars
 
 ENGINES = ("toy", "chgnet")
+VARIANTS = ("std", "gam", "ncl")
+MODULE = "imatgen_flows.testing.vasp"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def install(directory: Path, engine: str = "toy", idle_seconds: float = 600.0) -
     directory = directory.absolute()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for variant in ("std", "gam", "ncl"):
+        for variant in VARIANTS:
+            _refuse_other(directory / f"vasp_{variant}")
+        for variant in VARIANTS:
             options = f"--variant {variant} --engine {engine} --idle-seconds {idle_seconds:g}"
             _write_command(directory / f"vasp_{variant}", options)
         write_potcars(directory / "potcars")
@@ -63,12 +67,14 @@ def install(directory: Path, engine: str = "toy", idle_seconds: float = 600.0) -
     return Installed(directory)
 
 
-def _write_command(path: Path, options: str) -> None:
-    module = "imatgen_flows.testing.vasp"
-    if path.exists() and module.encode() not in path.read_bytes():
+def _refuse_other(path: Path) -> None:
+    if path.exists() and MODULE.encode() not in path.read_bytes():
         raise InputError(f"{path} is there and is not the stand-in. Choose another directory.")
+
+
+def _write_command(path: Path, options: str) -> None:
     # -P: the job's directory must not be searched for modules
-    line = f"exec {shlex.quote(sys.executable)} -P -m {module} {options}"
+    line = f"exec {shlex.quote(sys.executable)} -P -m {MODULE} {options}"
     threads = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
     path.write_text(f"#!/bin/sh\n# A stand-in for VASP, for tests: no DFT.\nexport {threads}\n{line}\n")
     path.chmod(0o755)

@@ -90,18 +90,24 @@ def _variables(atoms: Any, isif: int) -> Any:
     ions, shape, volume = FREEDOM[isif]
     if not shape and not volume:
         return atoms
-    from ase.filters import FrechetCellFilter
+    from ase.filters import UnitCellFilter  # FrechetCellFilter takes 0.1 s a step for its matrix logarithms
 
-    class CellOnly(FrechetCellFilter):
-        """Ions keep their fractional coordinates."""
+    first_volume = atoms.get_volume()
 
+    class CellFilter(UnitCellFilter):
         def get_forces(self, *args: Any, **kwargs: Any) -> np.ndarray:
             forces = super().get_forces(*args, **kwargs)
-            forces[: len(self.atoms)] = 0.0
+            if not ions:  # they keep their fractional coordinates
+                forces[: len(self.atoms)] = 0.0
             return forces
 
-    kind = FrechetCellFilter if ions else CellOnly
-    return kind(atoms, hydrostatic_strain=not shape, constant_volume=not volume)
+        def set_positions(self, *args: Any, **kwargs: Any) -> None:
+            super().set_positions(*args, **kwargs)
+            if not volume:  # ASE keeps it to first order only
+                factor = (first_volume / self.atoms.get_volume()) ** (1 / 3)
+                self.atoms.set_cell(self.atoms.cell * factor, scale_atoms=True)
+
+    return CellFilter(atoms, hydrostatic_strain=not shape, constant_volume=not volume)
 
 
 def reached(settings: RunSettings, before: Geometry | None, now: Geometry) -> bool:

@@ -34,3 +34,17 @@ def test_a_flow_of_the_materials_project_passes_with_every_number_in_place(vasp,
         assert document.input.parameters["NELECT"] == 2 * 11 + 4 * 6
     static, relaxed = documents["MP GGA static"], documents["MP GGA relax 2"]
     assert static.output.energy == pytest.approx(relaxed.output.energy, abs=1e-4)
+
+
+def test_the_newer_sets_of_the_materials_project_pass_too(vasp, rutile, run_flow):
+    """They name the mesh by KSPACING, r2SCAN by METAGGA, and potentials of another release."""
+    from atomate2.vasp.flows.mp import MP24DoubleRelaxStaticMaker
+    from atomate2.vasp.jobs.base import BaseVaspMaker
+
+    maker = MP24DoubleRelaxStaticMaker()
+    documents = run_flow(maker.update_kwargs({"run_vasp_kwargs": vasp}, class_filter=BaseVaspMaker).make(rutile))
+    assert len(documents) == 3
+    for document in documents.values():
+        assert document.state.value == "successful"
+        assert document.input.potcar_spec[0].titel.split()[1].startswith("V")
+    assert list(documents.values())[-1].run_type.value == "r2SCAN"
