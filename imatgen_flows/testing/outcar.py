@@ -71,7 +71,7 @@ class Outcar:
             "Maximum memory used (kb)": 1e5,
             "Average memory used (kb)": 0.0,
         }
-        self.stream.write("\n\n General timing and accounting informations for this job:\n ====================\n\n")
+        self.stream.write("\n\n General timing and accounting:\n ====================\n\n")
         self.stream.write("".join(f"{name:>45s}: {value:12.3f}\n" for name, value in times.items()))
         self.stream.close()
 

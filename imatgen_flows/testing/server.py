@@ -117,13 +117,16 @@ def serve(directory: Path, idle_seconds: float) -> None:
     address = directory / "socket"
     address.unlink(missing_ok=True)  # of a server that was killed; who started this one holds the lock
     with _Server(str(address), potential) as server:
+        ours = address.stat().st_ino
         server.timeout = min(1.0, idle_seconds)
         while True:
             server.handle_request()
             if server.idle(idle_seconds):
                 with (directory / "lock").open("w") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX)  # nobody starts another server meanwhile
-                    address.unlink(missing_ok=True)
+                    # another server may have taken our place: who started us was killed before we listened
+                    if address.exists() and address.stat().st_ino == ours:
+                        address.unlink()
                     return
 
 

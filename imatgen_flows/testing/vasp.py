@@ -39,8 +39,8 @@ def run(directory: Path, engine_name: str = "toy", variant: str = "std", idle_se
     """
     inputs = read_inputs(directory)
     settings = settle(inputs)
-    attempt = faults.count_attempt(directory)
-    fault = faults.plan_fault(inputs.incar.get("SYSTEM", ""), attempt)
+    system = inputs.incar.get("SYSTEM", "")
+    fault = faults.plan_fault(system, faults.count_attempt(directory, system))
     if fault.name == "crash":
         faults.crash()
     points = irreducible(inputs.crystal, inputs.mesh, inputs.incar.get("ISYM", 2) > 0)
