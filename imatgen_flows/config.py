@@ -98,8 +98,21 @@ class Screen(Section):
 class Validate(Section):
     """DFT of the shortlist."""
 
-    backend: Literal["none"] = Field("none", description="DFT back end; `none` ends with the screening.")
-    at_most: int = Field(20, ge=1)
+    backend: Literal["none", "vasp-mp-gga", "vasp-mp24", "force-field"] = Field(
+        "none",
+        description="PBE+U or r2SCAN as the Materials Project runs them, or a force field.",
+    )
+    force_field: str = Field("CHGNet", description="For `force-field`: its name in atomate2.")
+    at_most: int = Field(20, ge=1, description="Candidates validated in a round, lowest E_hull first.")
+    fmax: float = Field(0.1, gt=0, le=1, description="A result is accepted up to this force, eV/A.")
+    attempts: int = Field(2, ge=1, le=5, description="Times that a calculation may be tried, from where it came to.")
+    antiferro: bool = Field(
+        False, description="Start d-electron systems antiferromagnetically too, and keep the lower."
+    )
+    references: Literal["computed", "mp"] = Field(
+        "computed",
+        description="Phases of the hull: by the same calculations, or Materials Project entries (MP_API_KEY).",
+    )
 
 
 class Rounds(Section):
@@ -152,6 +165,14 @@ class CampaignConfig(Section):
     def _one_scale(self) -> Self:
         if self.screen.potential != self.labels.potential:
             raise ValueError("`labels.potential` and `screen.potential` differ: one hull needs one energy model")
+        return self
+
+    @model_validator(mode="after")
+    def _one_dft_scale(self) -> Self:
+        if self.validation.references == "mp" and self.validation.backend not in ("none", "vasp-mp-gga"):
+            raise ValueError(
+                "`validate.references: mp` holds PBE+U energies: only `backend: vasp-mp-gga` may stand beside them"
+            )
         return self
 
     @property

@@ -9,6 +9,21 @@ class InputError(ImatgenError):
     """Something the user gave is wrong: a file, a key, a value, a missing package (exit status 2)."""
 
 
+class StageFailed(BaseException):
+    """A stage failed, and the run must end at once.
+
+    No Exception, since jobflow's local manager takes every one of those for a job that may fail, as one of DFT may.
+
+    Attributes
+    ----------
+    error : what the stage raised
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Interrupted(ImatgenError):
     """A signal asked the work to stop; what was done so far is kept.
 

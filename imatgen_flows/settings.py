@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     on_walltime: Literal["stop", "continue"] = Field(
         "stop", description="What a stage does on SIGUSR1, SLURM's warning: stop, or hand over to a job that continues."
     )
+    stand_in: bool = Field(False, description="Believe a program that only plays VASP: for tests of the DFT path.")
     cluster: Path | None = Field(None, description="Configuration directory of the cluster.")
 
     @classmethod

@@ -4,5 +4,6 @@ from imatgen_flows.flows.campaign import CampaignMaker
 from imatgen_flows.flows.dataset import DatasetMaker
 from imatgen_flows.flows.generate import GenerateMaker
 from imatgen_flows.flows.screen import ScreenMaker
+from imatgen_flows.flows.validate import ValidateMaker
 
-__all__ = ["CampaignMaker", "DatasetMaker", "GenerateMaker", "ScreenMaker"]
+__all__ = ["CampaignMaker", "DatasetMaker", "GenerateMaker", "ScreenMaker", "ValidateMaker"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jobflow import Flow, Maker
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.flows.dataset import DatasetMaker
 from imatgen_flows.flows.rounds import round_flow
+from imatgen_flows.flows.validate import ValidateMaker
 
 
 @dataclass
@@ -19,6 +21,7 @@ class CampaignMaker(Maker):
     config: CampaignConfig
     name: str = "campaign"
     walltime: float | None = None  # of a relaxation job, s; None where there is no limit
+    dft_walltime: float | None = None  # of a DFT job, s
 
     def make(self, directory: str | Path) -> Flow:
         """Build the flow.
@@ -36,5 +39,12 @@ class CampaignMaker(Maker):
             screen=config.screen,
         ).make(root, config.system)
         data = dataset.output
-        first = round_flow(root, config, self.walltime, data | {"priced": data["labels"]})
-        return Flow([dataset, first], output=first.output, name=f"{config.title}: {self.name}")
+        data = data | {"priced": data["labels"], "calculated": None}
+        jobs: list[Any] = [dataset]
+        if config.validation.backend != "none":
+            validate = ValidateMaker(validate=config.validation, walltime=self.dft_walltime)
+            calculated = validate.make_references(root, data["references"], config.system)
+            jobs.append(calculated)
+            data["calculated"] = calculated.output
+        first = round_flow(root, config, (self.walltime, self.dft_walltime), data)
+        return Flow([*jobs, first], output=first.output, name=f"{config.title}: {self.name}")

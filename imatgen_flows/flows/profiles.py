@@ -14,6 +14,7 @@ PROFILE_OF = {
     "relax": "gpu_relax",
     "label": "gpu_relax",
     "hull": "gpu_relax",
+    "MP": "cpu_vasp",  # atomate2's makers of the Materials Project; it comes last, since some of them relax
 }
 DEFAULT_PROFILE = "light"
 

@@ -11,6 +11,7 @@ from imatgen_flows.config import CampaignConfig
 from imatgen_flows.flows.common import plain
 from imatgen_flows.flows.generate import ROLES, GenerateMaker
 from imatgen_flows.flows.screen import ScreenMaker
+from imatgen_flows.flows.validate import ValidateMaker
 from imatgen_flows.jobs.collect import finish_round
 from imatgen_flows.jobs.dataset import extend_dataset
 from imatgen_flows.jobs.energies import extend_labels
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 def round_flow(
     root: str,
     config: CampaignConfig,
-    walltime: float | None,
+    walltimes: tuple[float | None, float | None],
     data: dict[str, Any],
     start: dict[str, Any] | None = None,
     previous: Any = None,
@@ -34,9 +35,9 @@ def round_flow(
     ----------
     root : of the artifact store
     config : the campaign
-    walltime : of a relaxation job, s; None where there is no limit
+    walltimes : of a relaxation job and of a DFT job, s; None where there is no limit
     data : documents, or references to them: `dataset` and `labels` that this round learns from; `priced`, the labels that
-        were evaluated; `published` and `references`
+        were evaluated; `published` and `references`; `calculated`, the hull of DFT, or None where nothing is validated
     start : networks to go on from, by role
     previous : document of the round before this one
     number : of the round, from 0
@@ -48,9 +49,15 @@ def round_flow(
         root, data["dataset"], data["labels"], data["references"], number, start
     )
     made = generate.output
-    screen = ScreenMaker(screen=config.screen, walltime=walltime, caution=config.rounds.caution).make(
+    screen = ScreenMaker(screen=config.screen, walltime=walltimes[0], caution=config.rounds.caution).make(
         root, made["candidates"], data["dataset"], data["priced"], data["labels"], data["references"]
     )
+    jobs: list[Any] = [generate, screen]
+    candidates = screen.output
+    if config.validation.backend != "none":
+        validate = ValidateMaker(validate=config.validation, walltime=walltimes[1])
+        jobs.append(validate.make(root, candidates, data["calculated"]))
+        candidates = jobs[-1].output
     finish = finish_round(
         root,
         samples=config.sampling.total,
@@ -60,19 +67,20 @@ def round_flow(
         references=data["references"],
         models=made["models"],
         reconstruction=made["reconstruction"],
-        candidates=screen.output,
+        candidates=candidates,
+        calculated=data["calculated"],
         round_number=number,
         previous=previous,
     )
-    jobs: list[Any] = [generate, screen, finish]
+    jobs.append(finish)
     if config.rounds.at_most > 1:
         following = decide_next_round(
             root,
             campaign=plain(config),
-            walltime=walltime,
+            walltimes=walltimes,
             data=data,
             models=made["models"],
-            candidates=screen.output,
+            candidates=candidates,
             finished=finish.output,
         )
         jobs.append(following)
@@ -87,7 +95,7 @@ def decide_next_round(
     root: str,
     *,
     campaign: dict[str, Any],
-    walltime: float | None,
+    walltimes: tuple[float | None, float | None],
     data: dict[str, Any],
     models: list[Any],
     candidates: Any,
@@ -113,7 +121,7 @@ def decide_next_round(
     number = finished.round + 1
     for made in (dataset, labels):
         made.append_name(f" (round {number + 1})", dynamic=False)
-    rest = round_flow(root, config, walltime, data, start, finished, number)
+    rest = round_flow(root, config, walltimes, data, start, finished, number)
     return Response(replace=Flow([dataset, labels, rest], output=rest.output, name=f"round {number + 1}"))
 
 

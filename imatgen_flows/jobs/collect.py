@@ -43,6 +43,7 @@ def finish_round(
     reconstruction: ReconstructionDocument,
     candidates: CandidatesDocument,
     round_number: int,
+    calculated: ReferenceDocument | None = None,
     previous: RoundDocument | None = None,
 ) -> dict[str, Any]:
     """Check the books of this round and of all so far, and gather what the run directory shows.
@@ -50,11 +51,11 @@ def finish_round(
     Labels and references are paid for in the first round; `previous` holds what the rounds before this one came to.
     """
     records = load_candidates(candidates)
-    spending = (
-        [*models, reconstruction, candidates] if previous else [dataset, published, labels, references, candidates]
-    )
+    spending: list[StageDocument] = [*models, reconstruction, candidates]
+    if previous is None:
+        spending += [dataset, published, labels, references, *([calculated] if calculated else [])]
     ledger = _ledger(records, samples, spending)
-    ledger.check(evaluations=_evaluations_on_record(records, None if previous else labels, references))
+    ledger.check(evaluations=_evaluations_on_record(records, None if previous else labels, references, calculated))
     gain = _gain(records, round_number, ledger)
     history, everything = [], [record.model_dump(mode="json") for record in records]
     if previous:
@@ -125,13 +126,21 @@ def _gain(records: list[Candidate], round_number: int, ledger: Any) -> dict[str,
 
 
 def _evaluations_on_record(
-    records: list[Candidate], labels: LabelDocument | None, references: ReferenceDocument
+    records: list[Candidate],
+    labels: LabelDocument | None,
+    references: ReferenceDocument,
+    calculated: ReferenceDocument | None,
 ) -> dict[str, int]:
     """Count the evaluations a second time, from the records of what they were spent on."""
-    counted = {"screen": sum(record.evaluations for record in records)}
+    counted = {
+        "screen": sum(record.evaluations for record in records),
+        "validate": sum(record.validation_evaluations for record in records),
+    }
     if labels:
         counted["labels"] = sum(row["evaluations"] for row in read_lines(labels.labels))
         counted["references"] = sum(row["evaluations"] for row in read_lines(references.phases))
+    if labels and calculated:
+        counted["validate references"] = sum(row["evaluations"] for row in read_lines(calculated.phases))
     return counted
 
 
@@ -139,9 +148,11 @@ def _flat(record: Candidate) -> dict[str, Any]:
     """One row of the table for people."""
     from pymatgen.core import Structure
 
-    latest = record.relaxed or record.structure
+    latest = record.validated or record.relaxed or record.structure
     structure = Structure.from_dict(latest) if latest else None
-    energy = record.energies[-1] if record.energies else None
+    # the potential's, for every candidate alike: a hull of another scale is another column
+    energy = record.energies[0] if record.energies else None
+    judged = record.energies[1] if len(record.energies) > 1 else None
     rejection = record.rejection
     return {
         "sample": record.sample,
@@ -166,6 +177,10 @@ def _flat(record: Candidate) -> dict[str, Any]:
         "formation_energy": energy.formation_energy if energy else None,
         "e_above_hull": energy.e_above_hull if energy else None,
         "scale": energy.scale if energy else "",
+        "validated_e_above_hull": judged.e_above_hull if judged else None,
+        "validated_formation_energy": judged.formation_energy if judged else None,
+        "validated_scale": judged.scale if judged else "",
+        "validation_evaluations": record.validation_evaluations,
         "spacegroup": record.spacegroup[0],
         "spacegroup_number": record.spacegroup[1],
         "novelty": record.novelty,

@@ -167,7 +167,7 @@ def _relax_phases(scratch: Path, phases: list, potential: str, fmax: float, max_
     )
     kept = ("state", "reason", "energy_per_atom", "fmax", "steps", "evaluations")
     rows = [
-        {"name": phase.name, "kind": phase.kind, "source": phase.source}
+        {"name": phase.name, "kind": phase.kind, "source": phase.source, "molecule": phase.molecule}
         | {name: result[name] for name in kept}
         | {"structure": result["structure"] or phase.structure.as_dict()}
         for phase, result in zip(phases, results, strict=True)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pydantic import BaseModel
 
 from imatgen_flows import __version__
 from imatgen_flows.artifacts import ArtifactStore, content_key, write_atomic
-from imatgen_flows.errors import ImatgenError, InputError, Interrupted
+from imatgen_flows.errors import ImatgenError, InputError, Interrupted, StageFailed
 from imatgen_flows.schemas import StageDocument
 from imatgen_flows.settings import get_settings
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 DECIDING = ("torch", "pymatgen", "pymatgen-core", "spglib", "ase", "chgnet", "numpy", "scipy")
 ENVIRONMENT_FILE = "environment.json"
+FAIL_FAST: ContextVar[bool] = ContextVar("fail_fast", default=False)  # where a failed stage ends the whole run
 CONTINUATIONS = 200  # jobs that may take over from each other before a stage counts as stuck
 
 
@@ -49,6 +51,14 @@ def stage(schema: type[StageDocument]) -> Callable[[Callable[..., dict]], Any]:
 
         @functools.wraps(function)
         def run(root: str, **inputs: Any) -> StageDocument | Response:
+            try:
+                return attempt(root, **inputs)
+            except Exception as error:
+                if FAIL_FAST.get():
+                    raise StageFailed(error) from error
+                raise
+
+        def attempt(root: str, **inputs: Any) -> StageDocument | Response:
             store = ArtifactStore(root)
             _check_environment(store.root)
             restored = {name: restore(value) for name, value in inputs.items()}

@@ -123,7 +123,10 @@ def campaign_flow(config: CampaignConfig, directory: Path, offered: ClusterConfi
     prepare(config, directory, resume=True)
     write_environment(ArtifactStore(directory / "artifacts").root)
     campaign_id = _new_id(config, directory)
-    flow = CampaignMaker(config, walltime=offered.profiles.gpu_relax.walltime).make(directory)
+    profiles = offered.profiles
+    # custodian must have stopped VASP before SLURM warns its parent
+    dft = profiles.cpu_vasp.walltime - offered.warning
+    flow = CampaignMaker(config, walltime=profiles.gpu_relax.walltime, dft_walltime=dft).make(directory)
     flow.update_metadata({"campaign_id": campaign_id})
     return campaign_id, flow
 

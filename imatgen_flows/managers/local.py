@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.errors import InputError
+from imatgen_flows.errors import ImatgenError, InputError, StageFailed
 from imatgen_flows.managers.preflight import check_machine, refuse_faults
 from imatgen_flows.managers.run_files import CAMPAIGN_FILE, prepare, write_provenance
 from imatgen_flows.schemas import RoundDocument, StageDocument
@@ -47,6 +47,8 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     with _alone(directory):
         documents = _run(CampaignMaker(config).make(directory), directory)
         rounds = [document for document in documents if isinstance(document, RoundDocument)]
+        if not rounds:
+            raise ImatgenError("the run did not come to its end, and no stage says why. Please report it as a bug.")
         write_run_directory(max(rounds, key=lambda document: document.round), directory)
         hardware = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
         # the campaign file is written once, when the run first starts
@@ -70,14 +72,19 @@ def _run(flow: Any, directory: Path) -> list[StageDocument]:
     """Run a flow job by job; return the documents of its stages."""
     from jobflow import run_locally
 
+    from imatgen_flows.jobs.stage import FAIL_FAST
+
     scratch = directory / "artifacts" / "jobs"
     scratch.mkdir(parents=True, exist_ok=True)
     store = job_store(directory)
+    # calculations of DFT may fail, each for itself; a stage of ours may not
+    fail_fast = FAIL_FAST.set(True)
     try:
-        responses = run_locally(
-            flow, store=store, create_folders=True, root_dir=scratch, raise_immediately=True, log=False
-        )
+        responses = run_locally(flow, store=store, create_folders=True, root_dir=scratch, log=False)
+    except StageFailed as failure:
+        raise failure.error from failure.error.__cause__
     finally:
+        FAIL_FAST.reset(fail_fast)
         for folder in scratch.iterdir():
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

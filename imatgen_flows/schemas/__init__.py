@@ -3,6 +3,7 @@
 from imatgen_flows.schemas.candidate import Candidate, Energy, Origin, Rejection, Stage, State
 from imatgen_flows.schemas.stages import (
     BatchDocument,
+    CalculationsDocument,
     CandidatesDocument,
     DatasetDocument,
     LabelDocument,
@@ -15,6 +16,7 @@ from imatgen_flows.schemas.stages import (
 
 __all__ = [
     "BatchDocument",
+    "CalculationsDocument",
     "Candidate",
     "CandidatesDocument",
     "DatasetDocument",

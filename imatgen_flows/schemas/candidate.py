@@ -82,9 +82,11 @@ class Candidate(BaseModel):
     repaired: list[str] = Field(default_factory=list, description="Atoms that the repair dropped.")
     structure: dict | None = Field(None, description="As decoded and repaired (pymatgen dictionary).")
     relaxed: dict | None = Field(None, description="As relaxed (pymatgen dictionary).")
+    validated: dict | None = Field(None, description="As DFT left it (pymatgen dictionary).")
     spacegroup: tuple[str, int] = Field(("", 0), description="Symbol and number, of the latest structure.")
     energies: list[Energy] = Field(default_factory=list, description="One for each energy model.")
-    evaluations: int = Field(0, description="Energy-and-force evaluations spent on it.")
+    evaluations: int = Field(0, description="Energy-and-force evaluations that the screening spent on it.")
+    validation_evaluations: int = Field(0, description="Ionic steps that its validation spent.")
     novelty: str = Field("", description="new, closure, known or duplicate.")
     novelty_match: str = Field("", description="What it matches.")
     state: State = State.SAMPLED

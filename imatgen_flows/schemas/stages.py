@@ -90,6 +90,16 @@ class BatchDocument(StageDocument):
     counts: dict[str, int]
 
 
+class CalculationsDocument(StageDocument):
+    """Verdicts on DFT calculations, or on those of a force field in its place."""
+
+    calculations: ArtifactRef = Field(
+        description="Rows: name, state, reason, detail, attempts, evaluations, and the result."
+    )
+    counts: dict[str, int]
+    spent: int = Field(description="Ionic steps, those of refused attempts included.")
+
+
 class RoundDocument(StageDocument):
     """One pass of the campaign, with all that its run directory shows."""
 

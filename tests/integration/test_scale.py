@@ -85,7 +85,7 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
     return CandidatesDocument(key=f"filter_candidates-made{number}", **fields)
 
 
-def submit(lab, prepared, run: Path, number: int, batch_size: int | None) -> str:
+def submit(lab, prepared, made: CandidatesDocument, run: Path, number: int, batch_size: int | None) -> str:
     """Put the second half of a campaign on the LaunchPad: relaxation and ranking of given candidates."""
     config = small_campaign(batch_size=batch_size, at_most=number)
     configs = {name: manager_config(name, lab.cluster, lab.directory) for name in PROFILES}
@@ -94,9 +94,8 @@ def submit(lab, prepared, run: Path, number: int, batch_size: int | None) -> str
     (dataset,) = documents(prepared, DatasetDocument, "build_dataset")
     (labels,) = documents(prepared, LabelDocument, "label_dataset")
     (references,) = documents(prepared, ReferenceDocument, "extend_hull")
-    (filtered,) = documents(prepared, CandidatesDocument, "filter_candidates")
     screen = ScreenMaker(screen=config.screen, walltime=lab.cluster.profiles.gpu_relax.walltime).make(
-        str(store.root), candidates(store, filtered, dataset, number), dataset, labels, labels, references
+        str(store.root), made, dataset, labels, labels, references
     )
     finish = finish_round(
         str(store.root),
@@ -122,8 +121,11 @@ def orchestration(lab, prepared, run: Path, number: int, batch_size: int | None,
 
     Counted: submission, harvest, the dispatcher, and of each job in the queue what its stage did not take.
     """
+    (dataset,) = documents(prepared, DatasetDocument, "build_dataset")
+    (filtered,) = documents(prepared, CandidatesDocument, "filter_candidates")
+    made = candidates(ArtifactStore(run.with_name("made")), filtered, dataset, number)
     began = time.monotonic()
-    campaign_id = submit(lab, prepared, run, number, batch_size)
+    campaign_id = submit(lab, prepared, made, run, number, batch_size)
     spent = time.monotonic() - began
     states = lab.dispatch(timeout)
     assert set(states.values()) == {"COMPLETED"}

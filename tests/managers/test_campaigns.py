@@ -5,29 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import pytest
 import yaml
-from fireworks import FWorker, LaunchPad
-from fireworks.core.rocket_launcher import rapidfire
+from fireworks import FWorker
 from jobflow import SETTINGS, Flow, JobStore, Response, job
 
-from imatgen_flows import launchpad
 from imatgen_flows.cli import main as cli
-from imatgen_flows.cluster import ClusterConfig
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers import campaigns, slurm
-from imatgen_flows.managers.cluster_files import write_cluster_files
-from imatgen_flows.managers.fireworks import CampaignLaunchPad
 from imatgen_flows.managers.recovery import Remedy
 
-PROFILE = {"partition": "work", "walltime": "01:00:00"}
-PLAYED = """#!/bin/sh
-# says what stands in the file beside it
-cat "$0.txt"
-"""
+pytestmark = pytest.mark.usefixtures("played_slurm")
 
 
 @job
@@ -38,80 +28,6 @@ def add(a, b):
 @job
 def add_later(a, b):
     return Response(replace=add(a, b))
-
-
-class Machine:
-    """A configuration directory with a LaunchPad that runs, and a SLURM that says what a test wants."""
-
-    def __init__(self, root: Path) -> None:
-        self.directory = root / "cluster"
-        self.directory.mkdir()
-        self.programs = root / "programs"
-        self.programs.mkdir()
-        partition = slurm.RECORD + slurm.FIELD.join(["work", "infinite", "(null)", "1", "8", "32000", "up"])
-        for name, answer in {"squeue": "", "sbatch": "", "scancel": "", "sinfo": partition}.items():
-            (self.programs / f"{name}.txt").write_text(answer)
-            (self.programs / name).write_text(PLAYED)
-            (self.programs / name).chmod(0o755)
-        content = {
-            "python": str(Path(sys.executable).parent),
-            "database": {"embedded": True},
-            "profiles": dict.fromkeys(("light", "gpu_train", "gpu_relax", "cpu_vasp"), PROFILE),
-        }
-        ClusterConfig.model_validate(content).to_directory(self.directory)
-        write_cluster_files(self.directory)
-        launchpad.start(self.directory / "launchpad")
-
-    def add(self, flow: Flow, name: str = "test", **metadata) -> str:
-        """Put a flow of a few additions on the LaunchPad, as a campaign."""
-        number = f"{name}-{len(self.pad.campaigns())}"
-        flow.update_metadata({"campaign_id": number})
-        flow.update_config({"manager_config": {"_category": "light"}}, dynamic=True)
-        about = {
-            "campaign_id": number,
-            "name": name,
-            "directory": "/nowhere",
-            "submitted": datetime.now(UTC).isoformat(),
-        }
-        self.pad.add(flow, number, about | {"campaign": {}, "version": "0", "format": campaigns.FORMAT} | metadata)
-        return number
-
-    @property
-    def pad(self) -> CampaignLaunchPad:
-        return CampaignLaunchPad(self.directory)
-
-    @property
-    def fireworks(self) -> LaunchPad:
-        return self.pad.pad
-
-    def launch(self, number: int = 0) -> None:
-        """Run what is ready with FireWorks' launcher; 0 means until nothing is."""
-        worker = FWorker(category=["light", "gpu_train", "gpu_relax"])
-        here = Path.cwd()
-        os.chdir(self.programs)
-        try:
-            rapidfire(self.fireworks, worker, nlaunches=number, sleep_time=0.1, strm_lvl="ERROR")
-        finally:
-            os.chdir(here)
-
-    def states(self, campaign_id: str) -> list[str]:
-        return sorted(firework.state for firework in self.pad.workflow(campaign_id).fireworks)
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory):
-    machine = Machine(tmp_path_factory.mktemp("machine"))
-    yield machine
-    launchpad.stop(machine.directory / "launchpad")
-
-
-@pytest.fixture(autouse=True)
-def _environment(machine, monkeypatch):
-    """What `env.sh` sets."""
-    monkeypatch.setenv("PATH", f"{machine.programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("IMATGEN_CLUSTER", str(machine.directory))
-    store = JobStore.from_dict_spec(yaml.safe_load((machine.directory / "jobflow.yaml").read_text())["JOB_STORE"])
-    monkeypatch.setattr(SETTINGS, "JOB_STORE", store)
 
 
 def retry(machine, campaign_id, **options):
@@ -237,7 +153,7 @@ def test_a_silent_slurm_stops_the_retry_before_it_touches_anything(machine):
         with pytest.raises(ImatgenError):
             retry(machine, campaign_id)
     finally:
-        (machine.programs / "squeue").write_text(PLAYED)
+        (machine.programs / "squeue").write_text('#!/bin/sh\ncat "$0.txt"\n')
     assert machine.states(campaign_id) == before
     campaigns.cancel_campaign(machine.directory, campaign_id)
 

@@ -95,7 +95,9 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "closure", "new",
         method = ("around_known", "slerp", "slerp", "random", "random")[number % 5]
         parents = {"around_known": ["mp-1:Ti=V"], "slerp": ["mp-2:Mo=V,P=O", "mp-19:Fe=V"], "random": []}[method]
         x, y = rng.normal(size=2) * (1.4, 0.9)
-        row = dict.fromkeys(("rejected_stage", "rejected_reason", "rejected_detail", "id", "formula", "scale"), "")
+        row = dict.fromkeys(
+            ("rejected_stage", "rejected_reason", "rejected_detail", "id", "formula", "scale", "validated_scale"), ""
+        )
         row |= dict.fromkeys(("spacegroup", "novelty", "novelty_match", "structure"), "")
         row |= dict.fromkeys(("nsites", "repaired", "spacegroup_number", "evaluations", "steps"), 0)
         row |= dict.fromkeys(("energy_per_atom", "formation_energy", "e_above_hull", "volume_per_atom"))

@@ -1,0 +1,161 @@
+"""DFT, or what takes its place: one chain of calculations for each structure, and one verdict for each chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobflow import Flow, Maker, OnMissing, Response, job
+from monty.json import jsanitize
+
+from imatgen_flows.artifacts import ArtifactRef, ArtifactStore, read_lines
+from imatgen_flows.jobs.stage import stage
+from imatgen_flows.schemas import CalculationsDocument
+from imatgen_flows.settings import get_settings
+
+# what another attempt from the last structure can mend: it ran out of time or of steps, or its job died
+WORTH_ANOTHER = ("walltime", "stopped", "not_successful", "not_converged", "job_lost")
+
+
+@job(name="calculate")
+def calculate(root: str, *, subjects: ArtifactRef, maker: Maker, rules: dict[str, Any]) -> Response:
+    """Replace this job by a chain and a verdict for each subject, and a job that collects them.
+
+    Parameters
+    ----------
+    root : of the artifact store
+    subjects : rows: name, structure, and `fixed_cell` for a molecule in a box
+    maker : of atomate2; makes the chain of one structure
+    rules : `backend`, `fmax` (eV/A), `attempts`
+    """
+    rows = read_lines(ArtifactRef.model_validate(subjects))
+    chains: list[Any] = []
+    verdicts = []
+    for row in rows:
+        chosen = with_fixed_cell(maker) if row.get("fixed_cell") else maker
+        jobs = _attempt(row["name"], row["structure"], chosen, rules)
+        chains += jobs
+        verdicts.append(jobs[-1].output)
+    collected = collect_calculations(root, names=[row["name"] for row in rows], verdicts=verdicts)
+    collected.config.on_missing_references = OnMissing.NONE  # what died is one rejection
+    return Response(replace=Flow([*chains, collected], output=collected.output, name="calculations"))
+
+
+def with_fixed_cell(maker: Maker) -> Maker:
+    """Keep the cell: that of a molecule is a box of no meaning."""
+    if hasattr(maker, "relax_cell"):
+        return maker.update_kwargs({"relax_cell": False})
+    from atomate2.vasp.jobs.base import BaseVaspMaker
+
+    keep = {"_set": {"input_set_generator->user_incar_settings->ISIF": 2}}
+    return maker.update_kwargs(keep, class_filter=BaseVaspMaker, dict_mod=True)
+
+
+def _attempt(
+    name: str, structure: Any, maker: Maker, rules: dict[str, Any], number: int = 1, spent: int = 0
+) -> list[Any]:
+    """Chain the calculations of one structure and their verdict."""
+    from pymatgen.core import Structure
+
+    # the workflow engine makes a dictionary of a structure, or a structure of a dictionary, as it pleases
+    chain = maker.make(structure if isinstance(structure, Structure) else Structure.from_dict(structure))
+    chain.append_name(f" {name}", dynamic=False)
+    # a chain whose first step dies would wait for ever under FireWorks: every step starts, and dies in turn
+    chain.update_config({"on_missing_references": OnMissing.NONE}, dynamic=False)
+    steps = [step for step, _ in chain.iterflow()] if isinstance(chain, Flow) else [chain]
+    tasks = [step.output for step in steps if step.output_schema is not None]
+    verdict = judge_calculation(
+        name=name, start=structure, tasks=tasks, maker=maker, rules=rules, number=number, spent=spent
+    )
+    verdict.append_name(f" {name}", dynamic=False)
+    verdict.config.on_missing_references = OnMissing.NONE
+    return [chain, verdict]
+
+
+@job(name="judge")
+def judge_calculation(
+    name: str,
+    start: Any,
+    tasks: list[Any],
+    maker: Maker,
+    rules: dict[str, Any],
+    number: int,
+    spent: int,
+) -> dict[str, Any] | Response:
+    """Accept a chain, refuse it with the reason, or try again from the last structure that it reached."""
+    from imatgen_flows.energetics.dft import Refusal, ionic_evaluations
+
+    spent += sum(ionic_evaluations(task) for task in tasks if task is not None)
+    verdict = _verdict(tasks, rules)
+    common = {"name": name, "attempts": number, "evaluations": spent}
+    if not isinstance(verdict, Refusal):
+        return common | {"state": "accepted", "reason": "", "detail": ""} | verdict
+    if verdict.reason in WORTH_ANOTHER and number < rules["attempts"]:
+        jobs = _attempt(name, _last_structure(tasks) or start, maker, rules, number + 1, spent)
+        return Response(replace=Flow(jobs, output=jobs[-1].output, name=f"again {name}"))
+    return common | {"state": "rejected", "reason": verdict.reason, "detail": verdict.detail}
+
+
+def _verdict(tasks: list[Any], rules: Mapping[str, Any]) -> Any:
+    """Judge the last step, and the forces of the one before it, which relaxed; return plain values, or a refusal."""
+    from dataclasses import asdict
+
+    from imatgen_flows.energetics.dft import MIXED, Refusal, judge
+
+    if not tasks or any(task is None for task in tasks):
+        died = sum(task is None for task in tasks)
+        return Refusal("job_lost", f"{died} of its {len(tasks)} calculations ended without a result")
+    if rules["backend"] == "force-field":
+        return _force_field_verdict(tasks[-1], rules["fmax"])
+    run_type = "r2SCAN" if rules["backend"] == "vasp-mp24" else MIXED
+    common = {"fmax": rules["fmax"], "run_type": run_type, "allow_stand_in": get_settings().stand_in}
+    result: Any = None
+    for task in tasks[-2:]:
+        result = judge(task, **common)
+        if isinstance(result, Refusal):
+            return result
+    return asdict(result) | {"structure": result.structure.as_dict()}
+
+
+def _force_field_verdict(task: Any, fmax: float) -> Any:
+    from imatgen_flows.energetics.dft import Refusal
+
+    document = task if isinstance(task, Mapping) else task.model_dump()
+    output = document["output"]
+    largest = max(sum(x * x for x in force) ** 0.5 for force in output["forces"])
+    if largest > fmax:
+        return Refusal("not_converged", f"largest force {largest:.3f} eV/A (limit {fmax:g})")
+    structure = output.get("structure") or output.get("mol_or_struct")
+    return {
+        "structure": structure,
+        "energy_per_atom": output["energy_per_atom"],
+        "fmax": largest,
+    }
+
+
+def _last_structure(tasks: list[Any]) -> Any:
+    """Return the structure that the last step which left one reached."""
+    for task in reversed(tasks):
+        structure = task.get("structure") if isinstance(task, Mapping) else getattr(task, "structure", None)
+        if structure is not None:
+            return structure
+    return None
+
+
+@stage(CalculationsDocument)
+def collect_calculations(
+    store: ArtifactStore, scratch: Path, *, names: list[str], verdicts: list[dict[str, Any] | None]
+) -> dict[str, Any]:
+    """Gather the verdicts; a subject without one is a rejection of its own."""
+    lost = {"state": "rejected", "reason": "job_lost", "detail": "no job of it left a verdict", "evaluations": 0}
+    rows = [
+        jsanitize(verdict or lost | {"name": name, "attempts": 0}, strict=True)
+        for name, verdict in zip(names, verdicts, strict=True)
+    ]
+    accepted = sum(row["state"] == "accepted" for row in rows)
+    return {
+        "calculations": store.put_lines("calculations", rows),
+        "counts": {"accepted": accepted, "rejected": len(rows) - accepted},
+        "spent": sum(row["evaluations"] for row in rows),
+    }

@@ -1,0 +1,194 @@
+"""DFT of the shortlist: what is calculated, on which hull it stands, and what became of each candidate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobflow import Flow, Maker, Response, job
+
+from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.errors import InputError
+from imatgen_flows.jobs.calculations import calculate
+from imatgen_flows.jobs.candidates import candidates_document, load_candidates, spacegroup_of
+from imatgen_flows.jobs.energies import load_hull
+from imatgen_flows.jobs.stage import stage
+from imatgen_flows.schemas import (
+    CalculationsDocument,
+    CandidatesDocument,
+    Energy,
+    ReferenceDocument,
+    Stage,
+    State,
+)
+from imatgen_flows.settings import get_settings
+
+ANTIFERRO = " antiferro"  # at the end of the name of a second start
+
+
+@job(name="validate references")
+def validate_references(
+    root: str, *, references: ReferenceDocument, system: list[str], validate: dict[str, Any], maker: Maker
+) -> Response:
+    """Replace this job by calculations of the published phases, and the hull that they make."""
+    rows = [
+        {"name": row["name"], "structure": row["structure"], "fixed_cell": row["molecule"]}
+        for row in read_lines(references.phases)
+        if row["kind"] != "substituted" and row["state"] == "relaxed"
+    ]
+    subjects = ArtifactStore(root).put_lines("subjects", rows if validate["references"] == "computed" else [])
+    calculated = calculate(root, subjects=subjects, maker=maker, rules=_rules(validate))
+    hull = place_references(root, calculations=calculated.output, system=system, validate=validate)
+    return Response(replace=Flow([calculated, hull], output=hull.output, name="validate references"))
+
+
+@job(name="validate")
+def validate_shortlist(
+    root: str, *, candidates: CandidatesDocument, references: ReferenceDocument, validate: dict[str, Any], maker: Maker
+) -> Response:
+    """Replace this job by calculations of the best candidates, and their places on the hull."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.magnetism import antiferromagnetic
+
+    best = [record for record in load_candidates(candidates) if record.state is State.SHORTLISTED]
+    best.sort(key=lambda record: (record.energies[-1].e_above_hull, record.sample))
+    rows = []
+    for record in best[: validate["at_most"]]:
+        rows.append({"name": record.sample, "structure": record.relaxed})
+        second = antiferromagnetic(Structure.from_dict(record.relaxed or {})) if validate["antiferro"] else None
+        if second is not None:
+            rows.append({"name": record.sample + ANTIFERRO, "structure": second.as_dict()})
+    subjects = ArtifactStore(root).put_lines("subjects", rows)
+    calculated = calculate(root, subjects=subjects, maker=maker, rules=_rules(validate))
+    placed = place_candidates(
+        root, candidates=candidates, calculations=calculated.output, references=references, validate=validate
+    )
+    return Response(replace=Flow([calculated, placed], output=placed.output, name="calculate and place"))
+
+
+@stage(ReferenceDocument)
+def place_references(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    calculations: CalculationsDocument,
+    system: list[str],
+    validate: dict[str, Any],
+) -> dict[str, Any]:
+    """Build the hull that validated candidates stand on, from phases on the same scale alone."""
+    from imatgen_flows.energetics.hull import Hull, HullEntry
+    from imatgen_flows.energetics.mp_scale import fetch_mp_entries
+
+    scale = scale_of(validate)
+    rows = read_lines(calculations.calculations)
+    if validate["references"] == "mp":
+        entries = fetch_mp_entries(system, get_settings().cache_dir, os.environ.get("MP_API_KEY"))
+    else:
+        entries = [
+            HullEntry(row["name"], _composition(row), _scaled(row, scale), "computed as the candidates are")
+            for row in rows
+            if row["state"] == "accepted"
+        ]
+    failed = [f"{row['name']}: {row['reason']}" for row in rows if row["state"] != "accepted"]
+    missing = set(system) - {entry.composition.elements[0].symbol for entry in entries if len(entry.composition) == 1}
+    if missing:
+        raise InputError(
+            f"the hull of {scale} has no phase of {', '.join(sorted(missing))}; refused: {', '.join(failed) or 'none'}. "
+            "Mend what failed, then `imatgen retry`."
+        )
+    hull = Hull(entries, potential=scale)
+    return {
+        "potential": scale,
+        "hull": store.put_json("hull", hull.to_dict()),
+        "phases": store.put_lines("phases", rows),
+        "counts": {"phases": len(entries), "refused": len(failed)},
+        "evaluations": {"validate references": calculations.spent},
+    }
+
+
+@stage(CandidatesDocument)
+def place_candidates(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    candidates: CandidatesDocument,
+    calculations: CalculationsDocument,
+    references: ReferenceDocument,
+    validate: dict[str, Any],
+) -> dict[str, Any]:
+    """Give each calculated candidate its energy on the hull, or its one reason why it has none."""
+    from pymatgen.core import Structure
+
+    hull = load_hull(references)
+    records = load_candidates(candidates)
+    by_sample = {record.sample: record for record in records}
+    starts: dict[str, list[dict[str, Any]]] = {}
+    for row in read_lines(calculations.calculations):
+        starts.setdefault(row["name"].removesuffix(ANTIFERRO), []).append(row)
+    for sample, rows in starts.items():
+        record = by_sample[sample]
+        record.validation_evaluations += sum(row["evaluations"] for row in rows)
+        accepted = [row for row in rows if row["state"] == "accepted"]
+        if not accepted:
+            record.reject(Stage.VALIDATE, rows[0]["reason"], rows[0]["detail"])
+            continue
+        row = min(accepted, key=lambda row: row["energy_per_atom"])
+        try:
+            energy = _scaled(row, hull.potential)
+        except InputError as error:
+            record.reject(Stage.VALIDATE, "off_the_scale", str(error))
+            continue
+        composition = _composition(row)
+        record.energies.append(
+            Energy(
+                scale=hull.potential,
+                energy_per_atom=energy,
+                formation_energy=hull.formation_energy(composition, energy),
+                e_above_hull=hull.distance(composition, energy),
+                decomposition=hull.decomposition(composition),
+                fmax=row["fmax"],
+                steps=row["evaluations"],
+            )
+        )
+        structure = Structure.from_dict(row["structure"])
+        record.validated, record.spacegroup = structure.as_dict(), spacegroup_of(structure)
+        record.state = State.VALIDATED
+    spent = candidates.evaluations | {"validate": calculations.spent}
+    return candidates_document(store, records, seed=candidates.seed, **candidates.extra) | {"evaluations": spent}
+
+
+def scale_of(validate: Mapping[str, Any]) -> str:
+    """Name the energy scale of a back end."""
+    from imatgen_flows.energetics.mp_scale import MP2020, R2SCAN
+
+    scales = {"vasp-mp-gga": MP2020, "vasp-mp24": R2SCAN}
+    return scales.get(validate["backend"], f"{validate['force_field']} by atomate2")
+
+
+def _rules(validate: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: validate[name] for name in ("backend", "fmax", "attempts")}
+
+
+def _composition(row: Mapping[str, Any]) -> Any:
+    from pymatgen.core import Structure
+
+    return Structure.from_dict(row["structure"]).composition
+
+
+def _scaled(row: Mapping[str, Any], scale: str) -> float:
+    """Put the energy of an accepted calculation on its scale, eV/atom."""
+    from dataclasses import fields
+
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.dft import DFTResult
+    from imatgen_flows.energetics.mp_scale import SCALES, scaled_energy
+
+    if scale not in SCALES:
+        return row["energy_per_atom"]
+    values = {field.name: row[field.name] for field in fields(DFTResult)}
+    values |= {"structure": Structure.from_dict(row["structure"]), "potcar_spec": tuple(row["potcar_spec"])}
+    return scaled_energy(DFTResult(**values), scale)
