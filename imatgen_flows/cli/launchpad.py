@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from imatgen_flows.cli.cluster import ClusterOption
+
 launchpad_app = typer.Typer(
     help="A database server for FireWorks and job stores, where MongoDB is not at hand.\n\n"
     "For one machine: tests, and small campaigns of a few thousand fireworks. It listens on loopback only, keeps all "
@@ -18,15 +20,11 @@ launchpad_app = typer.Typer(
     no_args_is_help=True,
 )
 
-Directory = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="The server's directory [default: launchpad in IMATGEN_CLUSTER, or here]."),
-]
 
 
 @launchpad_app.command()
 def start(
-    directory: Directory = None,
+    cluster: ClusterOption = None,
     port: Annotated[
         int | None,
         typer.Option(
@@ -44,7 +42,7 @@ def start(
     """
     from imatgen_flows import launchpad
 
-    directory = directory or _default_directory()
+    directory = _directory(cluster)
     launchpad.prepare(directory, port)
     found = launchpad.start(directory)
     typer.echo(f"the embedded LaunchPad answers at {found.host}:{found.port}, user {found.username}")
@@ -52,23 +50,23 @@ def start(
 
 
 @launchpad_app.command()
-def stop(directory: Directory = None) -> None:
+def stop(cluster: ClusterOption = None) -> None:
     """Stop the server; what was written stays."""
     from imatgen_flows import launchpad
 
-    stopped = launchpad.stop(directory or _default_directory())
+    stopped = launchpad.stop(_directory(cluster))
     typer.echo("stopped" if stopped else "it was not running")
 
 
 @launchpad_app.command()
 def status(
-    directory: Directory = None,
+    cluster: ClusterOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")] = False,
 ) -> None:
     """Show whether the server runs, and what its database holds."""
     from imatgen_flows import launchpad
 
-    found = launchpad.status(directory or _default_directory())
+    found = launchpad.status(_directory(cluster))
     if as_json:
         typer.echo(json.dumps(vars(found) | {"database": str(found.database)}))
         return
@@ -83,5 +81,6 @@ def status(
         Console().print(table)
 
 
-def _default_directory() -> Path:
-    return Path(os.environ.get("IMATGEN_CLUSTER", ".")) / "launchpad"
+def _directory(cluster: Path | None) -> Path:
+    """The server's files lie in a cluster's configuration directory; without one, here."""
+    return (cluster or Path(os.environ.get("IMATGEN_CLUSTER", "."))) / "launchpad"

@@ -16,6 +16,7 @@ from rich.table import Table
 from imatgen_flows.cli import campaigns
 from imatgen_flows.cli.cluster import ClusterOption, Embedded
 from imatgen_flows.cli.launchpad import launchpad_app
+from imatgen_flows.cli.testing import testing_app
 from imatgen_flows.errors import ImatgenError, InputError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ evaluate_app = typer.Typer(help="Measure how good a run, or the method, is.", no
 app.add_typer(campaigns.app)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(launchpad_app, name="launchpad")
+app.add_typer(testing_app, name="testing")
 
 Campaign = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]

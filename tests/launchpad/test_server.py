@@ -120,7 +120,7 @@ def test_the_password_shows_nowhere(directory, connect):
     with connect(endpoint) as client, pytest.raises(PyMongoError):
         client["any"].command("unknown")
     status = launchpad.status(directory)
-    shown = CliRunner().invoke(launchpad_app, ["status", "--directory", str(directory), "--json"]).output
+    shown = CliRunner().invoke(launchpad_app, ["status", "--cluster", str(directory.parent), "--json"]).output
     command_line = Path(f"/proc/{status.pid}/cmdline").read_bytes().decode()
     environment = Path(f"/proc/{status.pid}/environ").read_bytes().decode(errors="replace")
     launchpad.stop(directory)
@@ -282,7 +282,7 @@ def test_the_commands_start_show_and_stop(directory, connect, monkeypatch):
     found = json.loads(invoke("status", "--json"))
     assert found["running"] and found["documents"] == {"fireworks.launches": 2} and found["nbytes"] > 0
     assert "process" in invoke("status") and "fireworks.launches" in invoke("status")
-    assert "stopped" in invoke("stop", "--directory", str(directory))
+    assert "stopped" in invoke("stop", "--cluster", str(directory.parent))
     found = json.loads(invoke("status", "--json"))
     assert not found["running"] and found["pid"] is None and found["documents"] == {"fireworks.launches": 2}
     assert "not running" in invoke("stop")
