@@ -67,11 +67,14 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
         binary = len(config.system) == 2
         advice = "" if binary else ": only two elements are handled yet, since the hull of more would lack phases"
         checks.append(Check("system", binary, "-".join(config.system) + advice))
-    if config and config.templates.source == "mp":
+    if config and config.validation.backend != "none":
+        from imatgen_flows.managers.dft_check import check_dft
+
+        checks += check_dft(config)
+    wants_key = config and "mp" in (config.templates.source, config.validation.references)
+    if wants_key:
         here = bool(os.environ.get("MP_API_KEY"))
-        advice = (
-            "set" if here else "not set; get a key at materialsproject.org and export it, or choose other templates"
-        )
+        advice = "set" if here else "not set; get a key at materialsproject.org and export it, or choose other sources"
         checks.append(Check("Materials Project key", here, f"MP_API_KEY is {advice}"))
     if config and config.templates.path:
         here = config.templates.path.exists()

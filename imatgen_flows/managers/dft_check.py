@@ -1,0 +1,85 @@
+"""Whether VASP can run here: its command, its pseudopotentials, and a system that its settings are good for."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.managers.preflight import Check
+
+FUNCTIONALS = {"vasp-mp-gga": "PBE", "vasp-mp24": "PBE_64"}  # of the pseudopotentials, in pymatgen's words
+
+
+def check_dft(config: CampaignConfig) -> list[Check]:
+    """Look at what the validation of a campaign needs, in the environment of this shell.
+
+    On a cluster that is the one of `env.sh`, which runs the lines that jobs run.
+    """
+    backend = config.validation.backend
+    if backend not in FUNCTIONALS:
+        return []
+    return [_check_command(), _check_system(config.system), *_check_potcars(config.system, backend)]
+
+
+def _check_command() -> Check:
+    from atomate2 import SETTINGS
+
+    command = SETTINGS.VASP_CMD
+    words = [word for word in shlex.split(command) if not word.startswith("-")]
+    program = words[-1] if words else ""
+    if program and shutil.which(program):
+        return Check("VASP", True, command)
+    return Check(
+        "VASP",
+        False,
+        f"`{command}`: no program `{program}` on PATH. Set `vasp` in cluster.yaml, with the module that brings it in "
+        "`setup`, or ATOMATE2_VASP_CMD without a cluster.",
+    )
+
+
+def _check_system(system: list[str]) -> Check:
+    from pymatgen.core import Composition
+
+    from imatgen_flows.energetics.mp_scale import f_element_fault
+
+    fault = f_element_fault(Composition("".join(system)))
+    return Check("DFT settings", not fault, fault or f"the Materials Project has some for {'-'.join(system)}")
+
+
+def _check_potcars(system: list[str], backend: str) -> Iterator[Check]:
+    from pymatgen.core import SETTINGS
+
+    place = SETTINGS.get("PMG_VASP_PSP_DIR")
+    if not place or not Path(place).is_dir():
+        where = f"PMG_VASP_PSP_DIR is {place}, which is no directory" if place else "PMG_VASP_PSP_DIR is not set"
+        cure = "Set `potcars` in cluster.yaml, or the variable; `pmg config -p` sorts what VASP ships"
+        yield Check("POTCARs", False, f"{where}. {cure}.")
+        return
+    faults = [fault for element in system if (fault := _potcar_fault(element, FUNCTIONALS[backend]))]
+    yield Check("POTCARs", not faults, "; ".join(faults) or str(place))
+
+
+def _potcar_fault(element: str, functional: str) -> str:
+    """Say what is wrong with the pseudopotential of an element; empty if nothing."""
+    import warnings
+
+    from pymatgen.io.vasp.inputs import PotcarSingle
+    from pymatgen.io.vasp.sets import MPRelaxSet, MPScanRelaxSet
+
+    table = MPRelaxSet if functional == "PBE" else MPScanRelaxSet
+    symbol = table.CONFIG["POTCAR"].get(element)
+    if symbol is None:
+        return f"the input set has no pseudopotential for {element}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a POTCAR is not known to pymatgen
+            found = PotcarSingle.from_symbol_and_functional(symbol, functional)
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        return f"no {functional} POTCAR {symbol}: {error}"
+    title = str(found.TITEL)
+    return (
+        "" if title.startswith("PAW_PBE") else f"the POTCAR {symbol} is of another functional: its title is `{title}`"
+    )
