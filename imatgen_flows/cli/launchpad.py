@@ -21,7 +21,6 @@ launchpad_app = typer.Typer(
 )
 
 
-
 @launchpad_app.command()
 def start(
     cluster: ClusterOption = None,

@@ -65,14 +65,17 @@ def extend_dataset(
 ) -> dict[str, Any]:
     """Let the next round learn from what this one has relaxed and called new.
 
-    All that was relaxed counts as found from now on. What still fits the images is trained on.
+    All that was relaxed counts as found from now on, as DFT left it where it was validated. What still fits the images is
+    trained on.
     """
     from pymatgen.core import Structure
 
     from imatgen_flows.crystals import extent
 
     relaxed = [record for record in load_candidates(candidates) if record.relaxed is not None]
-    found: list[dict[str, Any]] = [{"id": f"found:{record.sample}", "structure": record.relaxed} for record in relaxed]
+    found: list[dict[str, Any]] = [
+        {"id": f"found:{record.sample}", "structure": record.validated or record.relaxed} for record in relaxed
+    ]
     rows, left_out = read_lines(dataset.crystals), read_lines(dataset.left_out)
     for record, item in zip(relaxed, found, strict=True):
         structure = Structure.from_dict(item["structure"])

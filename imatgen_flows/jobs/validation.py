@@ -122,6 +122,8 @@ def place_candidates(
     """Give each calculated candidate its energy on the hull, or its one reason why it has none."""
     from pymatgen.core import Structure
 
+    from imatgen_flows.crystals import standardise
+
     hull = load_hull(references)
     records = load_candidates(candidates)
     by_sample = {record.sample: record for record in records}
@@ -138,8 +140,11 @@ def place_candidates(
         row = min(accepted, key=lambda row: row["energy_per_atom"])
         try:
             energy = _scaled(row, hull.potential)
-        except InputError as error:
-            record.reject(Stage.VALIDATE, "off_the_scale", str(error))
+            structure = standardise(Structure.from_dict(row["structure"]))
+        except (InputError, ValueError) as error:
+            record.reject(
+                Stage.VALIDATE, "off_the_scale" if isinstance(error, InputError) else "no_standard_cell", str(error)
+            )
             continue
         composition = _composition(row)
         record.energies.append(
@@ -153,7 +158,6 @@ def place_candidates(
                 steps=row["evaluations"],
             )
         )
-        structure = Structure.from_dict(row["structure"])
         record.validated, record.spacegroup = structure.as_dict(), spacegroup_of(structure)
         record.state = State.VALIDATED
     spent = candidates.evaluations | {"validate": calculations.spent}
