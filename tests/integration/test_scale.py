@@ -65,10 +65,10 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
     random, records = np.random.default_rng(7), []
     while len(records) < number:
         structure = crystals[len(records) % len(crystals)].copy()
-        structure.apply_strain(random.uniform(-0.05, 0.05, 3))
+        structure.apply_strain(random.uniform(-0.02, 0.02, 3))
         structure.translate_sites(list(range(len(structure))), random.normal(0, 0.01, 3), frac_coords=False)
         for site in range(len(structure)):
-            structure.translate_sites([site], random.normal(0, 0.05, 3), frac_coords=False)
+            structure.translate_sites([site], random.normal(0, 0.03, 3), frac_coords=False)
         structure = standardise(structure)
         row = len(records)
         records.append(
@@ -87,7 +87,9 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
 
 def submit(lab, prepared, made: CandidatesDocument, run: Path, number: int, batch_size: int | None) -> str:
     """Put the second half of a campaign on the LaunchPad: relaxation and ranking of given candidates."""
-    config = small_campaign(batch_size=batch_size, at_most=number)
+    # relaxations of a few steps: what is measured here is all the rest
+    screen = {"potential": "toy", "at_most": number, "batch_size": batch_size, "max_steps": 20, "fmax": 1.0}
+    config = small_campaign(screen=screen)
     configs = {name: manager_config(name, lab.cluster, lab.directory) for name in PROFILES}
     campaign_id, _ = campaign_flow(config, run, lab.cluster)
     store = ArtifactStore(run / "artifacts")
