@@ -273,7 +273,7 @@ def _refuse_other_functional(result: DFTResult, scale: str, name: str = "") -> N
 
 def _note_guess(entry: ComputedStructureEntry, name: str, refuse: bool) -> None:
     anion = max(entry.composition.elements, key=lambda element: element.X).symbol
-    by_distance = ("O", "S")  # told from their neighbours, whatever the oxidation states
+    by_distance = ("O", "S")  # MP2020 tells them from their neighbours, whatever the oxidation states
     corrected = any(adjustment.name.endswith(f"anion correction ({anion})") for adjustment in entry.energy_adjustments)
     if entry.data.get("oxidation_states") or anion in by_distance or not corrected:
         return
@@ -323,7 +323,8 @@ def _rows(answer: Iterable[ComputedStructureEntry], symbols: list[str]) -> list[
                 f"references: the Materials Project returned {name} computed with {run_type}, which the scale {MP2020} "
                 "does not take."
             )
-        if "O" in entry.composition and len(entry.composition) > 1 and not entry.energy_adjustments:
+        oxide = "O" in entry.composition and len(entry.composition) > 1  # MP2020 corrects every one
+        if oxide and not entry.energy_adjustments:
             raise ImatgenError(
                 f"references: the Materials Project returned the oxide {name} without the correction of {MP2020}."
             )

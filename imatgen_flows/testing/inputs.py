@@ -146,15 +146,15 @@ def read_poscar(text: str) -> Crystal:
         factor = scale if scale > 0 else (-scale / abs(np.linalg.det(cell))) ** (1 / 3)
         cell = cell * factor
         species, counts = tuple(lines[5].split()), tuple(int(count) for count in lines[6].split())
-        mode = lines[7].strip()[:1].upper()
-        if mode == "S":
+        mode = lines[7].strip()[:1].lower()
+        if mode == "s":
             raise Complaint("POSCAR: selective dynamics is not known to the stand-in.")
         positions = np.array([_row(line) for line in lines[8 : 8 + sum(counts)]])
     except (IndexError, ValueError, np.linalg.LinAlgError) as error:
         raise Complaint(f"POSCAR is malformed: {error}") from error
     if len(species) != len(counts) or positions.shape != (sum(counts), 3):
         raise Complaint("POSCAR: the numbers of species, of counts and of positions do not agree.")
-    if mode in ("C", "K"):
+    if mode in ("c", "k"):
         positions = positions * factor @ np.linalg.inv(cell)
     return Crystal(lines[0].strip(), cell, species, counts, positions)
 

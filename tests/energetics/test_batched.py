@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 from imatgen_flows.energetics import batched, relax_many
 from imatgen_flows.energetics.batched import batching_obstacle, relax_batched
 from imatgen_flows.energetics.potentials import get_potential
-from imatgen_flows.energetics.relax import _Task
+from imatgen_flows.energetics.relax import Task
 from imatgen_flows.errors import InputError
 
 HERE = all(find_spec(name) for name in ("torch_sim", "atomate2", "sevenn"))
@@ -107,7 +107,7 @@ def test_every_evaluation_is_counted_whoever_moves_up(vanadium_oxides, monkeypat
     monkeypatch.setattr(batched, "ATOMS_AT_ONCE", 8)
     relax = batched._batcher(get_potential("sevennet"), "cpu")
     for fixed_cell in (False, True):
-        tasks = [_Task(s, 0.05, 6, fixed_cell, 0.01, 0) for s in vanadium_oxides]
+        tasks = [Task(s, 0.05, 6, fixed_cell, 0.01, 0) for s in vanadium_oxides]
         results = relax(tasks, tick)
         assert sum(r.evaluations for r in results) == counts["ticks"] == counts["model"]
         assert [r.structure.species for r in results] == [s.species for s in vanadium_oxides]

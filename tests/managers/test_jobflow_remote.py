@@ -24,7 +24,7 @@ from imatgen_flows.flows import CampaignMaker
 from imatgen_flows.flows.profiles import assign_profiles
 from imatgen_flows.managers.jobflow_remote import harvest_remote, remote_config, submit_remote
 from imatgen_flows.managers.local import run_campaign
-from imatgen_flows.schemas import Candidate, CandidatesDocument, Origin, State
+from imatgen_flows.schemas import Candidate, CandidatesDocument, DatasetDocument, LabelDocument, Origin, State
 
 GPU_TRAIN_SCRIPT = """\
 #!/bin/bash
@@ -183,10 +183,16 @@ def test_each_job_of_the_campaign_asks_for_its_profile(flow, cluster):
 def test_jobs_made_while_the_campaign_runs_ask_for_theirs(flow, cluster, tmp_path):
     data = pytest.importorskip("jobflow_remote.jobs.data")
     (screen,) = (job for job, _ in flow.iterflow() if job.name == "screen")
+    artifacts = ArtifactStore(tmp_path / "run" / "artifacts")
+    nothing = artifacts.put_lines("nothing", [])
+    labels = LabelDocument(key="label_dataset-0", potential="toy", labels=nothing, counts={})
     screen.function_kwargs |= {
-        "candidates": candidates(ArtifactStore(tmp_path / "run" / "artifacts"), 5),
-        "dataset": None,
-        "labels": None,
+        "candidates": candidates(artifacts, 5),
+        "dataset": DatasetDocument(
+            key="build_dataset-0", elements=["O", "V"], crystals=nothing, packed=nothing, left_out=nothing, counts={}
+        ),
+        "priced": labels,
+        "labels": labels,
         "references": None,
     }
     with JobStore(MemoryStore()) as store:

@@ -99,8 +99,11 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "closure", "new",
             ("rejected_stage", "rejected_reason", "rejected_detail", "id", "formula", "scale", "validated_scale"), ""
         )
         row |= dict.fromkeys(("spacegroup", "novelty", "novelty_match", "structure"), "")
-        row |= dict.fromkeys(("nsites", "repaired", "spacegroup_number", "evaluations", "steps"), 0)
+        row |= dict.fromkeys(
+            ("nsites", "repaired", "spacegroup_number", "evaluations", "validation_evaluations", "steps"), 0
+        )
         row |= dict.fromkeys(("energy_per_atom", "formation_energy", "e_above_hull", "volume_per_atom"))
+        row |= dict.fromkeys(("validated_e_above_hull", "validated_formation_energy"))
         row |= {"sample": f"r0-{method}-{number:06d}", "round": 0, "method": method, "parents": parents, "seed": 7}
         row |= {"latent_x": x, "latent_y": y, "residual": float(rng.uniform(0.01, 0.2)), "count_matches": True}
         row |= {"min_distance": float(rng.uniform(1.4, 2.0)), "state": "rejected"}
