@@ -66,7 +66,7 @@ slurm:
 
 # one process: the tests share one SLURM, and its jobs need the cores
 test-slurm: $(STAMP) slurm
-	IMATGEN_TEST_SLURM=1 $(BIN)/pytest tests/integration -m slurm -p no:cacheprovider
+	DEMAND_SLURM=1 $(BIN)/pytest tests/integration -m slurm -p no:cacheprovider
 
 # batched relaxation needs Python 3.12, and there the build of torch with CUDA: 6 GB
 .venv-torchsim/installed: pyproject.toml constraints.txt

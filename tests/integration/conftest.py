@@ -23,10 +23,10 @@ def pytest_configure(config):
 def slurm(tmp_path_factory):
     """Start a private SLURM once for all tests; without its programs they are skipped, unless it is demanded."""
     missing = missing_programs()
-    if missing and not os.environ.get("IMATGEN_TEST_SLURM"):
+    if missing and not os.environ.get("DEMAND_SLURM"):
         pytest.skip(f"{', '.join(missing)} not installed: `make test-slurm` installs SLURM and munge")
     if missing:
-        pytest.fail(f"{', '.join(missing)} not installed, but IMATGEN_TEST_SLURM demands the tests of SLURM")
+        pytest.fail(f"{', '.join(missing)} not installed, but DEMAND_SLURM demands the tests of SLURM")
     private = PrivateSlurm(tmp_path_factory.mktemp("slurm"))
     private.start()
     try:
