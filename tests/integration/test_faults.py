@@ -77,7 +77,7 @@ def test_a_storm_of_kills_loses_nothing_and_repeats_nothing(lab, tmp_path):
 def test_a_training_that_meets_its_walltime_goes_on_in_another_job(lab, tmp_path):
     # the warning comes up to a minute early: SLURM looks at its jobs that seldom
     lab.configure(CPU_ONLY | {"gpu_train": CPU_ONLY["gpu_train"] | {"walltime": "00:02:00"}}, warning=45)
-    config = small_campaign(generator={"epochs": 0.6})
+    config = small_campaign(generator={"epochs": 1.0})
     campaign_id = submit(lab, config, tmp_path / "run")
     stages = tmp_path / "run" / "artifacts" / "stages"
 
