@@ -10,7 +10,7 @@ from imatgen_flows.errors import ImatgenError
 from imatgen_flows.jobs.candidates import load_candidates
 from imatgen_flows.jobs.pricing import price_named, relax_named
 from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, Energy, LabelDocument, ReferenceDocument
 
 
 @stage(ReferenceDocument)
@@ -153,6 +153,19 @@ def load_hull(references: ReferenceDocument) -> Any:
     from imatgen_flows.energetics.hull import Hull
 
     return Hull.from_dict(read_json(references.hull))
+
+
+def energy_on(hull: Any, composition: Any, energy_per_atom: float, fmax: float, steps: int) -> Energy:
+    """Record an energy (eV/atom) with its place on the hull of its scale."""
+    return Energy(
+        scale=hull.potential,
+        energy_per_atom=energy_per_atom,
+        formation_energy=hull.formation_energy(composition, energy_per_atom),
+        e_above_hull=hull.distance(composition, energy_per_atom),
+        decomposition=hull.decomposition(composition),
+        fmax=fmax,
+        steps=steps,
+    )
 
 
 def _relax_phases(scratch: Path, phases: list, potential: str, fmax: float, max_steps: int) -> tuple[list[dict], int]:

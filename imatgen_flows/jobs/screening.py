@@ -9,7 +9,7 @@ from jobflow import Flow, OnMissing, Response, job
 
 from imatgen_flows.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.candidates import candidates_document, load_candidates, novelty_judge, spacegroup_of, spread
-from imatgen_flows.jobs.energies import load_hull
+from imatgen_flows.jobs.energies import energy_on, load_hull
 from imatgen_flows.jobs.pricing import relax_named
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
@@ -17,7 +17,6 @@ from imatgen_flows.schemas import (
     Candidate,
     CandidatesDocument,
     DatasetDocument,
-    Energy,
     LabelDocument,
     ReferenceDocument,
     Stage,
@@ -207,7 +206,9 @@ def rank_candidates(
             continue
         record.relaxed = structure.as_dict()
         record.spacegroup = spacegroup_of(structure)
-        record.energies.append(_energy(hull, structure, row))
+        record.energies.append(
+            energy_on(hull, structure.composition, row["energy_per_atom"], row["fmax"], row["steps"])
+        )
         record.state = State.SCREENED
         screened.append((record, structure))
     for sample in missing:
@@ -225,16 +226,3 @@ def rank_candidates(
             record.state = State.SHORTLISTED
     evaluations = {"screen": sum(batch.evaluations["screen"] for batch in batches if batch)}
     return candidates_document(store, records, seed=candidates.seed, **candidates.extra) | {"evaluations": evaluations}
-
-
-def _energy(hull: Any, structure: Any, row: dict[str, Any]) -> Energy:
-    composition, energy = structure.composition, row["energy_per_atom"]
-    return Energy(
-        scale=hull.potential,
-        energy_per_atom=energy,
-        formation_energy=hull.formation_energy(composition, energy),
-        e_above_hull=hull.distance(composition, energy),
-        decomposition=hull.decomposition(composition),
-        fmax=row["fmax"],
-        steps=row["steps"],
-    )

@@ -13,12 +13,11 @@ from imatgen_flows.artifacts import ArtifactStore, read_lines
 from imatgen_flows.errors import InputError
 from imatgen_flows.jobs.calculations import calculate
 from imatgen_flows.jobs.candidates import candidates_document, load_candidates, spacegroup_of
-from imatgen_flows.jobs.energies import load_hull
+from imatgen_flows.jobs.energies import energy_on, load_hull
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
     CalculationsDocument,
     CandidatesDocument,
-    Energy,
     ReferenceDocument,
     Stage,
     State,
@@ -147,17 +146,7 @@ def place_candidates(
             )
             continue
         composition = _composition(row)
-        record.energies.append(
-            Energy(
-                scale=hull.potential,
-                energy_per_atom=energy,
-                formation_energy=hull.formation_energy(composition, energy),
-                e_above_hull=hull.distance(composition, energy),
-                decomposition=hull.decomposition(composition),
-                fmax=row["fmax"],
-                steps=row["evaluations"],
-            )
-        )
+        record.energies.append(energy_on(hull, composition, energy, row["fmax"], row["evaluations"]))
         record.validated, record.spacegroup = structure.as_dict(), spacegroup_of(structure)
         record.state = State.VALIDATED
     spent = candidates.evaluations | {"validate": calculations.spent}
