@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 ANCHORS = 31  # the paper interpolates between this many known structures
 SEED_STEP = 1000  # between the seeds of rounds
+CROWDING = 0.02  # eV/atom by which each candidate of a composition makes the next one of it less promising
 
 
 @stage(CandidatesDocument)
@@ -292,20 +292,21 @@ def _latent_map(store: ArtifactStore, components: Any, data: Tensor, rows: list[
 
 
 def spread(records: list[Candidate], at_most: int, scores: dict[str, float] | None = None) -> list[Candidate]:
-    """Choose candidates for relaxation: the compositions in turn, of each the best first.
+    """Choose candidates for relaxation: the most promising, each further one of a composition counting as less so.
 
-    Unrelaxed energies hardly rank relaxed ones, so the choice is by scores where something has been learnt, by sample, and
-    by the decoder's certificate where nothing has: clean decodes first. No composition takes the whole budget.
+    Unrelaxed energies hardly rank relaxed ones, so the choice is by scores (eV/atom, by sample, the lowest first) where
+    something has been learnt. Where nothing has, the compositions take turns, and in each turn clean decodes come first.
     """
     from pymatgen.core import Structure
 
-    by_formula: dict[str, list[Candidate]] = {}
     worth = scores or {}
+    before: Counter[str] = Counter()
+    ranked = []
     for record in sorted(records, key=lambda record: (worth.get(record.sample, 0.0), _doubt(record), record.sample)):
         formula = Structure.from_dict(record.structure or {}).composition.reduced_formula
-        by_formula.setdefault(formula, []).append(record)
-    turns = itertools.zip_longest(*(by_formula[formula] for formula in sorted(by_formula)))
-    return [record for turn in turns for record in turn if record is not None][:at_most]
+        ranked.append((worth.get(record.sample, 0.0) + CROWDING * before[formula], _doubt(record), record.sample, record))
+        before[formula] += 1
+    return [record for *_, record in sorted(ranked, key=lambda item: item[:3])][:at_most]
 
 
 def _doubt(record: Candidate) -> tuple[bool, float]:
