@@ -62,7 +62,8 @@ def found_within(rows: list[dict], budget: int, random: np.random.Generator) -> 
     spent = sum(row["evaluations"] for row in kept)
     counts = []
     for _ in range(DRAWS):
-        costs = np.cumsum([thinned[i]["evaluations"] for i in (order := random.permutation(len(thinned)))])
+        order = random.permutation(len(thinned))
+        costs = np.cumsum([thinned[i]["evaluations"] for i in order])
         taken = [thinned[i] for i, cost in zip(order, costs, strict=True) if spent + cost <= budget]
         counts.append(sum(is_hit(row) for row in (*kept, *taken)))
     return float(np.mean(counts))

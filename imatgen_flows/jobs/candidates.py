@@ -304,7 +304,9 @@ def spread(records: list[Candidate], at_most: int, scores: dict[str, float] | No
     ranked = []
     for record in sorted(records, key=lambda record: (worth.get(record.sample, 0.0), _doubt(record), record.sample)):
         formula = Structure.from_dict(record.structure or {}).composition.reduced_formula
-        ranked.append((worth.get(record.sample, 0.0) + CROWDING * before[formula], _doubt(record), record.sample, record))
+        ranked.append(
+            (worth.get(record.sample, 0.0) + CROWDING * before[formula], _doubt(record), record.sample, record)
+        )
         before[formula] += 1
     return [record for *_, record in sorted(ranked, key=lambda item: item[:3])][:at_most]
 
