@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MP2020 = "MP2020 GGA/GGA+U"
 R2SCAN = "r2SCAN"
+NOTE = "imatgen_note"  # in the data of an entry
 SCALES = {MP2020: ("GGA", "GGA+U"), R2SCAN: ("r2SCAN",)}  # scale -> run types that it can place
 
 logger = logging.getLogger(__name__)
@@ -43,12 +44,14 @@ class Placement:
     formation_energy : eV/atom
     e_above_hull : eV/atom; negative for a phase that would extend the hull
     decomposition : phases of the hull at the composition: name -> fraction of the atoms
+    note : what a reader must know of the energy; empty if nothing
     """
 
     energy_per_atom: float
     formation_energy: float
     e_above_hull: float
     decomposition: dict[str, float]
+    note: str = ""
 
 
 class DFTHull(Hull):
@@ -83,12 +86,13 @@ class DFTHull(Hull):
             Where it cannot be put on the scale, or holds an element that the hull does not know.
         """
         composition = result.structure.composition
-        energy = scaled_energy(result, self.scale)
+        energy, note = noted_energy(result, self.scale)
         return Placement(
             energy,
             self.formation_energy(composition, energy),
             self.distance(composition, energy),
             self.decomposition(composition),
+            note,
         )
 
 
@@ -100,8 +104,16 @@ def scaled_energy(result: DFTResult, scale: str) -> float:
     InputError
         Where the scale is unknown, or cannot take this calculation.
     """
+    return noted_energy(result, scale)[0]
+
+
+def noted_energy(result: DFTResult, scale: str) -> tuple[float, str]:
+    """Energy of a calculation on a scale, eV/atom, and what a reader must know of it; raises as `scaled_energy` does."""
     _refuse_other_functional(result, scale)
-    return float(mp2020_entry(result).energy_per_atom) if scale == MP2020 else result.energy_per_atom
+    if scale != MP2020:
+        return result.energy_per_atom, ""
+    entry = mp2020_entry(result)
+    return float(entry.energy_per_atom), entry.data[NOTE]
 
 
 def mp2020_entry(
@@ -111,7 +123,8 @@ def mp2020_entry(
 
     The scheme drops what it cannot correct without a word; here that raises. Where it finds no oxidation states, for
     example in V2N, it corrects the most electronegative element as if it were an anion. The Materials Project does so
-    with its own entries too, hence this is kept, and logged.
+    with its own entries too, and a hull on which only some phases are corrected is none: hence this is kept, logged,
+    and said in ``data["imatgen_note"]`` of the entry.
 
     Parameters
     ----------
@@ -154,7 +167,12 @@ def mp2020_entry(
             raise InputError(f"{name} is not on the scale {MP2020}: {str(error)[:200]}") from error
     if entry is None:
         raise InputError(f"{name} is not on the scale {MP2020}: the scheme dropped it without a reason.")
-    _note_guess(entry, name, refuse_guessed_anion)
+    guess = _guess(entry)
+    if guess and refuse_guessed_anion:
+        raise InputError(f"{name}: {guess}")
+    if guess:
+        logger.warning("%s: %s", name, guess)
+    entry.data[NOTE] = guess
     return entry
 
 
@@ -271,19 +289,17 @@ def _refuse_other_functional(result: DFTResult, scale: str, name: str = "") -> N
         )
 
 
-def _note_guess(entry: ComputedStructureEntry, name: str, refuse: bool) -> None:
+def _guess(entry: ComputedStructureEntry) -> str:
+    """Say which correction of an entry rests on a guess of its anion; empty where none does."""
     anion = max(entry.composition.elements, key=lambda element: element.X).symbol
     by_distance = ("O", "S")  # MP2020 tells them from their neighbours, whatever the oxidation states
     corrected = any(adjustment.name.endswith(f"anion correction ({anion})") for adjustment in entry.energy_adjustments)
     if entry.data.get("oxidation_states") or anion in by_distance or not corrected:
-        return
-    message = (
-        f"{name}: no oxidation states fit {entry.composition.reduced_formula}; the scheme corrects {anion}, its most "
+        return ""
+    return (
+        f"no oxidation states fit {entry.composition.reduced_formula}; the scheme corrects {anion}, its most "
         f"electronegative element, as an anion ({entry.correction_per_atom:+.3f} eV/atom in all)."
     )
-    if refuse:
-        raise InputError(message)
-    logger.warning(message)
 
 
 def _download(symbols: list[str], key: str | None) -> tuple[str, list[ComputedStructureEntry]]:

@@ -160,6 +160,25 @@ def test_a_guessed_anion_is_corrected_as_in_the_materials_project_and_said_aloud
     assert "no oxidation states fit V2N" in caplog.text
     with pytest.raises(InputError, match="x-1: no oxidation states fit V2N"):
         mp2020_entry(nitride, "x-1", refuse_guessed_anion=True)
+    elements = {
+        "V": dft_result(Structure(Lattice.cubic(3), ["V"], [[0, 0, 0]])),
+        "N2": dft_result(Structure(Lattice.cubic(9), ["N", "N"], [[0, 0, 0], [0, 0, 0.12]])),
+    }
+    hull = hull_from_results(elements)
+    assert hull.place(nitride).note.startswith("no oxidation states fit V2N; the scheme corrects N")
+    assert hull.place(elements["N2"]).note == ""
+
+
+@pytest.mark.parametrize("name", OXIDES)
+def test_the_oxygen_of_an_oxide_is_told_by_its_neighbours_and_never_guessed(results, name):
+    result = results[name]
+    assert mp2020_entry(result, refuse_guessed_anion=True).data["imatgen_note"] == ""
+    odd = replace(result, structure=Structure(Lattice.cubic(5), ["V"] * 7 + ["O"], _spread(8)))
+    assert mp2020_entry(odd, refuse_guessed_anion=True).data["imatgen_note"] == ""  # V7O
+
+
+def _spread(number):
+    return [[i / 2 % 1, i // 2 / 2 % 1, i // 4 / 2 % 1] for i in range(number)]
 
 
 def test_f_elements_are_named_and_others_pass(phases):
