@@ -17,6 +17,7 @@ from imatgen_flows.jobs.energies import energy_on, load_hull
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
     CalculationsDocument,
+    Candidate,
     CandidatesDocument,
     ReferenceDocument,
     Stage,
@@ -52,7 +53,12 @@ def validate_shortlist(
 
     from imatgen_flows.energetics.magnetism import antiferromagnetic
 
-    best = [record for record in load_candidates(candidates) if record.state is State.SHORTLISTED]
+    _refuse_other_scale(references, validate)
+    best = [
+        record
+        for record in load_candidates(candidates)
+        if record.state is State.SHORTLISTED and not _fault(record, validate)
+    ]
     best.sort(key=lambda record: (record.energies[-1].e_above_hull, record.sample))
     rows = []
     for record in best[: validate["at_most"]]:
@@ -86,11 +92,11 @@ def place_references(
     if validate["references"] == "mp":
         entries = fetch_mp_entries(system, get_settings().cache_dir, os.environ.get("MP_API_KEY"))
     else:
-        entries = [
-            HullEntry(row["name"], _composition(row), _scaled(row, scale), "computed as the candidates are")
-            for row in rows
-            if row["state"] == "accepted"
-        ]
+        entries = []
+        for row in rows:
+            if row["state"] == "accepted":
+                energy, row["note"] = _scaled(row, scale)
+                entries.append(HullEntry(row["name"], _composition(row), energy, "computed as the candidates are"))
     failed = [f"{row['name']}: {row['reason']}" for row in rows if row["state"] != "accepted"]
     missing = set(system) - {entry.composition.elements[0].symbol for entry in entries if len(entry.composition) == 1}
     if missing:
@@ -123,8 +129,13 @@ def place_candidates(
 
     from imatgen_flows.crystals import standardise
 
+    _refuse_other_scale(references, validate)
     hull = load_hull(references)
     records = load_candidates(candidates)
+    for record in records:
+        if record.state is State.SHORTLISTED and (fault := _fault(record, validate)):
+            record.reject(Stage.VALIDATE, "f_element", fault)
+    notes = []
     by_sample = {record.sample: record for record in records}
     starts: dict[str, list[dict[str, Any]]] = {}
     for row in read_lines(calculations.calculations):
@@ -138,7 +149,7 @@ def place_candidates(
             continue
         row = min(accepted, key=lambda row: row["energy_per_atom"])
         try:
-            energy = _scaled(row, hull.potential)
+            energy, note = _scaled(row, hull.potential)
             structure = standardise(Structure.from_dict(row["structure"]))
         except (InputError, ValueError) as error:
             record.reject(
@@ -149,8 +160,11 @@ def place_candidates(
         record.energies.append(energy_on(hull, composition, energy, row["fmax"], row["evaluations"]))
         record.validated, record.spacegroup = structure.as_dict(), spacegroup_of(structure)
         record.state = State.VALIDATED
+        if note:
+            notes.append({"sample": sample, "note": note})
     spent = candidates.evaluations | {"validate": calculations.spent}
-    return candidates_document(store, records, seed=candidates.seed, **candidates.extra) | {"evaluations": spent}
+    extra = candidates.extra | {"validation_notes": store.put_lines("notes", notes)}
+    return candidates_document(store, records, seed=candidates.seed, **extra) | {"evaluations": spent}
 
 
 def scale_of(validate: Mapping[str, Any]) -> str:
@@ -159,6 +173,25 @@ def scale_of(validate: Mapping[str, Any]) -> str:
 
     scales = {"vasp-mp-gga": MP2020, "vasp-mp24": R2SCAN}
     return scales.get(validate["backend"], f"{validate['force_field']} by atomate2")
+
+
+def _refuse_other_scale(references: ReferenceDocument, validate: Mapping[str, Any]) -> None:
+    if references.potential != scale_of(validate):
+        raise InputError(
+            f"the hull holds energies of {references.potential}, but `validate.backend: {validate['backend']}` gives "
+            f"those of {scale_of(validate)}: they do not compare. Compute the references with the same back end."
+        )
+
+
+def _fault(record: Candidate, validate: Mapping[str, Any]) -> str:
+    """Say why a candidate is not worth a calculation; empty if it is."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.mp_scale import SCALES, f_element_fault
+
+    if scale_of(validate) not in SCALES:
+        return ""
+    return f_element_fault(Structure.from_dict(record.relaxed or {}))
 
 
 def _rules(validate: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,17 +204,17 @@ def _composition(row: Mapping[str, Any]) -> Any:
     return Structure.from_dict(row["structure"]).composition
 
 
-def _scaled(row: Mapping[str, Any], scale: str) -> float:
-    """Put the energy of an accepted calculation on its scale, eV/atom."""
+def _scaled(row: Mapping[str, Any], scale: str) -> tuple[float, str]:
+    """Put the energy of an accepted calculation on its scale, eV/atom, and say what a reader must know of it."""
     from dataclasses import fields
 
     from pymatgen.core import Structure
 
     from imatgen_flows.energetics.dft import DFTResult
-    from imatgen_flows.energetics.mp_scale import SCALES, scaled_energy
+    from imatgen_flows.energetics.mp_scale import SCALES, noted_energy
 
     if scale not in SCALES:
-        return row["energy_per_atom"]
+        return row["energy_per_atom"], ""
     values = {field.name: row[field.name] for field in fields(DFTResult)}
     values |= {"structure": Structure.from_dict(row["structure"]), "potcar_spec": tuple(row["potcar_spec"])}
-    return scaled_energy(DFTResult(**values), scale)
+    return noted_energy(DFTResult(**values), scale)
