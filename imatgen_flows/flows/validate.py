@@ -40,7 +40,7 @@ class ValidateMaker(Maker):
 
         VASP runs as the Materials Project runs it, but for three things: its relaxations smear by a Gaussian, since the
         tetrahedra of ISMEAR = -5 are refused for what turns out a metal; custodian's handlers are fresh, since those
-        that atomate2 shares remember what they saw; and custodian stops before the walltime.
+        that atomate2 shares remember what they saw; and custodian stops VASP before the walltime of its job.
         """
         if self.validate.backend == "force-field":
             from atomate2.forcefields.jobs import ForceFieldRelaxMaker
@@ -54,7 +54,9 @@ class ValidateMaker(Maker):
 
         settings = {"handlers": [type(handler)() for handler in DEFAULT_HANDLERS], **self.run_vasp_kwargs}
         if self.walltime:
-            settings["wall_time"] = self.walltime
+            from imatgen_flows.flows.walltime import CalculationWalltimeHandler
+
+            settings["handlers"] = [*settings["handlers"], CalculationWalltimeHandler(self.walltime)]
         if self.validate.backend == "vasp-mp24":  # its sets choose the smearing by the gap
             maker: Any = MP24DoubleRelaxStaticMaker()
         else:
