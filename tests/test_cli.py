@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -149,3 +150,92 @@ def test_evaluate_prints_both_paths_of_a_run(imatgen, run):
 
 def test_evaluate_without_run_or_intrinsic_is_bad_usage(imatgen):
     assert imatgen("evaluate", "reconstruction")[0] == 2
+
+
+@pytest.fixture
+def vacant(run, tmp_path):
+    """Copy the run, with candidates of our own making: by id, rocksalt without some sites, four VO for each."""
+    from pymatgen.core import Lattice, Structure
+
+    from imatgen_flows.artifacts import ArtifactStore, read_lines
+    from imatgen_flows.energetics import relax_many
+    from imatgen_flows.schemas import RoundDocument
+
+    def copy(**sites):
+        place = tmp_path / "vacant"
+        shutil.copytree(run, place)
+        store = ArtifactStore(place / "artifacts")
+        [path] = (place / "artifacts" / "stages").glob("finish_round-*.json")
+        document = RoundDocument(**store.finished(path.stem))
+        rows = read_lines(document.candidates)
+        model = next(row for row in rows if row["energies"])
+        rows = [row | {"novelty": "known"} for row in rows]
+        whole = Structure.from_spacegroup(225, Lattice.cubic(4.0), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        for name, removed in sites.items():
+            cell = whole * (1, 1, len(removed))
+            cell.remove_sites(removed)
+            [relaxed] = relax_many([cell], "toy", fmax=0.3, max_steps=100, workers=1)
+            found = {"relaxed": relaxed.structure.as_dict(), "novelty": "new", "state": "screened", "rejection": None}
+            energy = model["energies"][0] | {"energy_per_atom": relaxed.energy_per_atom}
+            rows.append(model | {"id": name, "sample": name, "energies": [energy]} | found)
+        document.candidates = store.put_lines("candidates", rows)
+        store.finish(path.stem, document.model_dump(mode="json"))
+        return place
+
+    return copy
+
+
+def test_evaluate_vacancies_says_what_a_cation_more_makes_of_a_candidate(imatgen, vacant):
+    from pymatgen.core import Structure
+
+    from imatgen_flows.report.vacancies import vacancies_section
+
+    place = vacant(gap=[0], two=[0, 4])
+    code, text, _ = imatgen("evaluate", "vacancies", place, "--json")
+    found = json.loads(text)
+    [row] = found["candidates"]
+    assert code == 0 and found == json.loads((place / "vacancies.json").read_text())
+    assert (row["id"], row["formula"], row["filled_formula"], row["reason"]) == ("gap", "V3O4", "V4O4", "")
+    assert [item["id"] for item in found["left_out"]] == ["two"]
+    assert Structure.from_str(row["structure"], fmt="cif").composition.reduced_formula == "VO"
+    assert found["evaluations"]["filled"] == row["evaluations"] > row["sites"]
+    assert found["evaluations_total"] == sum(found["evaluations"].values()) > found["evaluations"]["filled"]
+    assert found["dataset"]["structures"] == sum(found["dataset"][key] for key in ("relaxed", "relaxed_now", "equal"))
+
+    code, text, error = imatgen("evaluate", "vacancies", place)  # finds what the first call relaxed
+    assert code == 0 and "V4O4" in text and "relaxed 10 of" not in error
+    assert json.loads((place / "vacancies.json").read_text()) == found
+    section = vacancies_section(place)
+    assert "<code>gap</code>" in section and "V<sub>4</sub>O<sub>4</sub>" in section
+
+
+def test_a_run_without_a_candidate_that_lacks_one_cation_has_an_empty_vacancy_check(imatgen, vacant):
+    from imatgen_flows.report.vacancies import vacancies_section
+
+    place = vacant()
+    assert vacancies_section(place) == ""
+    code, text, _ = imatgen("evaluate", "vacancies", place)
+    assert code == 0 and "no new candidate" in text and "nothing to put back" in text
+    found = json.loads((place / "vacancies.json").read_text())
+    assert found["candidates"] == [] and found["evaluations_total"] == 0
+    assert "nothing to put back" in vacancies_section(place)
+
+
+def test_the_vacancy_check_refuses_what_it_cannot_check(imatgen, run, tmp_path):
+    code, _, error = imatgen("evaluate", "vacancies", tmp_path)
+    assert code == 2 and "not a run directory" in error
+
+    place = tmp_path / "ternary"
+    shutil.copytree(run, place)
+    path = place / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"system": ["V", "N", "O"]}))
+    code, _, error = imatgen("evaluate", "vacancies", place)
+    assert code == 2 and "needs a binary system" in error
+
+    place = tmp_path / "damaged"
+    shutil.copytree(run, place)
+    for path in (place / "artifacts" / "objects").glob("phases-*"):
+        path.unlink()
+    code, _, error = imatgen("evaluate", "vacancies", place)
+    assert code == 2 and "missing or damaged" in error and "--resume" in error
+    assert not (place / "vacancies.json").exists()

@@ -7,14 +7,13 @@ import sys
 import warnings
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from imatgen_flows.cli import campaigns
 from imatgen_flows.cli.cluster import ClusterOption, Embedded
+from imatgen_flows.cli.evaluate import AsJson, Run, evaluate_app, print_table, show_progress
 from imatgen_flows.cli.launchpad import launchpad_app
 from imatgen_flows.cli.testing import testing_app
 from imatgen_flows.errors import ImatgenError, InputError
@@ -25,15 +24,12 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-evaluate_app = typer.Typer(help="Measure how good a run, or the method, is.", no_args_is_help=True)
 app.add_typer(campaigns.app)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(launchpad_app, name="launchpad")
 app.add_typer(testing_app, name="testing")
 
 Campaign = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")]
 
 
 class Format(str, Enum):
@@ -136,7 +132,7 @@ def plan(campaign: Campaign, as_json: AsJson = False) -> None:
         "energy evaluations": f"about {sum(planned.evaluations.values()):,} ({config.screen.potential})",
         "time for them": f"about {sum(planned.seconds.values()) / 60:.0f} min on this machine, beside training",
     }
-    _print_table(f"{config.title}: plan", ["", ""], [[name, value] for name, value in lines.items()])
+    print_table(f"{config.title}: plan", ["", ""], [[name, value] for name, value in lines.items()])
 
 
 @app.command()
@@ -150,7 +146,7 @@ def run(
     from imatgen_flows.managers.local import run_campaign
     from imatgen_flows.report import build_report
 
-    _show_progress()
+    show_progress()
     config = CampaignConfig.from_file(campaign)
     directory = run_campaign(config, directory or campaigns.default_run_directory(campaign), resume)
     _summarise(directory)
@@ -179,70 +175,6 @@ def export(
         typer.echo(path)
 
 
-@evaluate_app.command()
-def reconstruction(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A run directory.")] = None,
-    intrinsic: Annotated[
-        bool, typer.Option("--intrinsic", help="Of the images alone, without any network; needs no run.")
-    ] = False,
-    system: Annotated[str, typer.Option(help="Elements for --intrinsic, for example V,O.")] = "V,O",
-    as_json: AsJson = False,
-) -> None:
-    """How exactly crystals come back: from images (--intrinsic), or from the trained networks of a run."""
-    if intrinsic:
-        rows = _intrinsic(system.split(","))
-        title = "intrinsic error: crystals to images and back"
-    elif run is not None:
-        rows = _reconstruction_of(run)
-        title = f"reconstruction: {run}"
-    else:
-        raise InputError("give a run directory, or --intrinsic.")
-    if as_json:
-        typer.echo(json.dumps(rows))
-        return
-    # one column a row: there are many more numbers than things compared
-    names = list(rows[0])
-    _print_table(
-        title,
-        [names[0], *(str(row[names[0]]) for row in rows)],
-        [[name.replace("_", " "), *(_cell(row[name]) for row in rows)] for name in names[1:]],
-    )
-
-
-def _intrinsic(system: list[str]) -> list[dict[str, Any]]:
-    from imatgen_flows.crystals import load_templates, substitute
-    from imatgen_flows.evaluation.reconstruction import intrinsic
-
-    made, _left_out = substitute(load_templates(n_elements=len(system))[0], system)
-    return intrinsic([item.structure for item in made], sorted(system))
-
-
-def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
-    from imatgen_flows.report.run_directory import RunDirectory
-
-    found = RunDirectory.open(run).metrics["reconstruction"]
-    rows = []
-    for path in ("images", "images_held_out", "generator", "generator_held_out"):
-        if path in found:
-            summary = dict(found[path])
-            errors = {f"rmse {name}": value for name, value in summary.pop("rmse").items()}
-            del summary["median"]
-            rows.append({"path": path.replace("_", " ")} | summary | errors)
-    return rows
-
-
-def _show_progress() -> None:
-    """Print what our own modules log, and nothing of the libraries."""
-    import logging
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
-    ours = logging.getLogger("imatgen_flows")
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
-    ours.propagate = False
-
-
 def _summarise(directory: Path) -> None:
     from imatgen_flows.report.run_directory import RunDirectory
 
@@ -252,18 +184,7 @@ def _summarise(directory: Path) -> None:
         for row in found.new[:10]
     ]
     columns = ["formula", "space group", f"E_hull ({found.scale}), eV/atom", "sampled by", "id"]
-    _print_table(f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best", columns, rows)
-
-
-def _print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    print_table(f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best", columns, rows)
 
 
 def main() -> None:

@@ -1,0 +1,324 @@
+"""The commands of `imatgen evaluate`, and how the command line shows tables and progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from imatgen_flows.errors import InputError
+
+if TYPE_CHECKING:
+    from imatgen_flows.artifacts import ArtifactStore
+    from imatgen_flows.config import Screen
+    from imatgen_flows.evaluation.vacancies import Compound, Deficient, Evaluate, VacancyCheck
+    from imatgen_flows.report.run_directory import RunDirectory
+    from imatgen_flows.schemas import DatasetDocument, ReferenceDocument, RoundDocument, StageDocument
+
+    Document = TypeVar("Document", bound=StageDocument)
+
+evaluate_app = typer.Typer(help="Measure how good a run, or the method, is.", no_args_is_help=True)
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")]
+
+RELAXED_STATES = ("screened", "shortlisted", "validated")
+
+
+@evaluate_app.command()
+def reconstruction(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A run directory.")] = None,
+    intrinsic: Annotated[
+        bool, typer.Option("--intrinsic", help="Of the images alone, without any network; needs no run.")
+    ] = False,
+    system: Annotated[str, typer.Option(help="Elements for --intrinsic, for example V,O.")] = "V,O",
+    as_json: AsJson = False,
+) -> None:
+    """How exactly crystals come back: from images (--intrinsic), or from the trained networks of a run."""
+    if intrinsic:
+        rows = _intrinsic(system.split(","))
+        title = "intrinsic error: crystals to images and back"
+    elif run is not None:
+        rows = _reconstruction_of(run)
+        title = f"reconstruction: {run}"
+    else:
+        raise InputError("give a run directory, or --intrinsic.")
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    # one column a row: there are many more numbers than things compared
+    names = list(rows[0])
+    print_table(
+        title,
+        [names[0], *(str(row[names[0]]) for row in rows)],
+        [[name.replace("_", " "), *(_cell(row[name]) for row in rows)] for name in names[1:]],
+    )
+
+
+@evaluate_app.command()
+def vacancies(
+    run: Run,
+    at_most: Annotated[int | None, typer.Option(min=1, help="Candidates to check, nearest to the hull first.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every candidate, not only the best of each composition.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put the cation that A(n-1)B(n) lacks back, relax, and look whether a known crystal AB comes out. Binary systems."""
+    from imatgen_flows.artifacts import write_atomic
+    from imatgen_flows.report.vacancies import VACANCIES_FILE
+
+    show_progress()
+    found = _check_vacancies(run, at_most, everything)
+    write_atomic(run / VACANCIES_FILE, json.dumps(found, indent=1))
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    if found["candidates"]:
+        _print_vacancies(found)
+    else:
+        cation, anion = found["cation"], found["anion"]
+        typer.echo(f"no new candidate of {run} lacks one {cation} to be {cation}{anion}: nothing to put back.")
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table for people."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # a name that is cut short cannot be looked up
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def show_progress() -> None:
+    """Print what our own modules log, and nothing of the libraries."""
+    import logging
+
+    ours = logging.getLogger("imatgen_flows")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+
+
+def _intrinsic(system: list[str]) -> list[dict[str, Any]]:
+    from imatgen_flows.crystals import load_templates, substitute
+    from imatgen_flows.evaluation.reconstruction import intrinsic
+
+    made, _left_out = substitute(load_templates(n_elements=len(system))[0], system)
+    return intrinsic([item.structure for item in made], sorted(system))
+
+
+def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    found = RunDirectory.open(run).metrics["reconstruction"]
+    rows = []
+    for path in ("images", "images_held_out", "generator", "generator_held_out"):
+        if path in found:
+            summary = dict(found[path])
+            errors = {f"rmse {name}": value for name, value in summary.pop("rmse").items()}
+            del summary["median"]
+            rows.append({"path": path.replace("_", " ")} | summary | errors)
+    return rows
+
+
+def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[str, Any]:
+    """Check the candidates of a finished run against its dataset; what is relaxed is kept for another call."""
+    from imatgen_flows.artifacts import ArtifactStore
+    from imatgen_flows.config import CampaignConfig
+    from imatgen_flows.energetics.potentials import get_potential
+    from imatgen_flows.evaluation.vacancies import SITES, cation_and_anion, check_vacancies, relax_compounds
+    from imatgen_flows.jobs.energies import load_hull
+    from imatgen_flows.report.run_directory import RunDirectory
+    from imatgen_flows.schemas import DatasetDocument, ReferenceDocument
+
+    directory = RunDirectory.open(run)
+    pair = cation_and_anion(directory.system)
+    screen = CampaignConfig.from_file(run / "campaign.yaml").screen
+    store = ArtifactStore(run / "artifacts")
+    finished = _finished_round(store, directory)
+    references = _parent(store, finished, ReferenceDocument, "extend_hull")
+    dataset = _parent(store, finished, DatasetDocument, "build_dataset", "extend_dataset")
+    hull, scale = load_hull(references), get_potential(screen.potential).scale
+    if scale != hull.potential:
+        raise InputError(f"{run} has energies of {hull.potential}, installed is {scale}: they do not compare.")
+
+    candidates, left_out = _deficient(finished, pair, everything)
+    checks: list[VacancyCheck] = []
+    counts: dict[str, int] = {}
+    if candidates := candidates[:at_most]:
+        relax, price = _evaluators(store, screen)
+        compounds, counts = relax_compounds(_compounds(dataset, references, pair), relax)
+        checks = check_vacancies(candidates, compounds, hull, pair[0], relax, price)
+    spent = {"filled": sum(check.evaluations for check in checks), "dataset": counts.get("evaluations", 0)}
+    return {
+        "cation": pair[0],
+        "anion": pair[1],
+        "potential": hull.potential,
+        "fmax": screen.fmax,
+        "max_steps": screen.max_steps,
+        "sites_at_most": SITES,
+        "candidates": [check.to_row() for check in checks],
+        "left_out": left_out,
+        "dataset": counts,
+        "evaluations": spent,
+        "evaluations_total": sum(spent.values()),
+    }
+
+
+def _finished_round(store: ArtifactStore, directory: RunDirectory) -> RoundDocument:
+    """Find the document that a run directory was written from: its ledger is the directory's."""
+    from imatgen_flows.schemas import RoundDocument
+
+    for path in sorted((store.root / "stages").glob("finish_round-*.json")):
+        found = store.finished(path.stem)
+        if found is not None and found["ledger"] == directory.ledger:
+            return RoundDocument(**found)
+    raise InputError(
+        f"{directory.path}: no artifact of the round that wrote it is whole. `imatgen run --resume` makes them anew."
+    )
+
+
+def _parent(store: ArtifactStore, document: StageDocument, kind: type[Document], *stages: str) -> Document:
+    """Read one of the documents that another builds on."""
+    key = next(key for key in document.parents if key.rpartition("-")[0] in stages)
+    found = store.finished(key)
+    if found is None:
+        raise InputError(
+            f"{store.root}: artifacts of the stage {key} are missing or damaged. `imatgen run --resume` makes them anew."
+        )
+    return kind(**found)
+
+
+def _deficient(
+    finished: RoundDocument, pair: tuple[str, str], everything: bool
+) -> tuple[list[Deficient], list[dict[str, str]]]:
+    """Gather the new candidates that lack one cation, nearest to the hull first, and those that lack several."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.artifacts import read_lines
+    from imatgen_flows.evaluation.vacancies import Deficient, deficient_cell, is_deficient, lowest_of_each
+    from imatgen_flows.schemas import Candidate
+
+    found: dict[str, Deficient] = {}
+    left_out = []
+    for record in (Candidate(**row) for row in read_lines(finished.candidates)):
+        if record.state.value not in RELAXED_STATES or record.novelty != "new" or record.relaxed is None:
+            continue
+        structure = Structure.from_dict(record.relaxed)
+        if not is_deficient(structure.composition, *pair):
+            continue
+        cell = deficient_cell(structure, *pair)
+        if cell is None:
+            formula = structure.composition.formula.replace(" ", "")
+            left_out.append({"id": record.id, "formula": formula, "reason": f"its cell lacks more than one {pair[0]}"})
+            continue
+        energy = record.energies[0]  # the potential's, whatever DFT said
+        found[record.id] = Deficient(record.id, cell, energy.energy_per_atom, energy.e_above_hull)
+    lowest = sorted(found.values(), key=lambda item: item.e_above_hull)
+    return (lowest if everything else lowest_of_each(lowest)), left_out
+
+
+def _compounds(dataset: DatasetDocument, references: ReferenceDocument, pair: tuple[str, str]) -> list[Compound]:
+    """Gather the crystals AB: of the dataset as made, of the hull as relaxed; what was learnt on the way is none."""
+    from pymatgen.core import Composition, Structure
+
+    from imatgen_flows.artifacts import read_lines
+    from imatgen_flows.evaluation.vacancies import Compound
+
+    wanted = Composition(dict.fromkeys(pair, 1)).reduced_formula
+    found = {
+        row["id"]: Compound(row["id"], row["known"], Structure.from_dict(row["structure"]))
+        for row in read_lines(dataset.crystals)
+        if row["formula"] == wanted and not row.get("learnt")
+    }
+    for row in read_lines(references.phases):
+        structure = Structure.from_dict(row["structure"])
+        if row["state"] != "relaxed" or structure.composition.reduced_formula != wanted:
+            continue
+        known = row["kind"] != "substituted"
+        name = f"known:{row['name']}" if known else row["name"]
+        made = found[name].made if name in found else None
+        found[name] = Compound(name, known, made, structure, row["energy_per_atom"])
+    return list(found.values())
+
+
+def _evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluate, Evaluate]:
+    """Relax and price as the campaign did; an interrupted call continues with what is missing."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.artifacts import content_key
+    from imatgen_flows.energetics.relax import Relaxation
+    from imatgen_flows.jobs.pricing import price_named, relax_named
+    from imatgen_flows.jobs.stage import DECIDING, versions_of
+
+    settings = screen.model_dump(include={"potential", "fmax", "max_steps"})
+
+    def evaluate(how: Callable[..., list[dict]], structures: Mapping[str, Structure], **options: Any) -> Any:
+        names = [content_key(structure.as_dict()) for structure in structures.values()]
+        scratch = store.scratch(f"vacancies-{content_key(how.__name__, versions_of(DECIDING), options, names)}")
+        rows = how(scratch, names, list(structures.values()), **options)
+        return {
+            name: Relaxation(**row | {"structure": Structure.from_dict(row["structure"]) if row["structure"] else None})
+            for name, row in zip(structures, rows, strict=True)
+        }
+
+    def relax(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
+        return evaluate(relax_named, structures, **settings)
+
+    def price(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
+        return evaluate(price_named, structures, potential=screen.potential)
+
+    return relax, price
+
+
+def _print_vacancies(found: dict[str, Any]) -> None:
+    rows, counts = found["candidates"], found["dataset"]
+    print_table(
+        f"{found['cation']} put back; energies of {found['potential']} in eV/atom, lengths in A",
+        ["candidate", "cell\nfilled", "E_hull\nfilled", "unrelaxed\nrelaxed", "void", "equals", "rms", "cost"],
+        [
+            [
+                row["id"],
+                f"{row['formula']}\n{row['filled_formula']}",
+                f"{row['e_above_hull']:.3f}\n{_number(row['filled_e_above_hull'])}",
+                f"{_number(row['unrelaxed_energy_per_atom'])}\n{_number(row['filled_energy_per_atom'])}",
+                f"{row['site_distance']:.2f}",
+                "" if row["reason"] else f"{row['match']} ({row['match_state']})" if row["match"] else "none",
+                _number(row["rms"]),
+                f"{row['evaluations']:,}",
+            ]
+            for row in rows
+        ],
+    )
+    for row in rows:
+        if row["reason"]:
+            typer.echo(f"{row['id']}: none of {row['sites']} sites relaxed ({row['reason']})")
+    compound, again = f"{found['cation']}{found['anion']}", sum(bool(row["match"]) for row in rows)
+    typer.echo(f"{again} of {len(rows)} return a {compound} of the dataset or a known one.")
+    typer.echo(
+        f"{counts['structures']} such structures: {counts['relaxed']} relaxed before, {counts['relaxed_now']} now, "
+        f"{counts['equal']} equal to one of these as made, {counts['failed']} failed."
+    )
+    typer.echo(
+        f"{found['evaluations_total']:,} energy evaluations: {found['evaluations']['filled']:,} for the candidates, "
+        f"{found['evaluations']['dataset']:,} for the dataset."
+    )
+    if found["left_out"]:
+        typer.echo(f"left out: {len(found['left_out'])} whose cells lack more than one {found['cation']}")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
