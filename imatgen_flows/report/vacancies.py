@@ -67,7 +67,7 @@ def _caption(found: dict[str, Any]) -> str:
         f"One {cation} was put into the best voids, at most {found['sites_at_most']}, of each cell that lacks one to be "
         f"{compound}, and the lowest that resulted was kept: {again} of {len(rows)} return a {compound} of the dataset or "
         f"a known one. Of {dataset['structures']:,} such structures, {dataset['relaxed'] + dataset['relaxed_now']:,} were "
-        f"compared as relaxed, all others as made. Energies are of {escape(found['potential'])}, in eV/atom; the check "
+        f"compared as relaxed, and then all as made. Energies are of {escape(found['potential'])}, in eV/atom; the check "
         f"took {found['evaluations_total']:,} energy evaluations beside the ledger's."
     )
 
@@ -96,8 +96,9 @@ def _row(row: dict[str, Any]) -> list[str]:
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
     def line(cells: Sequence[str], tag: str) -> str:
-        numbers = (f"<{tag}{' class=num' if place else ''}>{cell}</{tag}>" for place, cell in enumerate(cells))
-        return f"<tr>{''.join(numbers)}</tr>"
+        first, *numbers, last = cells
+        middle = "".join(f"<{tag} class=num>{cell}</{tag}>" for cell in numbers)
+        return f"<tr><{tag}>{first}</{tag}>{middle}<{tag}>{last}</{tag}></tr>"
 
     head, body = line(_HEAD, "th"), "".join(line(row, "td") for row in rows)
     table = f"<table class='plain text'><thead>{head}</thead><tbody>{body}</tbody></table>"
