@@ -143,9 +143,12 @@ def judge(
 def ionic_evaluations(task: TaskDoc | Mapping[str, Any]) -> int:
     """Evaluations of energy and forces that DFT spent: ionic steps, summed over the calculations of a document.
 
-    Attempts that custodian threw away are not in the document, and not counted.
+    Attempts that custodian threw away are not in the document, and not counted. Of a force field, the steps of its
+    relaxation, the last of which atomate2 lists twice.
     """
-    return sum(_steps(calculation) for calculation in _sequence(_dig(task, "calcs_reversed")))
+    steps = sum(_steps(calculation) for calculation in _sequence(_dig(task, "calcs_reversed")))
+    listed = _number(_dig(task, "output", "n_steps"))
+    return steps or (max(1, int(listed) - 1) if np.isfinite(listed) else 0)
 
 
 def prescribed_u(composition: Composition | str, run_type: str = MIXED) -> dict[str, float]:

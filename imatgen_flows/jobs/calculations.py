@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from imatgen_flows.settings import get_settings
 
 # what another attempt from the last structure can mend: it ran out of time or of steps, or its job died
 WORTH_ANOTHER = ("walltime", "stopped", "not_successful", "not_converged", "job_lost")
+FULL = 0.1  # GB free; no calculation can write its files in less
 
 
 @job(name="calculate")
@@ -64,7 +67,8 @@ def _attempt(
     # a chain whose first step dies would wait for ever under FireWorks: every step starts, and dies in turn
     chain.update_config({"on_missing_references": OnMissing.NONE}, dynamic=False)
     steps = [step for step, _ in chain.iterflow()] if isinstance(chain, Flow) else [chain]
-    tasks = [step.output for step in steps if step.output_schema is not None]
+    # what cleans up has no schema, and neither has a force field, which is a single job
+    tasks = [step.output for step in steps if step.output_schema is not None] or [chain.output]
     verdict = judge_calculation(
         name=name, start=structure, tasks=tasks, maker=maker, rules=rules, number=number, spent=spent
     )
@@ -104,8 +108,7 @@ def _verdict(tasks: list[Any], rules: Mapping[str, Any]) -> Any:
     from imatgen_flows.energetics.dft import MIXED, Refusal, judge
 
     if not tasks or any(task is None for task in tasks):
-        died = sum(task is None for task in tasks)
-        return Refusal("job_lost", f"{died} of its {len(tasks)} calculations ended without a result")
+        return Refusal("job_lost", _loss(tasks))
     if rules["backend"] == "force-field":
         return _force_field_verdict(tasks[-1], rules["fmax"])
     run_type = "r2SCAN" if rules["backend"] == "vasp-mp24" else MIXED
@@ -118,13 +121,26 @@ def _verdict(tasks: list[Any], rules: Mapping[str, Any]) -> Any:
     return asdict(result) | {"structure": result.structure.as_dict()}
 
 
+def _loss(tasks: list[Any]) -> str:
+    """Say which calculation died first: those after it had nothing to start from. A full disk is a usual cause."""
+    lost = [number for number, task in enumerate(tasks, 1) if task is None]
+    if not lost:
+        return "there were no calculations."
+    later = ", and those after it had nothing to start from" if len(lost) > 1 else ""
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    disk = f" Only {free * 1000:.0f} MB are free on the disk of {Path.cwd()}: make room." if free < FULL else ""
+    return f"calculation {lost[0]} of {len(tasks)} died without a result{later}.{disk}"
+
+
 def _force_field_verdict(task: Any, fmax: float) -> Any:
     from imatgen_flows.energetics.dft import Refusal
 
     document = task if isinstance(task, Mapping) else task.model_dump()
     output = document["output"]
     largest = max(sum(x * x for x in force) ** 0.5 for force in output["forces"])
-    if largest > fmax:
+    if not math.isfinite(output["energy_per_atom"]):
+        return Refusal("energy_not_finite", f"the energy is {output['energy_per_atom']} eV/atom.")
+    if not largest <= fmax:  # NaN included
         return Refusal("not_converged", f"largest force {largest:.3f} eV/A (limit {fmax:g})")
     structure = output.get("structure") or output.get("mol_or_struct")
     return {
@@ -135,10 +151,11 @@ def _force_field_verdict(task: Any, fmax: float) -> Any:
 
 
 def _last_structure(tasks: list[Any]) -> Any:
-    """Return the structure that the last step which left one reached."""
+    """Return the structure that the last step which left one reached; None where none has any atoms."""
     for task in reversed(tasks):
-        structure = task.get("structure") if isinstance(task, Mapping) else getattr(task, "structure", None)
-        if structure is not None:
+        document = task if isinstance(task, Mapping) or task is None else {"structure": task.structure}
+        structure = (document or {}).get("structure")
+        if structure and (structure["sites"] if isinstance(structure, Mapping) else structure):
             return structure
     return None
 

@@ -102,7 +102,7 @@ def place_references(
     if missing:
         raise InputError(
             f"the hull of {scale} has no phase of {', '.join(sorted(missing))}; refused: {', '.join(failed) or 'none'}. "
-            "Mend what failed, then `imatgen retry`."
+            "Mend what failed, then `imatgen run --resume`, or `imatgen submit` again: what is finished is not repeated."
         )
     hull = Hull(entries, potential=scale)
     return {

@@ -79,6 +79,27 @@ def published(store):
     )
 
 
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory):
+    from imatgen_flows.testing.install import install
+
+    return install(tmp_path_factory.mktemp("standin"))
+
+
+@pytest.fixture
+def vasp(standin, monkeypatch):
+    """Keyword arguments of `run_vasp` for the stand-in, which is believed."""
+    import pymatgen.core
+
+    monkeypatch.setenv("IMATGEN_STAND_IN", "true")
+    monkeypatch.setitem(pymatgen.core.SETTINGS, "PMG_VASP_PSP_DIR", standin.environment["PMG_VASP_PSP_DIR"])
+    return {
+        "vasp_cmd": standin.environment["ATOMATE2_VASP_CMD"],
+        "vasp_gamma_cmd": standin.environment["ATOMATE2_VASP_GAMMA_CMD"],
+        "custodian_kwargs": {"polling_time_step": 0.1, "monitor_freq": 5},
+    }
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Run a job or a flow in this process; return its documents by the stage that wrote them."""

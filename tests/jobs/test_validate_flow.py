@@ -1,0 +1,72 @@
+"""The whole of the validation, references first, with each back end: everything ends on one scale, and the books hold."""
+
+from __future__ import annotations
+
+import pytest
+from jobflow import Flow
+from pymatgen.core import Structure
+
+from imatgen_flows.artifacts import read_lines
+from imatgen_flows.config import Validate
+from imatgen_flows.energetics.mp_scale import MP2020, R2SCAN
+from imatgen_flows.flows import ValidateMaker
+from imatgen_flows.jobs.candidates import load_candidates
+from imatgen_flows.schemas import State
+
+from .conftest import VO, VO2, candidate
+
+pytestmark = pytest.mark.slow
+SCALES = {"vasp-mp-gga": MP2020, "vasp-mp24": R2SCAN, "force-field": "CHGNet by atomate2"}
+
+
+@pytest.fixture
+def validated(store, published, shortlist, run):
+    """Validate the best two of three candidates; return the documents and the candidates."""
+
+    def validate(settings, run_vasp_kwargs):
+        maker = ValidateMaker(
+            validate=Validate(at_most=2, fmax=0.5, **settings), walltime=1000, run_vasp_kwargs=run_vasp_kwargs
+        )
+        records = [
+            candidate("third", VO, e_above_hull=0.3),
+            candidate("second", VO, e_above_hull=0.2),
+            candidate("best", VO2, e_above_hull=-0.1),
+        ]
+        references = maker.make_references(str(store.root), published, ["V", "O"])
+        judged = maker.make(str(store.root), shortlist(*records), references.output)
+        documents = run(Flow([references, judged]))
+        placed = load_candidates(documents["place candidates"])
+        return documents, {record.sample: record for record in placed}
+
+    return validate
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"backend": "vasp-mp-gga", "antiferro": True}, {"backend": "vasp-mp24"}, {"backend": "force-field"}],
+    ids=lambda settings: settings["backend"],
+)
+def test_references_and_candidates_end_on_one_scale_and_every_step_is_counted(settings, validated, vasp):
+    documents, candidates = validated(settings, vasp)
+    references, placed = documents["place references"], documents["place candidates"]
+    assert references.potential == SCALES[settings["backend"]]
+    rows = read_lines(references.phases)
+    assert {row["name"]: row["state"] for row in rows} == {"V bcc": "accepted", "O2 molecule": "accepted"}
+    assert all(row["evaluations"] > 0 for row in rows)
+    assert references.evaluations == {"validate references": sum(row["evaluations"] for row in rows)}
+    box = Structure.from_dict(rows[1]["structure"]).lattice
+    assert box.abc == pytest.approx((7.0, 7.1, 8.2))  # a molecule keeps its box
+
+    states = {name: record.state for name, record in candidates.items()}
+    assert states == {"best": State.VALIDATED, "second": State.VALIDATED, "third": State.SHORTLISTED}
+    for name in ("best", "second"):
+        record = candidates[name]
+        assert [energy.scale for energy in record.energies] == ["toy", SCALES[settings["backend"]]]
+        assert record.validation_evaluations > 0
+        assert record.validated != record.relaxed
+    spent = sum(record.validation_evaluations for record in candidates.values())
+    assert placed.evaluations == {"screen": 24, "validate": spent}
+
+    names = [row["name"] for row in read_lines(documents["collect calculations"].calculations)]
+    second_start = ["best antiferro"] if settings.get("antiferro") else []  # the other cell holds one V
+    assert names == ["best", *second_start, "second"]
