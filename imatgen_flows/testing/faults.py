@@ -45,6 +45,8 @@ OTHERS = {
     "crash": "a segmentation fault before the first step",
     "oom": "memory runs out, said on stderr",
     "truncate": "vasprun.xml ends early, and yet the exit status is 0",
+    "emptycontcar": "CONTCAR is left empty, as by a kill while it is written, and yet the exit status is 0",
+    "diskfull": "neither VASP nor custodian can write any more",
 }
 NAMES = (*MESSAGES, *OTHERS)
 
@@ -104,6 +106,12 @@ def strike(fault: Fault, said: bool) -> bool:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault.name == "hang":
         time.sleep(HANG_SECONDS)
+    if fault.name == "diskfull":
+        log = Path("custodian.json")  # of the process that started us
+        log.unlink(missing_ok=True)
+        log.symlink_to("/dev/full")
+        print("forrtl: No space left on device", file=sys.stderr, flush=True)
+        sys.exit(1)
     if fault.name == "oom":
         print("Allocation would exceed memory limit", file=sys.stderr, flush=True)
         sys.exit(1)

@@ -73,6 +73,8 @@ def run(directory: Path, engine_name: str = "toy", variant: str = "std", idle_se
         sys.stdout.flush()
         os._exit(0)
     outputs.finish(geometry, "" if settings.static else CONVERGED if converged else STOPPED if stopped else "")
+    if fault.name == "emptycontcar":
+        (directory / "CONTCAR").write_text("")
 
 
 def _report(number: int, geometry: Geometry, settings: RunSettings, unconverged: bool, seconds: float) -> Step:
