@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import shutil
 import sys
@@ -14,12 +15,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from imatgen_flows.config import CampaignConfig
+from imatgen_flows.config import CampaignConfig, Rounds
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.settings import get_settings
 
 FREE_DISK = 2.0  # GB that a campaign may need
 STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
+VASP_RUNS = 3  # of a chain: two relaxations and a static calculation
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,63 @@ class Check:
 
 @dataclass
 class Plan:
-    """What a campaign will do."""
+    """What a campaign will do, all its rounds together. A round may not come, and may find less: numbers are upper bounds.
 
+    Attributes
+    ----------
+    templates, structures, left_out : of the dataset, which is made once
+    rounds : that may begin before the budget of evaluations is spent
+    samples, relaxations : of all rounds
+    references : phases that the potential relaxes
+    evaluations : by purpose, at the mean number of steps of a relaxation
+    seconds : for the evaluations on this machine
+    dft_chains : structures that DFT, or what takes its place, calculates: references, candidates, their second starts
+    dft_runs : calculations that the chains are made of; those that are tried again count once more each time
+    dft_attempts : times that a chain may be tried
+    """
+
+    potential: str
+    backend: str
     templates: int
     structures: int
     left_out: dict[str, int]
+    rounds: int
     samples: int
     references: int
     relaxations: int
     evaluations: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    dft_chains: int = 0
+    dft_runs: int = 0
+    dft_attempts: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return vars(self) | {"total_evaluations": sum(self.evaluations.values())}
+
+    def lines(self) -> dict[str, str]:
+        """Return what a person reads: what is counted, and the count in words."""
+        lines = {
+            "templates": f"{self.templates:,}",
+            "training structures": f"{self.structures:,}",
+            "left out": ", ".join(f"{number:,} {reason}" for reason, number in self.left_out.items()) or "none",
+            "reference phases": f"at most {self.references:,}",
+            "rounds": f"at most {self.rounds:,}",
+            "samples": self._of_rounds(self.samples),
+            "relaxations": f"at most {self._of_rounds(self.relaxations).removeprefix('at most ')}",
+            "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self.potential})",
+            "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine, beside training",
+        }
+        if self.dft_chains:
+            program = "VASP runs" if self.backend.startswith("vasp") else "relaxations"
+            again = f"; what fails is tried up to {self.dft_attempts} times" if self.dft_attempts > 1 else ""
+            lines["DFT"] = (
+                f"at most {self.dft_chains:,} structures, {self.dft_runs:,} {program} ({self.backend}){again}"
+            )
+        return lines
+
+    def _of_rounds(self, total: int) -> str:
+        return f"{total:,}" if self.rounds == 1 else f"at most {total:,} ({total // self.rounds:,} a round)"
 
 
 def check_machine(config: CampaignConfig | None = None, directory: Path | None = None) -> list[Check]:
@@ -104,10 +149,10 @@ def make_plan(config: CampaignConfig) -> Plan:
     Raises
     ------
     InputError
-        Where the plan exceeds the campaign's budget of evaluations, or the templates cannot be read.
+        Where the first round exceeds the campaign's budget of evaluations, or the templates cannot be read.
     """
     from imatgen_flows.crystals import substitute
-    from imatgen_flows.energetics.references import reference_phases
+    from imatgen_flows.energetics.references import elemental_fallback, reference_phases
     from imatgen_flows.flows.common import plain
     from imatgen_flows.jobs.dataset import read_templates
     from imatgen_flows.jobs.screening import STEPS_OF_A_CANDIDATE
@@ -115,29 +160,50 @@ def make_plan(config: CampaignConfig) -> Plan:
     templates, unread = read_templates(config.system, plain(config.templates), plain(config.limits))
     made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
     formulas = {item.structure.composition.reduced_formula for item in made}
-    references = len(reference_phases(config.system)) + config.references.substituted * len(formulas)
+    phases = reference_phases(config.system)
+    alone = {phase.structure.composition.chemical_system for phase in phases}
+    published = len(phases) + sum(len(elemental_fallback(element)) for element in config.system if element not in alone)
+    references = published + config.references.substituted * len(formulas)
+    once = {"labels": len(made), "references": references * STEPS_OF_A_REFERENCE}
+    in_a_round = config.screen.at_most * STEPS_OF_A_CANDIDATE
+    rounds = _rounds_within_budget(config.rounds, sum(once.values()), in_a_round)
     plan = Plan(
+        potential=config.screen.potential,
+        backend=config.validation.backend,
         templates=len(templates),
         structures=len(made),
         left_out=dict(Counter(item.reason for item in (*unread, *rejected))),
-        samples=config.sampling.total,
+        rounds=rounds,
+        samples=rounds * config.sampling.total,
         references=references,
-        relaxations=config.screen.at_most,
+        relaxations=rounds * config.screen.at_most,
+        evaluations=once | {"screen": rounds * in_a_round},
     )
-    plan.evaluations = {
-        "labels": len(made),
-        "references": references * STEPS_OF_A_REFERENCE,
-        "screen": config.screen.at_most * STEPS_OF_A_CANDIDATE,
-    }
+    if config.validation.backend != "none":
+        plan.dft_chains = _chains(config, rounds, published)
+        plan.dft_runs = plan.dft_chains * (VASP_RUNS if config.validation.backend.startswith("vasp") else 1)
+        plan.dft_attempts = config.validation.attempts
     cost = _seconds_per_evaluation([item.structure for item in made], config.screen.potential)
     plan.seconds = {name: number * cost / get_settings().n_workers for name, number in plan.evaluations.items()}
-    total = sum(plan.evaluations.values())
-    if total > config.rounds.evaluations:
-        raise InputError(
-            f"the plan needs about {total:,} energy evaluations, `rounds.evaluations` allows {config.rounds.evaluations:,}. "
-            "Lower `screen.at_most` or `references.substituted`, or allow more."
-        )
     return plan
+
+
+def _rounds_within_budget(rounds: Rounds, once: int, in_a_round: int) -> int:
+    """Count the rounds that may begin: none does once the budget is spent, and the first must fit into it."""
+    if once + in_a_round > rounds.evaluations:
+        raise InputError(
+            f"the plan needs about {once + in_a_round:,} energy evaluations in its first round, `rounds.evaluations` "
+            f"allows {rounds.evaluations:,}. Lower `screen.at_most` or `references.substituted`, or allow more."
+        )
+    return min(rounds.at_most, math.ceil((rounds.evaluations - once) / in_a_round))
+
+
+def _chains(config: CampaignConfig, rounds: int, published: int) -> int:
+    """Count the structures that DFT calculates: the phases of its hull, and candidates, each once for each start."""
+    validate = config.validation
+    references = published if validate.references == "computed" else 0
+    starts = 2 if validate.antiferro else 1
+    return references + rounds * min(validate.at_most, config.screen.at_most) * starts
 
 
 def _seconds_per_evaluation(structures: list, potential: str) -> float:

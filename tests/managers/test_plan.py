@@ -1,0 +1,61 @@
+"""A plan counts all that a campaign may do: every round, and DFT."""
+
+from __future__ import annotations
+
+import pytest
+
+from imatgen_flows.config import Rounds
+from imatgen_flows.energetics.references import reference_phases
+from imatgen_flows.errors import InputError
+from imatgen_flows.managers.preflight import _rounds_within_budget, make_plan
+
+PUBLISHED = len(reference_phases(["V", "O"]))
+
+
+@pytest.fixture
+def plan(tiny):
+    return lambda **sections: make_plan(tiny(**sections))
+
+
+def test_every_round_is_counted_and_what_is_done_once_is_counted_once(plan):
+    one, three = plan(), plan(rounds={"at_most": 3})
+    assert (one.rounds, three.rounds) == (1, 3)
+    assert (three.samples, three.relaxations) == (3 * one.samples, 3 * one.relaxations) == (180, 18)
+    assert three.evaluations["screen"] == 3 * one.evaluations["screen"]
+    for name in ("labels", "references"):
+        assert three.evaluations[name] == one.evaluations[name]
+    assert three.lines()["samples"] == "at most 180 (60 a round)"
+    assert three.lines()["relaxations"] == "at most 18 (6 a round)"
+    assert one.lines()["samples"] == "60" and one.lines()["relaxations"] == "at most 6"
+
+
+@pytest.mark.parametrize(("budget", "rounds"), [(110, 1), (111, 2), (120, 2), (121, 3), (1000, 5)])
+def test_rounds_that_the_budget_does_not_let_begin_are_not_counted(budget, rounds):
+    assert _rounds_within_budget(Rounds(at_most=5, evaluations=budget), once=100, in_a_round=10) == rounds
+
+
+def test_a_budget_that_the_first_round_exceeds_is_refused(plan):
+    with pytest.raises(InputError, match=r"needs about [\d,]+ energy evaluations in its first round.*allows 10\."):
+        plan(rounds={"at_most": 5, "evaluations": 10})
+
+
+def test_calculations_of_dft_are_references_and_candidates_with_each_of_their_starts(plan):
+    dft = {"backend": "vasp-mp-gga", "at_most": 4}
+    assert plan().dft_chains == 0 and "DFT" not in plan().lines()
+    planned = plan(validate=dft)
+    assert planned.dft_chains == PUBLISHED + 4 and planned.dft_runs == 3 * planned.dft_chains
+    assert plan(validate=dft, rounds={"at_most": 3}).dft_chains == PUBLISHED + 3 * 4
+    assert plan(validate=dft | {"antiferro": True}, rounds={"at_most": 3}).dft_chains == PUBLISHED + 3 * 4 * 2
+    assert plan(validate=dft | {"references": "mp"}).dft_chains == 4
+    assert plan(validate=dft | {"at_most": 50}).dft_chains == PUBLISHED + 6  # no more are relaxed, and so shortlisted
+    force_field = plan(validate=dft | {"backend": "force-field"})
+    assert force_field.dft_runs == force_field.dft_chains
+    words = planned.lines()["DFT"]
+    assert words.startswith(f"at most {PUBLISHED + 4} structures, {3 * (PUBLISHED + 4)} VASP runs (vasp-mp-gga)")
+    assert words.endswith("what fails is tried up to 2 times")
+
+
+def test_a_plan_is_plain_values(plan):
+    content = plan(validate={"backend": "vasp-mp-gga"}).to_dict()
+    assert content["total_evaluations"] == sum(content["evaluations"].values())
+    assert {"rounds", "dft_chains", "dft_runs", "dft_attempts"} <= set(content)
