@@ -33,11 +33,11 @@ def validate_references(
     root: str, *, references: ReferenceDocument, system: list[str], validate: dict[str, Any], maker: Maker
 ) -> Response:
     """Replace this job by calculations of the published phases, and the hull that they make."""
-    rows = [
-        {"name": row["name"], "structure": row["structure"], "fixed_cell": row["molecule"]}
-        for row in read_lines(references.phases)
-        if row["kind"] != "substituted" and row["state"] == "relaxed"
-    ]
+    rows = []
+    for row in read_lines(references.phases):
+        if row["kind"] != "substituted" and row["state"] == "relaxed":
+            # as many starts as a candidate has: the lower of two must not compete with the first of one
+            rows += _starts(row["name"], row["structure"], validate, fixed_cell=row["molecule"])
     subjects = ArtifactStore(root).put_lines("subjects", rows if validate["references"] == "computed" else [])
     calculated = calculate(root, subjects=subjects, maker=maker, rules=_rules(validate))
     hull = place_references(root, calculations=calculated.output, system=system, validate=validate)
@@ -49,10 +49,6 @@ def validate_shortlist(
     root: str, *, candidates: CandidatesDocument, references: ReferenceDocument, validate: dict[str, Any], maker: Maker
 ) -> Response:
     """Replace this job by calculations of the best candidates, and their places on the hull."""
-    from pymatgen.core import Structure
-
-    from imatgen_flows.energetics.magnetism import antiferromagnetic
-
     _refuse_other_scale(references, validate)
     best = [
         record
@@ -62,10 +58,7 @@ def validate_shortlist(
     best.sort(key=lambda record: (record.energies[-1].e_above_hull, record.sample))
     rows = []
     for record in best[: validate["at_most"]]:
-        rows.append({"name": record.sample, "structure": record.relaxed})
-        second = antiferromagnetic(Structure.from_dict(record.relaxed or {})) if validate["antiferro"] else None
-        if second is not None:
-            rows.append({"name": record.sample + ANTIFERRO, "structure": second.as_dict()})
+        rows += _starts(record.sample, record.relaxed or {}, validate)
     subjects = ArtifactStore(root).put_lines("subjects", rows)
     calculated = calculate(root, subjects=subjects, maker=maker, rules=_rules(validate))
     placed = place_candidates(
@@ -89,15 +82,16 @@ def place_references(
 
     scale = scale_of(validate)
     rows = read_lines(calculations.calculations)
+    starts = _by_name(rows)
     if validate["references"] == "mp":
         entries = fetch_mp_entries(system, get_settings().cache_dir, os.environ.get("MP_API_KEY"))
     else:
         entries = []
-        for row in rows:
+        for name, row in starts.items():
             if row["state"] == "accepted":
                 energy, row["note"] = _scaled(row, scale)
-                entries.append(HullEntry(row["name"], _composition(row), energy, "computed as the candidates are"))
-    failed = [f"{row['name']}: {row['reason']}" for row in rows if row["state"] != "accepted"]
+                entries.append(HullEntry(name, _composition(row), energy, "computed as the candidates are"))
+    failed = [f"{name}: {row['reason']}" for name, row in starts.items() if row["state"] != "accepted"]
     missing = set(system) - {entry.composition.elements[0].symbol for entry in entries if len(entry.composition) == 1}
     if missing:
         raise InputError(
@@ -137,17 +131,14 @@ def place_candidates(
             record.reject(Stage.VALIDATE, "f_element", fault)
     notes = []
     by_sample = {record.sample: record for record in records}
-    starts: dict[str, list[dict[str, Any]]] = {}
-    for row in read_lines(calculations.calculations):
-        starts.setdefault(row["name"].removesuffix(ANTIFERRO), []).append(row)
-    for sample, rows in starts.items():
+    rows = read_lines(calculations.calculations)
+    for row in rows:
+        by_sample[row["name"].removesuffix(ANTIFERRO)].validation_evaluations += row["evaluations"]
+    for sample, row in _by_name(rows).items():
         record = by_sample[sample]
-        record.validation_evaluations += sum(row["evaluations"] for row in rows)
-        accepted = [row for row in rows if row["state"] == "accepted"]
-        if not accepted:
-            record.reject(Stage.VALIDATE, rows[0]["reason"], rows[0]["detail"])
+        if row["state"] != "accepted":
+            record.reject(Stage.VALIDATE, row["reason"], row["detail"])
             continue
-        row = min(accepted, key=lambda row: row["energy_per_atom"])
         try:
             energy, note = _scaled(row, hull.potential)
             structure = standardise(Structure.from_dict(row["structure"]))
@@ -192,6 +183,31 @@ def _fault(record: Candidate, validate: Mapping[str, Any]) -> str:
     if scale_of(validate) not in SCALES:
         return ""
     return f_element_fault(Structure.from_dict(record.relaxed or {}))
+
+
+def _starts(name: str, structure: Any, validate: Mapping[str, Any], **more: Any) -> list[dict[str, Any]]:
+    """List what is calculated of one structure: as it is and, where asked for and possible, antiferromagnetic."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.magnetism import antiferromagnetic
+
+    rows = [{"name": name, "structure": structure, **more}]
+    second = antiferromagnetic(Structure.from_dict(structure)) if validate["antiferro"] else None
+    if second is not None:
+        rows.append({"name": name + ANTIFERRO, "structure": second.as_dict(), **more})
+    return rows
+
+
+def _by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Choose of each structure's starts the lowest that was accepted, or the first where none was."""
+    chosen: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        name = row["name"].removesuffix(ANTIFERRO)
+        best = chosen.setdefault(name, row)
+        lower = best["state"] != "accepted" or row.get("energy_per_atom", 0.0) < best["energy_per_atom"]
+        if row["state"] == "accepted" and lower:
+            chosen[name] = row
+    return chosen
 
 
 def _rules(validate: Mapping[str, Any]) -> dict[str, Any]:

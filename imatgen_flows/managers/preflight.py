@@ -203,7 +203,7 @@ def _chains(config: CampaignConfig, rounds: int, published: int) -> int:
     validate = config.validation
     references = published if validate.references == "computed" else 0
     starts = 2 if validate.antiferro else 1
-    return references + rounds * min(validate.at_most, config.screen.at_most) * starts
+    return starts * (references + rounds * min(validate.at_most, config.screen.at_most))
 
 
 def _seconds_per_evaluation(structures: list, potential: str) -> float:

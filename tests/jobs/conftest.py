@@ -14,7 +14,7 @@ VO2 = Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.55, 2.85), ["V"
 VO = Structure.from_spacegroup(
     "Fm-3m", Lattice.cubic(4.1), ["V", "O"], [[0, 0, 0], [0.5] * 3]
 ).get_primitive_structure()
-VANADIUM = Structure(Lattice.cubic(3.0), ["V", "V"], [[0, 0, 0], [0.5] * 3]).get_primitive_structure()
+VANADIUM = Structure(Lattice.cubic(3.0), ["V", "V"], [[0, 0, 0], [0.5] * 3])
 OXYGEN = Structure(
     Lattice.orthorhombic(7.0, 7.1, 8.2), ["O", "O"], [[3, 3, 3], [3, 3, 4.24]], coords_are_cartesian=True
 )

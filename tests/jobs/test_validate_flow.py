@@ -51,10 +51,12 @@ def test_references_and_candidates_end_on_one_scale_and_every_step_is_counted(se
     references, placed = documents["place references"], documents["place candidates"]
     assert references.potential == SCALES[settings["backend"]]
     rows = read_lines(references.phases)
-    assert {row["name"]: row["state"] for row in rows} == {"V bcc": "accepted", "O2 molecule": "accepted"}
+    second_start = [" antiferro"] if settings.get("antiferro") else []
+    assert [row["name"] for row in rows] == ["V bcc", *(f"V bcc{end}" for end in second_start), "O2 molecule"]
+    assert {row["state"] for row in rows} == {"accepted"}
     assert all(row["evaluations"] > 0 for row in rows)
     assert references.evaluations == {"validate references": sum(row["evaluations"] for row in rows)}
-    box = Structure.from_dict(rows[1]["structure"]).lattice
+    box = Structure.from_dict(rows[-1]["structure"]).lattice
     assert box.abc == pytest.approx((7.0, 7.1, 8.2))  # a molecule keeps its box
 
     states = {name: record.state for name, record in candidates.items()}
@@ -68,5 +70,4 @@ def test_references_and_candidates_end_on_one_scale_and_every_step_is_counted(se
     assert placed.evaluations == {"screen": 24, "validate": spent}
 
     names = [row["name"] for row in read_lines(documents["collect calculations"].calculations)]
-    second_start = ["best antiferro"] if settings.get("antiferro") else []  # the other cell holds one V
-    assert names == ["best", *second_start, "second"]
+    assert names == ["best", *(f"best{end}" for end in second_start), "second"]  # the other cell holds one V

@@ -233,6 +233,18 @@ def test_references_make_the_hull_and_failed_ones_are_counted(hull):
     assert [row["name"] for row in read_lines(found.phases)] == [*ELEMENTS, "VO2 rutile", "V2O5"]
 
 
+def test_a_reference_has_as_many_starts_as_a_candidate_and_its_lower_energy_carries_the_hull(hull, place):
+    elements = [accepted(name, structure, energy) for name, (structure, energy) in ELEMENTS.items()]
+    both = [accepted("VO2 rutile", VO2, -8.0), accepted("VO2 rutile" + ANTIFERRO, VO2, -8.1)]
+    references = hull(*elements, *both, refused("V2O5"), refused("V2O5" + ANTIFERRO))
+    assert references.counts == {"phases": 3, "refused": 1}
+    assert references.evaluations == {"validate references": 38}
+    rows = [accepted("a", VO2, -8.0), accepted("a" + ANTIFERRO, VO2, -8.1)]
+    placed, _ = place([candidate("a", VO2)], rows, references)
+    # the same phase in the same order of moments is no discovery
+    assert placed["a"].energies[-1].e_above_hull == pytest.approx(0)
+
+
 def test_a_missing_element_is_named_with_what_was_refused(hull):
     with pytest.raises(InputError, match="has no phase of O; refused: O2 molecule: walltime. Mend what failed"):
         hull(accepted("V bcc", VANADIUM, -9.0), refused("O2 molecule", "walltime"))

@@ -45,7 +45,7 @@ def test_calculations_of_dft_are_references_and_candidates_with_each_of_their_st
     planned = plan(validate=dft)
     assert planned.dft_chains == PUBLISHED + 4 and planned.dft_runs == 3 * planned.dft_chains
     assert plan(validate=dft, rounds={"at_most": 3}).dft_chains == PUBLISHED + 3 * 4
-    assert plan(validate=dft | {"antiferro": True}, rounds={"at_most": 3}).dft_chains == PUBLISHED + 3 * 4 * 2
+    assert plan(validate=dft | {"antiferro": True}, rounds={"at_most": 3}).dft_chains == 2 * (PUBLISHED + 3 * 4)
     assert plan(validate=dft | {"references": "mp"}).dft_chains == 4
     assert plan(validate=dft | {"at_most": 50}).dft_chains == PUBLISHED + 6  # no more are relaxed, and so shortlisted
     force_field = plan(validate=dft | {"backend": "force-field"})
