@@ -21,7 +21,7 @@ MENDED = {
     "scf@1": ({"NELM": 20}, ["Unconverged"]),
     "metal@all": ({}, ["IncorrectSmearing"]),
 }
-# fault, further settings, and the exception of custodian's that the job ends with
+# fault, further settings, and the exception that the job ends with
 FATAL = {
     "zbrent@all": ({}, "MaxCorrectionsPerJobError"),
     "brmix@all": ({}, "MaxCorrectionsPerJobError"),
@@ -34,6 +34,8 @@ FATAL = {
     "sigkill@1": ({}, "ValidationError"),
     "crash@1": ({}, "ValidationError"),
     "truncate@1": ({}, "ValidationError"),
+    "emptycontcar@1": ({}, "ValueError"),
+    "diskfull@1": ({}, "OSError"),
 }
 LONG = ("brmix@all", "edddav@all", "zpotrf@all")  # these five attempts are much like zbrent's
 
