@@ -99,7 +99,7 @@ def check(step, written, structure, exceptions):
     incar = Incar.from_str(str(expected["INCAR"]))  # numbers as they read back
     assert differences(written["INCAR"], incar, exceptions) == {}
     assert written["POTCAR"].symbols == expected["POTCAR"].symbols
-    assert str(written["POTCAR"]) == str(expected["POTCAR"])
+    assert [one.TITEL for one in written["POTCAR"]] == [one.TITEL for one in expected["POTCAR"]]
     assert written["KPOINTS"].style is GAMMA and written["KPOINTS"].kpts == expected["KPOINTS"].kpts
     assert written["KPOINTS"].kpts_shift == (0, 0, 0)
     assert str(written["POSCAR"]) == str(Poscar.from_str(str(expected["POSCAR"])))
