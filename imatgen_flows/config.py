@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,14 +19,33 @@ class Templates(Section):
     )
     path: Path | None = Field(None, description="For `file`: a .jsonl.gz file, or a folder of CIF or POSCAR files.")
     provider: str | None = Field(None, description="For `optimade`: the provider, for example oqmd.")
+    where: dict[str, Any] = Field(
+        default_factory=dict, description="For a .jsonl file: fields and their values; rows that differ are left out."
+    )
 
     @model_validator(mode="after")
     def _needs(self) -> Self:
+        if self.where and self.source != "file":
+            raise ValueError("`where` chooses rows of a file: it needs `source: file`")
         if self.source == "file" and self.path is None:
             raise ValueError("`source: file` needs `path`, the file or folder of templates")
         if self.source == "optimade" and not self.provider:
             raise ValueError("`source: optimade` needs `provider`, for example oqmd or alexandria.pbe")
         return self
+
+
+class Known(Section):
+    """Published phases of the system, beside those that ship with the program."""
+
+    path: Path | None = Field(None, description="A .jsonl.gz file, or a folder of CIF or POSCAR files.")
+    where: dict[str, Any] = Field(
+        default_factory=dict, description="For a .jsonl file: fields and their values; rows that differ are left out."
+    )
+    held_out: Literal["none", "structures", "prototypes"] = Field(
+        "none",
+        description="Kept from the networks, to see whether they are found again: nothing; all published compounds; "
+        "these and all templates that match one.",
+    )
 
 
 class Limits(Section):
@@ -136,6 +155,7 @@ class CampaignConfig(Section):
     name: str = Field("", description="Free text; the system, if empty.")
     system: list[str] = Field(description="Element symbols, for example [V, O].")
     templates: Templates = Field(default_factory=Templates)
+    known: Known = Field(default_factory=Known)
     limits: Limits = Field(default_factory=Limits)
     labels: Labels = Field(default_factory=Labels)
     references: References = Field(default_factory=References)
@@ -192,8 +212,9 @@ class CampaignConfig(Section):
         """
         path = Path(path)
         config = read_user_file(path, cls, "campaign file", "`imatgen init DIR` writes one to start from.")
-        if config.templates.path is not None:
-            config.templates.path = (path.parent / config.templates.path.expanduser()).resolve()
+        for section in (config.templates, config.known):
+            if section.path is not None:
+                section.path = (path.parent / section.path.expanduser()).resolve()
         return config
 
     def to_file(self, path: str | Path) -> None:

@@ -2,7 +2,7 @@
 
 from imatgen_flows.crystals.standard import extent, standardise, structure_id
 from imatgen_flows.crystals.substitution import Substituted, iter_substitute, substitute
-from imatgen_flows.crystals.templates import LeftOut, Template, load_templates
+from imatgen_flows.crystals.templates import LeftOut, Template, load_known, load_templates
 
 __all__ = [
     "LeftOut",
@@ -10,6 +10,7 @@ __all__ = [
     "Template",
     "extent",
     "iter_substitute",
+    "load_known",
     "load_templates",
     "standardise",
     "structure_id",

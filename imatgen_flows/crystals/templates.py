@@ -70,6 +70,7 @@ def load_templates(
     provider: str | None = None,
     cache_dir: str | Path | None = None,
     api_key: str | None = None,
+    where: dict[str, Any] | None = None,
 ) -> tuple[list[Template], list[LeftOut]]:
     """Read templates, and say of everything else that was read why it is none.
 
@@ -87,6 +88,7 @@ def load_templates(
     cache_dir : where downloads are kept, by default ~/.cache/imatgen. What is there is used without the network;
         delete the file to download again.
     api_key : for `mp`
+    where : for a .jsonl file: fields of its rows and the values that they must have
 
     Returns
     -------
@@ -103,7 +105,7 @@ def load_templates(
     elif source == "file":
         if path is None:
             raise InputError("templates: source `file` needs a `path`: a .jsonl.gz file or a folder of CIF or POSCAR.")
-        rows = _directory(Path(path)) if Path(path).is_dir() else _lines(Path(path))
+        rows = _file(Path(path), where)
     elif source in ("mp", "optimade"):
         cache = Path(cache_dir).expanduser() if cache_dir else Path.home() / ".cache" / "imatgen"
         if source == "mp":
@@ -123,7 +125,35 @@ def load_templates(
     return templates, left_out
 
 
-def _examine(row: _Row, n_elements: int, max_sites: int, max_edge: float) -> Template | LeftOut:
+def load_known(
+    path: str | Path,
+    elements: Iterable[str],
+    max_sites: int = 20,
+    max_edge: float = 10.0,
+    where: dict[str, Any] | None = None,
+) -> tuple[list[Template], list[LeftOut]]:
+    """Read the published phases of a system, its elements among them, from a file or a folder.
+
+    Parameters and errors are those of `load_templates`; phases with other elements are left out.
+    """
+    wanted = set(elements)
+    known, left_out = [], []
+    for row in _file(Path(path), where):
+        phase = _examine(row, None, max_sites, max_edge)
+        if isinstance(phase, Template) and (foreign := set(phase.structure.symbol_set) - wanted):
+            phase = LeftOut(row.id, "other_elements", f"holds {', '.join(sorted(foreign))}")
+        if isinstance(phase, Template):
+            known.append(phase)
+        else:
+            left_out.append(phase)
+    return known, left_out
+
+
+def _file(path: Path, where: dict[str, Any] | None) -> Iterator[_Row]:
+    return _directory(path) if path.is_dir() else _lines(path, where)
+
+
+def _examine(row: _Row, n_elements: int | None, max_sites: int, max_edge: float) -> Template | LeftOut:
     """Reduce a crystal to its standard primitive cell, or say what is wrong with it."""
 
     def left_out(reason: str, detail: str) -> LeftOut:
@@ -140,7 +170,7 @@ def _examine(row: _Row, n_elements: int, max_sites: int, max_edge: float) -> Tem
     elements = sorted({site.specie.symbol for site in crystal})
     if unknown := [symbol for symbol in elements if not Element.is_valid_symbol(symbol)]:
         return left_out("unreadable", f"{unknown[0]} is not an element")
-    if len(elements) != n_elements:
+    if n_elements is not None and len(elements) != n_elements:
         return left_out(
             "wrong_number_of_elements", f"{len(elements)} elements ({', '.join(elements)}), not {n_elements}"
         )
@@ -203,7 +233,7 @@ def _directory(folder: Path) -> Iterator[_Row]:
             yield _Row(name, file.name, crystal)
 
 
-def _lines(path: Path) -> Iterator[_Row]:
+def _lines(path: Path, where: dict[str, Any] | None = None) -> Iterator[_Row]:
     crystals = 0
     seen: dict[str, int] = {}
     for number, line in enumerate(_text_lines(path), start=1):
@@ -218,6 +248,8 @@ def _lines(path: Path) -> Iterator[_Row]:
             name = name if seen[name] == 1 else f"{name}-{seen[name]}"
             crystal: Structure | LeftOut = _read_row(row)
             crystals += 1
+            if other := next((field for field, value in (where or {}).items() if row.get(field) != value), None):
+                crystal = LeftOut(name, "not_selected", f"{other} is {row.get(other)}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problem = f"no `{error.args[0]}`" if isinstance(error, KeyError) and error.args else str(error)
             crystal = LeftOut(name, "unreadable", f"{path.name}, line {number}: {problem}")

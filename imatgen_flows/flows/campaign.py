@@ -33,6 +33,7 @@ class CampaignMaker(Maker):
         config, root = self.config, str(Path(directory).absolute() / "artifacts")
         dataset = DatasetMaker(
             templates=config.templates,
+            known=config.known,
             limits=config.limits,
             labels=config.labels,
             references=config.references,

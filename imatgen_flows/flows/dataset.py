@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from jobflow import Flow, Maker
 
-from imatgen_flows.config import Labels, Limits, References, Screen, Templates
+from imatgen_flows.config import Known, Labels, Limits, References, Screen, Templates
 from imatgen_flows.flows.common import content_of, plain
 from imatgen_flows.jobs.dataset import build_dataset
 from imatgen_flows.jobs.energies import extend_hull, label_dataset, relax_references
@@ -18,6 +18,7 @@ class DatasetMaker(Maker):
 
     name: str = "dataset"
     templates: Templates = field(default_factory=Templates)
+    known: Known = field(default_factory=Known)
     limits: Limits = field(default_factory=Limits)
     labels: Labels = field(default_factory=Labels)
     references: References = field(default_factory=References)
@@ -32,14 +33,17 @@ class DatasetMaker(Maker):
         system : element symbols
         """
         relax = {"fmax": self.screen.fmax, "max_steps": self.screen.max_steps}
+        given = {"known": plain(self.known), "limits": plain(self.limits)}
         dataset = build_dataset(
             root,
             system=system,
             templates=plain(self.templates),
-            limits=plain(self.limits),
-            content=content_of(self.templates.path),
+            content=[content_of(self.templates.path), content_of(self.known.path)],
+            **given,
         )
-        published = relax_references(root, system=system, potential=self.screen.potential, **relax)
+        published = relax_references(
+            root, system=system, content=content_of(self.known.path), potential=self.screen.potential, **given, **relax
+        )
         labels = label_dataset(
             root,
             dataset=dataset.output,

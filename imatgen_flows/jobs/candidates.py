@@ -137,7 +137,7 @@ def novelty_judge(dataset: DatasetDocument, references: ReferenceDocument) -> An
 
     known: dict[str, Structure] = {}
     closure: dict[str, Structure] = {}
-    for row in read_lines(dataset.crystals):
+    for row in (*read_lines(dataset.crystals), *(read_lines(dataset.held_out) if dataset.held_out else ())):
         (known if row["known"] else closure)[row["id"]] = Structure.from_dict(row["structure"])
     for row in read_lines(references.phases):
         where = closure if row["kind"] == "substituted" else known

@@ -24,32 +24,44 @@ def build_dataset(
     *,
     system: list[str],
     templates: dict[str, Any],
+    known: dict[str, Any],
     limits: dict[str, Any],
-    content: str,
+    content: list[str],
 ) -> dict[str, Any]:
     """Substitute the system's elements into templates, add the known phases that fit, and pack both for the codecs.
 
-    `content` names what a template file holds; it is there for the stage's key.
+    `content` names what the files hold; it is there for the stage's key.
     """
     from imatgen_flows.crystals import substitute
+    from imatgen_flows.discovery.holdout import hold_out_compounds, hold_out_prototypes
 
-    found, left_out = read_templates(system, templates, limits)
+    found, losses = read_templates(system, templates, limits)
+    phases, unfit = _known_phases(system, known, limits)
+    losses += unfit
+    counts = {"templates": len(found), "known": len(phases)}
+    if known["held_out"] != "none":
+        found, away = hold_out_compounds(found, system)
+        losses += away
     made, rejected = substitute(found, elements=system, max_sites=limits["max_sites"], max_edge=limits["max_edge"])
+    losses += rejected
+    counts["substituted"] = len(made)
+    if known["held_out"] == "prototypes":
+        made, away = hold_out_prototypes(made, ((row["id"], _structure(row)) for row in phases))
+        losses += away
     rows = [_row(item.id, item.structure, template=item.template_id, known=False) for item in made]
-    known, known_left_out = _known_phases(system, limits)
-    rows += known
+    if known["held_out"] == "none":
+        rows += phases
     elements = sorted(system)
-    losses = [
-        {"id": item.id, "reason": item.reason, "detail": item.detail}
-        for item in (*left_out, *rejected, *known_left_out)
-    ]
-    counts = {"templates": len(found), "substituted": len(made), "known": len(known), "kept": len(rows)}
-    counts |= {f"left out: {reason}": n for reason, n in Counter(item["reason"] for item in losses).items()}
+    counts |= {"kept": len(rows)} | {
+        f"left out: {why}": n for why, n in Counter(item.reason for item in losses).items()
+    }
+    left_out = [{"id": item.id, "reason": item.reason, "detail": item.detail} for item in losses]
     return {
         "elements": elements,
         "crystals": store.put_lines("crystals", rows),
         "packed": _pack(store, rows, elements),
-        "left_out": store.put_lines("left-out", losses),
+        "left_out": store.put_lines("left-out", left_out),
+        "held_out": store.put_lines("held-out", phases) if known["held_out"] != "none" else None,
         "counts": counts,
     }
 
@@ -92,6 +104,7 @@ def extend_dataset(
         "crystals": store.put_lines("crystals", rows),
         "packed": _pack(store, rows, dataset.elements),
         "left_out": store.put_lines("left-out", left_out),
+        "held_out": dataset.held_out,
         "found": store.put_lines("found", (read_lines(dataset.found) if dataset.found else []) + found),
         "counts": dataset.counts | {"learnt": learnt, "kept": len(rows)},
     }
@@ -110,16 +123,46 @@ def read_templates(system: list[str], templates: dict[str, Any], limits: dict[st
         max_edge=limits["max_edge"],
         cache_dir=get_settings().cache_dir,
         api_key=os.environ.get("MP_API_KEY"),
+        where=templates["where"],
     )
 
 
-def _known_phases(system: list[str], limits: dict[str, Any]) -> tuple[list[dict], list]:
-    """Reference compounds of the system that the images can hold, in the standard frame."""
-    from imatgen_flows.crystals import LeftOut, extent, standardise
-    from imatgen_flows.energetics.references import reference_phases
+def published_phases(system: list[str], known: dict[str, Any], limits: dict[str, Any]) -> tuple[list, list]:
+    """Gather the phases that ship with the program and those of the campaign's own file, each crystal once.
 
-    rows, left_out = [], []
-    for phase in reference_phases(system):
+    Returns
+    -------
+    reference phases, and what was left out of the file
+    """
+    from imatgen_flows.crystals import LeftOut, load_known
+    from imatgen_flows.discovery.similarity import group_duplicates
+    from imatgen_flows.energetics.references import ReferencePhase, reference_phases
+
+    shipped = reference_phases(system)
+    if known["path"] is None:
+        return shipped, []
+    read, left_out = load_known(known["path"], system, limits["max_sites"], limits["max_edge"], known["where"])
+    own = [
+        ReferencePhase(
+            item.id, item.structure, item.source, "compound" if len(item.structure.composition) > 1 else "element"
+        )
+        for item in read
+    ]
+    phases = shipped + own
+    first_of = group_duplicates([phase.structure for phase in phases])
+    for index, phase in enumerate(phases):
+        if first_of[index] != index:
+            left_out.append(LeftOut(phase.name, "duplicate", f"same structure as {phases[first_of[index]].name}"))
+    return [phase for index, phase in enumerate(phases) if first_of[index] == index], left_out
+
+
+def _known_phases(system: list[str], known: dict[str, Any], limits: dict[str, Any]) -> tuple[list[dict], list]:
+    """Published compounds of the system that the images can hold, in the standard frame."""
+    from imatgen_flows.crystals import LeftOut, extent, standardise
+
+    phases, left_out = published_phases(system, known, limits)
+    rows = []
+    for phase in phases:
         if len(phase.structure.composition) < len(system):
             continue
         structure = standardise(phase.structure)
@@ -133,6 +176,12 @@ def _known_phases(system: list[str], limits: dict[str, Any]) -> tuple[list[dict]
         else:
             rows.append(_row(name, structure, template="", known=True))
     return rows, left_out
+
+
+def _structure(row: dict) -> Any:
+    from pymatgen.core import Structure
+
+    return Structure.from_dict(row["structure"])
 
 
 def _row(name: str, structure: Any, template: str, known: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from imatgen_flows.artifacts import ArtifactStore, read_lines
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.jobs.candidates import load_candidates
+from imatgen_flows.jobs.dataset import published_phases
 from imatgen_flows.jobs.pricing import price_named, relax_named
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, Energy, LabelDocument, ReferenceDocument
@@ -15,14 +16,27 @@ from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, Energy, L
 
 @stage(ReferenceDocument)
 def relax_references(
-    store: ArtifactStore, scratch: Path, *, system: list[str], potential: str, fmax: float, max_steps: int
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    system: list[str],
+    known: dict[str, Any],
+    limits: dict[str, Any],
+    content: str,
+    potential: str,
+    fmax: float,
+    max_steps: int,
 ) -> dict[str, Any]:
-    """Relax the published phases of the system, and simple structures of an element that has no relaxed phase then."""
-    from imatgen_flows.energetics.references import elemental_fallback, reference_phases
+    """Relax the published phases of the system, and simple structures of an element that has no relaxed phase then.
 
-    rows, evaluations = _relax_phases(scratch, reference_phases(system), potential, fmax, max_steps)
+    `content` names what the campaign's file of known phases holds; it is there for the stage's key.
+    """
+    from imatgen_flows.energetics.references import elemental_fallback
+
+    phases, _ = published_phases(system, known, limits)
+    rows, evaluations = _relax_phases(scratch, phases, potential, fmax, max_steps)
     relaxed = {row["name"] for row in rows if row["state"] == "relaxed"}
-    found = {phase.structure.composition.chemical_system for phase in reference_phases(system) if phase.name in relaxed}
+    found = {phase.structure.composition.chemical_system for phase in phases if phase.name in relaxed}
     fallback = [phase for element in system if element not in found for phase in elemental_fallback(element)]
     more, spent = _relax_phases(scratch, fallback, potential, fmax, max_steps)
     return _reference_document(store, rows + more, potential, {"references": evaluations + spent})

@@ -33,6 +33,7 @@ class DatasetDocument(StageDocument):
     packed: ArtifactRef = Field(description="The same crystals as arrays, as the codecs read them.")
     left_out: ArtifactRef = Field(description="Rows: id, reason, detail.")
     found: ArtifactRef | None = Field(None, description="Rows: id, structure; what earlier rounds relaxed.")
+    held_out: ArtifactRef | None = Field(None, description="Rows as in `crystals`: known phases to be found again.")
     counts: dict[str, int] = Field(description="Templates read, structures made, kept, and left out by reason.")
 
 

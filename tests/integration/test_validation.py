@@ -1,4 +1,5 @@
-"""The loop closed on SLURM: two rounds, each screened, validated by a program that plays VASP, and learnt from."""
+"""The loop closed on SLURM: two rounds, each screened, validated by a program that plays VASP on CHGNet's energies, and learnt
+from."""
 
 from __future__ import annotations
 
@@ -17,25 +18,25 @@ AT_MOST = 2
 
 
 def test_two_rounds_with_dft_from_submit_to_report(lab, tmp_path):
-    standin = install(tmp_path / "standin")
+    standin = install(tmp_path / "standin", engine="chgnet")
     lab.configure(
         CPU_ONLY | {"cpu_vasp": {"cores": 1, "memory": "1G", "walltime": "00:30:00"}},
         vasp=str(standin.directory / "vasp_std"),
         potcars=str(standin.directory / "potcars"),
         setup=["export IMATGEN_STAND_IN=true"],
     )
-    base = small_campaign(at_most=8, batch_size=8)
+    base = small_campaign(at_most=8, batch_size=8, potential="chgnet")
     config = base.model_copy(
         update={
-            "screen": base.screen.model_copy(update={"threshold": 2.0}),
+            "screen": base.screen.model_copy(update={"threshold": 1.0, "fmax": 0.1}),
             "validation": base.validation.model_copy(
-                update={"backend": "vasp-mp-gga", "at_most": AT_MOST, "fmax": 0.5}
+                update={"backend": "vasp-mp-gga", "at_most": AT_MOST, "fmax": 0.3}
             ),
             "rounds": base.rounds.model_copy(update={"at_most": 2}),
         }
     )
     campaign_id = submit(lab, config, tmp_path / "run")
-    finish(lab, campaign_id, 1500)
+    finish(lab, campaign_id, 2400)
     report = lab.run("imatgen", "harvest", campaign_id).stdout
     assert "report.html" in report and status(lab, campaign_id)["state"] == "COMPLETED"
 
