@@ -180,6 +180,7 @@ def _flat(record: Candidate) -> dict[str, Any]:
         "validated_e_above_hull": judged.e_above_hull if judged else None,
         "validated_formation_energy": judged.formation_energy if judged else None,
         "validated_scale": judged.scale if judged else "",
+        "validated_note": judged.note if judged else "",
         "validation_evaluations": record.validation_evaluations,
         "spacegroup": record.spacegroup[0],
         "spacegroup_number": record.spacegroup[1],

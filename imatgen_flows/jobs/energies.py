@@ -169,7 +169,7 @@ def load_hull(references: ReferenceDocument) -> Any:
     return Hull.from_dict(read_json(references.hull))
 
 
-def energy_on(hull: Any, composition: Any, energy_per_atom: float, fmax: float, steps: int) -> Energy:
+def energy_on(hull: Any, composition: Any, energy_per_atom: float, fmax: float, steps: int, note: str = "") -> Energy:
     """Record an energy (eV/atom) with its place on the hull of its scale."""
     return Energy(
         scale=hull.potential,
@@ -179,6 +179,7 @@ def energy_on(hull: Any, composition: Any, energy_per_atom: float, fmax: float, 
         decomposition=hull.decomposition(composition),
         fmax=fmax,
         steps=steps,
+        note=note,
     )
 
 

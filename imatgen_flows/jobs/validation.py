@@ -129,7 +129,6 @@ def place_candidates(
     for record in records:
         if record.state is State.SHORTLISTED and (fault := _fault(record, validate)):
             record.reject(Stage.VALIDATE, "f_element", fault)
-    notes = []
     by_sample = {record.sample: record for record in records}
     rows = read_lines(calculations.calculations)
     for row in rows:
@@ -148,14 +147,11 @@ def place_candidates(
             )
             continue
         composition = _composition(row)
-        record.energies.append(energy_on(hull, composition, energy, row["fmax"], row["evaluations"]))
+        record.energies.append(energy_on(hull, composition, energy, row["fmax"], row["evaluations"], note))
         record.validated, record.spacegroup = structure.as_dict(), spacegroup_of(structure)
         record.state = State.VALIDATED
-        if note:
-            notes.append({"sample": sample, "note": note})
     spent = candidates.evaluations | {"validate": calculations.spent}
-    extra = candidates.extra | {"validation_notes": store.put_lines("notes", notes)}
-    return candidates_document(store, records, seed=candidates.seed, **extra) | {"evaluations": spent}
+    return candidates_document(store, records, seed=candidates.seed, **candidates.extra) | {"evaluations": spent}
 
 
 def scale_of(validate: Mapping[str, Any]) -> str:

@@ -67,6 +67,7 @@ class Energy(BaseModel):
     decomposition: dict[str, float] = Field(description="Competing phases and their atomic fractions.")
     fmax: float = Field(description="Largest force left, eV/A.")
     steps: int = Field(description="Relaxation steps.")
+    note: str = Field("", description="What a reader must know of this energy, such as a guessed correction.")
 
 
 class Candidate(BaseModel):
