@@ -1,0 +1,158 @@
+"""Write docs/results.md from the files of runs: what was measured, beside the paper's figures. Nothing in it is typed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+# Noh et al., Matter 1, 1370 (2019), Tables 1 and 2 and the text
+PAPER_RMSE = {"a": 0.09, "b": 0.09, "c": 0.11, "alpha": 2.1, "beta": 2.1, "gamma": 2.0, "atoms": 0.19}
+PAPER_VALID = {"slerp": "7,845 of 8,835 (89 %)", "random": "1,697 of 10,000 (17 %)"}
+PAPER_COMPOSITIONS = {"slerp": 36, "random": 47}
+PATHS = {
+    "images": "image autoencoders, training",
+    "images_held_out": "image autoencoders, held-out templates",
+    "generator": "through the generator, training",
+    "generator_held_out": "through the generator, held-out templates",
+}
+WITHIN = (0.0, 0.08, 0.1)  # eV/atom above the hull
+
+
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    """Lay out a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def share(count: int, total: int) -> str:
+    """Write a count with its share and the 95 % interval of Wilson."""
+    from imatgen_flows.report.run_directory import interval
+
+    low, high = interval(count, total)
+    return f"{count:,} of {total:,} ({100 * count / max(total, 1):.1f} %, {100 * low:.1f} to {100 * high:.1f})"
+
+
+def dataset(run: Any) -> str:
+    """Counts of the dataset stage."""
+    counts = json.loads((run.path / "dataset.json").read_text())["counts"]
+    return table(["dataset", "structures"], [[name, f"{number:,}"] for name, number in counts.items()])
+
+
+def reconstruction(run: Any) -> str:
+    """Table 1 of the paper."""
+    rows = []
+    for path, title in PATHS.items():
+        summary = run.metrics["reconstruction"].get(path)
+        if summary:
+            rmse = summary["rmse"]
+            errors = [", ".join("–" if rmse[name] is None else f"{rmse[name]:.2g}" for name in names)
+                      for names in (("a", "b", "c"), ("alpha", "beta", "gamma"), ("atoms",))]  # fmt: skip
+            rows.append([title, *errors, share(summary["fully_reconstructed"], summary["n"])])
+    paper = [[f"{PAPER_RMSE[name]:g}" for name in names] for names in ("abc", ("alpha", "beta", "gamma"), ("atoms",))]
+    rows.append(["paper", *(", ".join(part) for part in paper), "10,079 of 10,981 (91.8 %)"])
+    return table(["RMSE", "a, b, c (A)", "angles (deg)", "atoms (A)", "fully reconstructed"], rows)
+
+
+def generation(run: Any) -> str:
+    """Table 2 of the paper, and what it leaves out."""
+    rows = []
+    for method in run.methods:
+        samples = [row for row in run.candidates if row["method"] == method]
+        valid = [row for row in samples if row["rejected_stage"] not in ("decode", "validity")]
+        states = Counter(row["rejected_reason"] for row in samples)
+        relaxed = [row for row in valid if row["e_above_hull"] is not None]
+        new = [row for row in relaxed if row["novelty"] == "new"]
+        clean = run.metrics["sampling"][method]["clean"]
+        rows += [
+            [method, "valid, with valid oxidation states", share(len(valid), len(samples)), PAPER_VALID.get(method, "")],
+            ["", "clean: counts match, residual under 0.3, nothing repaired", share(clean, len(samples)), ""],
+            ["", "duplicates, known, substituted",
+             ", ".join(f"{states[name]:,}" for name in ("duplicate", "known", "closure")), ""],
+            ["", "compositions of valid ones", len({row["formula"] for row in valid}), PAPER_COMPOSITIONS.get(method, "")],
+            ["", "relaxed; new among them", f"{len(relaxed):,}; {share(len(new), len(relaxed))}", ""],
+        ]  # fmt: skip
+        rows += [
+            [
+                "",
+                f"new within {limit:g} eV/atom",
+                share(sum(row["e_above_hull"] <= limit for row in new), len(relaxed)),
+                "",
+            ]
+            for limit in WITHIN
+        ]
+    return table(["sampler", "", "here", "paper"], rows)
+
+
+def rounds(run: Any) -> str:
+    """What rounds brought, and the comparison with one long round where there is one."""
+    head = ["round", "relaxed", "new", "within 0.1 eV/atom", "evaluations"]
+    names = ("relaxed", "new", "within_0.1", "evaluations")
+    text = table(head, [[row["round"] + 1, *(f"{row[name]:,}" for name in names)] for row in run.rounds])
+    path = run.path / "loop.json"
+    if not path.is_file():
+        return text
+    loop = json.loads(path.read_text())
+    rows = [[row["seed"], f"{row['evaluations']:,}", row["loop"], row["long round"]] for row in loop["rows"]]
+    return (
+        text
+        + "\n"
+        + table(["seed", "evaluations of each", "loop", "one long round"], rows)
+        + f"\nThe loop finds {loop['mean']:+.1f} (95 % {loop['low']:+.1f} to {loop['high']:+.1f}, t over seeds) new "
+        f"structures within {loop['within']:g} eV/atom more than one long round.\n"
+    )
+
+
+def plain_json(run: Any, name: str) -> str:
+    """Show the rows of another evaluation, if it was made."""
+    path = run.path / f"{name}.json"
+    if not path.is_file():
+        return ""
+    content = json.loads(path.read_text())
+    rows = content.get("summary") or content.get("rows") or []
+    if not rows:
+        return ""
+    columns = [key for key, value in rows[0].items() if not isinstance(value, dict | list) and key != "structure"]
+    return table(columns, [[_short(row.get(column)) for column in columns] for row in rows])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def main() -> int:
+    """Write the page."""
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", help="finished run directories")
+    parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
+    given = parser.parse_args()
+    parts = [
+        "# Results\n",
+        "Made by `python benchmarks/results.py RUN...` from the runs' own files. Shares are over all samples, with the 95 % "
+        "interval of Wilson. Energies are those of the potential that is named; they are not DFT's.\n",
+    ]
+    for path in given.runs:
+        run = RunDirectory.open(path)
+        record = run.provenance
+        campaign = (path / "campaign.yaml").read_text().strip()
+        parts += [
+            f"## {run.title}\n",
+            f"Seed {record['seed']}, {record['potential']}, {record['hardware']}, {record['finished'][:10]}; "
+            f"{sum(record['seconds'].values()) / 60:.0f} min of stages.\n",
+            f"<details><summary>campaign file</summary>\n\n```yaml\n{campaign}\n```\n</details>\n",
+            dataset(run), reconstruction(run), generation(run), rounds(run) if len(run.rounds) > 1 else "",
+        ]  # fmt: skip
+        for name in ("rediscovery", "generation", "vacancies"):
+            if text := plain_json(run, name):
+                parts += [f"### {name}\n", f"`imatgen evaluate {name} RUN`\n", text]
+    given.output.write_text("\n".join(part for part in parts if part))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
