@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
+from imatgen_flows.report.canvas import CLASSES, INK, METHODS, MUTED, STABLE, STYLE, UNSTABLE, canvas, columns, formula
+from imatgen_flows.report.compositions import atomic_fraction, choose
+from imatgen_flows.report.figures_compositions import compositions
+from imatgen_flows.report.figures_rounds import rounds
+from imatgen_flows.report.figures_structures import polymorphs, structures
+from imatgen_flows.report.rounds import accounts
 from imatgen_flows.report.run_directory import RunDirectory, per_structure, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, RULE = "#1c2127", "#5f6872", "#d5d9de"
-# Okabe and Ito's colours, safe for colour-blind readers; every class also has a marker of its own
-CLASSES = {
-    "new": ("New", "#c44e00", "o"),
-    "closure": ("Reached by substitution", "#0072b2", "D"),
-    "known": ("Known", "#00805c", "s"),
-    "duplicate": ("Duplicate", "#8a8f96", "x"),
-}
-METHODS = (("#39434e", "^"), ("#a0458f", "x"), ("#b08400", "s"), ("#00827f", "D"), ("#8a5a44", "v"))
-STABLE, UNSTABLE = "#3f7fbf", "#c3bcb0"
 STATE_LABELS = {
     "sampled": "Drawn",
     "decoded": "Decoded to a crystal",
@@ -43,22 +38,6 @@ ERRORS = (
     ("angle", "Cell angles", "°", 2.0),
     ("atom_rmse", "Atoms, RMSE", "Å", 0.2),
 )
-STYLE: Any = {
-    "font.size": 9,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "mathtext.default": "regular",
-}
 
 
 def draw_figures(run: RunDirectory) -> list[Path]:
@@ -66,7 +45,8 @@ def draw_figures(run: RunDirectory) -> list[Path]:
 
     Returns
     -------
-    the files: latent_map, funnel, reconstruction, hull and structures (.png); no `structures` without new candidates
+    the files: latent_map, funnel, reconstruction and hull (.png); rounds where there were several; structures,
+    compositions and polymorphs where a candidate is new
 
     Raises
     ------
@@ -81,8 +61,14 @@ def draw_figures(run: RunDirectory) -> list[Path]:
         "reconstruction": reconstruction,
         "hull": hull,
     }
-    if run.new:
-        painters["structures"] = structures
+    if account := accounts(run):
+        painters["rounds"] = partial(rounds, account=account)
+    if chosen := choose(run):
+        painters |= {
+            "structures": structures,
+            "compositions": partial(compositions, chosen=chosen),
+            "polymorphs": partial(polymorphs, chosen=chosen),
+        }
     folder = run.path / "figures"
     files = []
     try:
@@ -99,15 +85,15 @@ def draw_figures(run: RunDirectory) -> list[Path]:
 
 def latent_map(run: RunDirectory) -> Figure:
     """Training structures in the plane of the first two principal components, with the samples over them."""
-    figure, axes = _figure(6.5, 4.6)
+    figure, axes = canvas(6.5, 4.6)
     training = run.latent["training"]
     for stable, colour, label in ((False, UNSTABLE, "Training, unstable"), (True, STABLE, "Training, stable")):
         points = [(row["x"], row["y"]) for row in training if bool(row["stable"]) is stable]
-        axes.scatter(*_columns(points), s=16, color=colour, linewidths=0, label=f"{label} ({len(points):,})")
+        axes.scatter(*columns(points), s=16, color=colour, linewidths=0, label=f"{label} ({len(points):,})")
     known = [(row["x"], row["y"]) for row in training if row.get("known")]
     if known:
         axes.scatter(
-            *_columns(known),
+            *columns(known),
             s=60,
             facecolors="none",
             edgecolors=INK,
@@ -119,7 +105,7 @@ def latent_map(run: RunDirectory) -> Figure:
         rows = [row for row in run.mapped if row["method"] == method]
         shape = {"c": colour} if marker == "x" else {"facecolors": "none", "edgecolors": colour}
         axes.scatter(
-            *_columns([(row["latent_x"], row["latent_y"]) for row in rows]),
+            *columns([(row["latent_x"], row["latent_y"]) for row in rows]),
             s=12,
             marker=marker,
             linewidths=0.6,
@@ -136,7 +122,7 @@ def latent_map(run: RunDirectory) -> Figure:
 def funnel(run: RunDirectory) -> Figure:
     """How many samples reached each state, by sampling method."""
     steps = run.funnel()
-    figure, axes = _figure(6.5, 0.42 * len(steps) + 1)
+    figure, axes = canvas(6.5, 0.42 * len(steps) + 1)
     left = np.zeros(len(steps))
     for number, method in enumerate(run.methods):
         counts = np.array([step.reached[method] for step in steps])
@@ -156,7 +142,7 @@ def funnel(run: RunDirectory) -> Figure:
 
 def reconstruction(run: RunDirectory) -> Figure:
     """Share of training structures below each error; those with the wrong number of atoms count as failures."""
-    figure, panels = _figure(7.5, 2.8, columns=3)
+    figure, panels = canvas(7.5, 2.8, columns=3)
     errors = (run.metrics.get("reconstruction") or {}).get("errors") or {}
     for axes, (key, title, unit, tolerance) in zip(panels, ERRORS, strict=True):
         values = per_structure(errors.get(key))
@@ -173,14 +159,14 @@ def reconstruction(run: RunDirectory) -> Figure:
 def hull(run: RunDirectory) -> Figure:
     """Draw candidates against the hull of known phases: formation energies for a binary; E_hull for any system."""
     binary = len(run.system) == 2
-    figure, panels = _figure(9.0, 4.2, widths=(1.5, 1)) if binary else _figure(6.5, 4.2)
+    figure, panels = canvas(9.0, 4.2, widths=(1.5, 1)) if binary else canvas(6.5, 4.2)
     whole, distance = panels if binary else (None, panels)
     formulas = sorted({row["formula"] for row in run.relaxed})
     if whole is not None:
         _phase_diagram(whole, run)
         distance.set_xlabel(whole.get_xlabel())
     else:
-        labels = [_formula(name) for name in formulas]
+        labels = [formula(name) for name in formulas]
         distance.set_xticks(range(len(formulas)), labels, rotation=60, ha="right", fontsize=7)
     distance.axhline(0, color=INK, linewidth=1)
     distance.axhline(run.threshold, color=MUTED, linewidth=0.8, linestyle="--")
@@ -212,16 +198,16 @@ def _phase_diagram(axes: Axes, run: RunDirectory) -> None:
     axes.scatter(x, y, s=22, color=INK, label="Reference, on the hull")
     if above:
         axes.scatter(
-            *_columns(above), s=20, facecolors="white", edgecolors=INK, linewidths=0.8, label="Reference, above"
+            *columns(above), s=20, facecolors="white", edgecolors=INK, linewidths=0.8, label="Reference, above"
         )
     rows = levels(x, 0.066)
     bases = y.copy()
     for place in range(1, len(x)):  # crowded names share a base line
         if x[place] - x[place - 1] < 0.066:
             bases[place] = min(bases[place], bases[place - 1])
-    for (at, _, formula), base, row in zip(on_hull, bases, rows, strict=True):
+    for (at, _, name), base, row in zip(on_hull, bases, rows, strict=True):
         offset: Any = {"xytext": (0, -12 - 11 * row), "textcoords": "offset points", "ha": "center"}
-        axes.annotate(_formula(formula), (at, base), fontsize=7.5, **offset)
+        axes.annotate(formula(name), (at, base), fontsize=7.5, **offset)
     axes.set(
         xlabel=f"Atomic fraction of {second}",
         ylabel=f"Formation energy, {run.scale} (eV/atom)",
@@ -240,97 +226,3 @@ def levels(places: list[float], width: float) -> list[int]:
         ends[level : level + 1] = [place]
         chosen.append(level)
     return chosen
-
-
-def structures(run: RunDirectory, count: int = 10) -> Figure:
-    """Draw the new candidates of lowest E_hull."""
-    best = run.new[:count]
-    columns = min(5, len(best))
-    figure, panels = _figure(
-        2.1 * columns, 2.45 * -(-len(best) // columns), rows=-(-len(best) // columns), columns=columns
-    )
-    flat = np.ravel(np.asarray(panels, dtype=object))
-    for axes in flat:
-        axes.set_axis_off()
-    for axes, row in zip(flat, best, strict=False):
-        try:
-            _draw(axes, row["structure"])
-        except DrawingError as error:
-            axes.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, transform=axes.transAxes, color=MUTED)
-        energy = f"{row['e_above_hull']:.3f}".replace("-", "−")
-        axes.set_title(
-            f"{_formula(row['formula'])}  {_spacegroup(row['spacegroup'])}\n$E_{{hull}}$ {energy} eV/atom",
-            loc="center",
-            fontsize=8.5,
-        )
-    symbols = sorted({symbol for row in best for symbol in re.findall("[A-Z][a-z]?", row["formula"])})
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D(
-            [], [], marker="o", linestyle="", color=element_style(symbol)[0], markeredgecolor=INK, markeredgewidth=0.5
-        )
-        for symbol in symbols
-    ]
-    figure.legend(handles, symbols, loc="outside lower center", ncols=len(symbols))
-    figure.suptitle(f"New structures of lowest energy; $E_{{hull}}$ by {run.scale}", fontsize=10)
-    return figure
-
-
-def atomic_fraction(formula: str, element: str) -> float:
-    """Return the atomic fraction of an element in a plain formula, for example 0.714 for O in V2O5."""
-    amounts: dict[str, float] = {}
-    for symbol, amount in re.findall(r"([A-Z][a-z]?)([\d.]*)", formula):
-        amounts[symbol] = amounts.get(symbol, 0.0) + float(amount or 1)
-    return amounts.get(element, 0.0) / sum(amounts.values())
-
-
-def _figure(
-    width: float, height: float, rows: int = 1, columns: int = 1, widths: tuple[float, ...] = ()
-) -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, len(widths) or columns, width_ratios=widths or None)
-
-
-def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    return [x for x, _ in points], [y for _, y in points]
-
-
-def _formula(text: str) -> str:
-    return re.sub(r"(\d+)", r"$_{\1}$", text)
-
-
-def _spacegroup(symbol: str) -> str:
-    return re.sub(r"_(\d)", r"$_\1$", re.sub(r"-(\d)", r"$\\bar{\1}$", symbol or ""))
-
-
-def _draw(axes: Axes, cif: str) -> None:
-    """Draw one crystal as polygons, the farthest first."""
-    from matplotlib.collections import PolyCollection
-
-    drawing = scene(cif)
-    turn = rotation()
-    atoms, edges = drawing.positions @ turn.T, drawing.edges @ turn.T
-    # depth, corners, fill, line
-    parts: list[tuple[float, np.ndarray, str, str]] = [(e[:, 2].mean(), e[:, :2], "none", MUTED) for e in edges]
-    for first, second in drawing.bonds:
-        middle = (atoms[first] + atoms[second]) / 2
-        for end in (first, second):
-            colour, radius = element_style(drawing.symbols[end])
-            along = middle - atoms[end]
-            start = atoms[end] + 0.8 * radius * along / np.linalg.norm(along)  # from the surface of the ball
-            across = np.array([-along[1], along[0]]) * 0.08 / max(np.hypot(*along[:2]), 1e-9)
-            corners = [start[:2] + across, middle[:2] + across, middle[:2] - across, start[:2] - across]
-            parts.append(((start[2] + middle[2]) / 2, np.array(corners), colour, INK))
-    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    circle = np.column_stack([np.cos(angles), np.sin(angles)])
-    for symbol, atom in zip(drawing.symbols, atoms, strict=True):
-        colour, radius = element_style(symbol)
-        parts.append((atom[2], atom[:2] + radius * circle, colour, INK))
-    parts.sort(key=lambda part: part[0])
-    _, corners, fills, lines = zip(*parts, strict=True)
-    axes.add_collection(PolyCollection(corners, facecolors=fills, edgecolors=lines, linewidths=0.5), autolim=False)
-    reach = max(np.abs(atoms[:, :2]).max(), np.abs(edges[..., :2]).max()) + 0.5
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")

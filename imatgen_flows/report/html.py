@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
-from math import isfinite, log
+from math import isfinite
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.report.compositions import Chosen, atomic_fraction, choose, compositions_data, lowest
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
-from imatgen_flows.report.figures import ERRORS, STATE_LABELS, atomic_fraction, draw_figures
+from imatgen_flows.report.figures import ERRORS, STATE_LABELS, draw_figures
+from imatgen_flows.report.learning import reconstruction_table, training_tables
+from imatgen_flows.report.markup import duration, formula, plural, spacegroup, table, words
+from imatgen_flows.report.rounds import rounds_data, rounds_section
 from imatgen_flows.report.run_directory import (
     COLUMNS,
     LAST_STATE_BEFORE,
@@ -28,11 +31,12 @@ from imatgen_flows.report.run_directory import (
     per_structure,
     write_whole,
 )
+from imatgen_flows.report.vacancies import vacancies_section
+from imatgen_flows.report.validation import validation_section
 
 BEST = 10  # new structures shown as cards
 DRAWN = 400  # lowest candidates that the table can draw; a drawing takes about 5 kB of the page
-
-Cell = str  # HTML
+SCRIPTS = ("compositions.js", "rounds.js", "report.js")
 
 
 def build_report(run_dir: str | Path) -> Path:
@@ -64,32 +68,44 @@ def _page(run: RunDirectory) -> str:
 
     assets = files("imatgen_flows.report") / "assets"
     template = Template((assets / "template.html").read_text(encoding="utf-8"))
+    chosen = choose(run)
+    sections = {
+        "rounds": rounds_section(run),
+        "compositions": _compositions(run, chosen),
+        "validation": validation_section(run),
+        "vacancies": vacancies_section(run.path),
+    }
+    data = json.dumps(_data(run, chosen), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return template.substitute(
         title=escape(run.title),
         system=escape("–".join(run.system)),
         scale=escape(run.scale),
         band="The band reaches" if len(run.system) == 2 else "The dashed line lies",
         threshold=f"{run.threshold:g}",
+        judges=_judges(run),
         facts=_facts(run),
         summary=_summary(run),
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in run.notes()),
         headline=_headline(run),
         funnel=_funnel(run),
-        reconstruction=_reconstruction(run),
-        training=_training(run),
-        ledger=_rounds(run) + _ledger(run),
+        **sections,
+        **{f"{name}_link": f'<a href="#{name}">{name.title()}</a>' if text else "" for name, text in sections.items()},
+        reconstruction=reconstruction_table(run),
+        training=training_tables(run),
+        ledger=_ledger(run),
         provenance=_provenance(run),
         campaign=escape((run.path / "campaign.yaml").read_text(encoding="utf-8")),
         style=(assets / "style.css").read_text(encoding="utf-8"),
-        script=(assets / "report.js").read_text(encoding="utf-8"),
-        data=json.dumps(_data(run), ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        script="\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        data=data.replace("<", "\\u003c"),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
 
 
-def _data(run: RunDirectory) -> dict[str, Any]:
+def _data(run: RunDirectory, chosen: Chosen | None) -> dict[str, Any]:
     """Everything that the page's script shows."""
-    drawn = {id(row) for row in (*run.relaxed[:DRAWN], *run.new[:BEST])}
+    polymorphs = lowest(run, chosen) if chosen else []
+    drawn = {id(row) for row in (*run.relaxed[:DRAWN], *run.new[:BEST], *polymorphs)}
     candidates = [_candidate(run, row, id(row) in drawn) for row in run.relaxed]
     symbols = sorted({symbol for row in candidates for symbol in (row["drawing"] or {}).get("symbols", [])})
     errors = (run.metrics.get("reconstruction") or {}).get("errors") or {}
@@ -104,6 +120,8 @@ def _data(run: RunDirectory) -> dict[str, Any]:
         "elements": {symbol: element_style(symbol) for symbol in symbols},
         "methods": run.methods,
         "candidates": candidates,
+        "compositions": compositions_data(run, chosen) if chosen else None,
+        "rounds": rounds_data(run),
         "references": [
             {**_finite(ref), "fraction": ref["fractions"].get(run.system[1], 0.0)} for ref in run.hull["references"]
         ],
@@ -156,7 +174,12 @@ def _fate(row: Row) -> str:
     if row["state"] != "rejected":
         return str(row["state"])
     detail = f" ({row['rejected_detail']})" if row["rejected_detail"] else ""
-    return f"left at {row['rejected_stage']}: {_words(row['rejected_reason'])}{detail}"
+    return f"left at {row['rejected_stage']}: {words(row['rejected_reason'])}{detail}"
+
+
+def _judges(run: RunDirectory) -> str:
+    scales = {row["validated_scale"] for row in run.relaxed if row["validated_e_above_hull"] is not None}
+    return f", validated ones by {escape(', '.join(sorted(scales)))}" if scales else ""
 
 
 def _facts(run: RunDirectory) -> str:
@@ -168,7 +191,7 @@ def _facts(run: RunDirectory) -> str:
         f"{rounds} round{'s' if rounds != 1 else ''}",
         f"seed {run.provenance['seed']}" if "seed" in run.provenance else "",
         f"finished {_when(run.provenance['finished'])}" if run.provenance.get("finished") else "",
-        f"{_duration(seconds)} of computing" if seconds else "",
+        f"{duration(seconds)} of computing" if seconds else "",
     ]
     return "".join(f"<li>{escape(fact)}</li>" for fact in facts if fact)
 
@@ -176,14 +199,14 @@ def _facts(run: RunDirectory) -> str:
 def _summary(run: RunDirectory) -> str:
     drawn, relaxed, new = len(run.candidates), len(run.relaxed), len(run.new)
     near = sum(row["e_above_hull"] <= run.threshold for row in run.new)
-    text = f"{drawn:,} sample{_s(drawn)} gave {relaxed:,} relaxed candidate{_s(relaxed)}. "
+    text = f"{drawn:,} sample{plural(drawn)} gave {relaxed:,} relaxed candidate{plural(relaxed)}. "
     if not new:
         return text + "None of them is new: all are duplicates, known phases, or within reach of plain substitution."
     best = run.new[0]
     return (
         text + f"{new:,} {'is' if new == 1 else 'are'} new, {near:,} of {'it' if new == 1 else 'them'} within "
-        f"{run.threshold:g} eV/atom of the hull. The lowest is <strong>{_formula(best['formula'])}</strong> "
-        f"({_spacegroup(best['spacegroup'])}), <span class=nowrap>{abs(best['e_above_hull']):.3f} eV/atom</span> "
+        f"{run.threshold:g} eV/atom of the hull. The lowest is <strong>{formula(best['formula'])}</strong> "
+        f"({spacegroup(best['spacegroup'])}), <span class=nowrap>{abs(best['e_above_hull']):.3f} eV/atom</span> "
         f"{'above' if best['e_above_hull'] >= 0 else 'below'} the hull, by {escape(run.scale)}."
     )
 
@@ -209,7 +232,7 @@ def _funnel(run: RunDirectory) -> str:
     rows = []
     for step in steps:
         bars = "".join(
-            f'<i class="m{place % 5}" style="width:{100 * count / drawn:.3f}%" title="{_words(method)}: {count:,}"></i>'
+            f'<i class="m{place % 5}" style="width:{100 * count / drawn:.3f}%" title="{words(method)}: {count:,}"></i>'
             for place, (method, count) in enumerate(step.reached.items())
         )
         low, high = interval(step.total, drawn)
@@ -217,7 +240,7 @@ def _funnel(run: RunDirectory) -> str:
         if step.state == "shortlisted":
             label = f"<i>E</i><sub>hull</sub> ≤ {run.threshold:g} eV/atom"
         left = sum(step.left.values())
-        reasons = ", ".join(f"{_words(reason)} {count:,}" for (_, reason), count in step.left.items())
+        reasons = ", ".join(f"{words(reason)} {count:,}" for (_, reason), count in step.left.items())
         rows.append(
             f"<tr><th scope=row>{label}</th><td class=bar><div>{bars}</div></td><td class=num>{step.total:,}</td>"
             f'<td class=num title="95 % interval">{100 * step.total / drawn:.1f} % '
@@ -225,7 +248,7 @@ def _funnel(run: RunDirectory) -> str:
             f'<td class="num lost">{f"−{left:,}" if left else ""}</td><td class=why>{escape(reasons)}</td></tr>'
         )
     legend = "".join(
-        f'<li><i class="m{place % 5}"></i>{_words(method)} {steps[0].reached[method]:,}</li>'
+        f'<li><i class="m{place % 5}"></i>{words(method)} {steps[0].reached[method]:,}</li>'
         for place, method in enumerate(run.methods)
     )
     return (
@@ -237,88 +260,35 @@ def _funnel(run: RunDirectory) -> str:
     )
 
 
-def _reconstruction(run: RunDirectory) -> str:
-    found = run.metrics.get("reconstruction") or {}
-    columns = {
-        "images": "Image autoencoders",
-        "images_held_out": "held out",
-        "generator": "Through the generator",
-        "generator_held_out": "held out (generator)",
-    }
-    summaries = {columns[name]: found[name] for name in columns if isinstance(found.get(name), dict)}
-    rows = [
-        [label, *(write(summary) for summary in summaries.values())]
-        for label, write in (
-            ("Crystals", lambda summary: f"{summary['n']:,}"),
-            ("Fully reconstructed", lambda summary: _rate(summary, "fully_reconstructed")),
-            ("Cell within 0.1 Å and 2°", lambda summary: _rate(summary, "cells_reconstructed")),
-            ("Right number of atoms", lambda summary: _rate(summary, "counts_match")),
-            ("Cell lengths a, b, c, RMSE (Å)", lambda summary: _errors(summary["rmse"], "a", "b", "c")),
-            ("Cell angles α, β, γ, RMSE (°)", lambda summary: _errors(summary["rmse"], "alpha", "beta", "gamma")),
-            ("Atoms, RMSE (Å)", lambda summary: _errors(summary["rmse"], "atoms")),
-            ("Cell lengths a, b, c, median (Å)", lambda summary: _errors(summary["median"], "a", "b", "c")),
-            ("Cell angles α, β, γ, median (°)", lambda summary: _errors(summary["median"], "alpha", "beta", "gamma")),
-            ("Atoms, median (Å)", lambda summary: _errors(summary["median"], "atoms")),
-        )
-    ]
-    return _table(["Training structures, encoded and decoded", *summaries], rows) if summaries else ""
-
-
-def _rate(summary: Row, key: str) -> str:
-    return f"{summary[key]:,} ({100 * summary[key] / summary['n']:.1f} %)" if summary["n"] else "–"
-
-
-def _errors(values: Row, *names: str) -> str:
-    return ", ".join("–" if values[name] is None else f"{values[name]:.2g}" for name in names)
-
-
-def _training(run: RunDirectory) -> str:
-    rows = [
-        [
-            _words(model),
-            f"{record['epochs']:,}",
-            f"{record['loss'][-1]:.3g}" if record["loss"] else "",
-            _duration(record["seconds"]),
-            _sparkline(record["loss"]),
-        ]
-        for model, record in (run.metrics.get("training") or {}).items()
-    ]
-    sampling = [
-        [_words(method), f"{record['n']:,}", _share(record["clean"], record["n"])]
-        for method, record in (run.metrics.get("sampling") or {}).items()
-    ]
-    return (_table(["Network", "Epochs", "Last loss", "Time", "Loss (log)"], rows) if rows else "") + (
-        _table(["Sampling", "Drawn", "Decode cleanly"], sampling) if sampling else ""
-    )
-
-
-def _rounds(run: RunDirectory) -> str:
-    if len(run.rounds) < 2:
+def _compositions(run: RunDirectory, chosen: Chosen | None) -> str:
+    if chosen is None:
         return ""
-    head = ["Round", "Samples", "Relaxed", "New", "Shortlisted", "Within 0.1 eV/atom", "Lowest E_hull", "Evaluations"]
-    rows = [
-        [
-            f"{row['round'] + 1}",
-            *(f"{row[key]:,}" for key in ("samples", "relaxed", "new", "shortlisted", "within_0.1")),
-            "" if row["best_e_above_hull"] is None else _energy(row["best_e_above_hull"]),
-            f"{row['evaluations']:,}",
-        ]
-        for row in run.rounds
-    ]
-    return _table(head, rows)
+    what = (
+        "neither a published phase nor a structure of the dataset has them"
+        if chosen.unseen
+        else "a published phase or a structure of the dataset has each of them"
+    )
+    return (
+        f"<section id=compositions><h2>{chosen.title}</h2><p class=caption>The compositions of which most new structures "
+        f"were made, relaxed or not: {what}. They stand by atomic fraction; the hull is drawn through the known phases "
+        f"between them, and the band reaches {run.threshold:g} eV/atom above it. Drawn below is the polymorph of each "
+        "composition that is lowest by the potential.</p>"
+        "<div class=switch id=compositions-switch role=group aria-label='Energy scale'></div>"
+        "<div id=compositions-plot class='plot tall'></div><div id=polymorphs class=cards></div></section>"
+    )
 
 
 def _ledger(run: RunDirectory) -> str:
     states = Counter((row["state"], row["rejected_stage"] or "") for row in run.candidates)
     order = [("rejected", stage) for stage in LAST_STATE_BEFORE] + [(state, "") for state in STATES]
     samples = [
-        [f"{_words(state)}{f' at {_words(stage)}' if stage else ''}", f"{states[state, stage]:,}"]
+        [f"{words(state)}{f' at {words(stage)}' if stage else ''}", f"{states[state, stage]:,}"]
         for state, stage in order
         if states[state, stage]
     ]
     spent = run.evaluations
-    evaluations = [[_words(purpose), f"{count:,}"] for purpose, count in spent.items()]
-    return _table(["Final state", "Samples"], samples, ["All samples", f"{len(run.candidates):,}"]) + _table(
+    evaluations = [[words(purpose), f"{count:,}"] for purpose, count in spent.items()]
+    return table(["Final state", "Samples"], samples, ["All samples", f"{len(run.candidates):,}"]) + table(
         ["Energy-and-force evaluations", "Spent"], evaluations, ["All evaluations", f"{sum(spent.values()):,}"]
     )
 
@@ -338,51 +308,19 @@ def _provenance(run: RunDirectory) -> str:
         if record.get(key) not in (None, "")
     ]
     seconds = record.get("seconds") or {}
-    stages = [[_words(stage), _duration(time)] for stage, time in seconds.items()]
+    stages = [[words(stage), duration(time)] for stage, time in seconds.items()]
     versions = [[escape(package), escape(str(version))] for package, version in (record.get("versions") or {}).items()]
     return (
-        _table(["Run", ""], facts)
-        + _table(["Stage", "Time"], stages, ["All stages", _duration(sum(seconds.values()))])
-        + _table(["Package", "Version"], versions)
+        table(["Run", ""], facts)
+        + table(["Stage", "Time"], stages, ["All stages", duration(sum(seconds.values()))])
+        + table(["Package", "Version"], versions)
     )
-
-
-def _table(head: Sequence[Cell], rows: Iterable[Sequence[Cell]], foot: Sequence[Cell] = ()) -> str:
-    # a first heading alone means that the other column is text
-    kind = "plain" if all(head[1:]) else "'plain text'"
-
-    def line(cells: Sequence[Cell], tag: str) -> str:
-        return (
-            "<tr>"
-            + "".join(f"<{tag}{' class=num' if place else ''}>{cell}</{tag}>" for place, cell in enumerate(cells))
-            + "</tr>"
-        )
-
-    body = "".join(line(row, "td") for row in rows)
-    last = f"<tfoot>{line(foot, 'td')}</tfoot>" if foot else ""
-    return f"<table class={kind}><thead>{line(head, 'th')}</thead><tbody>{body}</tbody>{last}</table>"
-
-
-def _sparkline(values: Sequence[float], width: int = 110, height: int = 22) -> str:
-    points = [log(value) if value > 0 else value for value in values if isfinite(value)]
-    if len(points) < 2:
-        return ""
-    low, high = min(points), max(points)
-    across, up = (width - 4) / (len(points) - 1), (height - 4) / (high - low or 1)
-    path = " ".join(
-        f"{2 + across * place:.1f},{height - 2 - up * (value - low):.1f}" for place, value in enumerate(points)
-    )
-    return f'<svg class=spark width={width} height={height} aria-hidden=true><polyline points="{path}"/></svg>'
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
     return ", ".join(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _words(name: str) -> str:
-    return escape(str(name).replace("_", " "))
 
 
 def _when(stamp: str) -> str:
@@ -392,33 +330,3 @@ def _when(stamp: str) -> str:
     except ValueError:
         return str(stamp)
     return f"{time.astimezone(UTC):%d %b %Y %H:%M} UTC" if time.tzinfo else f"{time:%d %b %Y %H:%M}"
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"
-
-
-def _energy(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
-
-
-def _share(count: int, total: int) -> str:
-    low, high = interval(count, total)
-    rate = f"{100 * count / total:.1f} %" if total else "–"
-    return f"{count:,} &nbsp;{rate} <small>({100 * low:.1f}–{100 * high:.1f})</small>"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def _formula(text: str) -> str:
-    return re.sub(r"([A-Za-z)])([\d.]+)", r"\1<sub>\2</sub>", escape(text))
-
-
-def _spacegroup(symbol: str) -> str:
-    return re.sub(r"_(\d)", r"<sub>\1</sub>", re.sub(r"-(\d)", r"<span class=over>\1</span>", escape(symbol)))

@@ -105,7 +105,7 @@ class RunDirectory:
             campaign = yaml.safe_load((path / "campaign.yaml").read_text())
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError(f"{path / 'campaign.yaml'}: cannot be read as YAML: {error}") from error
-        documents = {Path(name).stem: _read_json(path / name) for name in DOCUMENTS}
+        documents = {Path(name).stem: read_json(path / name) for name in DOCUMENTS}
         for name, key in (("hull", "references"), ("latent", "training"), ("provenance", "system")):
             if not isinstance(documents[name].get(key), list):
                 raise InputError(f"{path / name}.json: holds no list `{key}`. {_ANOTHER_VERSION}")
@@ -154,7 +154,7 @@ class RunDirectory:
     def rounds(self) -> list[Row]:
         """What each round has brought and cost; empty for a run that was written before there were rounds."""
         path = self.path / "rounds.json"
-        return list(_read_json(path)["rounds"]) if path.is_file() else []
+        return list(read_json(path)["rounds"]) if path.is_file() else []
 
     @cached_property
     def mapped(self) -> list[Row]:
@@ -262,7 +262,14 @@ def per_structure(errors: Iterable[Any] | None) -> list[float | None]:
 _ANOTHER_VERSION = "It seems to be of another version of the program; run the campaign again with this one."
 
 
-def _read_json(path: Path) -> Row:
+def read_json(path: Path) -> Row:
+    """Read a table of keys.
+
+    Raises
+    ------
+    InputError
+        Where the file holds none.
+    """
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -257,3 +257,64 @@ def rewrite():
         )
 
     return apply
+
+
+@pytest.fixture
+def give_rounds(rewrite):
+    """Spread a run's samples over rounds, and write their books: give_rounds(run, count)."""
+
+    def apply(run, count):
+        place = iter(range(10_000))
+        rewrite(run, lambda row: row | {"round": next(place) * count // 120})
+        rows = pyarrow.parquet.read_table(run / "candidates.parquet").to_pylist()
+        ledger = json.loads((run / "ledger.json").read_text())
+        spent = [
+            sum(row["evaluations"] + row["validation_evaluations"] for row in rows if row["round"] == number)
+            for number in range(count)
+        ]
+        ledger["evaluations"]["screen"] = sum(row["evaluations"] for row in rows)
+        ledger["evaluations"]["validate"] = sum(row["validation_evaluations"] for row in rows)
+        ledger["evaluations_total"] = sum(ledger["evaluations"].values())
+        spent[0] += ledger["evaluations_total"] - sum(spent)  # labels and references
+        (run / "ledger.json").write_text(json.dumps(ledger))
+        gains = [{"round": number, "evaluations": spent[number]} for number in range(count)]
+        (run / "rounds.json").write_text(json.dumps({"rounds": gains}))
+
+    return apply
+
+
+@pytest.fixture
+def judge(rewrite):
+    """Let a second scale judge the shortlist of a run: every third is refused, every other third waits."""
+
+    def apply(run, scale="MP2020 GGA/GGA+U"):
+        rng = np.random.default_rng(3)
+        place = iter(range(10_000))
+
+        def change(row):
+            if row["state"] != "shortlisted" or (fate := next(place) % 3) == 2:
+                return row
+            row = row | {"validation_evaluations": int(rng.integers(3, 40))}
+            if fate == 1:
+                detail = "<b>U</b> of 0 eV on V, expected 3.25 eV"
+                return (
+                    row
+                    | {"state": "rejected", "rejected_stage": "validate"}
+                    | {
+                        "rejected_reason": "wrong_u",
+                        "rejected_detail": detail,
+                    }
+                )
+            distance = row["e_above_hull"] + float(rng.normal(0, 0.05))
+            return row | {
+                "state": "validated",
+                "validated_e_above_hull": distance,
+                "validated_formation_energy": 1.1 * (row["formation_energy"] - row["e_above_hull"]) + distance,
+                "validated_scale": scale,
+            }
+
+        rewrite(run, change)
+        campaign = yaml.safe_load((run / "campaign.yaml").read_text())
+        (run / "campaign.yaml").write_text(yaml.safe_dump(campaign | {"validate": {"backend": "vasp-mp-gga"}}))
+
+    return apply

@@ -7,7 +7,8 @@ from pymatgen.core import Composition
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.report import RunDirectory, draw_figures
-from imatgen_flows.report.figures import atomic_fraction, levels
+from imatgen_flows.report.compositions import atomic_fraction
+from imatgen_flows.report.figures import levels
 
 PNG = b"\x89PNG\r\n"
 
@@ -25,7 +26,7 @@ def test_a_place_that_cannot_be_written_to_is_named(own_run):
         draw_figures(RunDirectory.open(own_run))
 
 
-@pytest.mark.parametrize("formula", ["V2O5", "VO", "O2", "CaTiO3", "V0.5O1.5", "Mn"])
+@pytest.mark.parametrize("formula", ["V2O5", "VO", "O2", "CaTiO3", "Ca3(PO4)2", "K4(Fe(CN)6)3O", "V0.5O1.5", "Mn"])
 def test_the_atomic_fraction_is_pymatgens(formula):
     assert atomic_fraction(formula, "O") == pytest.approx(Composition(formula).get_atomic_fraction("O"))
 

@@ -95,6 +95,7 @@ def _faults(browser):
 def test_the_page_opens_whole_fetches_nothing_and_no_script_fails(page):
     assert page.title == "oxides <for a test> · report"
     assert len(_all(page, "#cards .card")) == 10
+    assert len(_all(page, "#polymorphs .card")) == 4
     assert len(_all(page, ".js-plotly-plot .main-svg")) >= 3
     assert len(_all(page, "#hull-plot .scatterlayer .trace")) >= 5
     for selector in ("#theme", "#hull-switch button:nth-child(2)", "#hull-switch button:nth-child(3)", "#theme"):
@@ -149,9 +150,9 @@ def test_a_row_opens_its_structure_and_a_drag_turns_it(page, shared_run):
 
 def test_each_best_structure_and_the_table_can_be_saved(page, shared_run):
     run = RunDirectory.open(shared_run)
-    assert [card.get_attribute("data-id") for card in _all(page, ".card")] == [row["id"] for row in run.new[:10]]
+    assert [card.get_attribute("data-id") for card in _all(page, "#cards .card")] == [row["id"] for row in run.new[:10]]
     best = run.new[0]
-    _click(page, ".card .cif")
+    _click(page, "#cards .card .cif")
     assert _saved(page, f"{best['id']}_{best['formula']}.cif") == best["structure"]
     _click(page, "#save-csv")
     assert len(_saved(page, "candidates.csv").splitlines()) == 31
@@ -172,7 +173,7 @@ def test_the_theme_button_changes_paper_and_ink(page):
 def test_a_ternary_run_opens_as_well(browser, make_run, monkeypatch):
     monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])  # has its own tests
     page = _open(browser, build_report(make_run(system=("Ca", "Ti", "O"), novelties=("new", "duplicate"))))
-    assert len(_all(page, ".card")) == 10
+    assert len(_all(page, "#cards .card")) == 10
     assert len(_column(page, "id")) == 30
     assert not _all(page, "#hull-switch button")
     assert _faults(page) == []
@@ -182,7 +183,7 @@ def test_a_run_without_a_new_candidate_says_so(browser, own_run, rewrite, monkey
     monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
     rewrite(own_run, lambda row: row | {"novelty": "known" if row["novelty"] else ""})
     page = _open(browser, build_report(own_run))
-    assert not _all(page, ".card")
+    assert not _all(page, "#cards .card")
     assert "no new structure" in _all(page, "#best-caption")[0].text
     assert len(_column(page, "id")) == 30
     assert _faults(page) == []
@@ -197,6 +198,41 @@ def test_a_run_without_a_single_relaxed_candidate_opens_as_well(browser, own_run
     assert "120 samples gave 0 relaxed candidates" in _all(page, ".lead")[0].text
     assert "crashed 30" in _all(page, "#funnel")[0].text
     assert _all(page, "#shown")[0].text == "0 of 0 candidates."
+    assert _faults(page) == []
+
+
+def test_sections_are_there_for_what_the_run_has_and_for_nothing_else(report):
+    page = report.read_text()
+    assert re.findall("<section id=(\\w+)", page) == ["compositions"]
+    assert 'href="#rounds"' not in page
+
+
+def test_rounds_and_a_second_scale_are_shown_and_no_script_fails(browser, own_run, judge, give_rounds):
+    judge(own_run)
+    give_rounds(own_run, 2)
+    page = _open(browser, build_report(own_run))
+    run = RunDirectory.open(own_run)
+    plotted = (
+        "return document.getElementById(arguments[0]).data.filter(t => t.mode.includes('markers')).map(t => [...t.y])"
+    )
+    assert page.execute_script(plotted, "rounds-plot")[-1][-1] == sum(row["e_above_hull"] <= 0.1 for row in run.new)
+    for place, column in ((1, "formation_energy"), (2, "validated_formation_energy")):
+        _click(page, f"#compositions-switch button:nth-child({place})")
+        shown = [y for trace in page.execute_script(plotted, "compositions-plot") for y in trace]
+        energies = [row[column] for row in run.new if row[column] is not None]
+        phases = [ref["formation_energy"] for ref in run.hull["references"] if 0.5 <= ref["fractions"]["O"] < 1]
+        assert sorted(shown) == pytest.approx(sorted(energies + (phases if place == 1 else [])))
+        title = page.execute_script("return document.getElementById('compositions-plot').layout.yaxis.title.text")
+        assert ("CHGNet 0.3.0", "MP2020 GGA/GGA+U")[place - 1] in title
+    for card in _all(page, "#polymorphs .card"):
+        row = next(row for row in run.new if row["id"] == card.get_attribute("data-id"))
+        assert f"{row['e_above_hull']:.3f} eV/atom" in card.text.replace("−", "-")
+        assert ("by MP2020 GGA/GGA+U" in card.text) == (row["validated_e_above_hull"] is not None)
+    judged = _all(page, ".judged tr[data-id]")
+    assert len(judged) == sum(row["state"] == "validated" for row in run.candidates)
+    page.execute_script("arguments[0].click()", judged[0])
+    assert "MP2020 GGA/GGA+U" in _all(page, "dialog[open]")[0].text
+    assert {link.get_attribute("href").split("#")[1] for link in _all(page, "nav a")} >= {"rounds", "validation"}
     assert _faults(page) == []
 
 

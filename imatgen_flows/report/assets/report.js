@@ -17,7 +17,7 @@
   const group = (text) => escaped(text).replace(/-(\d)/g, "<span class=over>$1</span>").replace(/_(\d)/g, "<sub>$1</sub>");
   const plainGroup = (text) => escaped(text).replace(/-(\d)/g, "$1\u0305").replace(/_(\d)/g, "<sub>$1</sub>"); // plotly knows few tags
   const words = (text) => String(text ?? "").replaceAll("_", " ");
-  const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
+  const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−"));
   const count = (rows) => rows.length.toLocaleString("en");
   const E_HULL = "<i>E</i><sub>hull</sub>";
   const E_FORM = "<i>E</i><sub>f</sub>";
@@ -69,10 +69,12 @@
     hovermode: "closest", ...more,
   });
 
+  const isJudged = (row) => row.validated_e_above_hull !== null;
   function candidateHover(row) {
     return `<b>${formula(row.formula)}</b>  ${plainGroup(row.spacegroup)} (${row.spacegroup_number})` +
       `<br>${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom` +
       `<br>${E_FORM} ${fixed(row.formation_energy, 3)} eV/atom` +
+      (isJudged(row) ? `<br>${escaped(row.validated_scale)}: ${E_HULL} ${fixed(row.validated_e_above_hull, 3)} eV/atom` : "") +
       `<br>${CLASSES[row.novelty]?.label ?? words(row.novelty)}${row.novelty_match ? `, as ${escaped(row.novelty_match)}` : ""}` +
       `<br>${escaped(row.made)}<br>${escaped(row.id)}<extra></extra>`;
   }
@@ -197,7 +199,10 @@
     Plotly.react("errors-plot", traces, layout({ ...axes, shapes, annotations, margin: { l: 56, r: 34, t: 34, b: 52 } }), config);
   }
 
-  function plotAll() { hullPlot(); latentPlot(); errorsPlot(); }
+  const tools = { $, axis, layout, config, colour, faint, element, escaped, formula, words, fixed, candidateHover, referenceHover, METHOD_SYMBOLS, E_HULL };
+  const compositionsPlot = compositionsOf(data, tools);
+  const roundsPlot = roundsOf(data, tools);
+  function plotAll() { hullPlot(); compositionsPlot(); roundsPlot(); latentPlot(); errorsPlot(); }
 
   if (binary)
     for (const [key, near, label] of [["formation_energy", false, "Formation energy"], ["formation_energy", true, "Close-up"], ["e_above_hull", false, "Energy above hull"]]) {
@@ -266,12 +271,13 @@
   $("best-caption").innerHTML = best.length
     ? `The ${best.length === 1 ? "one" : best.length} of lowest ${E_HULL} (${escaped(data.scale)}) that are neither duplicates nor known, and that plain substitution does not reach. Drag to turn.`
     : "This run found no new structure: every relaxed candidate is a duplicate, a known phase, or within reach of plain substitution. The table below shows them all.";
-  best.forEach((row, place) => {
-    const card = element("article", { class: "card", "data-id": row.id });
-    card.append(drawing(row));
-    card.insertAdjacentHTML("beforeend", `${legend(row)}
+  function card(row) {
+    const node = element("article", { class: "card", "data-id": row.id });
+    node.append(drawing(row));
+    node.insertAdjacentHTML("beforeend", `${legend(row)}
       <h3><b>${formula(row.formula)}</b><span>${group(row.spacegroup)} (${row.spacegroup_number})</span></h3>
       <p class="energy">${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom</p>
+      ${isJudged(row) ? `<p class="energy judged">${fixed(row.validated_e_above_hull, 3)} eV/atom by ${escaped(row.validated_scale)}</p>` : ""}
       <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made).replaceAll("-", "\u2011")}</p>`);
     const actions = element("div", { class: "row" });
     const cif = element("button", { type: "button", class: "cif" }, "CIF");
@@ -279,15 +285,24 @@
     cif.addEventListener("click", () => saveCif(row));
     more.addEventListener("click", () => show(row));
     actions.append(cif, more);
-    card.append(actions);
-    $("cards").append(card);
-  });
+    node.append(actions);
+    return node;
+  }
+  best.forEach((row) => $("cards").append(card(row)));
+  const byId = new Map(data.candidates.map((row) => [row.id, row]));
+  for (const id of data.compositions?.lowest ?? []) $("polymorphs").append(card(byId.get(id)));
+  for (const line of document.querySelectorAll(".judged tr[data-id]")) line.addEventListener("click", () => show(byId.get(line.dataset.id)));
 
   // ---- one candidate ----------------------------------------------------------------------------------------------
   function show(row) {
     const facts = [
       [`${E_HULL} (${escaped(data.scale)})`, `${fixed(row.e_above_hull, 3)} eV/atom`],
       [`${E_FORM} (${escaped(data.scale)})`, `${fixed(row.formation_energy, 3)} eV/atom`],
+      ...(isJudged(row) ? [
+        [`${E_HULL} (${escaped(row.validated_scale)})`, `${fixed(row.validated_e_above_hull, 3)} eV/atom`],
+        [`${E_FORM} (${escaped(row.validated_scale)})`, `${fixed(row.validated_formation_energy, 3)} eV/atom`],
+        ["Validation", `${row.validation_evaluations} ionic steps`],
+      ] : []),
       ["Energy", `${fixed(row.energy_per_atom, 3)} eV/atom`],
       ["Atoms in the cell", row.nsites],
       ["Volume", `${fixed(row.volume_per_atom, 2)} Å³/atom`],
@@ -321,6 +336,7 @@
     ["spacegroup_number", "Space group", (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`],
     ["e_above_hull", `${E_HULL} (eV/atom)`, (row) => fixed(row.e_above_hull, 3), true],
     ["formation_energy", `${E_FORM} (eV/atom)`, (row) => fixed(row.formation_energy, 3), true],
+    ...(data.candidates.some(isJudged) ? [["validated_e_above_hull", `${E_HULL},<br>validated`, (row) => fixed(row.validated_e_above_hull, 3), true]] : []),
     ["nsites", "Atoms", (row) => row.nsites, true],
     ["volume_per_atom", "Å³/atom", (row) => fixed(row.volume_per_atom, 2), true],
     ["novelty", "Novelty", (row) => `<span class="tag ${escaped(row.novelty)}">${CLASSES[row.novelty]?.short ?? CLASSES[row.novelty]?.label ?? escaped(row.novelty)}</span>`],
@@ -385,7 +401,7 @@
   $("filters").addEventListener("input", fill);
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   $("save-csv").addEventListener("click", () => {
-    const keys = ["id", "sample", "formula", "spacegroup", "spacegroup_number", "e_above_hull", "formation_energy", "energy_per_atom", "scale", "nsites", "volume_per_atom", "novelty", "novelty_match", "method", "made", "evaluations"];
+    const keys = ["id", "sample", "formula", "spacegroup", "spacegroup_number", "e_above_hull", "formation_energy", "energy_per_atom", "scale", "validated_e_above_hull", "validated_formation_energy", "validated_scale", "nsites", "volume_per_atom", "novelty", "novelty_match", "method", "made", "evaluations"];
     const quoted = (value) => { const text = String(value ?? ""); return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
     save("candidates.csv", [keys.join(","), ...chosen().map((row) => keys.map((key) => quoted(row[key])).join(","))].join("\n") + "\n", "text/csv");
   });
