@@ -13,7 +13,7 @@ from imatgen_flows.generator.crystal_generator import load_weights
 from imatgen_flows.generator.losses import code_loss, image_loss, kl_divergence, stability_loss
 from imatgen_flows.generator.materials_vae import MaterialsVAE
 from imatgen_flows.generator.presets import AutoencoderSettings, Preset, VAESettings
-from imatgen_flows.generator.training import Schedule, train
+from imatgen_flows.generator.training import Schedule, accelerated, train
 from imatgen_flows.representation import BasisImageCodec, CellImageCodec
 
 if TYPE_CHECKING:
@@ -58,7 +58,10 @@ def fit_cell_autoencoder(
 
     def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
         images = codec.encode(lattices[items])
-        return image_loss(model(images, _code_noise(len(items), settings, generator, device)), images, settings.loss)
+        noise = _code_noise(len(items), settings, generator, device)
+        with accelerated(device):
+            output = model(images, noise)
+        return image_loss(output.float(), images, settings.loss)
 
     history = train(model, loss, len(lattices), _schedule(settings), seed, directory, label="cell autoencoder")
     return model, history
@@ -92,7 +95,10 @@ def fit_basis_autoencoder(
             jitter = settings.jitter * torch.randn(here.shape, generator=generator)
             here = here + (shift + jitter).to(device)
         images = codec.encode(here, mask[items])
-        return image_loss(model(images, _code_noise(len(items), settings, generator, device)), images, settings.loss)
+        noise = _code_noise(len(items), settings, generator, device)
+        with accelerated(device):
+            output = model(images, noise)
+        return image_loss(output.float(), images, settings.loss)
 
     history = train(model, loss, len(positions), _schedule(settings), seed, directory, label="basis autoencoder")
     return model, history

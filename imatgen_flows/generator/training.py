@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from imatgen_flows.errors import ImatgenError, Interrupted
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
@@ -98,6 +101,8 @@ def train(
         After SIGTERM or SIGUSR1 (which SLURM sends before the walltime); a checkpoint has been written.
     CheckpointError
         Where the checkpoint is corrupt, or belongs to another model, dataset or schedule.
+    ImatgenError
+        Where the loss is not finite, with the batch that did it; or where a GPU's memory does not hold two items.
     """
     epochs, per_epoch = schedule.total_epochs(n_items), schedule.steps_per_epoch(n_items)
     n_steps = epochs * per_epoch
@@ -105,7 +110,7 @@ def train(
     identity = {"n_items": n_items, "seed": seed, **asdict(schedule)}
     step, total, history = _restore(directory, identity, model, optimiser)
     began = time.monotonic() - (history[-1]["seconds"] if history else 0.0)
-    saved = time.monotonic()
+    saved, saved_step, parts = time.monotonic(), step, 1
     with _stop_signals() as stop, _progress(n_steps, step, label) as bar:
         model.train()
         while step < n_steps:
@@ -115,19 +120,18 @@ def train(
             rate = schedule.rate(step, n_steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss = loss_of_batch(model, items, _generator(seed, epoch, index))
-            optimiser.zero_grad()
-            loss.backward()
+            loss, parts = _gradients(model, optimiser, loss_of_batch, items, (seed, epoch, index), parts, label)
+            if not math.isfinite(loss):
+                kept = f"{directory / CHECKPOINT} holds good weights" if saved_step else "no weights were kept yet"
+                raise ImatgenError(
+                    f"{label}: the loss is not finite at step {step + 1} of {n_steps}, on the items {_some(items)}; {kept}. "
+                    "Lower the learning rate of the preset, or look for a broken structure among these."
+                )
             if schedule.clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
             optimiser.step()
-            total += loss.item()
+            total += loss
             step += 1
-            if not math.isfinite(total):
-                raise ImatgenError(
-                    f"{label}: the loss is not finite at step {step} of {n_steps}. Lower the learning rate of the preset, "
-                    "or look for a broken structure in the dataset."
-                )
             bar.update()
             if step % per_epoch == 0:
                 seconds = round(time.monotonic() - began, 3)
@@ -139,7 +143,7 @@ def train(
                 _write_metrics(directory, history)
             if step == n_steps or stop or time.monotonic() - saved > save_every:
                 _save(directory, identity, model, optimiser, step, total, history)
-                saved = time.monotonic()
+                saved, saved_step = time.monotonic(), step
             if stop:
                 raise TrainingInterrupted(
                     f"{label}: stopped by a signal after step {step} of {n_steps}; the checkpoint in {directory} continues.",
@@ -147,6 +151,51 @@ def train(
                 )
     model.eval()
     return history
+
+
+def accelerated(device: str) -> AbstractContextManager[Any]:
+    """Compute in bfloat16 where that is faster, on a GPU; around a network alone, never around what draws images."""
+    return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else nullcontext()
+
+
+def _gradients(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss_of_batch: LossOfBatch,
+    items: Tensor,
+    draw: tuple[int, int, int],
+    parts: int,
+    label: str,
+) -> tuple[float, int]:
+    """Leave the gradients of a batch in the model; return the loss, and the parts that the batch had to be taken in.
+
+    Where a GPU runs out of memory the batch is taken in twice as many parts, from then on, and their gradients are added.
+    """
+    while True:
+        optimiser.zero_grad()
+        generator, total = _generator(*draw), 0.0
+        try:
+            for part in items.chunk(parts):
+                loss = loss_of_batch(model, part, generator) * (len(part) / len(items))
+                loss.backward()
+                total += loss.item()
+            return total, parts
+        except torch.OutOfMemoryError:
+            if 4 * parts > len(items):  # a part of one item has no variance
+                raise ImatgenError(
+                    f"{label}: {len(items)} items do not fit into the memory of the GPU, not even {len(part)} at a time. "
+                    "Choose a smaller grid, or another GPU."
+                ) from None
+            parts *= 2
+            torch.cuda.empty_cache()
+            logger.warning(
+                "%s: the GPU is out of memory; batches of %d are taken in %d parts", label, len(items), parts
+            )
+
+
+def _some(items: Tensor) -> str:
+    shown = ", ".join(map(str, items[:10].tolist()))
+    return shown if len(items) <= 10 else f"{shown} and {len(items) - 10} more"
 
 
 def _generator(seed: int, epoch: int, index: int) -> torch.Generator:

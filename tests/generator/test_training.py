@@ -152,13 +152,59 @@ def test_a_checkpoint_of_another_training_is_refused(toy, tmp_path):
         toy.run(tmp_path, model=nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)))
 
 
-def test_a_loss_that_is_not_a_number_stops_the_training(toy, tmp_path):
-    def broken(model, items, generator):
-        return toy.loss(model, items, generator) * math.nan
+def test_a_loss_that_is_not_a_number_names_the_batch_and_leaves_the_last_good_weights(toy, tmp_path):
+    poisoned = 5
 
-    with pytest.raises(ImatgenError, match=r"not finite at step 1 of 12.*learning rate"):
-        toy.run(tmp_path, loss=broken)
-    assert not (tmp_path / CHECKPOINT).exists()
+    def loss(model, items, generator):
+        return toy.loss(model, items, generator) * (math.nan if steps.append(1) or len(steps) == poisoned else 1)
+
+    steps = []
+    with pytest.raises(
+        ImatgenError, match=r"not finite at step 5 of 12, on the items \d+, .*holds good weights.*learning"
+    ):
+        toy.run(tmp_path, loss)
+    weights = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert weights["step"] == 4 and all(value.isfinite().all() for value in weights["model"].values())
+
+
+def test_a_loss_that_never_was_a_number_leaves_nothing(toy, tmp_path):
+    with pytest.raises(ImatgenError, match="no weights were kept yet"):
+        toy.run(tmp_path, lambda model, items, generator: toy.loss(model, items, generator) * math.nan)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def without_normalisation():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.SiLU(), torch.nn.Linear(16, 6))
+
+
+def still(model, items, generator):
+    """A loss without noise: that of a batch is the mean of those of its parts."""
+    data = torch.sin(torch.arange(13 * 6, dtype=torch.float32).reshape(13, 6))[items]
+    return ((model(data) - data) ** 2).mean()
+
+
+def test_a_gpu_that_runs_out_of_memory_gets_smaller_parts_and_the_same_result(toy, tmp_path, caplog):
+    def loss(model, items, generator):
+        if len(items) > 2:
+            raise torch.OutOfMemoryError
+        return still(model, items, generator)
+
+    whole, _ = toy.run(tmp_path / "whole", still, model=without_normalisation())
+    parts, _ = toy.run(tmp_path / "parts", loss, model=without_normalisation())
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert [record.message for record in caplog.records] == [
+        "training: the GPU is out of memory; batches of 4 are taken in 2 parts"
+    ]
+
+
+def test_a_gpu_that_holds_next_to_nothing_is_named(toy, tmp_path):
+    def loss(model, items, generator):
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(ImatgenError, match="4 items do not fit into the memory of the GPU, not even 2 at a time"):
+        toy.run(tmp_path, loss)
 
 
 def test_every_item_is_seen_once_an_epoch_in_a_new_order(toy, tmp_path):
