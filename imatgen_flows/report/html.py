@@ -268,11 +268,12 @@ def _compositions(run: RunDirectory, chosen: Chosen | None) -> str:
         if chosen.unseen
         else "a published phase or a structure of the dataset has each of them"
     )
+    through = ", and known phases between them" if len(run.system) == 2 else ""
     return (
         f"<section id=compositions><h2>{chosen.title}</h2><p class=caption>The compositions of which most new structures "
-        f"were made, relaxed or not: {what}. They stand by atomic fraction; the hull is drawn through the known phases "
-        f"between them, and the band reaches {run.threshold:g} eV/atom above it. Drawn below is the polymorph of each "
-        "composition that is lowest by the potential.</p>"
+        f"were made, relaxed or not: {what}. They stand by atomic fraction, with the hull under each{through}; the band "
+        f"reaches {run.threshold:g} eV/atom above it. Drawn below is the polymorph of each composition that is lowest by "
+        "the potential, as it was relaxed last.</p>"
         "<div class=switch id=compositions-switch role=group aria-label='Energy scale'></div>"
         "<div id=compositions-plot class='plot tall'></div><div id=polymorphs class=cards></div></section>"
     )
