@@ -112,7 +112,8 @@ def _gain(records: list[Candidate], round_number: int, ledger: Any) -> dict[str,
     """What a round has brought, and what it cost."""
     relaxed = [record for record in records if record.energies]
     new = [record for record in relaxed if record.novelty == "new"]
-    distances = sorted(record.energies[-1].e_above_hull for record in new)
+    # the potential's: DFT's are on another scale, and only a few have them
+    distances = sorted(record.energies[0].e_above_hull for record in new)
     return {
         "round": round_number,
         "samples": len(records),

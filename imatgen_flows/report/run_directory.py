@@ -28,7 +28,7 @@ LAST_STATE_BEFORE = {  # a candidate that left at this stage had reached this st
 NOVELTY = ("new", "closure", "known", "duplicate")
 _NAMES = """sample id round method parents seed latent_x latent_y state rejected_stage rejected_reason rejected_detail
 formula nsites residual count_matches min_distance repaired energy_per_atom formation_energy e_above_hull scale
-validated_e_above_hull validated_formation_energy validated_scale validation_evaluations
+validated_e_above_hull validated_formation_energy validated_scale validated_note validation_evaluations
 spacegroup spacegroup_number novelty novelty_match evaluations steps volume_per_atom structure"""
 COLUMNS = tuple(_NAMES.split())
 DOCUMENTS = ("provenance.json", "ledger.json", "metrics.json", "hull.json", "latent.json")

@@ -71,8 +71,17 @@ def _judged(run: RunDirectory, rows: list[Row]) -> str:
         "<div class=scroll><table class=judged><thead><tr><th>Formula</th><th>Space group</th>"
         f"<th class=num>{hull}, {escape(run.scale)} (eV/atom)</th><th class=num>{hull}, validated (eV/atom)</th>"
         "<th>Scale of that</th><th class=num>Ionic steps</th><th>Novelty</th><th>Id</th></tr></thead>"
-        f"<tbody>{lines}</tbody></table></div>"
+        f"<tbody>{lines}</tbody></table></div>{_notes(rows)}"
     )
+
+
+def _notes(rows: list[Row]) -> str:
+    """What must be known of energies, each note once."""
+    noted: dict[str, list[str]] = {}
+    for row in rows:
+        if row["validated_note"]:
+            noted.setdefault(row["validated_note"], []).append(formula(row["formula"]))
+    return "".join(f"<p class=note>{', '.join(names)}: {escape(note)}.</p>" for note, names in noted.items())
 
 
 def _refused(rows: list[Row]) -> str:

@@ -263,3 +263,10 @@ def test_a_guessed_anion_is_noted_on_references_and_candidates_alike(hull, place
     assert placed["a"].state is State.VALIDATED
     assert placed["a"].energies[-1].e_above_hull == pytest.approx(0)  # both are corrected, or neither
     assert placed["a"].energies[-1].note == notes["V2N"]
+
+
+def test_energies_that_a_stand_in_may_have_calculated_say_so(hull, place, monkeypatch):
+    references = hull(accepted("V bcc", VANADIUM, -9.0), accepted("O2 molecule", OXYGEN, -4.9))
+    monkeypatch.setenv("IMATGEN_STAND_IN", "true")
+    placed, _ = place([candidate("a", VO2)], [accepted("a", VO2, -8.0)], references)
+    assert placed["a"].energies[-1].note == "a program that plays VASP may have calculated this"

@@ -98,7 +98,7 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "closure", "new",
         row = dict.fromkeys(
             ("rejected_stage", "rejected_reason", "rejected_detail", "id", "formula", "scale", "validated_scale"), ""
         )
-        row |= dict.fromkeys(("spacegroup", "novelty", "novelty_match", "structure"), "")
+        row |= dict.fromkeys(("validated_note", "spacegroup", "novelty", "novelty_match", "structure"), "")
         row |= dict.fromkeys(
             ("nsites", "repaired", "spacegroup_number", "evaluations", "validation_evaluations", "steps"), 0
         )

@@ -77,3 +77,10 @@ def test_what_a_calculation_says_is_escaped(judged):
     assert "<b>" not in section
     assert "&lt;b&gt;U&lt;/b&gt; of 0 eV" in section
     assert "<of ours>" not in section
+
+
+def test_what_must_be_known_of_an_energy_is_said_once_with_all_that_it_concerns(own_run, judge, rewrite):
+    judge(own_run)
+    rewrite(own_run, lambda row: row | {"validated_note": "a correction was <guessed>"})
+    section = validation_section(RunDirectory.open(own_run))
+    assert section.count("a correction was &lt;guessed&gt;") == 1 and "<guessed>" not in section

@@ -1,0 +1,197 @@
+"""Rediscovery over a finished run: its documents read, the held-out phases looked for, and samples relaxed for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import InputError
+from imatgen_flows.jobs.evaluators import evaluators
+from imatgen_flows.jobs.lineage import finished_round, first_round, parent, parents
+from imatgen_flows.jobs.models import load_generator, training_rows
+from imatgen_flows.schemas import (
+    Candidate,
+    DatasetDocument,
+    ModelDocument,
+    ReconstructionDocument,
+    ReferenceDocument,
+    RoundDocument,
+    Stage,
+)
+
+if TYPE_CHECKING:
+    from imatgen_flows.evaluation.rediscovery import Known, Sample, Substitution
+    from imatgen_flows.evaluation.rediscovery_tables import RunFindings
+
+logger = logging.getLogger(__name__)
+
+SEED_OFFSET = 500  # from the campaign's seed, so that T1 draws nothing that the campaign drew
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that held known phases out.
+
+    Attributes
+    ----------
+    path, config, store : the run directory, its campaign and its artifacts
+    finished, first : its last and its first round
+    dataset : what the first round learnt from
+    knowns : what was held out
+    """
+
+    path: Path
+    config: CampaignConfig
+    store: ArtifactStore
+    finished: RoundDocument
+    first: RoundDocument
+    dataset: DatasetDocument
+    knowns: list[Known]
+
+    @classmethod
+    def open(cls, path: Path, ledger: dict[str, Any]) -> FinishedRun:
+        """Read the documents of a run directory; its ledger tells its last round.
+
+        Raises
+        ------
+        InputError
+            Where the campaign held nothing out, or artifacts of the run are missing.
+        """
+        config = CampaignConfig.from_file(path / "campaign.yaml")
+        if config.known.held_out == "none":
+            raise InputError(
+                f"{path}: its networks saw the known phases, so that finding these again means nothing. Set "
+                "`known.held_out: structures`, or `prototypes`, in the campaign and run it anew."
+            )
+        store = ArtifactStore(path / "artifacts")
+        finished = finished_round(store, ledger)
+        first = first_round(store, finished)
+        dataset = parent(store, first, DatasetDocument, "build_dataset")
+        return cls(path, config, store, finished, first, dataset, _knowns(path, dataset))
+
+
+def refuse_unlike(runs: Sequence[FinishedRun]) -> None:
+    """Refuse runs that cannot be averaged.
+
+    Raises
+    ------
+    InputError
+        Where two of them held out different phases, or are the same run.
+    """
+    first = runs[0]
+    for number, run in enumerate(runs):
+        if any(run.path.resolve() == other.path.resolve() for other in runs[:number]):
+            raise InputError(f"{run.path} is given twice; one run counts once.")
+        if run.knowns != first.knowns:
+            raise InputError(
+                f"{run.path} held out other phases ({len(run.knowns)}) than {first.path} ({len(first.knowns)}). Give runs "
+                "of one campaign that differ in `generator.seed`, or in `known.held_out`."
+            )
+
+
+def rediscover(run: FinishedRun, each: int, relax_at_most: int) -> RunFindings:
+    """Look for the phases that a finished run held out.
+
+    Parameters
+    ----------
+    run : the run
+    each : samples drawn around each phase's own code
+    relax_at_most : known phases for which, in each tier, a sample is relaxed
+    """
+    from imatgen_flows.evaluation.rediscovery import BLIND, search
+    from imatgen_flows.evaluation.rediscovery_tables import RunFindings
+
+    held_out = run.config.known.held_out
+    logger.info("%s: %d known phases held out (%s)", run.path, len(run.knowns), held_out)
+    own, samples = _sample_around_own(run, each), _samples(run.finished)
+    logger.info(
+        "looking among %d samples around their own codes, %d of the campaign", sum(map(len, own.values())), len(samples)
+    )
+    relax, _price = evaluators(run.store, run.config.screen, "rediscovery")
+    return RunFindings(
+        run=str(run.path),
+        seed=run.config.generator.seed,
+        held_out=held_out,
+        knowns=run.knowns,
+        tiers={
+            "T1": search(run.knowns, own, relax, relax_at_most),
+            BLIND[held_out]: search(run.knowns, dict.fromkeys(own, samples), relax, relax_at_most),
+        },
+        substitution=_substitution(run),
+    )
+
+
+def _knowns(path: Path, dataset: DatasetDocument) -> list[Known]:
+    from pymatgen.core import Structure
+
+    from imatgen_flows.evaluation.rediscovery import Known
+
+    rows = read_lines(dataset.held_out) if dataset.held_out else []
+    if not rows:
+        raise InputError(
+            f"{path}: no known phase fits the limits of its images, so that none was held out. Give `known.path` a file "
+            "of published phases, or widen `limits`."
+        )
+    return [Known(row["id"], Structure.from_dict(row["structure"])) for row in rows]
+
+
+def _sample_around_own(run: FinishedRun, each: int) -> dict[str, list[Sample]]:
+    """Draw around the codes of phases that the networks of the first round never saw."""
+    from imatgen_flows.evaluation.rediscovery import sample_around_own
+    from imatgen_flows.representation import PackedCrystals
+
+    generator = run.config.generator.model_dump(mode="json")
+    reconstruction = parent(run.store, run.first, ReconstructionDocument, "evaluate_reconstruction")
+    networks = {
+        network.role: network
+        for network in parents(run.store, reconstruction, ModelDocument, "train_autoencoder", "train_generator")
+    }
+    model = load_generator(run.dataset, networks["cell"], networks["basis"], networks["generator"], generator)
+    seen = PackedCrystals.load(run.dataset.packed.path())[training_rows(run.dataset, generator)]
+    seed = run.config.generator.seed + SEED_OFFSET
+    return sample_around_own(model, run.knowns, model.encode(seen), seed, run.config.limits.model_dump(), each)
+
+
+def _samples(finished: RoundDocument) -> list[Sample]:
+    """Read every sample of the campaign that was decoded to something."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.evaluation.rediscovery import Sample
+
+    samples = []
+    for record in (Candidate(**row) for row in read_lines(finished.candidates)):
+        if not record.structure or not record.structure["sites"]:
+            continue
+        samples.append(
+            Sample(
+                name=record.sample,
+                method=record.origin.method,
+                structure=Structure.from_dict(record.structure),
+                relaxed=Structure.from_dict(record.relaxed) if record.relaxed else None,
+                valid=record.rejection is None or record.rejection.stage is not Stage.VALIDITY,
+                doubt=(
+                    not record.certificate["count_matches"] or bool(record.repaired),
+                    record.certificate["residual"],
+                ),
+            )
+        )
+    return samples
+
+
+def _substitution(run: FinishedRun) -> dict[str, Substitution]:
+    """Look for the known phases among what the run learnt from, and what of that was relaxed for its hull."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.evaluation.rediscovery import find_by_substitution
+
+    phases = read_lines(parent(run.store, run.first, ReferenceDocument, "extend_hull").phases)
+    relaxed = [row for row in phases if row["kind"] == "substituted" and row["state"] == "relaxed"]
+    return {
+        name: find_by_substitution(run.knowns, [Structure.from_dict(row["structure"]) for row in rows])
+        for name, rows in (("as made", read_lines(run.dataset.crystals)), ("relaxed", relaxed))
+    }
