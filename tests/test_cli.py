@@ -239,3 +239,69 @@ def test_the_vacancy_check_refuses_what_it_cannot_check(imatgen, run, tmp_path):
     code, _, error = imatgen("evaluate", "vacancies", place)
     assert code == 2 and "missing or damaged" in error and "--resume" in error
     assert not (place / "vacancies.json").exists()
+
+
+@pytest.fixture(scope="module")
+def blind(tiny, tmp_path_factory):
+    small = {"slerp": 30, "random": 5, "around_known": 0}
+    config = tiny(sampling=small, known={"held_out": "structures"})
+    return run_campaign(config, tmp_path_factory.mktemp("blind") / "run")
+
+
+def test_evaluate_rediscovery_says_of_each_known_phase_who_found_it(imatgen, blind):
+    code, text, error = imatgen("evaluate", "rediscovery", blind, "--relax", "2", "--around", "5", "--json")
+    assert code == 0, error
+    found = json.loads(text)
+    assert found == json.loads((blind / "rediscovery.json").read_text())
+    [row] = found["known"]
+    group = found["summary"]["structures"]
+    assert (row["id"], row["formula"], row["nsites"], row["spacegroup_number"]) == ("known:VO rocksalt", "VO", 2, 225)
+    assert set(group["tiers"]) == {"T1", "T2"} and group["known"] == group["clusters"] == 1
+    assert group["tiers"]["T1"]["samples"][0] <= 5 and 0 < group["tiers"]["T2"]["samples"][0] <= 35
+    for name, tier in group["tiers"].items():
+        for matcher in ("default", "loose"):
+            here = row["structures"][name][matcher]
+            assert tier[matcher]["before"]["found"] == [int(here["before"]["found"])]
+            assert here["before"]["found"] or here["after"]["found"] or here["reason"]
+    # rocksalt is a prototype, so that plain substitution makes it
+    assert row["structures"]["substitution"]["as made"] == {"default": True, "loose": True}
+    assert found["evaluations_total"] == sum(sum(tier["evaluations"]) for tier in group["tiers"].values())
+
+    code, text, error = imatgen("evaluate", "rediscovery", blind, "--relax", "2", "--around", "5")
+    assert code == 0 and "T2, before" in text and "substitution" in text
+    assert json.loads((blind / "rediscovery.json").read_text()) == found
+
+
+def test_rediscovery_over_runs_needs_runs_that_held_out_the_same(imatgen, blind, run, tmp_path):
+    code, _, error = imatgen("evaluate", "rediscovery", run)
+    assert code == 2 and "known.held_out: structures" in error and not (run / "rediscovery.json").exists()
+    code, _, error = imatgen("evaluate", "rediscovery", blind, run)
+    assert code == 2 and str(run) in error
+    code, _, error = imatgen("evaluate", "rediscovery", blind, blind)
+    assert code == 2 and "given twice" in error
+
+    second = tmp_path / "second"
+    shutil.copytree(blind, second)
+    code, text, _ = imatgen("evaluate", "rediscovery", blind, second, "--around", "3", "--json")
+    found = json.loads(text)
+    counted = found["summary"]["structures"]["tiers"]["T2"]["loose"]["before"]
+    assert code == 0 and len(found["runs"]) == 2 and counted["found"][0] == counted["found"][1] == counted["union"]
+
+
+def test_rediscovery_refuses_runs_that_held_out_other_phases(imatgen, blind, tmp_path):
+    from imatgen_flows.artifacts import ArtifactStore, read_lines
+    from imatgen_flows.schemas import DatasetDocument
+
+    other = tmp_path / "other"
+    shutil.copytree(blind, other)
+    store = ArtifactStore(other / "artifacts")
+    [path] = (other / "artifacts" / "stages").glob("build_dataset-*.json")
+    document = DatasetDocument(**store.finished(path.stem))
+    for rows, why in (
+        ([row | {"id": "another"} for row in read_lines(document.held_out)], "held out other phases"),
+        ([], "no known phase fits"),
+    ):
+        document.held_out = store.put_lines("held-out", rows)
+        store.finish(path.stem, document.model_dump(mode="json"))
+        code, _, error = imatgen("evaluate", "rediscovery", blind, other)
+        assert code == 2 and why in error

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,13 +14,8 @@ from rich.table import Table
 from imatgen_flows.errors import InputError
 
 if TYPE_CHECKING:
-    from imatgen_flows.artifacts import ArtifactStore
-    from imatgen_flows.config import Screen
-    from imatgen_flows.evaluation.vacancies import Compound, Deficient, Evaluate, VacancyCheck
-    from imatgen_flows.report.run_directory import RunDirectory
-    from imatgen_flows.schemas import DatasetDocument, ReferenceDocument, RoundDocument, StageDocument
-
-    Document = TypeVar("Document", bound=StageDocument)
+    from imatgen_flows.evaluation.vacancies import Compound, Deficient, VacancyCheck
+    from imatgen_flows.schemas import DatasetDocument, ReferenceDocument, RoundDocument
 
 evaluate_app = typer.Typer(help="Measure how good a run, or the method, is.", no_args_is_help=True)
 
@@ -86,6 +81,35 @@ def vacancies(
         typer.echo(f"no new candidate of {run} lacks one {cation} to be {cation}{anion}: nothing to put back.")
 
 
+@evaluate_app.command()
+def rediscovery(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Finished runs that held known phases out, for example with several seeds."
+        ),
+    ],
+    relax: Annotated[
+        int,
+        typer.Option(min=0, help="Known phases for which the sample that may be it is relaxed, in each tier and run."),
+    ] = 0,
+    around: Annotated[int, typer.Option(min=1, help="Samples around the own code of each known phase.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Which known phases, held out from the networks, are found again; plain substitution beside it."""
+    from imatgen_flows.artifacts import write_atomic
+
+    show_progress()
+    found = _rediscover(runs, relax, around)
+    write_atomic(runs[0] / "rediscovery.json", json.dumps(found, indent=1))
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for held_out in found["summary"]:
+        _print_rediscovery(found, held_out)
+    typer.echo(f"{found['evaluations_total']:,} energy evaluations. Each known phase: {runs[0] / 'rediscovery.json'}")
+
+
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table for people."""
     table = Table(title=title, title_justify="left")
@@ -137,6 +161,8 @@ def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[s
     from imatgen_flows.energetics.potentials import get_potential
     from imatgen_flows.evaluation.vacancies import SITES, cation_and_anion, check_vacancies, relax_compounds
     from imatgen_flows.jobs.energies import load_hull
+    from imatgen_flows.jobs.evaluators import evaluators
+    from imatgen_flows.jobs.lineage import finished_round, parent
     from imatgen_flows.report.run_directory import RunDirectory
     from imatgen_flows.schemas import DatasetDocument, ReferenceDocument
 
@@ -144,9 +170,9 @@ def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[s
     pair = cation_and_anion(directory.system)
     screen = CampaignConfig.from_file(run / "campaign.yaml").screen
     store = ArtifactStore(run / "artifacts")
-    finished = _finished_round(store, directory)
-    references = _parent(store, finished, ReferenceDocument, "extend_hull")
-    dataset = _parent(store, finished, DatasetDocument, "build_dataset", "extend_dataset")
+    finished = finished_round(store, directory.ledger)
+    references = parent(store, finished, ReferenceDocument, "extend_hull")
+    dataset = parent(store, finished, DatasetDocument, "build_dataset", "extend_dataset")
     hull, scale = load_hull(references), get_potential(screen.potential).scale
     if scale != hull.potential:
         raise InputError(f"{run} has energies of {hull.potential}, installed is {scale}: they do not compare.")
@@ -155,7 +181,7 @@ def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[s
     checks: list[VacancyCheck] = []
     counts: dict[str, int] = {}
     if candidates := candidates[:at_most]:
-        relax, price = _evaluators(store, screen)
+        relax, price = evaluators(store, screen, "vacancies")
         compounds, counts = relax_compounds(_compounds(dataset, references, pair), relax)
         checks = check_vacancies(candidates, compounds, hull, pair[0], relax, price)
     spent = {"filled": sum(check.evaluations for check in checks), "dataset": counts.get("evaluations", 0)}
@@ -172,30 +198,6 @@ def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[s
         "evaluations": spent,
         "evaluations_total": sum(spent.values()),
     }
-
-
-def _finished_round(store: ArtifactStore, directory: RunDirectory) -> RoundDocument:
-    """Find the document that a run directory was written from: its ledger is the directory's."""
-    from imatgen_flows.schemas import RoundDocument
-
-    for path in sorted((store.root / "stages").glob("finish_round-*.json")):
-        found = store.finished(path.stem)
-        if found is not None and found["ledger"] == directory.ledger:
-            return RoundDocument(**found)
-    raise InputError(
-        f"{directory.path}: no artifact of the round that wrote it is whole. `imatgen run --resume` makes them anew."
-    )
-
-
-def _parent(store: ArtifactStore, document: StageDocument, kind: type[Document], *stages: str) -> Document:
-    """Read one of the documents that another builds on."""
-    key = next(key for key in document.parents if key.rpartition("-")[0] in stages)
-    found = store.finished(key)
-    if found is None:
-        raise InputError(
-            f"{store.root}: artifacts of the stage {key} are missing or damaged. `imatgen run --resume` makes them anew."
-        )
-    return kind(**found)
 
 
 def _deficient(
@@ -251,33 +253,71 @@ def _compounds(dataset: DatasetDocument, references: ReferenceDocument, pair: tu
     return list(found.values())
 
 
-def _evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluate, Evaluate]:
-    """Relax and price as the campaign did; an interrupted call continues with what is missing."""
-    from pymatgen.core import Structure
+def _rediscover(paths: list[Path], relax: int, around: int) -> dict[str, Any]:
+    """Look for the held-out phases in each run, and count over all of them."""
+    from imatgen_flows.evaluation.rediscovery import MATCHERS
+    from imatgen_flows.evaluation.rediscovery_tables import known_rows, summarise
+    from imatgen_flows.jobs.rediscovery import FinishedRun, rediscover, refuse_unlike
+    from imatgen_flows.report.run_directory import RunDirectory
 
-    from imatgen_flows.artifacts import content_key
-    from imatgen_flows.energetics.relax import Relaxation
-    from imatgen_flows.jobs.pricing import price_named, relax_named
-    from imatgen_flows.jobs.stage import DECIDING, versions_of
+    runs = [FinishedRun.open(path, RunDirectory.open(path).ledger) for path in paths]
+    refuse_unlike(runs)
+    findings = [rediscover(run, around, relax) for run in runs]
+    screen = runs[0].config.screen
+    return {
+        "matchers": {
+            name: dict(zip(("ltol", "stol", "angle_tol"), value, strict=True)) for name, value in MATCHERS.items()
+        },
+        "samples_around_each": around,
+        "potential": screen.potential,
+        "fmax": screen.fmax,
+        "max_steps": screen.max_steps,
+        "runs": [{"run": item.run, "seed": item.seed, "held_out": item.held_out} for item in findings],
+        "summary": summarise(findings),
+        "known": known_rows(findings),
+        "evaluations_total": sum(tier.evaluations for item in findings for tier in item.tiers.values()),
+    }
 
-    settings = screen.model_dump(include={"potential", "fmax", "max_steps"})
 
-    def evaluate(how: Callable[..., list[dict]], structures: Mapping[str, Structure], **options: Any) -> Any:
-        names = [content_key(structure.as_dict()) for structure in structures.values()]
-        scratch = store.scratch(f"vacancies-{content_key(how.__name__, versions_of(DECIDING), options, names)}")
-        rows = how(scratch, names, list(structures.values()), **options)
-        return {
-            name: Relaxation(**row | {"structure": Structure.from_dict(row["structure"]) if row["structure"] else None})
-            for name, row in zip(structures, rows, strict=True)
-        }
+def _print_rediscovery(found: dict[str, Any], held_out: str) -> None:
+    group = found["summary"][held_out]
+    rows = [
+        [f"{name}, {state}", _joined(tier[among], among) if among else "", *_rates(tier, state)]
+        for name, tier in group["tiers"].items()
+        for state, among in (("before", "samples"), ("after", "relaxed"), ("either", ""))
+        if state == "before" or tier["default"]["after"]
+    ]
+    rows += [
+        [f"substitution, {name}", _joined(entry["structures"], "structures"), *_rates(entry)]
+        for name, entry in group["substitution"].items()
+    ]
+    print_table(
+        f"{group['known']} known phases in {group['clusters']} prototypes, {held_out} held out; runs: {group['runs']}\n"
+        "found: share and its 95 % interval",
+        ["search", "among", "default", "loose", "prototypes (loose)"],
+        rows,
+    )
+    for tier in group["tiers"]:
+        reasons = Counter(row[held_out][tier]["loose"].get("reason") for row in found["known"])
+        missed = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in reasons.most_common() if why)
+        typer.echo(f"{tier}: " + (f"not found by any run: {missed}." if missed else "all were found."))
 
-    def relax(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
-        return evaluate(relax_named, structures, **settings)
 
-    def price(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
-        return evaluate(price_named, structures, potential=screen.potential)
+def _rates(entry: dict[str, Any], state: str | None = None) -> list[str]:
+    """Give a row's cells: what either matcher found, and of the loose one the prototypes."""
+    default, loose = ((entry[name][state] if state else entry[name]) for name in ("default", "loose"))
+    return [_rate(rates) for rates in (default, loose, loose["clusters"])]
 
-    return relax, price
+
+def _rate(rates: dict[str, Any]) -> str:
+    low, high = rates["interval"]
+    found = ", ".join(str(count) for count in rates["found"])
+    several = f"; {rates['union']} in any" if len(rates["found"]) > 1 else ""
+    return f"{found}{several}\n{100 * rates['rate']:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _joined(numbers: list[int], noun: str) -> str:
+    return f"{', '.join(f'{number:,}' for number in numbers)} {noun}"
 
 
 def _print_vacancies(found: dict[str, Any]) -> None:
