@@ -1,0 +1,34 @@
+"""Candidates of the generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pymatgen.core import Structure
+
+from imatgen_flows.discovery.similarity import group_duplicates
+from imatgen_flows.discovery.sources.slots import Limits
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A decoded, valid candidate: name of the sample, how it was drawn, and its cell."""
+
+    sample: str
+    method: str
+    structure: Structure
+
+
+def choose_generated(candidates: Sequence[Generated], limits: Limits, at_most: int, seed: int) -> list[Generated]:
+    """Choose at random among those within the limits, of duplicates the first only.
+
+    All have the same chance, however often the generator repeats one. With the same seed, more of them begin with the
+    same ones.
+    """
+    within = [candidate for candidate in candidates if limits.admit(candidate.structure)]
+    first_of = group_duplicates([candidate.structure for candidate in within])
+    unique = [candidate for index, candidate in enumerate(within) if first_of[index] == index]
+    order = np.random.default_rng(seed).permutation(len(unique))
+    return [unique[index] for index in order[:at_most]]
