@@ -48,7 +48,7 @@ class Known:
     @cached_property
     def primitive_sites(self) -> int:
         """Sites of the primitive cell, which is what the matcher compares."""
-        return len(self.structure.get_primitive_structure())
+        return len(self.structure.get_reduced_structure().get_primitive_structure())
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,9 @@ def _best_hits(known: Known, samples: Iterable[Sample], state: str) -> dict[str,
     crystals = [
         (sample, crystal)
         for sample in samples
-        if sample.formula == known.formula and (crystal := sample.crystals.get(state)) is not None
+        if sample.formula == known.formula
+        and _may_equal(sample, known)  # most cannot, and a comparison takes its time
+        and (crystal := sample.crystals.get(state)) is not None
     ]
     best: dict[str, Hit | None] = {}
     for name, tolerances in MATCHERS.items():
