@@ -273,11 +273,6 @@ def test_two_processes_cannot_run_one_directory(run, tiny):
             run_campaign(tiny(), run, resume=True)
 
 
-def test_three_elements_are_refused_while_the_hull_would_lack_phases(tiny, tmp_path):
-    with pytest.raises(InputError, match="only two elements"):
-        run_campaign(tiny(system=("Li", "V", "O")), tmp_path / "run")
-
-
 def test_a_potential_that_knows_no_such_element_is_said_by_the_plan(tiny):
     from imatgen_flows.managers.preflight import make_plan
 

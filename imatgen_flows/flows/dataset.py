@@ -9,7 +9,8 @@ from jobflow import Flow, Maker
 from imatgen_flows.config import Known, Labels, Limits, References, Screen, Templates
 from imatgen_flows.flows.common import content_of, plain
 from imatgen_flows.jobs.dataset import build_dataset
-from imatgen_flows.jobs.energies import extend_hull, label_dataset, relax_references
+from imatgen_flows.jobs.energies import label_dataset
+from imatgen_flows.jobs.references import extend_hull, relax_references
 
 
 @dataclass

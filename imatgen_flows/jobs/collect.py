@@ -14,6 +14,7 @@ from typing import Any
 from imatgen_flows.artifacts import ArtifactStore, read_json, read_lines, write_atomic
 from imatgen_flows.jobs.candidates import load_candidates
 from imatgen_flows.jobs.energies import load_hull
+from imatgen_flows.jobs.references import PRICED
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
     Candidate,
@@ -252,6 +253,6 @@ def _hull(references: ReferenceDocument) -> dict[str, Any]:
     failed = [
         {"name": row["name"], "reason": row["reason"]}
         for row in read_lines(references.phases)
-        if row["state"] != "relaxed"
+        if row["state"] not in ("relaxed", PRICED)
     ]
     return {"elements": hull.elements, "potential": hull.potential, "references": hull.table(), "failed": failed}

@@ -1,4 +1,4 @@
-"""Energies of references and of the training structures, and the hull that all of them share."""
+"""Energies of the training structures, and places on the hull."""
 
 from __future__ import annotations
 
@@ -6,40 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
-from imatgen_flows.errors import ImatgenError
 from imatgen_flows.jobs.candidates import load_candidates
-from imatgen_flows.jobs.dataset import published_phases
-from imatgen_flows.jobs.pricing import price_named, relax_named
+from imatgen_flows.jobs.pricing import price_named
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, Energy, LabelDocument, ReferenceDocument
-
-
-@stage(ReferenceDocument)
-def relax_references(
-    store: ArtifactStore,
-    scratch: Path,
-    *,
-    system: list[str],
-    known: dict[str, Any],
-    limits: dict[str, Any],
-    content: str,
-    potential: str,
-    fmax: float,
-    max_steps: int,
-) -> dict[str, Any]:
-    """Relax the published phases of the system, and simple structures of an element that has no relaxed phase then.
-
-    `content` names what the campaign's file of known phases holds; it is there for the stage's key.
-    """
-    from imatgen_flows.energetics.references import elemental_fallback
-
-    phases, _ = published_phases(system, known, limits)
-    rows, evaluations = _relax_phases(scratch, phases, potential, fmax, max_steps)
-    relaxed = {row["name"] for row in rows if row["state"] == "relaxed"}
-    found = {phase.structure.composition.chemical_system for phase in phases if phase.name in relaxed}
-    fallback = [phase for element in system if element not in found for phase in elemental_fallback(element)]
-    more, spent = _relax_phases(scratch, fallback, potential, fmax, max_steps)
-    return _reference_document(store, rows + more, potential, {"references": evaluations + spent})
 
 
 @stage(LabelDocument)
@@ -115,52 +85,6 @@ def extend_labels(
     return {"potential": labels.potential, "labels": store.put_lines("labels", rows), "counts": counts}
 
 
-@stage(ReferenceDocument)
-def extend_hull(
-    store: ArtifactStore,
-    scratch: Path,
-    *,
-    dataset: DatasetDocument,
-    labels: LabelDocument,
-    references: ReferenceDocument,
-    substituted: int,
-    fmax: float,
-    max_steps: int,
-) -> dict[str, Any]:
-    """Let the best substituted structures of each plausible composition compete on the hull.
-
-    A new structure then has to beat what plain substitution finds, not only what crystallography has published. For a
-    system without published compounds these are the hull.
-    """
-    from pymatgen.core import Composition, Structure
-
-    from imatgen_flows.crystals.chemistry import has_valid_oxidation
-    from imatgen_flows.energetics.references import ReferencePhase
-
-    crystals = {row["id"]: row for row in read_lines(dataset.crystals)}
-    by_formula: dict[str, list[dict]] = {}
-    for label in sorted(read_lines(labels.labels), key=lambda label: label["energy_per_atom"] or 0.0):
-        row = crystals[label["id"]]
-        if label["energy_per_atom"] is None or row["known"] or not has_valid_oxidation(Composition(row["formula"])):
-            continue
-        by_formula.setdefault(row["formula"], []).append(row)
-    chosen = [row for rows in by_formula.values() for row in rows[:substituted]]
-    phases = [
-        ReferencePhase(
-            name=row["id"],
-            structure=Structure.from_dict(row["structure"]),
-            source=f"substituted from {row['template']}",
-            kind="substituted",
-            molecule=False,
-        )
-        for row in chosen
-    ]
-    rows, evaluations = _relax_phases(scratch, phases, references.potential, fmax, max_steps)
-    return _reference_document(
-        store, read_lines(references.phases) + rows, references.potential, {"references": evaluations}
-    )
-
-
 def load_hull(references: ReferenceDocument) -> Any:
     """Read the hull of a reference document."""
     from imatgen_flows.artifacts import read_json
@@ -181,60 +105,3 @@ def energy_on(hull: Any, composition: Any, energy_per_atom: float, fmax: float, 
         steps=steps,
         note=note,
     )
-
-
-def _relax_phases(scratch: Path, phases: list, potential: str, fmax: float, max_steps: int) -> tuple[list[dict], int]:
-    results = relax_named(
-        scratch,
-        [phase.name for phase in phases],
-        [phase.structure for phase in phases],
-        potential,
-        fmax=fmax,
-        max_steps=max_steps,
-        fixed_cell=[phase.molecule for phase in phases],
-    )
-    kept = ("state", "reason", "energy_per_atom", "fmax", "steps", "evaluations")
-    rows = [
-        {"name": phase.name, "kind": phase.kind, "source": phase.source, "molecule": phase.molecule}
-        | {name: result[name] for name in kept}
-        | {"structure": result["structure"] or phase.structure.as_dict()}
-        for phase, result in zip(phases, results, strict=True)
-    ]
-    return rows, sum(row["evaluations"] for row in rows)
-
-
-def _reference_document(store: ArtifactStore, rows: list[dict], potential: str, evaluations: dict) -> dict[str, Any]:
-    from pymatgen.core import Structure
-
-    from imatgen_flows.energetics.hull import Hull, HullEntry
-    from imatgen_flows.energetics.potentials import get_potential
-
-    relaxed = [row for row in rows if row["state"] == "relaxed"]
-    if not relaxed:
-        raise ImatgenError(
-            f"none of {len(rows)} reference phases could be relaxed with {potential}; the first failed with "
-            f"`{rows[0]['reason']}`. Without references there is no hull."
-            if rows
-            else "there are no reference phases."
-        )
-    hull = Hull(
-        [
-            HullEntry(
-                name=row["name"],
-                composition=Structure.from_dict(row["structure"]).composition,
-                energy_per_atom=row["energy_per_atom"],
-                source=row["source"],
-                kind=row["kind"],
-            )
-            for row in relaxed
-        ],
-        potential=get_potential(potential).scale,
-    )
-    counts = {"relaxed": len(relaxed), "failed": len(rows) - len(relaxed)}
-    return {
-        "potential": potential,
-        "hull": store.put_json("hull", hull.to_dict()),
-        "phases": store.put_lines("phases", rows),
-        "counts": counts,
-        "evaluations": evaluations,
-    }

@@ -35,7 +35,9 @@ def validate_references(
     """Replace this job by calculations of the published phases, and the hull that they make."""
     rows = []
     for row in read_lines(references.phases):
-        if row["kind"] != "substituted" and row["state"] == "relaxed":
+        # of more elements than two, substitution stands for the compounds within that nobody published
+        within = len(_composition(row)) < len(system)
+        if row["state"] == "relaxed" and (row["kind"] != "substituted" or within):
             # as many starts as a candidate has: the lower of two must not compete with the first of one
             rows += _starts(row["name"], row["structure"], validate, fixed_cell=row["molecule"])
     subjects = ArtifactStore(root).put_lines("subjects", rows if validate["references"] == "computed" else [])
