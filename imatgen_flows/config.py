@@ -145,6 +145,18 @@ class Rounds(Section):
     )
 
 
+class Start(Section):
+    """Trained networks to begin with."""
+
+    model: Path | None = Field(
+        None, description="A file of `imatgen models export`, of this system and preset; networks start anew if unset."
+    )
+    use: Literal["fine_tune", "sample_only"] = Field(
+        "fine_tune", description="Train them further, or sample from them as they are, in every round."
+    )
+    share: float = Field(0.3, gt=0, le=1, description="Share of the training that `fine_tune` adds in the first round.")
+
+
 class CampaignConfig(Section):
     """A campaign, as read from its YAML file.
 
@@ -160,6 +172,7 @@ class CampaignConfig(Section):
     labels: Labels = Field(default_factory=Labels)
     references: References = Field(default_factory=References)
     generator: Generator = Field(default_factory=Generator)
+    start: Start = Field(default_factory=Start)
     sampling: Sampling = Field(default_factory=Sampling)
     screen: Screen = Field(default_factory=Screen)
     # `validate` is the key in the file; a field of that name would shadow pydantic's own method
@@ -185,6 +198,14 @@ class CampaignConfig(Section):
     def _one_scale(self) -> Self:
         if self.screen.potential != self.labels.potential:
             raise ValueError("`labels.potential` and `screen.potential` differ: one hull needs one energy model")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_seen_before(self) -> Self:
+        if self.start.model is not None and self.known.held_out != "none":
+            raise ValueError(
+                "`start.model` may have seen the phases that `known.held_out` keeps from the networks: leave out one of them"
+            )
         return self
 
     @model_validator(mode="after")
@@ -215,6 +236,8 @@ class CampaignConfig(Section):
         for section in (config.templates, config.known):
             if section.path is not None:
                 section.path = (path.parent / section.path.expanduser()).resolve()
+        if config.start.model is not None:
+            config.start.model = (path.parent / config.start.model.expanduser()).resolve()
         return config
 
     def to_file(self, path: str | Path) -> None:

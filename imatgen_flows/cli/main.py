@@ -15,6 +15,7 @@ from imatgen_flows.cli import campaigns
 from imatgen_flows.cli.cluster import ClusterOption, Embedded
 from imatgen_flows.cli.evaluate import AsJson, Run, evaluate_app, print_table, show_progress
 from imatgen_flows.cli.launchpad import launchpad_app
+from imatgen_flows.cli.models import models_app
 from imatgen_flows.cli.testing import testing_app
 from imatgen_flows.errors import ImatgenError, InputError
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(campaigns.app)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(launchpad_app, name="launchpad")
+app.add_typer(models_app, name="models")
 app.add_typer(testing_app, name="testing")
 
 Campaign = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")]
@@ -122,16 +124,7 @@ def plan(campaign: Campaign, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(planned.to_dict()))
         return
-    lines = {
-        "templates": f"{planned.templates:,}",
-        "training structures": f"{planned.structures:,}",
-        "left out": ", ".join(f"{n:,} {reason}" for reason, n in planned.left_out.items()) or "none",
-        "reference phases": f"at most {planned.references:,}",
-        "samples": f"{planned.samples:,}",
-        "relaxations": f"at most {planned.relaxations:,}",
-        "energy evaluations": f"about {sum(planned.evaluations.values()):,} ({config.screen.potential})",
-        "time for them": f"about {sum(planned.seconds.values()) / 60:.0f} min on this machine, beside training",
-    }
+    lines = planned.lines()
     print_table(f"{config.title}: plan", ["", ""], [[name, value] for name, value in lines.items()])
 
 

@@ -9,12 +9,13 @@ from jobflow import Flow, Response, job
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.flows.common import plain
-from imatgen_flows.flows.generate import ROLES, GenerateMaker
+from imatgen_flows.flows.generate import GenerateMaker
 from imatgen_flows.flows.screen import ScreenMaker
 from imatgen_flows.flows.validate import ValidateMaker
 from imatgen_flows.jobs.collect import finish_round
 from imatgen_flows.jobs.dataset import extend_dataset
 from imatgen_flows.jobs.energies import extend_labels
+from imatgen_flows.jobs.model_files import ROLES
 from imatgen_flows.schemas import RoundDocument
 
 logger = logging.getLogger(__name__)
@@ -38,16 +39,16 @@ def round_flow(
     walltimes : of a relaxation job and of a DFT job, s; None where there is no limit
     data : documents, or references to them: `dataset` and `labels` that this round learns from; `priced`, the labels that
         were evaluated; `published` and `references`; `calculated`, the hull of DFT, or None where nothing is validated
-    start : networks to go on from, by role
+    start : networks of the round before this one, by role
     previous : document of the round before this one
     number : of the round, from 0
     """
     generator = config.generator
-    if start:
-        generator = generator.model_copy(update={"epochs": generator.epochs * config.rounds.fine_tune})
-    generate = GenerateMaker(generator=generator, sampling=config.sampling, limits=config.limits).make(
-        root, data["dataset"], data["labels"], data["references"], number, start
-    )
+    if start or config.start.model:
+        share = config.rounds.fine_tune if start else config.start.share
+        generator = generator.model_copy(update={"epochs": generator.epochs * share})
+    maker = GenerateMaker(generator=generator, start=config.start, sampling=config.sampling, limits=config.limits)
+    generate = maker.make(root, data["dataset"], data["labels"], data["references"], number, start)
     made = generate.output
     screen = ScreenMaker(screen=config.screen, walltime=walltimes[0], caution=config.rounds.caution).make(
         root, made["candidates"], data["dataset"], data["priced"], data["labels"], data["references"]

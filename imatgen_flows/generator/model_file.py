@@ -37,6 +37,7 @@ LAYOUT = {
     "generator": ("style", "latent", "channels", "latent_scale"),
 }
 
+DATA = ("system", "templates", "limits", "counts", "labels", "unseen_templates")
 TRAINING = ("epochs", "seed", "losses")
 AGAIN = "Copy it again from where it was exported."
 
@@ -97,7 +98,7 @@ def write_model(path: Path, card: ModelCard, networks: Networks) -> ModelCard:
     card = replace(card, sha256={role: weights_hash(networks[role]) for role in ROLES})
     tensors = {f"{role}.{name}": value.contiguous() for role in ROLES for name, value in networks[role].items()}
     content = asdict(card)
-    text = json.dumps({"sha256": _card_hash(content), "card": content}, sort_keys=True)
+    text = json.dumps({"sha256": _card_hash(content), "card": content})
     place_model(path, save(tensors, {KEY: text}))
     return card
 
@@ -261,6 +262,7 @@ def _missing(content: Mapping[str, Any]) -> list[str]:
 
     missing = [item.name for item in fields(ModelCard) if item.name not in content]
     missing += [f"preset.{name}" for name in ("name", "max_elements", "box") if name not in part("preset")]
+    missing += [f"data.{name}" for name in DATA if name not in part("data")]
     for role in ROLES:
         missing += [f"preset.{role}.{name}" for name in LAYOUT[role] if name not in part("preset", role)]
         missing += [f"training.{role}.{name}" for name in TRAINING if name not in part("training", role)]

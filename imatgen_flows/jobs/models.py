@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.artifacts import ArtifactStore, read_json, read_lines
 from imatgen_flows.errors import InputError
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import DatasetDocument, LabelDocument, ModelDocument, ReconstructionDocument
@@ -13,6 +13,9 @@ from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
     from imatgen_flows.generator.crystal_generator import CrystalGenerator, ImageCompressor
+
+
+UNSEEN = "unseen_templates"  # of a network that did not start anew here, among its other results
 
 
 @stage(ModelDocument)
@@ -34,7 +37,8 @@ def train_autoencoder(
     crystals = PackedCrystals.load(dataset.packed.path())
     seen = crystals[training_rows(dataset, generator)]
     model, history = fit(seen, getattr(preset, role), generator["seed"], scratch, use_device(), _weights(start))
-    return _model_document(store, model, history, role, preset, generator["seed"])
+    fields = _model_document(store, model, history, role, preset, generator["seed"])
+    return fields | _inherited(store, dataset, generator, start)
 
 
 @stage(ModelDocument)
@@ -64,7 +68,8 @@ def train_generator(
     stable = [row["stable"] for row in read_lines(labels.labels)]
     target = torch.tensor([float("nan") if stable[row] is None else float(stable[row]) for row in rows])
     model, history = fit_generator(codes, present, target, preset, generator["seed"], scratch, device, _weights(start))
-    return _model_document(store, model, history, "generator", preset, generator["seed"])
+    fields = _model_document(store, model, history, "generator", preset, generator["seed"])
+    return fields | _inherited(store, dataset, generator, start)
 
 
 @stage(ReconstructionDocument)
@@ -85,7 +90,8 @@ def evaluate_reconstruction(
 
     crystals = PackedCrystals.load(dataset.packed.path())
     model = load_generator(dataset, cell, basis, vae, generator)
-    seen = set(training_rows(dataset, generator).tolist())
+    unseen = unseen_templates(dataset, generator, vae)
+    seen = {i for i, row in enumerate(read_lines(dataset.crystals)) if row["template"] not in unseen or _stays(row)}
     codes, _ = model.compressor.encode(crystals)
     paths = {"images": model.compressor.decode, "generator": lambda part: model.decode(model.vae.encode(part))}
     names = [row["id"] for row in read_lines(dataset.crystals)]
@@ -115,13 +121,40 @@ def training_rows(dataset: DatasetDocument, generator: dict[str, Any]) -> Any:
     """
     import torch
 
+    held_out = _held_out_templates(dataset, generator)
     rows = read_lines(dataset.crystals)
-    always = [row["known"] or row.get("learnt", False) for row in rows]
-    templates = sorted({row["template"] for row, keep in zip(rows, always, strict=True) if not keep})
+    return torch.tensor([i for i, row in enumerate(rows) if _stays(row) or row["template"] not in held_out])
+
+
+def unseen_templates(dataset: DatasetDocument, generator: dict[str, Any], network: ModelDocument) -> set[str]:
+    """Name the templates that a network has not seen: not here, nor before it came here."""
+    if UNSEEN in network.extra:
+        return set(read_json(network.extra[UNSEEN]))
+    return _held_out_templates(dataset, generator)
+
+
+def _held_out_templates(dataset: DatasetDocument, generator: dict[str, Any]) -> set[str]:
+    import torch
+
+    templates = sorted({row["template"] for row in read_lines(dataset.crystals) if not _stays(row)})
     random = torch.Generator().manual_seed(generator["seed"])
     order = torch.randperm(len(templates), generator=random).tolist()
-    held_out = {templates[i] for i in order[: round(generator["holdout"] * len(templates))]}
-    return torch.tensor([i for i, row in enumerate(rows) if always[i] or row["template"] not in held_out])
+    return {templates[i] for i in order[: round(generator["holdout"] * len(templates))]}
+
+
+def _stays(row: dict[str, Any]) -> bool:
+    """Whether a structure is never held out."""
+    return row["known"] or row.get("learnt", False)
+
+
+def _inherited(
+    store: ArtifactStore, dataset: DatasetDocument, generator: dict[str, Any], start: ModelDocument | None
+) -> dict[str, Any]:
+    """Pass on which templates stay unseen, where a network was trained on others before it came here."""
+    if start is None or UNSEEN not in start.extra:
+        return {}
+    unseen = set(read_json(start.extra[UNSEEN])) & _held_out_templates(dataset, generator)
+    return {"extra": {UNSEEN: store.put_json("unseen-templates", sorted(unseen))}}
 
 
 def preset_of(generator: dict[str, Any]) -> Any:

@@ -121,11 +121,11 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
         here = bool(os.environ.get("MP_API_KEY"))
         advice = "set" if here else "not set; get a key at materialsproject.org and export it, or choose other sources"
         checks.append(Check("Materials Project key", here, f"MP_API_KEY is {advice}"))
-    if config and config.templates.path:
-        here = config.templates.path.exists()
-        checks.append(
-            Check("templates", here, f"{config.templates.path}" + ("" if here else ": no such file or folder"))
-        )
+    for name, path in (("templates", config.templates.path), ("known phases", config.known.path)) if config else ():
+        if path:
+            checks.append(Check(name, path.exists(), f"{path}" + ("" if path.exists() else ": no such file or folder")))
+    if config and config.start.model:
+        checks.append(_check_model(config, config.start.model))
     where = _existing(directory or Path.cwd())
     free = shutil.disk_usage(where).free / 1e9
     checks.append(Check("disk", free > FREE_DISK, f"{free:.1f} GB free at {where}, {FREE_DISK:g} GB needed"))
@@ -152,15 +152,15 @@ def make_plan(config: CampaignConfig) -> Plan:
         Where the first round exceeds the campaign's budget of evaluations, or the templates cannot be read.
     """
     from imatgen_flows.crystals import substitute
-    from imatgen_flows.energetics.references import elemental_fallback, reference_phases
+    from imatgen_flows.energetics.references import elemental_fallback
     from imatgen_flows.flows.common import plain
-    from imatgen_flows.jobs.dataset import read_templates
+    from imatgen_flows.jobs.dataset import published_phases, read_templates
     from imatgen_flows.jobs.screening import STEPS_OF_A_CANDIDATE
 
     templates, unread = read_templates(config.system, plain(config.templates), plain(config.limits))
     made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
     formulas = {item.structure.composition.reduced_formula for item in made}
-    phases = reference_phases(config.system)
+    phases, _left_out = published_phases(config.system, plain(config.known), plain(config.limits))
     alone = {phase.structure.composition.chemical_system for phase in phases}
     published = len(phases) + sum(len(elemental_fallback(element)) for element in config.system if element not in alone)
     references = published + config.references.substituted * len(formulas)
@@ -242,6 +242,19 @@ def _check_potential(name: str) -> Check:
     except ImatgenError as error:
         return Check(f"potential {name}", False, str(error))
     return Check(f"potential {name}", True, f"{potential.scale}, package version {potential.version or 'none'}")
+
+
+def _check_model(config: CampaignConfig, path: Path) -> Check:
+    """Open the model that a campaign starts from: whole, of this system, of this layout."""
+    from imatgen_flows.generator.model_file import open_model
+    from imatgen_flows.generator.presets import get_preset
+
+    preset = get_preset(config.generator.preset, config.generator.grid)
+    try:
+        card, _networks = open_model(path, sorted(config.system), preset)
+    except ImatgenError as error:
+        return Check("model", False, str(error))
+    return Check("model", True, f"{path}: {card.name}, {'-'.join(card.elements)}, {config.start.use.replace('_', ' ')}")
 
 
 def _existing(path: Path) -> Path:

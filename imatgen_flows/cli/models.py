@@ -1,0 +1,82 @@
+"""The commands of `imatgen models`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imatgen_flows.cli.evaluate import AsJson, Run, print_table
+
+if TYPE_CHECKING:
+    from imatgen_flows.generator.model_file import ModelCard
+
+models_app = typer.Typer(help="Take trained networks from one place to another.", no_args_is_help=True)
+
+
+@models_app.command("export")
+def export_networks(
+    run: Run,
+    destination: Annotated[
+        Path, typer.Argument(metavar="DESTINATION", help="A .safetensors file to write, or a directory to put it in.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Write the networks of a finished run, with a card that says what they learnt from and how well, into one file."""
+    from imatgen_flows.jobs.model_files import export_model
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    path, card = export_model(run, RunDirectory.open(run).ledger, destination)
+    _show(path, card, as_json)
+
+
+@models_app.command("import")
+def import_networks(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `imatgen models export` wrote.")],
+    directory: Annotated[Path, typer.Option(help="Where to keep it.")] = Path("models"),
+    as_json: AsJson = False,
+) -> None:
+    """Check that a model file is whole, keep a copy, and say how a campaign starts from it."""
+    from imatgen_flows.generator.model_file import place_model, read_model
+
+    card, _networks = read_model(file)
+    path = directory / file.name
+    place_model(path, file.read_bytes())
+    _show(path, card, as_json)
+
+
+def _show(path: Path, card: ModelCard, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        typer.echo(json.dumps({"file": str(path)} | asdict(card)))
+        return
+    print_table(f"{path}: {card.name}", ["", ""], [[name, value] for name, value in _lines(card).items()])
+    typer.echo("A campaign starts from it with these lines; `use: sample_only` trains nothing.")
+    typer.echo(f"system: [{', '.join(card.data['system'])}]")
+    typer.echo(f"generator: {card.asked}")
+    typer.echo(f"start: {{model: {path.absolute()}, use: fine_tune}}")
+
+
+def _lines(card: ModelCard) -> dict[str, str]:
+    """Say what a card says, for people."""
+    data, counts = card.data, card.data["counts"]
+    lines = {
+        "elements": f"{', '.join(card.elements)} (in the order of the image channels)",
+        "networks": f"preset {card.preset['name']}, basis image of {card.preset['basis']['grid']} voxels an edge",
+        "learnt from": f"{counts['kept']:,} structures; templates: {data['templates']['source']}",
+        "limits": f"{data['limits']['max_sites']} sites, edges up to {data['limits']['max_edge']:g} A",
+        "labels": f"{data['labels']['potential']}, stable up to {data['labels']['stable_below']:g} eV/atom",
+    }
+    for role, training in card.training.items():
+        loss = f", loss {training['losses'][-1]:.4g}" if training["losses"] else ""
+        lines[f"{role} network"] = f"{training['epochs']:,} epochs{loss}, seed {training['seed']}"
+    for way, summary in card.reconstruction.items():
+        whole, total = summary["fully_reconstructed"], summary["n"]
+        lines[f"come back, {way.replace('_', ' ')}"] = f"{whole:,} of {total:,} structures"
+    lines["versions"] = ", ".join(f"{name} {version}" for name, version in card.versions.items())
+    lines["sha256"] = "\n".join(f"{role} {digest}" for role, digest in card.sha256.items())
+    lines["note"] = card.note
+    return lines
