@@ -107,11 +107,6 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
     checks.append(_check_potential(config.screen.potential if config else "chgnet"))
-    if config:
-        # substituted structures have all elements: of a ternary system, the hull would lack most binaries
-        binary = len(config.system) == 2
-        advice = "" if binary else ": only two elements are handled yet, since the hull of more would lack phases"
-        checks.append(Check("system", binary, "-".join(config.system) + advice))
     if config and config.validation.backend != "none":
         from imatgen_flows.managers.dft_check import check_dft
 
