@@ -61,7 +61,7 @@ def test_help_imports_nothing_heavy():
 
 def test_help_lists_every_command():
     text = CliRunner().invoke(cli.app, ["--help"]).output
-    local = ("init", "check", "plan", "run", "report", "export", "evaluate")
+    local = ("init", "check", "plan", "run", "report", "export", "evaluate", "models")
     cluster = ("submit", "status", "retry", "harvest", "cancel", "launchpad")
     assert all(name in text for name in (*local, *cluster))
 
