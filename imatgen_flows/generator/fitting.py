@@ -17,6 +17,8 @@ from imatgen_flows.generator.training import Schedule, accelerated, train
 from imatgen_flows.representation import BasisImageCodec, CellImageCodec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imatgen_flows.representation import PackedCrystals
 
 History = list[dict[str, Any]]
@@ -56,15 +58,10 @@ def fit_cell_autoencoder(
         return model.eval(), []
     codec = CellImageCodec(grid=settings.grid, sigma=settings.sigma)
 
-    def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
-        images = codec.encode(lattices[items])
-        noise = _code_noise(len(items), settings, generator, device)
-        with accelerated(device):
-            output = model(images, noise)
-        return image_loss(output.float(), images, settings.loss)
+    def draw(items: Tensor, _generator: torch.Generator) -> Tensor:
+        return codec.encode(lattices[items])
 
-    history = train(model, loss, len(lattices), _schedule(settings), seed, directory, label="cell autoencoder")
-    return model, history
+    return model, _fit_images(model, draw, len(lattices), settings, seed, directory, device, "cell autoencoder")
 
 
 def fit_basis_autoencoder(
@@ -88,20 +85,15 @@ def fit_basis_autoencoder(
     occupied = crystals.mask.any(dim=2)
     positions, mask = crystals.positions[occupied].to(device), crystals.mask[occupied].to(device)
 
-    def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
+    def draw(items: Tensor, generator: torch.Generator) -> Tensor:
         here = positions[items]
         if settings.shift or settings.jitter:
             shift = settings.shift * torch.randn(len(items), 1, 3, generator=generator)
             jitter = settings.jitter * torch.randn(here.shape, generator=generator)
             here = here + (shift + jitter).to(device)
-        images = codec.encode(here, mask[items])
-        noise = _code_noise(len(items), settings, generator, device)
-        with accelerated(device):
-            output = model(images, noise)
-        return image_loss(output.float(), images, settings.loss)
+        return codec.encode(here, mask[items])
 
-    history = train(model, loss, len(positions), _schedule(settings), seed, directory, label="basis autoencoder")
-    return model, history
+    return model, _fit_images(model, draw, len(positions), settings, seed, directory, device, "basis autoencoder")
 
 
 def fit_generator(
@@ -148,6 +140,28 @@ def fit_generator(
 
     history = train(model, loss, len(codes), _schedule(settings), seed, directory, label="generator")
     return model, history
+
+
+def _fit_images(
+    model: nn.Module,
+    draw: Callable[[Tensor, torch.Generator], Tensor],
+    n_items: int,
+    settings: AutoencoderSettings,
+    seed: int,
+    directory: Path,
+    device: str,
+    label: str,
+) -> History:
+    """Train an image autoencoder; `draw` renders the images of a batch, with the randomness of its step."""
+
+    def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
+        images = draw(items, generator)
+        noise = _code_noise(len(items), settings, generator, device)
+        with accelerated(device):
+            output = model(images, noise)
+        return image_loss(output.float(), images, settings.loss)
+
+    return train(model, loss, n_items, _schedule(settings), seed, directory, label=label)
 
 
 def _code_weights(preset: Preset, present: Tensor, width: int) -> Tensor:
