@@ -1,5 +1,4 @@
-"""The loop closed on SLURM: two rounds, each screened, validated by a program that plays VASP on CHGNet's energies, and learnt
-from."""
+"""The loop closed on SLURM: two rounds, each validated by a program that plays VASP, with CHGNet, and learnt from."""
 
 from __future__ import annotations
 
