@@ -237,13 +237,15 @@ def _print_generation(found: dict[str, Any]) -> None:
         _lines(found),
     )
     typer.echo("In brackets 95 % intervals: of shares by Wilson, of differences by bootstrap over the cells.")
+    if "substitution" in sources:
+        typer.echo("Plain substitution finds nothing new by definition.")
     for source, item in sources.items():
         if item["not_as_asked"]:
             typer.echo(
-                f"{source}: {item['not_as_asked']} cells have another formula of the stratum: their own ran out."
+                f"{source}: cells of another formula of the stratum, where their own ran out: {item['not_as_asked']}."
             )
         if item["unfilled"]:
-            typer.echo(f"{source}: {item['unfilled']} cells left empty.")
+            typer.echo(f"{source}: cells left empty: {item['unfilled']}.")
     wanted = found["settings"]["per_source"]
     if len(found["slots"]) < wanted:
         typer.echo(f"{wanted} were asked for: the round has no more valid, different candidates within these limits.")
@@ -254,8 +256,8 @@ def _print_generation(found: dict[str, Any]) -> None:
     )
     if relaxed["unique"]:
         typer.echo(
-            f"{relaxed['missed']} of {relaxed['unique']} substituted structures equal nothing known once relaxed, these "
-            "included: of what is called new, as much may be substitution too."
+            f"{relaxed['missed']} of {relaxed['unique']} different ones of the source substitution equal nothing else "
+            "that is known: a like share of what is called new may be substitution too."
         )
     typer.echo(f"{found['evaluations_total']:,} energy evaluations in all.")
 
@@ -273,7 +275,7 @@ def _lines(found: dict[str, Any]) -> list[list[str]]:
         "equal to others or known",
     ]
     if any(found["differences"].values()):
-        names += [*(f"generator less this, {level}" for level in levels), "  in 1,000 evaluations"]
+        names += [*(f"generator's lead,\nwithin {level}" for level in levels), "  in 1,000 evaluations"]
     columns = [_cells(item, found["differences"].get(source, [])) for source, item in found["sources"].items()]
     return [list(line) for line in itertools.zip_longest(names, *columns, fillvalue="")]
 
@@ -290,18 +292,21 @@ def _cells(item: dict[str, Any], differences: list[dict[str, Any]]) -> list[str]
         _number(item["median_e_above_hull"], ".3f"),
         _number(item["collapsed"], ".0%"),
     ]
-    for row in differences:
-        low, high = row["interval"]
-        cells.append(f"{row['share']:+.0%}\n({low:+.0%} to {high:+.0%})")
-    for row in differences[-1:]:
-        low, high = row["per_1000_interval"]
-        cells.append(f"{row['per_1000_evaluations']:+.2f}\n({low:+.2f} to {high:+.2f})")
+    cells += [_difference(row["share"], row["interval"], "+.0%") for row in differences]
+    cells += [_difference(r["per_1000_evaluations"], r["per_1000_interval"], "+.2f") for r in differences[-1:]]
     return cells
 
 
 def _share(level: dict[str, Any]) -> str:
     low, high = level["interval"]
     return f"{level['new']}: {level['share']:.0%}\n({low:.0%} to {high:.0%})" if level["share"] is not None else ""
+
+
+def _difference(value: float, interval: list[float] | None, form: str) -> str:
+    if interval is None:
+        return "neither any"
+    low, high = interval
+    return f"{value:{form}}\n({low:{form}} to {high:{form}})"
 
 
 def _number(value: float | None, form: str) -> str:

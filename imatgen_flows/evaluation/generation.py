@@ -328,7 +328,8 @@ def compare(one: Sequence[Trial], other: Sequence[Trial], seed: int) -> list[dic
 
     Returns
     -------
-    for each threshold the difference of the shares, and of the finds in 1,000 evaluations; empty where no slot is shared
+    for each threshold the difference of the shares, and of the finds in 1,000 evaluations; no interval where neither finds
+    anything, since draws from nothing show no spread; empty where no slot is shared
     """
     answers = [{trial.slot: trial for trial in trials} for trials in (one, other)]
     shared = sorted(answers[0].keys() & answers[1].keys())
@@ -341,6 +342,7 @@ def compare(one: Sequence[Trial], other: Sequence[Trial], seed: int) -> list[dic
     rows = []
     for at_most in THRESHOLDS:
         finds = [weights @ np.array([trials[slot].is_new(at_most) for slot in shared], float) for trials in answers]
+        found = bool(finds[0][0] or finds[1][0])
         share = (finds[0] - finds[1]) / n
         rate = 1000 * (finds[0] / np.maximum(spent[0], 1) - finds[1] / np.maximum(spent[1], 1))
         rows.append(
@@ -348,9 +350,9 @@ def compare(one: Sequence[Trial], other: Sequence[Trial], seed: int) -> list[dic
                 "e_above_hull": at_most,
                 "slots": n,
                 "share": float(share[0]),
-                "interval": _percentiles(share[1:]),
+                "interval": _percentiles(share[1:]) if found else None,
                 "per_1000_evaluations": float(rate[0]),
-                "per_1000_interval": _percentiles(rate[1:]),
+                "per_1000_interval": _percentiles(rate[1:]) if found else None,
             }
         )
     return rows

@@ -209,6 +209,12 @@ def test_a_source_does_not_differ_from_itself():
     assert compare(one, one, seed=0)[-1]["interval"] == [0.0, 0.0]
 
 
+def test_where_neither_source_finds_anything_no_interval_pretends_to_certainty():
+    none = [trial(i, False) for i in range(20)]
+    row = compare(none, none, seed=0)[-1]
+    assert row["share"] == 0 and row["interval"] is None and row["per_1000_interval"] is None
+
+
 def test_slots_that_one_source_left_empty_are_not_compared():
     one, other = [trial(i, True) for i in range(10)], [trial(i, True) for i in range(5, 8)]
     assert {row["slots"] for row in compare(one, other, seed=0)} == {3}
