@@ -98,6 +98,11 @@ def main() -> int:
     print(
         f"new within {WITHIN} eV/atom, loop less long round: {mean:+.1f} (95 % {mean - half:+.1f} to {mean + half:+.1f})"
     )
+    if n > 1:  # where the report of each loop looks for it
+        result = {"seeds": given.seeds, "rows": rows, "within": WITHIN}
+        result |= {"mean": mean, "low": mean - half, "high": mean + half}
+        for seed in given.seeds:
+            (given.directory / f"loop-{seed}" / "loop.json").write_text(json.dumps(result, indent=1))
     return 0 if mean > 0 else 1
 
 
