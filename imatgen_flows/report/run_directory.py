@@ -31,6 +31,7 @@ formula nsites residual count_matches min_distance repaired energy_per_atom form
 validated_e_above_hull validated_formation_energy validated_scale validated_note validation_evaluations
 spacegroup spacegroup_number novelty novelty_match evaluations steps volume_per_atom structure"""
 COLUMNS = tuple(_NAMES.split())
+LATER = {"validated_note": ""}  # columns that a run of before has not, and what they would say
 DOCUMENTS = ("provenance.json", "ledger.json", "metrics.json", "hull.json", "latent.json")
 POTENTIALS = {"chgnet": "CHGNet", "emt": "EMT", "mace": "MACE", "sevennet": "SevenNet", "mattersim": "MatterSim"}
 
@@ -289,10 +290,10 @@ def _read_candidates(path: Path) -> list[Row]:
         raise InputError(
             f"{path}: cannot be read as parquet: {error}. Run the campaign again with --resume."
         ) from error
-    missing = [name for name in COLUMNS if name not in table.column_names]
+    missing = [name for name in COLUMNS if name not in table.column_names and name not in LATER]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}. {_ANOTHER_VERSION}")
-    rows: list[Row] = table.to_pylist()
+    rows: list[Row] = [LATER | row for row in table.to_pylist()]
     for row in rows:
         if row["state"] not in (*STATES, "rejected"):
             raise InputError(f"{path}: sample {row['sample']} is in a state {row['state']!r}. {_ANOTHER_VERSION}")

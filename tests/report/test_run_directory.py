@@ -130,3 +130,8 @@ def test_the_error_of_a_structure_is_its_largest_and_none_where_one_is_missing()
 )
 def test_the_origin_of_a_sample_is_said_in_words(method, parents, text):
     assert how_made({"method": method, "parents": parents}) == text
+
+
+def test_a_run_from_before_a_column_was_added_can_still_be_read(own_run, rewrite):
+    rewrite(own_run, lambda row: {name: value for name, value in row.items() if name != "validated_note"})
+    assert {row["validated_note"] for row in RunDirectory.open(own_run).candidates} == {""}
