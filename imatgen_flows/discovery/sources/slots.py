@@ -12,7 +12,7 @@ SIZES = (10, 15, 21)  # sites; the same
 
 @dataclass(frozen=True)
 class Slot:
-    """A cell that each source fills once: so many atoms of each element, as ``(("O", 8), ("V", 4))``."""
+    """A cell that each source fills once: so many atoms of each element."""
 
     atoms: tuple[tuple[str, int], ...]
 
