@@ -106,21 +106,53 @@ def rounds(run: Any) -> str:
     )
 
 
-def plain_json(run: Any, name: str) -> str:
-    """Show the rows of another evaluation, if it was made."""
-    path = run.path / f"{name}.json"
-    if not path.is_file():
-        return ""
-    content = json.loads(path.read_text())
-    rows = content.get("summary") or content.get("rows") or []
+def rediscovery(run: Any) -> str:
+    """Held-out known phases that were found again, by tier, before and after relaxation."""
+    content = read(run, "rediscovery")
+    rows = []
+    for mode, part in (content.get("summary") or {}).items():
+        for tier, found in part["tiers"].items():
+            for matcher in content["matchers"]:
+                for when, hits in found.get(matcher, {}).items():
+                    clusters = hits["clusters"]["union"]
+                    rows.append([mode, tier, matcher, when, f"{hits['union']} of {part['known']}",
+                                 f"{clusters} of {part['clusters']}"])  # fmt: skip
+    head = ["held out", "search", "matcher", "relaxed", "phases found", "prototypes found"]
+    return table(head, rows) if rows else ""
+
+
+def judged(run: Any) -> str:
+    """Compare the generator with other sources, over the same cells."""
+    content = read(run, "generation")
+    rows = []
+    for source, found in (content.get("sources") or {}).items():
+        near = {limit["e_above_hull"]: limit for limit in found["within"]}
+        rows.append([
+            source, found["relaxed"], f"{found['mean_evaluations']:.0f}",
+            *(f"{limit['new']} ({100 * limit['interval'][0]:.0f} to {100 * limit['interval'][1]:.0f} %)"
+              for limit in near.values()),
+        ])  # fmt: skip
     if not rows:
         return ""
-    columns = [key for key, value in rows[0].items() if not isinstance(value, dict | list) and key != "structure"]
-    return table(columns, [[_short(row.get(column)) for column in columns] for row in rows])
+    head = ["source", "relaxed", "evaluations each", *(f"new within {limit:g} eV/atom" for limit in near)]
+    return table(head, rows) + f"\nCells: {', '.join(content['slots'])}.\n"
 
 
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def vacancies(run: Any) -> str:
+    """What candidates that lack a cation become with it."""
+    content = read(run, "vacancies")
+    rows = [
+        [row["formula"], row["filled_formula"], f"{row['e_above_hull']:.3f}", f"{row['filled_e_above_hull']:.3f}",
+         row.get("match") or "none"]
+        for row in content.get("candidates") or []
+    ]  # fmt: skip
+    return table(["candidate", "filled", "E_hull", "E_hull filled", "equals"], rows) if rows else ""
+
+
+def read(run: Any, name: str) -> dict[str, Any]:
+    """Read what another evaluation wrote, if it was made."""
+    path = run.path / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def main() -> int:
@@ -147,8 +179,8 @@ def main() -> int:
             f"<details><summary>campaign file</summary>\n\n```yaml\n{campaign}\n```\n</details>\n",
             dataset(run), reconstruction(run), generation(run), rounds(run) if len(run.rounds) > 1 else "",
         ]  # fmt: skip
-        for name in ("rediscovery", "generation", "vacancies"):
-            if text := plain_json(run, name):
+        for name, write in (("rediscovery", rediscovery), ("generation", judged), ("vacancies", vacancies)):
+            if text := write(run):
                 parts += [f"### {name}\n", f"`imatgen evaluate {name} RUN`\n", text]
     given.output.write_text("\n".join(part for part in parts if part))
     return 0
