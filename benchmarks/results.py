@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -171,7 +172,8 @@ def main() -> int:
     for path in given.runs:
         run = RunDirectory.open(path)
         record = run.provenance
-        campaign = (path / "campaign.yaml").read_text().strip()
+        # where the files lay on that machine is nobody's business
+        campaign = re.sub(r"(path|model): /\S*/", r"\1: ", (path / "campaign.yaml").read_text().strip())
         parts += [
             f"## {run.title}\n",
             f"Seed {record['seed']}, {record['potential']}, {record['hardware']}, {record['finished'][:10]}; "
