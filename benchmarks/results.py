@@ -31,9 +31,9 @@ def table(head: list[str], rows: list[list[Any]]) -> str:
 
 def share(count: int, total: int) -> str:
     """Write a count with its share and the 95 % interval of Wilson."""
-    from imatgen_flows.report.run_directory import interval
+    from imatgen_flows.evaluation.statistics import rate_interval
 
-    low, high = interval(count, total)
+    low, high = rate_interval(count, total)
     return f"{count:,} of {total:,} ({100 * count / max(total, 1):.1f} %, {100 * low:.1f} to {100 * high:.1f})"
 
 

@@ -158,10 +158,8 @@ def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[s
     """Check the candidates of a finished run against its dataset; what is relaxed is kept for another call."""
     from imatgen_flows.artifacts import ArtifactStore
     from imatgen_flows.config import CampaignConfig
-    from imatgen_flows.energetics.potentials import get_potential
     from imatgen_flows.evaluation.vacancies import SITES, cation_and_anion, check_vacancies, relax_compounds
-    from imatgen_flows.jobs.energies import load_hull
-    from imatgen_flows.jobs.evaluators import evaluators
+    from imatgen_flows.jobs.evaluators import evaluators, hull_of
     from imatgen_flows.jobs.lineage import finished_round, parent
     from imatgen_flows.report.run_directory import RunDirectory
     from imatgen_flows.schemas import DatasetDocument, ReferenceDocument
@@ -173,9 +171,7 @@ def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[s
     finished = finished_round(store, directory.ledger)
     references = parent(store, finished, ReferenceDocument, "extend_hull")
     dataset = parent(store, finished, DatasetDocument, "build_dataset", "extend_dataset")
-    hull, scale = load_hull(references), get_potential(screen.potential).scale
-    if scale != hull.potential:
-        raise InputError(f"{run} has energies of {hull.potential}, installed is {scale}: they do not compare.")
+    hull = hull_of(references, screen, run)
 
     candidates, left_out = _deficient(finished, pair, everything)
     checks: list[VacancyCheck] = []

@@ -111,10 +111,8 @@ def _compare(run: Path, settings: Settings) -> dict[str, Any]:
     from imatgen_flows.artifacts import ArtifactStore
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.discovery.sources import Slot, choose_generated
-    from imatgen_flows.energetics.potentials import get_potential
     from imatgen_flows.evaluation.generation import compare, evaluate_sources, strata, summarise
-    from imatgen_flows.jobs.energies import load_hull
-    from imatgen_flows.jobs.evaluators import evaluators
+    from imatgen_flows.jobs.evaluators import evaluators, hull_of
     from imatgen_flows.jobs.lineage import finished_round, parent
     from imatgen_flows.report.run_directory import RunDirectory
     from imatgen_flows.schemas import DatasetDocument, LabelDocument, ReferenceDocument
@@ -126,9 +124,7 @@ def _compare(run: Path, settings: Settings) -> dict[str, Any]:
     references = parent(store, finished, ReferenceDocument, "extend_hull")
     dataset = parent(store, finished, DatasetDocument, "build_dataset", "extend_dataset")
     labels = parent(store, finished, LabelDocument, "label_dataset", "extend_labels")
-    hull, scale = load_hull(references), get_potential(screen.potential).scale
-    if scale != hull.potential:
-        raise InputError(f"{run} has energies of {hull.potential}, installed is {scale}: they do not compare.")
+    hull = hull_of(references, screen, run)
 
     limits = settings.limits
     drawn = _generated(finished, settings)

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.artifacts import ArtifactStore, content_key
 from imatgen_flows.config import Screen
+from imatgen_flows.energetics.potentials import get_potential
+from imatgen_flows.errors import InputError
+from imatgen_flows.jobs.energies import load_hull
 from imatgen_flows.jobs.pricing import price_named, relax_named
 from imatgen_flows.jobs.stage import DECIDING, versions_of
+from imatgen_flows.schemas import ReferenceDocument
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from imatgen_flows.energetics.hull import Hull
     from imatgen_flows.evaluation.vacancies import Evaluate
+
+
+def hull_of(references: ReferenceDocument, screen: Screen, run: Path) -> Hull:
+    """Read the hull of a finished run, on which what is relaxed now shall stand.
+
+    Raises
+    ------
+    InputError
+        Where the potential that is installed gives energies of another scale.
+    """
+    hull, scale = load_hull(references), get_potential(screen.potential).scale
+    if scale != hull.potential:
+        raise InputError(f"{run} has energies of {hull.potential}, installed is {scale}: they do not compare.")
+    return hull
 
 
 def evaluators(store: ArtifactStore, screen: Screen, purpose: str) -> tuple[Evaluate, Evaluate]:

@@ -14,6 +14,7 @@ from string import Template
 from typing import Any
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.evaluation.statistics import rate_interval
 from imatgen_flows.report.compositions import Chosen, atomic_fraction, choose, compositions_data, lowest
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
 from imatgen_flows.report.figures import ERRORS, STATE_LABELS, draw_figures
@@ -27,7 +28,6 @@ from imatgen_flows.report.run_directory import (
     Row,
     RunDirectory,
     how_made,
-    interval,
     per_structure,
     write_whole,
 )
@@ -235,7 +235,7 @@ def _funnel(run: RunDirectory) -> str:
             f'<i class="m{place % 5}" style="width:{100 * count / drawn:.3f}%" title="{words(method)}: {count:,}"></i>'
             for place, (method, count) in enumerate(step.reached.items())
         )
-        low, high = interval(step.total, drawn)
+        low, high = rate_interval(step.total, drawn)
         label = STATE_LABELS[step.state]
         if step.state == "shortlisted":
             label = f"<i>E</i><sub>hull</sub> ≤ {run.threshold:g} eV/atom"

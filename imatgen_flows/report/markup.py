@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from imatgen_flows.report.run_directory import interval
+from imatgen_flows.evaluation.statistics import rate_interval
 
 Cell = str  # HTML
 
@@ -45,7 +45,7 @@ def energy(value: float) -> str:
 
 def share(count: int, total: int) -> str:
     """Write a count, its share, and the 95 % interval of that."""
-    low, high = interval(count, total)
+    low, high = rate_interval(count, total)
     rate = f"{100 * count / total:.1f} %" if total else "–"
     return f"{count:,} &nbsp;{rate} <small>({100 * low:.1f}–{100 * high:.1f})</small>"
 

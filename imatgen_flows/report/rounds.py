@@ -9,8 +9,9 @@ from math import isfinite
 from typing import Any
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.evaluation.statistics import rate_interval
 from imatgen_flows.report.markup import energy, plural
-from imatgen_flows.report.run_directory import Row, RunDirectory, interval, read_json
+from imatgen_flows.report.run_directory import Row, RunDirectory, read_json
 
 NEAR = 0.1  # eV/atom above the hull
 CLOSE = 0.08  # eV/atom; the paper counts up to here, since 80 % of the known sulfides and oxides lie within
@@ -57,7 +58,7 @@ class Round:
         if not self.evaluations or not self.relaxations:
             return 0.0, 0.0, 0.0
         each = 1000 * self.relaxations / self.evaluations
-        low, high = interval(self.near, self.relaxations)
+        low, high = rate_interval(self.near, self.relaxations)
         return each * self.near / self.relaxations, each * low, each * high
 
 

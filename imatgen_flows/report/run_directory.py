@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite, sqrt
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -237,17 +237,6 @@ def how_made(row: Row) -> str:
     if row["method"] == "random" and not parents:
         return "random draw from the latent Gaussian"
     return " ".join([str(row["method"]).replace("_", " "), *(["from", ", ".join(parents)] if parents else [])])
-
-
-def interval(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the Wilson score interval of a rate (Wilson, J. Am. Stat. Assoc. 22, 209, 1927); 95 % at z = 1.96."""
-    if not total:
-        return 0.0, 1.0
-    rate = count / total
-    middle = rate + z * z / (2 * total)
-    half = z * sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def per_structure(errors: Iterable[Any] | None) -> list[float | None]:

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.evaluation.statistics import rate_interval
 from imatgen_flows.report import RunDirectory, draw_figures
 from imatgen_flows.report.rounds import accounts, rounds_section
-from imatgen_flows.report.run_directory import interval
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_rate_lies_in_its_interval_which_is_that_of_the_share(three):
     for row in (*accounts(three).rounds, accounts(three).total):
         rate, low, high = row.rate
         assert low <= rate <= high
-        share = interval(row.near, row.relaxations)
+        share = rate_interval(row.near, row.relaxations)
         assert high / low == pytest.approx(share[1] / share[0])
         assert rate * row.evaluations / 1000 == pytest.approx(row.near)
 

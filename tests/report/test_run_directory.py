@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.evaluation.statistics import rate_interval
 from imatgen_flows.report import RunDirectory
-from imatgen_flows.report.run_directory import how_made, interval, last_state, per_structure
+from imatgen_flows.report.run_directory import how_made, last_state, per_structure
 
 
 def test_the_funnel_counts_every_sample_out_once(shared_run):
@@ -104,14 +105,14 @@ def test_what_disagrees_within_a_run_is_said(own_run):
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_the_interval_is_scipys_wilson_interval(count, total):
     count = min(count, total)
-    low, high = interval(count, total, z=1.959963984540054)
+    low, high = rate_interval(count, total, z=1.959963984540054)
     theirs = binomtest(count, total).proportion_ci(method="wilson")
     assert math.isclose(low, theirs.low, abs_tol=1e-9)
     assert math.isclose(high, theirs.high, abs_tol=1e-9)
 
 
 def test_no_samples_say_nothing_about_a_rate():
-    assert interval(0, 0) == (0.0, 1.0)
+    assert rate_interval(0, 0) == (0.0, 1.0)
 
 
 def test_the_error_of_a_structure_is_its_largest_and_none_where_one_is_missing():
