@@ -358,6 +358,3 @@ def _number(value: float | None) -> str:
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-from imatgen_flows.cli import evaluate_generation  # noqa: E402, F401 - adds its command to the `evaluate_app` above

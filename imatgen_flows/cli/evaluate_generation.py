@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imatgen_flows.cli.evaluate import AsJson, Run, evaluate_app, print_table, show_progress
+from imatgen_flows.cli.evaluate import AsJson, Run, print_table, show_progress
 from imatgen_flows.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ class Settings:
     seed: int
 
 
-@evaluate_app.command()
 def generation(
     run: Run,
     per_source: Annotated[int, typer.Option(min=1, help="Structures that each source may relax.")] = 100,
