@@ -243,11 +243,9 @@ def run(tiny, tmp_path_factory):
 
 
 def call(*arguments):
-    from imatgen_flows.cli.evaluate import evaluate_app
-    from imatgen_flows.cli.evaluate_generation import generation
+    from imatgen_flows.cli.main import app
 
-    assert any(command.callback is generation for command in evaluate_app.registered_commands)
-    return CliRunner().invoke(evaluate_app, ["generation", *map(str, arguments)], catch_exceptions=False)
+    return CliRunner().invoke(app, ["evaluate", "generation", *map(str, arguments)], catch_exceptions=False)
 
 
 WIDE = ("--sites", "2-4", "--ratio", "0.5", "--per-source", "6", "--substituted", "2")
