@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder, build_autoencoder
 from imatgen_flows.generator.crystal_generator import load_weights
+from imatgen_flows.generator.distributed import join
 from imatgen_flows.generator.losses import code_loss, image_loss, kl_divergence, stability_loss
 from imatgen_flows.generator.materials_vae import MaterialsVAE
-from imatgen_flows.generator.presets import AutoencoderSettings, Preset, VAESettings
+from imatgen_flows.generator.presets import AutoencoderSettings, Preset, PriorSettings, VAESettings
 from imatgen_flows.generator.training import Schedule, accelerated, train
 from imatgen_flows.representation import BasisImageCodec, CellImageCodec
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from imatgen_flows.representation import PackedCrystals
 
 History = list[dict[str, Any]]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def fit_cell_autoencoder(
@@ -48,7 +50,7 @@ def fit_cell_autoencoder(
     the network, in evaluation mode, and its history, one row an epoch
     """
     torch.manual_seed(seed)
-    model = build_autoencoder(settings).to(device)
+    model = _placed(build_autoencoder(settings), device)
     if start:
         load_weights(model, start)
     lattices = crystals.lattices.to(device)
@@ -78,7 +80,7 @@ def fit_basis_autoencoder(
     Parameters and returns as `fit_cell_autoencoder`; `box` is the edge of the image in A.
     """
     torch.manual_seed(seed)
-    model = ImageAutoencoder(settings).to(device)
+    model = _placed(ImageAutoencoder(settings), device)
     if start:
         load_weights(model, start)
     codec = BasisImageCodec(grid=settings.grid, box=box, sigma=settings.sigma)
@@ -117,11 +119,11 @@ def fit_generator(
 
     Returns
     -------
-    the network, in evaluation mode, and its history
+    the network, in evaluation mode, and its history; its prior is for `fit_prior` to train
     """
     torch.manual_seed(seed)
     settings: VAESettings = preset.generator
-    model = MaterialsVAE(settings, codes.shape[1], codes.shape[2]).to(device)
+    model = _placed(MaterialsVAE(settings, codes.shape[1], codes.shape[2], preset.prior), device)
     if start:
         load_weights(model, start)
     codes, present, stable = codes.to(device), present.to(device), stable.to(device)
@@ -138,12 +140,62 @@ def fit_generator(
             + settings.classifier_weight * stability_loss(logits, stable[items])
         )
 
+    # the prior waits outside: no step of this training changes it, and no checkpoint of it need know its size
+    prior, model.prior = model.prior, None
     history = train(model, loss, len(codes), _schedule(settings), seed, directory, label="generator")
+    model.prior = prior
     return model, history
 
 
+def fit_prior(
+    model: MaterialsVAE, codes: Tensor, conditions: Tensor, seed: int, directory: Path, anew: bool = True
+) -> History:
+    """Train the prior of a generator on latent vectors as its encoder draws them, noise and all.
+
+    Parameters
+    ----------
+    model : trained; its prior is changed in place
+    codes : (B, C, width), as for `fit_generator`
+    conditions : (B, C), atoms of each element and an energy, as `LatentPrior` wants them
+    seed, directory : as for the autoencoders
+    anew : fit the scales to this dataset; a prior that goes on must keep those it has
+
+    Returns
+    -------
+    its history, empty where the generator has no prior
+    """
+    prior = model.prior
+    if prior is None:
+        return []
+    device = prior.mean.device
+    conditions = conditions.to(device)
+    with torch.no_grad():
+        mean, log_variance = model.posterior(codes.to(device))
+    scale, width = model.settings.latent_scale, (log_variance / 2).exp()
+    if anew:
+        prior.fit_scale(scale * mean, conditions)
+
+    def loss(_: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
+        n, told = len(items), conditions[items].clone()
+        blur, noise = torch.randn(2, n, mean.shape[1], generator=generator).to(device)
+        time, hide = torch.rand(2, n, generator=generator).to(device)
+        told[hide < prior.settings.any_energy, -1] = torch.nan
+        return prior.loss(scale * (mean[items] + width[items] * blur), told, noise, time)
+
+    return train(prior, loss, len(codes), _schedule(prior.settings), seed, directory, label="prior")
+
+
+def _placed(model: Network, device: str) -> Network:
+    """Put a network where it trains; on a GPU volumes have their channels last, as its matrix units take them."""
+    join(device)  # under torchrun, `cuda` is the GPU of this process from here on
+    model = model.to(device)
+    if device.startswith("cuda"):
+        model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # which torch's stubs leave out
+    return model
+
+
 def _fit_images(
-    model: nn.Module,
+    model: ImageAutoencoder,
     draw: Callable[[Tensor, torch.Generator], Tensor],
     n_items: int,
     settings: AutoencoderSettings,
@@ -154,12 +206,12 @@ def _fit_images(
 ) -> History:
     """Train an image autoencoder; `draw` renders the images of a batch, with the randomness of its step."""
 
-    def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(_: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
         images = draw(items, generator)
         noise = _code_noise(len(items), settings, generator, device)
         with accelerated(device):
-            output = model(images, noise)
-        return image_loss(output.float(), images, settings.loss)
+            output, target = model.compare(images, noise)
+        return image_loss(output.float(), target, settings.loss)
 
     return train(model, loss, n_items, _schedule(settings), seed, directory, label=label)
 
@@ -179,14 +231,14 @@ def _code_weights(preset: Preset, present: Tensor, width: int) -> Tensor:
     return share * present[..., None]
 
 
-def _schedule(settings: AutoencoderSettings | VAESettings) -> Schedule:
+def _schedule(settings: AutoencoderSettings | VAESettings | PriorSettings) -> Schedule:
     return Schedule(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         cosine=settings.cosine,
         min_steps=settings.min_steps,
-        clip=1.0 if settings.style == "normalised" else None,
+        clip=1.0 if getattr(settings, "style", "normalised") == "normalised" else None,
     )
 
 

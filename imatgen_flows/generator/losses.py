@@ -14,7 +14,7 @@ def image_loss(output: Tensor, target: Tensor, kind: str) -> Tensor:
 
     Parameters
     ----------
-    output, target : (B, N, N, N)
+    output, target : of one shape, (B, N, N, N) or any other order of the voxels
     kind : `mse`, the paper's mean over all voxels; or `balanced`, where occupied and empty voxels are averaged apart
         and weighted 1 : 20. A percent of the voxels is occupied: in the plain mean the empty image is a deep minimum.
     """
@@ -22,9 +22,9 @@ def image_loss(output: Tensor, target: Tensor, kind: str) -> Tensor:
     if kind == "mse":
         return squares.mean()
     occupied = target > OCCUPIED
-    return (squares * occupied).sum() / occupied.sum().clamp(min=1) + 20 * (squares * ~occupied).sum() / (
-        ~occupied
-    ).sum().clamp(min=1)
+    n_occupied = occupied.sum()
+    share = 1 / n_occupied.clamp(min=1), 20 / (occupied.numel() - n_occupied).clamp(min=1)
+    return (squares * torch.where(occupied, *share)).sum()
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

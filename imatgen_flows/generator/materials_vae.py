@@ -5,20 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from imatgen_flows.generator.presets import VAESettings
+from imatgen_flows.generator.presets import PriorSettings, VAESettings
+from imatgen_flows.generator.prior import LatentPrior
 
 
 class MaterialsVAE(nn.Module):
-    """Variational autoencoder with a stability classifier (paper, Section S1.3).
+    """Variational autoencoder with a stability classifier (paper, Section S1.3), and a prior over its latent space.
 
     Parameters
     ----------
     settings : sizes and style
     channels : number of code channels: five elements and the cell
     width : length of a code; shorter ones are padded with zeros
+    prior : settings of the flow that says where crystals lie; None for a Gaussian, as published
     """
 
-    def __init__(self, settings: VAESettings, channels: int, width: int) -> None:
+    def __init__(self, settings: VAESettings, channels: int, width: int, prior: PriorSettings | None = None) -> None:
         super().__init__()
         self.settings = settings
         self.shape = (channels, width)
@@ -32,6 +34,7 @@ class MaterialsVAE(nn.Module):
             for layer in self.modules():
                 if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d | nn.Linear):
                     nn.init.xavier_uniform_(layer.weight)
+        self.prior = LatentPrior(prior, settings.latent, channels - 1) if prior else None
 
     def posterior(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Map codes (B, C, width) to mean and log variance of the latent vector, each (B, latent)."""

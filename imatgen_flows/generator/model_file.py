@@ -35,6 +35,7 @@ LAYOUT = {
     "cell": ("grid", "sigma", "code", "channels", "style", "output"),
     "basis": ("grid", "sigma", "code", "channels", "style", "output"),
     "generator": ("style", "latent", "channels", "latent_scale"),
+    "prior": ("width", "blocks"),  # a part of the generator; a preset may have none
 }
 
 DATA = ("system", "templates", "limits", "counts", "labels", "unseen_templates")
@@ -216,7 +217,7 @@ def layout(preset: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     preset : as `Preset.to_dict` gives it
     """
-    inner = {f"{role}.{name}": preset[role][name] for role, names in LAYOUT.items() for name in names}
+    inner = {f"{role}.{name}": (preset.get(role) or {}).get(name) for role, names in LAYOUT.items() for name in names}
     # JSON knows no tuples
     return json.loads(json.dumps({"max_elements": preset["max_elements"], "box": preset["box"]} | inner))
 
@@ -285,6 +286,6 @@ def _shapes_of(preset: Preset) -> dict[str, dict[str, tuple]]:
         networks: dict[str, nn.Module] = {
             "cell": build_autoencoder(preset.cell),
             "basis": ImageAutoencoder(preset.basis),
-            "generator": MaterialsVAE(preset.generator, preset.max_elements + 1, width),
+            "generator": MaterialsVAE(preset.generator, preset.max_elements + 1, width, preset.prior),
         }
     return {role: _shapes(network.state_dict()) for role, network in networks.items()}

@@ -50,7 +50,22 @@ class VAESettings:
     )
 
 
-TrainedSettings = TypeVar("TrainedSettings", AutoencoderSettings, VAESettings)
+@dataclass(frozen=True)
+class PriorSettings:
+    """The flow from noise to latent vectors, and its training."""
+
+    width: int
+    blocks: int
+    steps: int  # of the integration, two evaluations each
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    min_steps: int = 0
+    any_energy: float = 0.2  # share of the training steps that are not told the energy
+    cosine: bool = True
+
+
+TrainedSettings = TypeVar("TrainedSettings", AutoencoderSettings, VAESettings, PriorSettings)
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ class Preset:
     cell: AutoencoderSettings
     basis: AutoencoderSettings
     generator: VAESettings
+    prior: PriorSettings | None = None  # a Gaussian, as published, where there is none
     max_elements: int = 5  # channels of the generator, beside the cell's
     box: float = 15.0  # A
     projections: int = 0  # passes of decode, re-render, encode that a sample makes
@@ -97,11 +113,14 @@ DEFAULT = Preset(
     ),
     basis=AutoencoderSettings(
         grid=32, sigma=0.35, code=128, channels=(64, 128), style="patched", output="sigmoid", loss="balanced",
-        learning_rate=2e-3, cosine=True, batch_size=32, epochs=28, min_steps=2000, code_noise=0.05, shift=0.1, jitter=0.02,
+        learning_rate=2e-3, cosine=True, batch_size=32, epochs=28, min_steps=2000, code_noise=0.15, shift=0.1, jitter=0.12,
     ),
     generator=VAESettings(
         style="normalised", latent=64, channels=512, classifier_weight=0.05, kl_weight=0.003, latent_scale=1.0,
         learning_rate=1e-3, cosine=True, batch_size=64, epochs=100, min_steps=2000, code_noise=0.05, around=0.3,
+    ),
+    prior=PriorSettings(
+        width=256, blocks=4, steps=50, learning_rate=1e-3, batch_size=256, epochs=400, min_steps=2000,
     ),
     projections=1,
 )  # fmt: skip
@@ -126,6 +145,7 @@ def get_preset(name: str, grid: int | None = None, epochs: float = 1.0) -> Prese
         cell=_scaled(preset.cell, epochs),
         basis=_scaled(preset.basis, epochs),
         generator=_scaled(preset.generator, epochs),
+        prior=_scaled(preset.prior, epochs) if preset.prior else None,
     )
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from imatgen_flows.generator.prior import LatentPrior
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,50 @@ def sample_slerp(anchors: Tensor, n: int, seed: int, points: int = 19) -> Sample
     pair, step = pairs[chosen // points], chosen % points + 1
     latent = slerp(anchors[pair[:, 0]], anchors[pair[:, 1]], step / (points + 1))
     return Samples(latent, seed, [(int(a), int(b)) for a, b in pair])
+
+
+def sample_between_neighbours(
+    latent: Tensor, groups: Tensor, weights: Tensor, n: int, seed: int, neighbours: int = 5, points: int = 19
+) -> Samples:
+    """Draw samples on great circles between a crystal and one of the nearest of its group, at `points` equal steps.
+
+    Parameters
+    ----------
+    latent : (A, latent) of the crystals
+    groups : (A,) integers; crystals of one group hold the same atoms, so that what lies between them may hold them too
+    weights : (A,), how often each crystal is an end of its own accord, relative to the others
+    n : number of samples
+    seed : of the draw
+    neighbours : how many nearest crystals may be the other end
+    points : steps inside a great circle
+
+    Raises
+    ------
+    ValueError
+        Where no two crystals of a group have a weight.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weighted = weights > 0
+    shared = (torch.bincount(groups[weighted], minlength=int(groups.max()) + 1) > 1)[groups] & weighted
+    if not shared.any():
+        raise ValueError("interpolation needs two known structures of the same atoms")
+    first = torch.multinomial(weights * shared, n, replacement=True, generator=generator) if n else groups[:0]
+    second = first.clone()
+    draw = torch.rand(n, generator=generator)
+    for row in first.unique().tolist():
+        others = ((groups == groups[row]) & weighted).nonzero()[:, 0]
+        others = others[others != row]
+        near = others[(latent[others] - latent[row]).norm(dim=1).argsort()[:neighbours]]
+        here = (first == row).nonzero()[:, 0]
+        second[here] = near[(draw[here] * len(near)).long()]
+    step = torch.randint(1, points + 1, (n,), generator=generator)
+    between = slerp(latent[first], latent[second], step / (points + 1))
+    return Samples(between, seed, list(zip(first.tolist(), second.tolist(), strict=True)))
+
+
+def sample_prior(prior: LatentPrior, conditions: Tensor, seed: int) -> Samples:
+    """Draw a sample for each condition (n, elements + 1): contents of the cell, and an energy in eV/atom."""
+    return Samples(prior.sample(conditions, seed).cpu(), seed, [()] * len(conditions))
 
 
 def sample_gaussian(latent: Tensor, n: int, seed: int, full_covariance: bool = True) -> Samples:

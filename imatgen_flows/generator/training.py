@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from imatgen_flows.errors import ImatgenError, Interrupted
+from imatgen_flows.generator.distributed import Team, join
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,9 @@ def train(
     Every step draws its randomness from (seed, epoch, step) alone, so a run that was killed and continued sees the same
     batches with the same noise as one that was not.
 
+    Under torchrun every process takes its part of each batch (`Team` says what that changes); the first one alone reads
+    and writes files. A signal to any of them stops all after the same step, and another number of processes may continue.
+
     Parameters
     ----------
     model : on its device; left in evaluation mode with the final weights
@@ -106,12 +110,14 @@ def train(
     """
     epochs, per_epoch = schedule.total_epochs(n_items), schedule.steps_per_epoch(n_items)
     n_steps = epochs * per_epoch
-    optimiser = torch.optim.Adam(model.parameters(), schedule.learning_rate)
+    optimiser = torch.optim.Adam(model.parameters(), schedule.learning_rate, fused=True)
     identity = {"n_items": n_items, "seed": seed, **asdict(schedule)}
-    step, total, history = _restore(directory, identity, model, optimiser)
+    team = join(next(model.parameters()).device.type)
+    step, total, history = _restore(directory, identity, model, optimiser, team)
+    team.align(model)
     began = time.monotonic() - (history[-1]["seconds"] if history else 0.0)
     saved, saved_step, parts = time.monotonic(), step, 1
-    with _stop_signals() as stop, _progress(n_steps, step, label) as bar:
+    with _stop_signals() as stop, _progress(n_steps, step, label, team) as bar:
         model.train()
         while step < n_steps:
             epoch, index = divmod(step, per_epoch)
@@ -120,7 +126,11 @@ def train(
             rate = schedule.rate(step, n_steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss, parts = _gradients(model, optimiser, loss_of_batch, items, (seed, epoch, index), parts, label)
+            draw = (seed, epoch, index + team.rank * per_epoch)
+            share = len(team.part(items)) / len(items)
+            loss, parts = _gradients(model, optimiser, loss_of_batch, team.part(items), share, draw, parts, label)
+            team.add_gradients(model)
+            loss = team.sum(loss)
             if not math.isfinite(loss):
                 kept = f"{directory / CHECKPOINT} holds good weights" if saved_step else "no weights were kept yet"
                 raise ImatgenError(
@@ -140,15 +150,19 @@ def train(
                 )
                 bar.set_postfix(loss=f"{total / per_epoch:.4f}")
                 total = 0.0
-                _write_metrics(directory, history)
-            if step == n_steps or stop or time.monotonic() - saved > save_every:
-                _save(directory, identity, model, optimiser, step, total, history)
+                if team.rank == 0:
+                    _write_metrics(directory, history)
+            signalled = team.largest(stop[0] if stop else 0)
+            if step == n_steps or signalled or time.monotonic() - saved > save_every:
+                if team.rank == 0:
+                    _save(directory, identity, model, optimiser, step, total, history)
                 saved, saved_step = time.monotonic(), step
-            if stop:
+            if signalled:
                 raise TrainingInterrupted(
                     f"{label}: stopped by a signal after step {step} of {n_steps}; the checkpoint in {directory} continues.",
-                    stop[0],
+                    signalled,
                 )
+    team.align(model)
     model.eval()
     return history
 
@@ -163,20 +177,25 @@ def _gradients(
     optimiser: torch.optim.Optimizer,
     loss_of_batch: LossOfBatch,
     items: Tensor,
+    share: float,
     draw: tuple[int, int, int],
     parts: int,
     label: str,
 ) -> tuple[float, int]:
     """Leave the gradients of a batch in the model; return the loss, and the parts that the batch had to be taken in.
 
+    `share` is what the items count for: 1, or less where other processes have the rest of the batch.
+
     Where a GPU runs out of memory the batch is taken in twice as many parts, from then on, and their gradients are added.
     """
     while True:
         optimiser.zero_grad()
         generator, total = _generator(*draw), 0.0
+        if not len(items):
+            return total, parts
         try:
             for part in items.chunk(parts):
-                loss = loss_of_batch(model, part, generator) * (len(part) / len(items))
+                loss = loss_of_batch(model, part, generator) * (share * len(part) / len(items))
                 loss.backward()
                 total += loss.item()
             return total, parts
@@ -204,13 +223,25 @@ def _generator(seed: int, epoch: int, index: int) -> torch.Generator:
 
 
 def _restore(
-    directory: Path, identity: dict, model: nn.Module, optimiser: torch.optim.Optimizer
+    directory: Path, identity: dict, model: nn.Module, optimiser: torch.optim.Optimizer, team: Team
 ) -> tuple[int, float, list[dict[str, Any]]]:
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / CHECKPOINT
-    if not path.exists():
-        return 0, 0.0, []
     advice = "Delete the file to train from the start."
+    state = team.read(lambda: _read(path, identity, advice))
+    if state is None:
+        return 0, 0.0, []
+    try:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        return state["step"], state["total"], state["history"]
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path} is of another network: {error}. {advice}") from error
+
+
+def _read(path: Path, identity: dict, advice: str) -> dict[str, Any] | None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         found = state["identity"]
@@ -218,12 +249,7 @@ def _restore(
         raise CheckpointError(f"checkpoint {path} is corrupt ({type(error).__name__}). {advice}") from error
     if found != identity:
         raise CheckpointError(f"checkpoint {path} belongs to another training: {found}, not {identity}. {advice}")
-    try:
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        return state["step"], state["total"], state["history"]
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {path} is of another network: {error}. {advice}") from error
+    return state
 
 
 def _save(
@@ -281,12 +307,13 @@ class _Silent:
 
 
 @contextmanager
-def _progress(n_steps: int, step: int, label: str) -> Iterator[Any]:
-    """Show a bar on a terminal only: a log file wants none, and a bare GPU node may have no tqdm."""
+def _progress(n_steps: int, step: int, label: str, team: Team) -> Iterator[Any]:
+    """Show one bar, on a terminal only: a log file wants none, and a bare GPU node may have no tqdm."""
+    hide = True if team.rank else None
     try:
         from tqdm import tqdm
     except ImportError:
         yield _Silent()
         return
-    with tqdm(total=n_steps, initial=step, desc=label, disable=None, unit="step", leave=False) as bar:
+    with tqdm(total=n_steps, initial=step, desc=label, disable=hide, unit="step", leave=False) as bar:
         yield bar

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
-from imatgen_flows.errors import InputError
 from imatgen_flows.jobs.models import load_generator, training_rows
+from imatgen_flows.jobs.samples import draw_samples, energies_of
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
     Candidate,
@@ -21,14 +21,13 @@ from imatgen_flows.schemas import (
     Stage,
     State,
 )
+from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from imatgen_flows.generator.crystal_generator import CrystalGenerator
-    from imatgen_flows.generator.sampling import Samples
 
-ANCHORS = 31  # the paper interpolates between this many known structures
 SEED_STEP = 1000  # between the seeds of rounds
 CROWDING = 0.02  # eV/atom by which each candidate of a composition makes the next one of it less promising
 
@@ -58,12 +57,12 @@ def sample_candidates(
 
     model = load_generator(dataset, cell, basis, vae, generator)
     rows = read_lines(dataset.crystals)
-    energies = _anchor_energies(rows, labels, references, learnt=dataset.found is not None)
     crystals = PackedCrystals.load(dataset.packed.path())
     data = model.encode(crystals)
-    anchors = _anchors(rows, energies, training_rows(dataset, generator).tolist())
     seed = generator["seed"] + SEED_STEP * round_number
-    drawn = _draw(model, data, data[anchors], training_rows(dataset, generator), sampling, seed)
+    energies = energies_of(rows, labels, references)
+    seen = training_rows(dataset, generator)
+    drawn = draw_samples(model, crystals, data, rows, energies, seen, sampling, seed)
 
     components = principal_components(data)
     candidates: list[Candidate] = []
@@ -81,7 +80,7 @@ def sample_candidates(
                 method=method,
                 seed=samples.seed,
                 row=len(candidates),
-                parents=[rows[anchors[parent]]["id"] for parent in parents],
+                parents=[rows[parent]["id"] for parent in parents],
                 x=float(places[index, 0]),
                 y=float(places[index, 1]),
                 stability=round(float(stability[index]), 4),
@@ -107,20 +106,22 @@ def filter_candidates(
     from pymatgen.core import Structure
 
     from imatgen_flows.discovery.novelty import Novelty
-    from imatgen_flows.discovery.similarity import group_duplicates
+    from imatgen_flows.discovery.similarity import group_duplicates, primitive_cells
 
-    records = load_candidates(candidates)
+    records, workers = load_candidates(candidates), get_settings().n_workers
     valid = [record for record in records if record.state is State.VALID]
-    structures = [Structure.from_dict(record.structure or {}) for record in valid]
-    judge = novelty_judge(dataset, references)
-    first_of = group_duplicates(structures)
-    for index, (record, structure) in enumerate(zip(valid, structures, strict=True)):
+    cells = primitive_cells([Structure.from_dict(record.structure or {}) for record in valid], workers)
+    first_of = group_duplicates(cells, workers=workers)
+    unique = [index for index, first in enumerate(first_of) if index == first]
+    judged = novelty_judge(dataset, references).classify_all([cells[index] for index in unique], workers)
+    verdicts = dict(zip(unique, judged, strict=True))
+    for index, record in enumerate(valid):
         first = valid[first_of[index]]
         if first is not record:
             record.novelty, record.novelty_match = Novelty.DUPLICATE.value, first.id
             record.reject(Stage.UNIQUENESS, "duplicate", f"same as {first.sample}")
             continue
-        novelty, match, rms = judge.classify(structure)
+        novelty, match, rms = verdicts[index]
         record.novelty, record.novelty_match = novelty.value, match
         if novelty is Novelty.NEW:
             record.state = State.UNIQUE
@@ -163,58 +164,6 @@ def candidates_document(
         "seed": seed,
         "extra": extra,
     }
-
-
-def _anchor_energies(
-    rows: list[dict], labels: LabelDocument, references: ReferenceDocument, learnt: bool
-) -> list[float | None]:
-    """Energies by which anchors are chosen, eV/atom.
-
-    At first those of formation, as published. Once something has been learnt, distances from the hull: they favour what
-    earlier rounds found near it, of whatever composition.
-    """
-    known = read_lines(labels.labels)
-    if not learnt:
-        return [label["formation_energy"] for label in known]
-    from pymatgen.core import Composition
-
-    from imatgen_flows.jobs.energies import load_hull
-
-    hull = load_hull(references)
-    return [
-        None
-        if label["energy_per_atom"] is None
-        else hull.distance(Composition(row["formula"]), label["energy_per_atom"])
-        for row, label in zip(rows, known, strict=True)
-    ]
-
-
-def _anchors(rows: list[dict], energies: list[float | None], seen: list[int]) -> list[int]:
-    """Rows that samples start from: the known phases, then the most stable training structures."""
-    known = [row for row in seen if rows[row]["known"]]
-    rest = [(energy, row) for row in seen if not rows[row]["known"] and (energy := energies[row]) is not None]
-    anchors = known + [row for _, row in sorted(rest)[: max(0, ANCHORS - len(known))]]
-    if len(anchors) < 2:
-        raise InputError("fewer than two training structures have an energy; samples have nothing to start from.")
-    return anchors
-
-
-def _draw(
-    model: CrystalGenerator, data: Tensor, anchors: Tensor, seen: Tensor, sampling: dict[str, int], seed: int
-) -> dict[str, Samples]:
-    from imatgen_flows.generator.sampling import sample_around, sample_gaussian, sample_slerp
-
-    settings = model.compressor.preset.generator
-    published = settings.style == "published"
-    drawn = {}
-    if sampling["around_known"]:
-        spread = {"distance": settings.around} if published else {"width": settings.around * data[seen].std(0)}
-        drawn["around_known"] = sample_around(anchors, sampling["around_known"], seed, **spread)
-    if sampling["slerp"]:
-        drawn["slerp"] = sample_slerp(anchors, sampling["slerp"], seed + 1)
-    if sampling["random"]:
-        drawn["random"] = sample_gaussian(data[seen], sampling["random"], seed + 2, full_covariance=not published)
-    return drawn
 
 
 def _decode(

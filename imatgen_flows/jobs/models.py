@@ -12,10 +12,15 @@ from imatgen_flows.schemas import DatasetDocument, LabelDocument, ModelDocument,
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from imatgen_flows.generator.crystal_generator import CrystalGenerator, ImageCompressor
+    from imatgen_flows.representation import PackedCrystals
 
 
-UNSEEN = "unseen_templates"  # of a network that did not start anew here, among its other results
+# among the other results of a network
+UNSEEN = "unseen_templates"  # of one that did not start anew here
+PRIOR = "prior_metrics"  # of a generator that has a prior, as `metrics`
 
 
 @stage(ModelDocument)
@@ -38,7 +43,7 @@ def train_autoencoder(
     seen = crystals[training_rows(dataset, generator)]
     model, history = fit(seen, getattr(preset, role), generator["seed"], scratch, use_device(), _weights(start))
     fields = _model_document(store, model, history, role, preset, generator["seed"])
-    return fields | _inherited(store, dataset, generator, start)
+    return fields | {"extra": _inherited(store, dataset, generator, start)}
 
 
 @stage(ModelDocument)
@@ -53,23 +58,29 @@ def train_generator(
     generator: dict[str, Any],
     start: ModelDocument | None = None,
 ) -> dict[str, Any]:
-    """Train the generator and its classifier on the codes of the training structures."""
+    """Train the generator, its classifier and its prior on the codes of the training structures."""
     import torch
 
-    from imatgen_flows.generator.fitting import fit_generator
+    from imatgen_flows.generator.fitting import fit_generator, fit_prior
     from imatgen_flows.representation import PackedCrystals
 
     device = use_device()
     preset = preset_of(generator)
     rows = training_rows(dataset, generator)
-    codes, present = load_compressor(dataset, cell, basis, generator).encode(
-        PackedCrystals.load(dataset.packed.path())[rows]
+    crystals = PackedCrystals.load(dataset.packed.path())[rows]
+    codes, present = load_compressor(dataset, cell, basis, generator).encode(crystals)
+    known = read_lines(labels.labels)
+    stable, energies = (
+        torch.tensor([float("nan") if known[row][name] is None else float(known[row][name]) for row in rows])
+        for name in ("stable", "formation_energy")
     )
-    stable = [row["stable"] for row in read_lines(labels.labels)]
-    target = torch.tensor([float("nan") if stable[row] is None else float(stable[row]) for row in rows])
-    model, history = fit_generator(codes, present, target, preset, generator["seed"], scratch, device, _weights(start))
-    fields = _model_document(store, model, history, "generator", preset, generator["seed"])
-    return fields | _inherited(store, dataset, generator, start)
+    seed, begin = generator["seed"], _weights(start)
+    model, history = fit_generator(codes, present, stable, preset, seed, scratch, device, begin)
+    asked = conditions(crystals, energies, preset.max_elements)
+    prior = fit_prior(model, codes, asked, seed, scratch / "prior", anew=begin is None)
+    fields = _model_document(store, model, history, "generator", preset, seed)
+    extra = _inherited(store, dataset, generator, start)
+    return fields | {"extra": extra | ({PRIOR: store.put_lines("metrics-prior", prior)} if prior else {})}
 
 
 @stage(ReconstructionDocument)
@@ -113,6 +124,16 @@ def evaluate_reconstruction(
     return {"errors": store.put_lines("reconstruction", rows), "summaries": summaries}
 
 
+def conditions(crystals: PackedCrystals, energies: Tensor, channels: int) -> Tensor:
+    """Say what the prior may be asked for (`LatentPrior`): atoms of each element, and the energy (B,) in eV/atom."""
+    import torch
+
+    asked = torch.zeros(len(crystals), channels + 1)
+    asked[:, : len(crystals.elements)] = crystals.counts().float()
+    asked[:, -1] = energies
+    return asked
+
+
 def training_rows(dataset: DatasetDocument, generator: dict[str, Any]) -> Any:
     """Rows (n,) of the dataset that the networks see.
 
@@ -154,7 +175,7 @@ def _inherited(
     if start is None or UNSEEN not in start.extra:
         return {}
     unseen = set(read_json(start.extra[UNSEEN])) & _held_out_templates(dataset, generator)
-    return {"extra": {UNSEEN: store.put_json("unseen-templates", sorted(unseen))}}
+    return {UNSEEN: store.put_json("unseen-templates", sorted(unseen))}
 
 
 def preset_of(generator: dict[str, Any]) -> Any:
@@ -208,7 +229,8 @@ def load_generator(
     from imatgen_flows.generator.materials_vae import MaterialsVAE
 
     compressor = load_compressor(dataset, cell, basis, generator)
-    model = MaterialsVAE(compressor.preset.generator, compressor.preset.max_elements + 1, compressor.width)
+    preset = compressor.preset
+    model = MaterialsVAE(preset.generator, preset.max_elements + 1, compressor.width, preset.prior)
     load_weights(model, vae.weights.path())
     return CrystalGenerator(compressor, model)
 

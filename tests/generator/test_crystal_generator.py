@@ -83,7 +83,7 @@ def test_saved_networks_are_the_same_networks(crystals, generator, preset, tmp_p
     networks = {
         "cell": (compressor.cell, MetricAutoencoder(preset.cell)),
         "basis": (compressor.basis, ImageAutoencoder(preset.basis)),
-        "vae": (generator.vae, MaterialsVAE(preset.generator, 6, compressor.width)),
+        "vae": (generator.vae, MaterialsVAE(preset.generator, 6, compressor.width, preset.prior)),
     }
     for name, (trained, fresh) in networks.items():
         save_weights(trained, tmp_path / name)

@@ -5,7 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imatgen_flows.generator.sampling import sample_around, sample_gaussian, sample_slerp, slerp
+from imatgen_flows.generator.sampling import (
+    sample_around,
+    sample_between_neighbours,
+    sample_gaussian,
+    sample_slerp,
+    slerp,
+)
 
 
 def vectors(seed, n=1, latent=16):
@@ -122,8 +128,11 @@ def test_a_gaussian_of_few_vectors_stays_in_their_span():
         lambda seed, n: sample_around(vectors(0, 6), n, seed, distance=0.1),
         lambda seed, n: sample_slerp(vectors(0, 6), n, seed),
         lambda seed, n: sample_gaussian(vectors(0, 6), n, seed),
+        lambda seed, n: sample_between_neighbours(
+            vectors(0, 6), torch.zeros(6, dtype=torch.long), torch.ones(6), n, seed
+        ),
     ],
-    ids=["around", "slerp", "gaussian"],
+    ids=["around", "slerp", "gaussian", "neighbours"],
 )
 def test_the_same_seed_draws_the_same_samples(draw):
     one, two, other = draw(11, 40), draw(11, 40), draw(12, 40)
@@ -131,3 +140,25 @@ def test_the_same_seed_draws_the_same_samples(draw):
     assert not torch.equal(one.latent, other.latent)
     assert len(one.latent) == len(one.parents) == 40
     assert len(draw(11, 0).latent) == 0
+
+
+def test_neighbours_share_their_group_and_are_the_nearest_of_it():
+    latent = torch.tensor([[0.0, 1.0], [0.0, 1.2], [0.0, 5.0], [3.0, 0.1], [3.0, 0.3], [9.0, 9.0]])
+    groups = torch.tensor([0, 0, 0, 1, 1, 2])  # the last has no one beside it
+    samples = sample_between_neighbours(latent, groups, torch.ones(6), 500, seed=1, neighbours=1)
+    assert set(samples.parents) == {(0, 1), (1, 0), (2, 1), (3, 4), (4, 3)}
+    for place, (first, second) in zip(samples.latent, samples.parents, strict=True):
+        assert place.norm() <= max(latent[first].norm(), latent[second].norm()) + 1e-4
+
+
+def test_crystals_start_samples_as_often_as_their_weights_say():
+    latent, groups = vectors(3, 4), torch.zeros(4, dtype=torch.long)
+    samples = sample_between_neighbours(latent, groups, torch.tensor([6.0, 3.0, 1.0, 0.0]), 5000, seed=1)
+    starts = torch.tensor([first for first, _ in samples.parents]).bincount(minlength=4) / 5000
+    torch.testing.assert_close(starts, torch.tensor([0.6, 0.3, 0.1, 0.0]), atol=0.03, rtol=0)
+    assert all(first != second and second != 3 for first, second in samples.parents)
+
+
+def test_without_two_crystals_of_the_same_atoms_nothing_lies_between():
+    with pytest.raises(ValueError, match="two known structures of the same atoms"):
+        sample_between_neighbours(vectors(1, 3), torch.arange(3), torch.ones(3), 5, seed=0)

@@ -1,0 +1,168 @@
+"""Where new latent vectors come from: which training structures they start from, and how they are drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.artifacts import read_lines
+from imatgen_flows.errors import InputError
+from imatgen_flows.jobs.models import conditions
+from imatgen_flows.schemas import LabelDocument, ReferenceDocument
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from imatgen_flows.generator.crystal_generator import CrystalGenerator
+    from imatgen_flows.generator.sampling import Samples
+    from imatgen_flows.representation import PackedCrystals
+
+ANCHORS = 31  # the paper interpolates between this many known structures
+TEMPERATURE = 0.2  # eV/atom; a structure this much higher above the hull starts e times fewer samples
+ENERGIES = ("formation_energy", "e_above_hull")  # how structures are ranked: as published, and ours
+
+
+def draw_samples(
+    model: CrystalGenerator,
+    crystals: PackedCrystals,
+    latent: Tensor,
+    rows: list[dict[str, Any]],
+    energies: dict[str, list[float | None]],
+    seen: Tensor,
+    sampling: dict[str, int],
+    seed: int,
+) -> dict[str, Samples]:
+    """Draw samples by each method, as the model's preset does it; their parents are rows of the dataset.
+
+    Parameters
+    ----------
+    model : the trained networks
+    crystals, latent, rows : the dataset: packed, its latent vectors (B, latent), and what is known of each structure
+    energies : of the dataset, unrelaxed, by name in `ENERGIES`, eV/atom; None where unknown
+    seen : rows that the networks were trained on
+    sampling : samples of each method
+    seed : of the first method; each other has its own
+
+    Raises
+    ------
+    InputError
+        Where fewer than two training structures have an energy.
+    """
+    draw = _published if model.vae.prior is None else _ours
+    drawn = draw(model, crystals, latent, rows, energies, seen, sampling, seed)
+    return {method: samples for method, samples in drawn.items() if sampling[method]}
+
+
+def energies_of(
+    rows: list[dict[str, Any]], labels: LabelDocument, references: ReferenceDocument
+) -> dict[str, list[float | None]]:
+    """Gather the energies by which structures are ranked (`ENERGIES`), eV/atom.
+
+    The distance from the hull favours what is near it, of whatever composition; the energy of formation favours
+    compositions in the middle of the diagram.
+    """
+    from pymatgen.core import Composition
+
+    from imatgen_flows.jobs.energies import load_hull
+
+    known, hull = read_lines(labels.labels), load_hull(references)
+    above = [
+        None
+        if label["energy_per_atom"] is None
+        else hull.distance(Composition(row["formula"]), label["energy_per_atom"])
+        for row, label in zip(rows, known, strict=True)
+    ]
+    return dict(zip(ENERGIES, ([label["formation_energy"] for label in known], above), strict=True))
+
+
+def _published(
+    model: CrystalGenerator,
+    crystals: PackedCrystals,
+    latent: Tensor,
+    rows: list[dict[str, Any]],
+    energies: dict[str, list[float | None]],
+    seen: Tensor,
+    sampling: dict[str, int],
+    seed: int,
+) -> dict[str, Samples]:
+    """At a distance from anchors, between all pairs of them, and from a Gaussian (paper, Section S3.1)."""
+    from imatgen_flows.generator.sampling import sample_around, sample_gaussian, sample_slerp
+
+    anchors = _anchors(rows, energies["formation_energy"], seen.tolist())
+    distance, ends = model.vae.settings.around, latent[anchors]
+    return {
+        "around_known": _named(sample_around(ends, sampling["around_known"], seed, distance=distance), anchors),
+        "slerp": _named(sample_slerp(ends, sampling["slerp"], seed + 1), anchors),
+        "random": sample_gaussian(latent[seen], sampling["random"], seed + 2, full_covariance=False),
+    }
+
+
+def _ours(
+    model: CrystalGenerator,
+    crystals: PackedCrystals,
+    latent: Tensor,
+    rows: list[dict[str, Any]],
+    energies: dict[str, list[float | None]],
+    seen: Tensor,
+    sampling: dict[str, int],
+    seed: int,
+) -> dict[str, Samples]:
+    """Near anchors, between near structures of the same atoms, and from the prior, asked for low energies."""
+    import torch
+
+    from imatgen_flows.generator.sampling import (
+        sample_around,
+        sample_between_neighbours,
+        sample_prior,
+        sample_slerp,
+    )
+
+    above, formation = energies["e_above_hull"], energies["formation_energy"]
+    anchors = _anchors(rows, above, seen.tolist())
+    width = model.vae.settings.around * latent[seen].std(0)
+    starts = _starts(rows, above, seen.tolist())
+    asked = conditions(crystals[starts], torch.tensor([formation[row] for row in starts]), model.vae.shape[0] - 1)
+    contents, group = asked[:, :-1].unique(dim=0, return_inverse=True)
+    lowest = torch.full((len(contents),), torch.inf).scatter_reduce(0, group, asked[:, -1], "amin")
+    asked[:, -1] = lowest[group]
+
+    weights = torch.softmax(-torch.tensor([above[row] for row in starts]) / TEMPERATURE, dim=0)
+    if (group.bincount() > 1).any():
+        between = sample_between_neighbours(latent[starts], group, weights, sampling["slerp"], seed + 1)
+        slerp = _named(between, starts)
+    else:  # no two structures of the same atoms, as in a very small dataset
+        slerp = _named(sample_slerp(latent[anchors], sampling["slerp"], seed + 1), anchors)
+    chosen = torch.randint(len(starts), (sampling["random"],), generator=torch.Generator().manual_seed(seed + 2))
+    assert model.vae.prior is not None
+    return {
+        "around_known": _named(sample_around(latent[anchors], sampling["around_known"], seed, width=width), anchors),
+        "slerp": slerp,
+        "random": sample_prior(model.vae.prior, asked[chosen], seed + 2),
+    }
+
+
+def _anchors(rows: list[dict[str, Any]], energies: list[float | None], seen: list[int]) -> list[int]:
+    """Rows that samples start from: the known phases, then the most stable training structures."""
+    known = [row for row in seen if rows[row]["known"]]
+    rest = [(energy, row) for row in seen if not rows[row]["known"] and (energy := energies[row]) is not None]
+    anchors = known + [row for _, row in sorted(rest)[: max(0, ANCHORS - len(known))]]
+    if len(anchors) < 2:
+        raise InputError("fewer than two training structures have an energy; samples have nothing to start from.")
+    return anchors
+
+
+def _starts(rows: list[dict[str, Any]], energies: list[float | None], seen: list[int]) -> list[int]:
+    """Rows of known energy whose composition may be neutral; all of known energy where none may."""
+    from pymatgen.core import Composition
+
+    from imatgen_flows.crystals.chemistry import has_valid_oxidation
+
+    priced = [row for row in seen if energies[row] is not None]
+    valid = {formula: has_valid_oxidation(Composition(formula)) for formula in {rows[row]["formula"] for row in priced}}
+    return [row for row in priced if valid[rows[row]["formula"]]] or priced
+
+
+def _named(samples: Samples, rows: list[int]) -> Samples:
+    """Name parents by their rows in the dataset."""
+    from dataclasses import replace
+
+    return replace(samples, parents=[tuple(rows[index] for index in parents) for parents in samples.parents])
