@@ -60,6 +60,9 @@ class Task:
     seed: int = 0
 
 
+PROPERTIES = ("energy", "forces", "stress")
+
+
 @dataclass
 class StoppedError(Exception):
     """A relaxation that makes no sense any more."""
@@ -128,7 +131,7 @@ def single_points(
     device: str = "cpu",
     on_result: Callable[[int, Relaxation], None] | None = None,
 ) -> list[Relaxation]:
-    """Energy and forces of structures as they are; see `relax_many`. What succeeds has the state ``relaxed``."""
+    """Energies of structures as they are, without forces; see `relax_many`. What succeeds has the state ``relaxed``."""
     return _run([Task(structure) for structure in structures], potential, workers, timeout, device, on_result)
 
 
@@ -153,13 +156,15 @@ def relax_one(
     from pymatgen.io.ase import AseAtomsAdaptor
 
     atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
-    atoms.calc = guard = _guarded(calculator, tick)
+    atoms.calc = guard = _guarded(calculator, tick, PROPERTIES if max_steps else PROPERTIES[:1])
     if rattle and max_steps and len(atoms) > 1:
         atoms.rattle(rattle, seed=seed)
+    if not max_steps:
+        return _single_point(structure, atoms, guard)
     target = atoms if fixed_cell else FrechetCellFilter(atoms)
     optimiser = FIRE(target, logfile=None)
     try:
-        converged = optimiser.run(fmax=fmax, steps=max_steps) if max_steps else bool(len(target.get_forces()))
+        converged = optimiser.run(fmax=fmax, steps=max_steps)
     except StoppedError as stop:
         return Relaxation(
             steps=optimiser.nsteps,
@@ -180,6 +185,15 @@ def relax_one(
         result.state, result.reason = "rejected", "not_converged"
         result.detail = f"largest force {force:.3f} eV/A after {result.steps} steps (limit {fmax:g})"
     return result
+
+
+def _single_point(structure: Structure, atoms: Any, guard: Any) -> Relaxation:
+    """Ask for the energy alone, which many potentials give in a quarter of the time."""
+    try:
+        energy = float(atoms.get_potential_energy()) / len(atoms)
+    except StoppedError as stop:
+        return Relaxation(evaluations=guard.evaluations, state="rejected", reason=stop.reason, detail=stop.detail)
+    return Relaxation(structure=structure, energy_per_atom=energy, evaluations=guard.evaluations)
 
 
 def _run(
@@ -239,11 +253,11 @@ def _relax_task(potential: Potential, calculator: Any, task: Task, tick: Callabl
     return result
 
 
-def _guarded(calculator: Any, tick: Callable[[], None]) -> Any:
-    """Wrap a calculator so that each evaluation is counted, and nonsense stops the relaxation at once."""
+def _guarded(calculator: Any, tick: Callable[[], None], properties: Sequence[str]) -> Any:
+    """Wrap a calculator so that each evaluation, of these properties, is counted, and nonsense stops it at once."""
     from ase.calculators.calculator import Calculator, all_changes
 
-    wanted = [name for name in ("energy", "forces", "stress") if name in calculator.implemented_properties]
+    wanted = [name for name in properties if name in calculator.implemented_properties]
 
     class Guarded(Calculator):
         implemented_properties = wanted
