@@ -130,14 +130,14 @@ def _compare(run: Path, settings: Settings) -> dict[str, Any]:
     candidates = choose_generated(drawn, limits, settings.per_source, settings.seed)
     if not candidates:
         raise InputError(
-            f"{run}: no valid candidate of {', '.join(settings.samplers)} in round {settings.round_number} has {limits.low} "
+            f"{run}: no clean candidate of {', '.join(settings.samplers)} in round {settings.round_number} has {limits.low} "
             f"to {limits.high} sites and {limits.ratio:g} anions to a cation or more. Widen --sites or --ratio."
         )
     slots = [Slot.of(candidate.structure) for candidate in candidates]
     crystals = _crystals(dataset, labels, references)
     within = {name: cell for name, cell in crystals.substituted.items() if limits.admit(cell)}
-    proposals = _propose(settings.sources, candidates, slots, within, settings.seed)
-    relax, _ = evaluators(store, screen, "generation")
+    proposals = _propose(settings.sources, candidates, slots, within, crystals, settings.seed)
+    relax, _ = evaluators(store, screen)
     kinds = {candidate.sample: candidate.method for candidate in candidates}
     trials, relaxed = evaluate_sources(slots, proposals, crystals, hull, relax, settings.substituted, kinds)
     summaries = {source: summarise(found) for source, found in trials.items()}
@@ -164,21 +164,20 @@ def _compare(run: Path, settings: Settings) -> dict[str, Any]:
 
 
 def _generated(finished: RoundDocument, settings: Settings) -> list[Generated]:
-    """Gather the valid candidates of a round, without those that the campaign itself found to be decoded twice."""
+    """Gather the candidates of a round that a campaign may relax: cleanly decoded, and unlike all that it knew by then."""
     from pymatgen.core import Structure
 
     from imatgen_flows.artifacts import read_lines
-    from imatgen_flows.discovery.novelty import Novelty
     from imatgen_flows.discovery.sources import Generated
-    from imatgen_flows.schemas import Candidate
+    from imatgen_flows.schemas import Candidate, Stage
 
     return [
         Generated(record.sample, record.origin.method, Structure.from_dict(record.structure or {}))
         for record in (Candidate(**row) for row in read_lines(finished.candidates))
-        if record.id  # what is not valid has none
+        if record.is_clean
         and record.round == settings.round_number
         and record.origin.method in settings.samplers
-        and not (record.rejection and record.rejection.reason == Novelty.DUPLICATE.value)
+        and not (record.rejection and record.rejection.stage is Stage.UNIQUENESS)
     ]
 
 
@@ -208,17 +207,34 @@ def _crystals(dataset: DatasetDocument, labels: LabelDocument, references: Refer
 
 
 def _propose(
-    sources: list[str], candidates: list[Generated], slots: list[Slot], crystals: Mapping[str, Structure], seed: int
+    sources: list[str],
+    candidates: list[Generated],
+    slots: list[Slot],
+    within: Mapping[str, Structure],
+    crystals: Crystals,
+    seed: int,
 ) -> dict[str, list[Proposal | None]]:
-    """Let each source fill the slots."""
-    from imatgen_flows.discovery.sources import Proposal, propose_random, propose_rattled, propose_substituted
+    """Let each source fill the slots; but for plain substitution, with what equals nothing known before it relaxes."""
+    from imatgen_flows.discovery.novelty import Novelty
+    from imatgen_flows.discovery.sources import (
+        Proposal,
+        propose_random,
+        propose_rattled,
+        propose_substituted,
+        propose_unknown,
+    )
 
-    plain = propose_substituted(slots, crystals, seed)
+    plain = propose_substituted(slots, within, seed)
+    judge = crystals.judge({})
+
+    def is_new(structure: Structure) -> bool:
+        return judge.classify(structure)[0] is Novelty.NEW
+
     propose: dict[str, Callable[[], list[Proposal | None]]] = {
         "generator": lambda: [Proposal(candidate.sample, candidate.structure) for candidate in candidates],
         "substitution": lambda: plain,
-        "rattled": lambda: propose_rattled(plain, seed),
-        "random": lambda: propose_random(slots, seed),
+        "rattled": lambda: propose_unknown(propose_rattled, plain, seed, is_new),
+        "random": lambda: propose_unknown(propose_random, slots, seed, is_new),
     }
     return {source: propose[source]() for source in sources}
 

@@ -14,6 +14,7 @@ from typing import Any
 from imatgen_flows.artifacts import ArtifactStore, read_json, read_lines, write_atomic
 from imatgen_flows.jobs.candidates import load_candidates
 from imatgen_flows.jobs.energies import load_hull
+from imatgen_flows.jobs.models import PRIOR
 from imatgen_flows.jobs.references import PRICED
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
@@ -220,8 +221,16 @@ def _metrics(
             "preset": model.preset,
             "settings": model.settings,
         }
+        if PRIOR in model.extra:
+            rows = read_lines(model.extra[PRIOR])
+            training["prior"] = {
+                "epochs": len(rows),
+                "loss": [row["loss"] for row in rows],
+                "seconds": rows[-1]["seconds"],
+                "preset": model.preset,
+            }
     drawn = Counter(record.origin.method for record in records)
-    clean = Counter(record.origin.method for record in records if _is_clean(record))
+    clean = Counter(record.origin.method for record in records if record.is_clean)
     return {
         "reconstruction": {
             **reconstruction.summaries,
@@ -241,17 +250,17 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _is_clean(record: Candidate) -> bool:
-    """Whether the sample decoded to a valid crystal without any doubt or repair."""
-    sound = record.certificate["count_matches"] and record.certificate["residual"] < 0.3 and not record.repaired
-    left_early = record.rejection is not None and record.rejection.stage.value in ("decode", "validity")
-    return sound and not left_early and record.state is not State.SAMPLED
-
-
 def _hull(references: ReferenceDocument) -> dict[str, Any]:
+    from pymatgen.core import Structure
+
     hull = load_hull(references)
     failed = [
-        {"name": row["name"], "reason": row["reason"]}
+        {
+            "name": row["name"],
+            "formula": Structure.from_dict(row["structure"]).composition.reduced_formula,
+            "kind": row["kind"],
+            "reason": row["reason"],
+        }
         for row in read_lines(references.phases)
         if row["state"] not in ("relaxed", PRICED)
     ]

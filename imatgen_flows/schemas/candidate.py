@@ -70,6 +70,9 @@ class Energy(BaseModel):
     note: str = Field("", description="What a reader must know of this energy, such as a guessed correction.")
 
 
+DOUBT = 0.3  # residual of the certificate from which on the decoder did not see one clear crystal
+
+
 class Candidate(BaseModel):
     """One sample and all that became of it."""
 
@@ -92,6 +95,15 @@ class Candidate(BaseModel):
     novelty_match: str = Field("", description="What it matches.")
     state: State = State.SAMPLED
     rejection: Rejection | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether it decoded to a valid crystal without any doubt or repair."""
+        if self.state is State.SAMPLED or not self.certificate:
+            return False
+        left_early = self.rejection is not None and self.rejection.stage in (Stage.DECODE, Stage.VALIDITY)
+        sure = self.certificate["count_matches"] and self.certificate["residual"] < DOUBT
+        return bool(sure and not self.repaired and not left_early)
 
     def reject(self, stage: Stage, reason: str, detail: str = "") -> None:
         """Take the candidate out of the campaign."""

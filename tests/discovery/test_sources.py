@@ -22,6 +22,7 @@ from imatgen_flows.discovery.sources import (
     choose_generated,
     propose_random,
     propose_rattled,
+    propose_unknown,
     propose_substituted,
 )
 from imatgen_flows.discovery.sources.rattled import DISPLACEMENT, rattle
@@ -188,3 +189,19 @@ def test_without_pyxtal_the_user_is_told_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyxtal", None)
     with pytest.raises(InputError, match=r"imatgen-flows\[search\]"):
         check_random_search()
+
+
+def test_a_source_answers_until_its_answer_is_new_and_is_given_up_where_none_is():
+    one, two = rutile(), rutile(1.1)
+    known = {one.volume}
+
+    def propose(asked, seed):
+        """Fluorite never fits; the first answers to the others are what is known."""
+        return [
+            None if name == "none" else Proposal(name, one if name == "stuck" or seed < 100_000 else two)
+            for name in asked
+        ]
+
+    found = propose_unknown(propose, ["a", "none", "stuck"], 0, lambda structure: structure.volume not in known)
+    assert [answer and answer.structure for answer in found] == [two, None, None]
+    assert [answer and answer.structure for answer in propose_unknown(propose, ["a"], 0, lambda _: True)] == [one]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pymatgen.core import Composition, Element, Structure
 
 RATIOS = (1.5, 2.0)  # anions to cations, where one composition class ends and the next begins
 SIZES = (10, 15, 21)  # sites; the same
+ANSWERS = 20  # of a source to one slot, until one is new
+SEED_STEP = 100_000  # between the seeds of these answers
+
+Asked = TypeVar("Asked")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,40 @@ class Proposal:
     name: str
     structure: Structure
     as_asked: bool = True
+
+
+def propose_unknown(
+    propose: Callable[[Sequence[Asked], int], list[Proposal | None]],
+    asked: Sequence[Asked],
+    seed: int,
+    is_new: Callable[[Structure], bool],
+) -> list[Proposal | None]:
+    """Let a source answer until each answer is new as it stands: to relax what equals something known finds nothing.
+
+    Parameters
+    ----------
+    propose : the source
+    asked : what it is asked for
+    seed : of its first answers
+    is_new : tells a structure from all that is known
+
+    Returns
+    -------
+    one proposal for each that is asked for; None where the source gave none, or none that is new in 20 answers
+    """
+    found: dict[int, Proposal | None] = {}
+    waiting = list(range(len(asked)))
+    for attempt in range(ANSWERS):
+        answers = propose([asked[index] for index in waiting], seed + SEED_STEP * attempt)
+        found |= {
+            index: answer
+            for index, answer in zip(waiting, answers, strict=True)
+            if answer is None or is_new(answer.structure)
+        }
+        waiting = [index for index in waiting if index not in found]
+        if not waiting:
+            break
+    return [found.get(index) for index in range(len(asked))]
 
 
 @dataclass(frozen=True)
