@@ -59,7 +59,7 @@ _HERE = "imatgen_flows.energetics"
 _POTENTIALS = {
     potential.name: potential
     for potential in (
-        Potential("chgnet", f"{_HERE}.potentials:_chgnet", "chgnet", weights="0.3.0"),
+        Potential("chgnet", f"{_HERE}.chgnet:chgnet", "chgnet", weights="0.3.0"),
         Potential("emt", f"{_HERE}.potentials:_emt", "ase"),
         Potential("toy", f"{_HERE}.toy:ToyCalculator", "imatgen-flows", weights="1"),
         Potential(
@@ -156,20 +156,6 @@ def _installed(package: str) -> str:
         return metadata.version(package) if package else ""
     except metadata.PackageNotFoundError:  # run from a source tree that was never installed
         return ""
-
-
-def _chgnet(device: str, weights: str = "0.3.0") -> Calculator:
-    from chgnet.model import CHGNet
-    from chgnet.model.dynamics import CHGNetCalculator
-
-    class AsAsked(CHGNetCalculator):
-        """Differentiates the energy where somebody asks for more than the energy."""
-
-        def calculate(self, atoms: Any, properties: Any, system_changes: Any) -> None:
-            super().calculate(atoms, properties, system_changes, task="e" if properties == ["energy"] else "efsm")
-
-    model = CHGNet.load(model_name=weights, use_device=device, verbose=False)
-    return AsAsked(model, use_device=device, on_isolated_atoms="ignore")
 
 
 def _emt(device: str) -> Calculator:

@@ -6,7 +6,6 @@ import ase
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.calculators.calculator import all_changes
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from pymatgen.core import Lattice, Structure
 
@@ -74,14 +73,3 @@ def test_the_correction_reaches_the_energy_of_a_structure():
 def test_the_scale_names_the_weights():
     assert get_potential("chgnet").scale == "chgnet 0.3.0"
     assert get_potential("emt").scale == f"emt {ase.__version__}"
-
-
-def test_chgnet_gives_the_same_energy_whether_or_not_it_is_asked_for_forces():
-    structure = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    calculator, atoms = get_potential("chgnet").calculator(), structure.get_primitive_structure().to_ase_atoms()
-    calculator.calculate(atoms, ["energy"], all_changes)
-    assert "forces" not in calculator.results
-    alone = calculator.results["energy"]
-    calculator.calculate(atoms, ["energy", "forces", "stress"], all_changes)
-    assert alone == pytest.approx(calculator.results["energy"], abs=1e-6)
-    assert calculator.results["forces"].shape == (2, 3)
