@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pymatgen.core import Structure
-from scipy.optimize import linear_sum_assignment
 
+from imatgen_flows.evaluation.assignment import cheapest_pairs
 from imatgen_flows.representation import CrystalCodec, PackedCrystals, pack
 from imatgen_flows.representation.cell import cell_parameters
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    Crystals = PackedCrystals | Sequence[Structure | None]
 
 LENGTH_TOLERANCE = 0.1  # A
 ANGLE_TOLERANCE = 2.0  # degrees
 ATOM_TOLERANCE = 0.2  # A
 BATCH = 16  # crystals rendered at once
-
-Crystals = PackedCrystals | Sequence[Structure | None]
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def _matched_distances(wanted: NDArray[np.float64], found: NDArray[np.float64], 
     """Distances in A of atoms (n, 3) and (m, 3) after the best matching, min(n, m) of them; the box is periodic."""
     apart = wanted[:, None] - found
     squares = ((apart - box * np.round(apart / box)) ** 2).sum(axis=-1)
-    return np.sqrt(squares[linear_sum_assignment(squares)])
+    return np.sqrt(squares[cheapest_pairs(squares)])
 
 
 def _atoms(crystals: PackedCrystals) -> list[list[NDArray[np.float64]]]:

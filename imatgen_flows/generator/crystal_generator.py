@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from imatgen_flows.errors import InputError
 from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder
 from imatgen_flows.generator.materials_vae import MaterialsVAE
 from imatgen_flows.generator.presets import Preset
@@ -145,7 +146,19 @@ def save_weights(model: torch.nn.Module, path: Path) -> None:
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Read the weights of a network of the same settings."""
+    """Read the weights of a network of the same settings.
+
+    Raises
+    ------
+    InputError
+        Where they are of a network of other settings, as another version of the program has them.
+    """
     from safetensors.torch import load_file
 
-    model.load_state_dict(load_file(path))
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: weights of another network than the preset makes now. Another version of the program trained it: "
+            "use that one, or run the campaign in a new directory."
+        ) from error

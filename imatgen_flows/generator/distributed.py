@@ -53,7 +53,9 @@ class Team:
         """Give every process the weights and running averages of the first."""
         if self.size > 1:
             for value in model.state_dict().values():
-                dist.broadcast(value, 0)
+                message = value.contiguous()  # channels may be last
+                dist.broadcast(message, 0)
+                value.copy_(message)
 
     def add_gradients(self, model: nn.Module) -> None:
         """Add up the gradients of all processes, in one message; a process without items has none."""

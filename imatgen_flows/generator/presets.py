@@ -117,7 +117,7 @@ DEFAULT = Preset(
     ),
     generator=VAESettings(
         style="normalised", latent=64, channels=512, classifier_weight=0.05, kl_weight=0.003, latent_scale=1.0,
-        learning_rate=1e-3, cosine=True, batch_size=64, epochs=100, min_steps=2000, code_noise=0.05, around=0.3,
+        learning_rate=1e-3, cosine=True, batch_size=64, epochs=200, min_steps=2000, code_noise=0.05, around=0.3,
     ),
     prior=PriorSettings(
         width=256, blocks=4, steps=50, learning_rate=1e-3, batch_size=256, epochs=400, min_steps=2000,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import signal
 from dataclasses import replace
 
 import pytest
@@ -8,8 +10,10 @@ from torch import nn
 
 from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder, _Merge, _Split, build_autoencoder
 from imatgen_flows.generator.fitting import fit_basis_autoencoder, fit_cell_autoencoder
+from imatgen_flows.generator.losses import image_loss
 from imatgen_flows.generator.presets import DEFAULT, PAPER
-from imatgen_flows.representation import CellImageCodec
+from imatgen_flows.generator.training import TrainingInterrupted
+from imatgen_flows.representation import BasisImageCodec, CellImageCodec
 from imatgen_flows.representation.cell import cell_parameters
 
 
@@ -79,6 +83,38 @@ def test_the_same_seed_trains_the_same_weights(crystals, preset, tmp_path):
     name = "encoder.1.weight"
     assert torch.equal(again[0][name], again[1][name])
     assert not torch.equal(again[0][name], again[2][name])
+
+
+def test_an_autoencoder_that_a_signal_stopped_ends_as_one_that_nothing_did(crystals, preset, tmp_path, monkeypatch):
+    settings = replace(preset.basis, min_steps=6)
+    whole, history = fit_basis_autoencoder(crystals, settings, 1, tmp_path / "whole", box=preset.box)
+    encode, drawn = BasisImageCodec.encode, []
+
+    def encode_and_warn(*arguments):
+        drawn.append(1)
+        if len(drawn) == 3:
+            signal.raise_signal(signal.SIGUSR1)  # as SLURM does before the walltime
+        return encode(*arguments)
+
+    monkeypatch.setattr(BasisImageCodec, "encode", encode_and_warn)
+    with pytest.raises(TrainingInterrupted, match="after step 3 of 6"):
+        fit_basis_autoencoder(crystals, settings, 1, tmp_path / "stopped", box=preset.box)
+    again, rows = fit_basis_autoencoder(crystals, settings, 1, tmp_path / "stopped", box=preset.box)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    assert [row["loss"] for row in rows] == [row["loss"] for row in history]
+
+
+def test_channels_last_is_a_matter_of_memory_alone():
+    settings = replace(PAPER.basis, grid=16, channels=(8, 8), code=10)
+    torch.manual_seed(0)
+    model, images = ImageAutoencoder(settings), torch.rand(2, 16, 16, 16)
+    other = copy.deepcopy(model).to(memory_format=torch.channels_last_3d)
+    assert not other.encoder[2].weight.is_contiguous()
+    for network in (model, other):
+        image_loss(network(images), images, "mse").backward()
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad, rtol=1e-4, atol=1e-7)
 
 
 def test_a_published_cell_autoencoder_learns(crystals, tmp_path):

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from imatgen_flows.errors import InputError
 from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder
 from imatgen_flows.generator.crystal_generator import CrystalGenerator, load_weights, save_weights
 from imatgen_flows.generator.materials_vae import MaterialsVAE
@@ -91,3 +94,10 @@ def test_saved_networks_are_the_same_networks(crystals, generator, preset, tmp_p
     cell, basis, vae = (fresh for _, fresh in networks.values())
     again = CrystalGenerator(type(compressor)(preset, compressor.elements, cell, basis), vae)
     assert torch.equal(again.encode(crystals), generator.encode(crystals))
+
+
+def test_weights_of_another_network_are_refused(generator, preset, tmp_path):
+    save_weights(generator.vae, tmp_path / "vae")
+    wider = replace(preset.generator, latent=preset.generator.latent + 1)
+    with pytest.raises(InputError, match="weights of another network"):
+        load_weights(MaterialsVAE(wider, 6, generator.compressor.width, preset.prior), tmp_path / "vae")
