@@ -14,6 +14,19 @@ from typing import Any
 PAPER_RMSE = {"a": 0.09, "b": 0.09, "c": 0.11, "alpha": 2.1, "beta": 2.1, "gamma": 2.0, "atoms": 0.19}
 PAPER_VALID = {"slerp": "7,845 of 8,835 (89 %)", "random": "1,697 of 10,000 (17 %)"}
 PAPER_COMPOSITIONS = {"slerp": 36, "random": 47}
+# by class: structures (compositions)
+PAPER_CLASSES = {
+    "published phases": {"known_and_dataset": "31 (7)", "known": "81 (18)", "all": "112 (25)"},
+    "dataset": {"known_and_dataset": "31 (7)", "dataset": "10,950 (76)", "all": "10,981 (83)"},
+    "slerp": {
+        "known_and_dataset": "6,099 (12)", "known": "35 (4)", "dataset": "1,409 (10)", "new": "302 (10)",
+        "all": "7,845 (36)",
+    },
+    "random": {
+        "known_and_dataset": "1,399 (11)", "known": "8 (4)", "dataset": "238 (20)", "new": "52 (12)",
+        "all": "1,697 (47)",
+    },
+}  # fmt: skip
 PATHS = {
     "images": "image autoencoders, training",
     "images_held_out": "image autoencoders, held-out templates",
@@ -88,6 +101,25 @@ def generation(run: Any) -> str:
     return table(["sampler", "", "here", "paper"], rows)
 
 
+def composition_classes(run: Any) -> str:
+    """Table 2 of the paper: whether compositions of valid samples are published, in the dataset, both or neither."""
+    from imatgen_flows.report.composition_classes import CLASS_TITLES, classes_of_database, classes_of_samples, merged
+
+    rows = []
+    for name, classes in {**classes_of_database(run), **classes_of_samples(run)}.items():
+        found = {each.value: classes[each] for each in CLASS_TITLES} | {"all": merged(classes)}
+        rows.append([name.replace("_", " "), "here", *(f"{part.total():,} ({len(part):,})" for part in found.values())])
+        if name in PAPER_CLASSES:
+            rows.append(["", "paper", *(PAPER_CLASSES[name].get(each, "–") for each in found)])
+    head = ["structures (compositions)", "", *(title.lower() for title in CLASS_TITLES.values()), "all"]
+    return (
+        table(head, rows)
+        + "\nClasses are of the composition alone, of samples with valid oxidation states. A published phase counts even "
+        "where it is too large for the images; those that fit are in the dataset too, unless they were held out. The paper "
+        "counts its database by structure: 31 phases are in both.\n"
+    )
+
+
 def rounds(run: Any) -> str:
     """What rounds brought, and the comparison with one long round where there is one."""
     head = ["round", "relaxed", "new", "within 0.1 eV/atom", "evaluations"]
@@ -150,6 +182,102 @@ def vacancies(run: Any) -> str:
     return table(["candidate", "filled", "E_hull", "E_hull filled", "equals"], rows) if rows else ""
 
 
+def latent(run: Any) -> str:
+    """What the classifier does to the latent space, and what neighbours in it share."""
+    content = read(run, "latent_classifier")
+    if not content:
+        return ""
+    spaces = {
+        "with the classifier": content["spaces"]["with_classifier"],
+        "without": content["spaces"]["without_classifier"],
+    }
+    counts = content["counts"]
+    text = (
+        f"{counts['stable']:,} stable and {counts['unstable']:,} unstable structures, at {content['stable_below']:g} "
+        f"eV/atom; seed {content['seed']}, {content['epochs']:,} epochs each.\n\n"
+    )
+    if content["note"]:
+        text += f"Separation: {content['note']}\n"
+    else:
+        where = {"all": "all dimensions", "plane": "two components"}
+        rows = [
+            [name, where[which], *(f"{part[key]:.3f}" for key in ("auc", "balanced_accuracy", "silhouette")),
+             f"{part['unseen']['auc']:.3f} ({part['unseen']['structures']:,})" if part["unseen"] else "–"]
+            for name, space in spaces.items() for which, part in space["separation"].items()
+        ]  # fmt: skip
+        head = ["generator", "in", "AUC", "balanced accuracy", "silhouette", "AUC, unseen templates (structures)"]
+        low, high = content["auc_lead"]
+        text += table(head, rows) + (
+            "\nAUC and accuracy are of logistic regressions, whole templates left out; but for the unseen templates the "
+            f"encoder has seen the labels. Lead of the AUC by the classifier: {low:+.3f} to {high:+.3f} (95 %, bootstrap "
+            "over templates).\n\n"
+        )
+    diversity = content["diversity"]
+    rows = []
+    for name, space in spaces.items():
+        measured = {"shared": space["diversity"]["shared"], **space["diversity"]["explained"]}
+        titles = {"shared": "nearest in structure too"} | diversity["properties"]
+        rows += [[name, titles[key], *(f"{100 * part[which]:.0f} %" for which in ("all", "plane", "shuffled"))]
+                 for key, part in measured.items()]  # fmt: skip
+    head = [f"the {diversity['neighbours']} nearest of other templates", "share or explain", "all dimensions",
+            "two components", "shuffled"]  # fmt: skip
+    return text + table(head, rows)
+
+
+def ablation(path: Path) -> str:
+    """Write a table of what each choice is worth; one row a variant, with the figures that its file gives."""
+    content = json.loads(path.read_text())
+    rows = [{"variant": row["name"], **row["figures"]} for row in content["rows"]]
+    return f"{facts(content.get('settings') or {})}{table_of(rows)}"
+
+
+def benchmark(path: Path) -> str:
+    """Write what a benchmark left: its facts in a line, and each list of rows in it as a table."""
+    content = json.loads(path.read_text())
+    rows = {name: value for name, value in content.items() if _is_rows(value)}
+    return facts({name: value for name, value in content.items() if name not in rows and name != "title"}) + "\n".join(
+        table_of(value) for value in rows.values()
+    )
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def title_of(path: Path) -> str:
+    """Name a file of figures: as it does itself, or as it is called."""
+    return json.loads(path.read_text()).get("title") or path.stem.replace("_", " ").replace("-", " ")
+
+
+def facts(values: dict[str, Any]) -> str:
+    """Write single values as a line of text."""
+    text = "; ".join(f"{name.replace('_', ' ')}: {cell(value)}" for name, value in values.items())
+    return f"{text}.\n\n" if text else ""
+
+
+def table_of(rows: list[dict[str, Any]]) -> str:
+    """Lay out rows whose columns are any of their keys, in the order in which these first come."""
+    head = list(dict.fromkeys(key for row in rows for key in row))
+    return table([name.replace("_", " ") for name in head], [[cell(row.get(name)) for name in head] for row in rows])
+
+
+def cell(value: Any) -> str:
+    """Write a value with the digits that a reader can use."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if isinstance(value, list):
+        return ", ".join(map(cell, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {cell(item)}" for name, item in value.items())
+    return str(value)
+
+
 def read(run: Any, name: str) -> dict[str, Any]:
     """Read what another evaluation wrote, if it was made."""
     path = run.path / f"{name}.json"
@@ -163,11 +291,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="finished run directories")
     parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--ablation", type=Path, help="JSON of settings and rows, a variant each")
+    parser.add_argument("--benchmark", type=Path, nargs="+", default=[], help="JSON files that benchmarks wrote")
     given = parser.parse_args()
     parts = [
         "# Results\n",
-        "Made by `python benchmarks/results.py RUN...` from the runs' own files. Shares are over all samples, with the 95 % "
-        "interval of Wilson. Energies are those of the potential that is named; they are not DFT's.\n",
+        "Made by `python benchmarks/results.py RUN...` from the files of the runs and of the benchmarks. Shares are over all "
+        "samples, with the 95 % interval of Wilson. Energies are those of the potential that is named; they are not DFT's.\n",
     ]
     for path in given.runs:
         run = RunDirectory.open(path)
@@ -179,11 +309,17 @@ def main() -> int:
             f"Seed {record['seed']}, {record['potential']}, {record['hardware']}, {record['finished'][:10]}; "
             f"{sum(record['seconds'].values()) / 60:.0f} min of stages.\n",
             f"<details><summary>campaign file</summary>\n\n```yaml\n{campaign}\n```\n</details>\n",
-            dataset(run), reconstruction(run), generation(run), rounds(run) if len(run.rounds) > 1 else "",
+            dataset(run), reconstruction(run), generation(run), composition_classes(run),
+            rounds(run) if len(run.rounds) > 1 else "",
         ]  # fmt: skip
-        for name, write in (("rediscovery", rediscovery), ("generation", judged), ("vacancies", vacancies)):
+        written = {"rediscovery": rediscovery, "generation": judged, "latent": latent, "vacancies": vacancies}
+        for name, write in written.items():
             if text := write(run):
                 parts += [f"### {name}\n", f"`imatgen evaluate {name} RUN`\n", text]
+    if given.ablation:
+        parts += ["## Ablation\n", ablation(given.ablation)]
+    for path in given.benchmark:
+        parts += [f"## {title_of(path)}\n", benchmark(path)]
     given.output.write_text("\n".join(part for part in parts if part))
     return 0
 

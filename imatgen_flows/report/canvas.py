@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.errors import InputError
+from imatgen_flows.report.run_directory import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +50,29 @@ def canvas(
 
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, len(widths) or columns, width_ratios=widths or None)
+
+
+def save(painters: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:
+    """Draw figures into a folder as PNG files, each whole or not at all.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written to.
+    """
+    import matplotlib
+
+    files = []
+    try:
+        folder.mkdir(exist_ok=True)
+        with matplotlib.rc_context(STYLE):
+            for name, paint in painters.items():
+                buffer = io.BytesIO()
+                paint().savefig(buffer, format="png", dpi=200)
+                files.append(write_whole(folder / f"{name}.png", buffer.getvalue()))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to: {error.strerror or error}.") from error
+    return files
 
 
 def columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -77,11 +77,10 @@ def choose(run: RunDirectory, at_most: int = SHOWN) -> Chosen | None:
     made = Counter(row["formula"] for row in run.candidates if row["novelty"] == "new" and row["formula"] in relaxed)
     if not made:
         return None
-    seen = {composition(phase["formula"]) for phase in _published(run)}
-    seen |= {composition(row["formula"]) for row in run.latent["training"] if not _is_learnt(row)}
+    seen = {composition(formula) for formula in (*published_formulas(run), *dataset_formulas(run))}
     unseen = {formula: count for formula, count in made.items() if composition(formula) not in seen}
     most = sorted((unseen or made).items(), key=lambda item: (-item[1], item[0]))[:at_most]
-    return Chosen(dict(sorted(most, key=lambda item: _order(run, item[0]))), bool(unseen))
+    return Chosen(dict(sorted(most, key=lambda item: order(run, item[0]))), bool(unseen))
 
 
 def lowest(run: RunDirectory, chosen: Chosen) -> list[Row]:
@@ -155,6 +154,20 @@ def composition(formula: str) -> frozenset[tuple[str, float]]:
     return frozenset((symbol, value / max(1, unit)) for symbol, value in found.items())
 
 
+def published_formulas(run: RunDirectory) -> list[str]:
+    """Return the formula of each published phase of a run, whether or not the images hold it or it relaxed."""
+    failed = [phase for phase in run.hull.get("failed") or [] if "formula" in phase]  # a run of before has none
+    phases = [phase for phase in (*run.hull["references"], *failed) if phase["kind"] != "substituted"]
+    named = {phase["name"]: phase["formula"] for phase in phases}
+    trained = {row["id"].removeprefix("known:"): row["formula"] for row in run.latent["training"] if row.get("known")}
+    return list((trained | named).values())
+
+
+def dataset_formulas(run: RunDirectory) -> list[str]:
+    """Return the formula of each training structure of a run; what its earlier rounds found is none."""
+    return [row["formula"] for row in run.latent["training"] if not str(row["id"]).startswith("found:")]
+
+
 def _of_potential(run: RunDirectory, chosen: Chosen, rows: list[Row]) -> View:
     names = {composition(formula): formula for formula in chosen.made}
     phases = []
@@ -170,7 +183,7 @@ def _of_potential(run: RunDirectory, chosen: Chosen, rows: list[Row]) -> View:
         scale=run.scale,
         energy=energy,
         distance=distance,
-        places=sorted(places, key=lambda formula: _order(run, formula)),
+        places=sorted(places, key=lambda formula: order(run, formula)),
         candidates=rows,
         phases=phases,
         hull=_hull_below(phases, energy, distance) | _hull_below(rows, energy, distance),
@@ -207,16 +220,6 @@ def _hull_below(rows: Iterable[Row], energy: str, distance: str) -> dict[str, fl
     }
 
 
-def _published(run: RunDirectory) -> list[Row]:
-    known = [row for row in run.latent["training"] if row.get("known")]
-    return known + [phase for phase in run.hull["references"] if phase["kind"] != "substituted"]
-
-
-def _is_learnt(row: Row) -> bool:
-    """Whether a training structure is one that an earlier round of the same campaign found."""
-    return str(row["id"]).startswith("found:")
-
-
-def _order(run: RunDirectory, formula: str) -> tuple[list[float], str]:
+def order(run: RunDirectory, formula: str) -> tuple[list[float], str]:
     """Along the axis by the fraction of the second element, the third, and so on."""
     return [atomic_fraction(formula, element) for element in run.system[1:]], formula

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imatgen_flows.errors import InputError
-from imatgen_flows.report.canvas import CLASSES, INK, METHODS, MUTED, STABLE, STYLE, UNSTABLE, canvas, columns, formula
+from imatgen_flows.report.canvas import CLASSES, INK, METHODS, MUTED, STABLE, canvas, columns, formula, save
 from imatgen_flows.report.compositions import atomic_fraction, choose
+from imatgen_flows.report.figures_composition_classes import composition_classes
 from imatgen_flows.report.figures_compositions import compositions
+from imatgen_flows.report.figures_latent import latent_map
 from imatgen_flows.report.figures_rounds import rounds
 from imatgen_flows.report.figures_structures import polymorphs, structures
 from imatgen_flows.report.rounds import accounts
-from imatgen_flows.report.run_directory import RunDirectory, per_structure, write_whole
+from imatgen_flows.report.run_directory import RunDirectory, per_structure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,21 +45,20 @@ def draw_figures(run: RunDirectory) -> list[Path]:
 
     Returns
     -------
-    the files: latent_map, funnel, reconstruction and hull (.png); rounds where there were several; structures,
-    compositions and polymorphs where a candidate is new
+    the files: latent_map, funnel, reconstruction, hull and composition_classes (.png); rounds where there were several;
+    structures, compositions and polymorphs where a candidate is new
 
     Raises
     ------
     InputError
         Where the directory cannot be written to.
     """
-    import matplotlib
-
     painters: dict[str, Callable[[RunDirectory], Figure]] = {
         "latent_map": latent_map,
         "funnel": funnel,
         "reconstruction": reconstruction,
         "hull": hull,
+        "composition_classes": composition_classes,
     }
     if account := accounts(run):
         painters["rounds"] = partial(rounds, account=account)
@@ -69,54 +68,7 @@ def draw_figures(run: RunDirectory) -> list[Path]:
             "compositions": partial(compositions, chosen=chosen),
             "polymorphs": partial(polymorphs, chosen=chosen),
         }
-    folder = run.path / "figures"
-    files = []
-    try:
-        folder.mkdir(exist_ok=True)
-        with matplotlib.rc_context(STYLE):
-            for name, paint in painters.items():
-                buffer = io.BytesIO()
-                paint(run).savefig(buffer, format="png", dpi=200)
-                files.append(write_whole(folder / f"{name}.png", buffer.getvalue()))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written to: {error.strerror or error}.") from error
-    return files
-
-
-def latent_map(run: RunDirectory) -> Figure:
-    """Training structures in the plane of the first two principal components, with the samples over them."""
-    figure, axes = canvas(6.5, 4.6)
-    training = run.latent["training"]
-    for stable, colour, label in ((False, UNSTABLE, "Training, unstable"), (True, STABLE, "Training, stable")):
-        points = [(row["x"], row["y"]) for row in training if bool(row["stable"]) is stable]
-        axes.scatter(*columns(points), s=16, color=colour, linewidths=0, label=f"{label} ({len(points):,})")
-    known = [(row["x"], row["y"]) for row in training if row.get("known")]
-    if known:
-        axes.scatter(
-            *columns(known),
-            s=60,
-            facecolors="none",
-            edgecolors=INK,
-            linewidths=1,
-            label=f"Known phase ({len(known):,})",
-        )
-    for number, method in enumerate(run.methods):
-        colour, marker = METHODS[number % len(METHODS)]
-        rows = [row for row in run.mapped if row["method"] == method]
-        shape = {"c": colour} if marker == "x" else {"facecolors": "none", "edgecolors": colour}
-        axes.scatter(
-            *columns([(row["latent_x"], row["latent_y"]) for row in rows]),
-            s=12,
-            marker=marker,
-            linewidths=0.6,
-            alpha=0.75,
-            label=f"{method.replace('_', ' ')} ({len(rows):,})",
-            **shape,
-        )
-    shares = [f" ({100 * share:.0f} % of variance)" for share in run.latent.get("explained") or []] + ["", ""]
-    axes.set(xlabel=f"First component{shares[0]}", ylabel=f"Second component{shares[1]}", title="Latent space")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.3)
-    return figure
+    return save({name: partial(paint, run) for name, paint in painters.items()}, run.path / "figures")
 
 
 def funnel(run: RunDirectory) -> Figure:

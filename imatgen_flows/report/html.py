@@ -15,6 +15,7 @@ from typing import Any
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.evaluation.statistics import rate_interval
+from imatgen_flows.report.composition_classes import classes_section
 from imatgen_flows.report.compositions import Chosen, atomic_fraction, choose, compositions_data, lowest
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
 from imatgen_flows.report.figures import ERRORS, STATE_LABELS, draw_figures
@@ -70,6 +71,7 @@ def _page(run: RunDirectory) -> str:
     template = Template((assets / "template.html").read_text(encoding="utf-8"))
     chosen = choose(run)
     sections = {
+        "classes": classes_section(run),
         "rounds": rounds_section(run),
         "compositions": _compositions(run, chosen),
         "validation": validation_section(run),

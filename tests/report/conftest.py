@@ -111,6 +111,8 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "closure", "new",
         if fate is not None:
             row |= dict(zip(("rejected_stage", "rejected_reason", "rejected_detail"), fate[1:], strict=True))
             row["evaluations"] = 500 if fate[1] == "screen" else 0
+            if fate[1] in ("uniqueness", "screen"):  # valid, and so a crystal of some composition
+                row["formula"] = shapes[number % len(shapes)].composition.reduced_formula
         else:
             structure = shapes[relaxed % len(shapes)].copy()
             structure.apply_strain(rng.normal(0, 0.015, 3))

@@ -25,7 +25,7 @@ def unseen(own_run, rewrite):
     run = RunDirectory.open(own_run)
 
     def change(row):
-        name = {"VO": "V5O6", "V2O5": "V3O7"}.get(row["formula"])
+        name = {"VO": "V5O6", "V2O5": "V3O7"}.get(row["formula"]) if row["id"] else None
         if not name:
             return row
         energy = hull_of(run, atomic_fraction(name, "O")) + row["e_above_hull"]

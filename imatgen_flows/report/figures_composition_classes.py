@@ -1,0 +1,50 @@
+"""The still figure of how often each composition was sampled, by where it was seen before; Figure S11 of the paper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imatgen_flows.evaluation.composition_classes import CompositionClass
+from imatgen_flows.report.canvas import CLASSES, canvas, formula
+from imatgen_flows.report.composition_classes import CLASS_TITLES, classes_of_samples, merged
+from imatgen_flows.report.compositions import order
+from imatgen_flows.report.markup import plural
+from imatgen_flows.report.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = {
+    CompositionClass.BOTH: CLASSES["known"][1],
+    CompositionClass.KNOWN: "#e0b400",
+    CompositionClass.DATASET: CLASSES["closure"][1],
+    CompositionClass.NEW: CLASSES["new"][1],
+}
+
+
+def composition_classes(run: RunDirectory) -> Figure:
+    """Draw the valid samples of each composition, a panel for each sampling method, ordered by atomic fraction."""
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
+    counted = classes_of_samples(run)
+    every = {method: merged(classes) for method, classes in counted.items()}
+    names = sorted({name for found in every.values() for name in found}, key=lambda name: order(run, name))
+    most = max((count for found in every.values() for count in found.values()), default=1)
+    figure, grid = canvas(max(6.5, 1.5 + 0.19 * len(names)), 1.1 + 1.7 * len(counted), rows=len(counted))
+    panels = list(grid) if len(counted) > 1 else [grid]
+    for axes, (method, classes) in zip(panels, counted.items(), strict=True):
+        for each, found in classes.items():
+            places = [place for place, name in enumerate(names) if name in found]
+            axes.bar(places, [found[names[place]] for place in places], width=0.78, color=COLOURS[each])
+        n, of = every[method].total(), len(every[method])
+        axes.set_title(f"{method.replace('_', ' ')}: {n:,} sample{plural(n)}, {of:,} composition{plural(of)}")
+        axes.set(xlim=(-0.8, max(1, len(names)) - 0.2), ylim=(0.6, 2 * most), yscale="log", ylabel="Samples")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_xticks(range(len(names)), [])
+    panels[-1].set_xticks(range(len(names)), [formula(name) for name in names], rotation=90, fontsize=7)
+    panels[-1].set_xlabel(f"Composition, by atomic fraction of {' and '.join(run.system[1:])}")
+    handles = [Patch(color=COLOURS[each], label=title) for each, title in CLASS_TITLES.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure

@@ -1,0 +1,192 @@
+"""Still figures of the latent space: samples over the training structures, stability, and kinds of structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.report.canvas import CLASSES, INK, RULE, STABLE, UNSTABLE, canvas, columns, save
+from imatgen_flows.report.run_directory import Row, RunDirectory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BACKGROUND, SAMPLE = "#d3d7dc", "#b5313f"
+MAPS = {"with_classifier": "With the classifier", "without_classifier": "Without the classifier"}
+
+
+def latent_map(run: RunDirectory) -> Figure:
+    """Training structures on their first two principal components, and each method's samples over them in a panel.
+
+    Figures 5 and 6 of the paper: training structures in grey, samples in colour, and the known phases around which
+    samples were drawn.
+    """
+    training = run.latent["training"]
+    figure, panels = _panels(1 + len(run.methods))
+    _stability(panels[0], training)
+    panels[0].set_title(f"Training structures ({len(training):,})")
+    known = {row["id"]: (row["x"], row["y"]) for row in training if row.get("known")}
+    for axes, method in zip(panels[1:], run.methods, strict=True):
+        rows = [row for row in run.mapped if row["method"] == method]
+        axes.scatter(*columns([(row["x"], row["y"]) for row in training]), s=9, color=BACKGROUND, linewidths=0)
+        axes.scatter(
+            *columns([(row["latent_x"], row["latent_y"]) for row in rows]),
+            s=9,
+            color=SAMPLE,
+            linewidths=0,
+            alpha=0.7,
+        )
+        starts = {parent for row in rows for parent in row["parents"] or []}
+        _known(axes, [place for name, place in known.items() if name in starts])
+        axes.set_title(f"{method.replace('_', ' ')} ({len(rows):,} samples)")
+    _known(panels[0], list(known.values()))
+    _label(panels, run.latent.get("explained") or [])
+    figure.legend(*_every_label(panels), loc="outside lower center", ncols=5, handletextpad=0.3)
+    return figure
+
+
+def draw_latent(found: Row, folder: Path) -> list[Path]:
+    """Draw what `imatgen evaluate latent` found: Figures S3 and S4 of the paper.
+
+    Parameters
+    ----------
+    found : content of its file
+    folder : where to draw
+
+    Returns
+    -------
+    the files latent_classifier.png and latent_diversity.png
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written to.
+    """
+    return save(
+        {"latent_classifier": lambda: _classifier(found), "latent_diversity": lambda: _diversity(found)}, folder
+    )
+
+
+def _classifier(found: Row) -> Figure:
+    """Both maps, coloured by stability; structures that the networks did not see are hollow."""
+    figure, panels = canvas(8.4, 4.4, columns=2)
+    for axes, (name, title) in zip(panels, MAPS.items(), strict=True):
+        space = found["spaces"][name]
+        rows = _placed(found, space)
+        _stability(axes, [row for row in rows if row["seen"]])
+        for label, colour in ((True, STABLE), (False, UNSTABLE)):
+            points = [(row["x"], row["y"]) for row in rows if not row["seen"] and row["stable"] is label]
+            if points:
+                known = f"Unseen template, {'stable' if label else 'unstable'} ({len(points):,})"
+                axes.scatter(*columns(points), s=16, facecolors="none", edgecolors=colour, linewidths=1, label=known)
+        axes.set_title("\n".join([title, *_numbers(space["separation"])]), fontsize=9)
+        _label([axes], space["explained"])
+    figure.legend(*_every_label(panels), loc="outside lower center", ncols=3, handletextpad=0.3)
+    return figure
+
+
+def _numbers(separation: Row) -> list[str]:
+    """Say how well the classes part; nothing where that was not measured."""
+    if not separation:
+        return []
+    full, plane = separation["all"], separation["plane"]
+    unseen = f", unseen templates {full['unseen']['auc']:.2f}" if full["unseen"] else ""
+    return [
+        f"AUC {full['auc']:.2f}{unseen}; in the plane {plane['auc']:.2f}",
+        f"silhouette {full['silhouette']:.2f}; in the plane {plane['silhouette']:.2f}".replace("-", "−"),
+    ]
+
+
+def _diversity(found: Row) -> Figure:
+    """Both maps, coloured by what tells structures from each other."""
+    properties = found["diversity"]["properties"]
+    figure, panels = canvas(3.2 * len(properties), 6.6, rows=len(MAPS), columns=len(properties))
+    for place, (key, what) in enumerate(properties.items()):
+        values = [row[key] for row in found["training"]]
+        low, high = _middle(values)
+        for line, (name, title) in zip(panels, MAPS.items(), strict=True):
+            axes, space = line[place], found["spaces"][name]
+            drawn = axes.scatter(
+                *columns([(row["x"], row["y"]) for row in _placed(found, space)]),
+                c=values,
+                s=10,
+                cmap="viridis",
+                linewidths=0,
+                vmin=low,
+                vmax=high,
+            )
+            share = space["diversity"]["explained"][key]
+            rate = f"neighbours explain {100 * share['all']:.0f} % (shuffled {100 * share['shuffled']:.0f} %)"
+            axes.set_title(rate.replace("-", "−"), fontsize=8)
+            axes.set(xticks=[], yticks=[], ylabel="" if place else title)
+        figure.colorbar(
+            drawn,
+            ax=[line[place] for line in panels],
+            location="bottom",
+            shrink=0.85,
+            aspect=28,
+            extend="both",
+            label=what,
+        )
+    return figure
+
+
+def _placed(found: Row, space: Row) -> list[Row]:
+    return [row | {"x": x, "y": y} for row, (x, y) in zip(found["training"], space["places"], strict=True)]
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float]:
+    """Return limits of colour that a few extreme structures do not stretch."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
+
+
+def _panels(number: int) -> tuple[Figure, list[Axes]]:
+    """Lay out panels of equal axes, two side by side."""
+    rows = ceil(number / 2)
+    figure, grid = canvas(8.4, 0.5 + 3.3 * rows, rows=rows, columns=2)
+    panels = list(grid.flat)
+    for axes in panels[number:]:
+        axes.remove()
+    for axes in panels[1:number]:
+        axes.sharex(panels[0])
+        axes.sharey(panels[0])
+    return figure, panels[:number]
+
+
+def _stability(axes: Axes, training: Sequence[Row]) -> None:
+    """Draw training structures, coloured by their label."""
+    for label, colour, name in (
+        (False, UNSTABLE, "Training, unstable"),
+        (True, STABLE, "Training, stable"),
+        (None, RULE, "Training, energy unknown"),
+    ):
+        points = [(row["x"], row["y"]) for row in training if row["stable"] is label]
+        if points:
+            axes.scatter(
+                *columns(points), s=11, color=colour, linewidths=0, alpha=0.8, label=f"{name} ({len(points):,})"
+            )
+
+
+def _known(axes: Axes, points: list[tuple[float, float]]) -> None:
+    if points:
+        style: dict[str, Any] = {"facecolors": "none", "edgecolors": CLASSES["known"][1], "linewidths": 1.2}
+        axes.scatter(*columns(points), s=46, label="Known phase", zorder=3, **style)
+
+
+def _label(panels: Sequence[Axes], explained: Sequence[float]) -> None:
+    shares = [f" ({100 * share:.0f} % of variance)" for share in explained] + ["", ""]
+    for axes in panels:
+        axes.set_xlabel(f"First component{shares[0]}", color=INK)
+        axes.set_ylabel(f"Second component{shares[1]}", color=INK)
+
+
+def _every_label(panels: Sequence[Axes]) -> tuple[list[Any], list[str]]:
+    """Gather what the panels' marks mean, each once."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    return list(handles.values()), list(handles)

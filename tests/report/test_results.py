@@ -1,0 +1,97 @@
+"""The page of results is made by one script: each of its tables comes from the files of a run or of a benchmark."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from imatgen_flows.report import RunDirectory
+from imatgen_flows.report.composition_classes import classes_of_samples, merged
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "results.py"
+
+
+@pytest.fixture(scope="module")
+def results():
+    spec = importlib.util.spec_from_file_location("results", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def cells(text, first):
+    """The cells of each line of a table that begins in this way."""
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(f"| {first} |")]
+
+
+def test_composition_classes_stand_beside_the_papers(results, shared_run):
+    run = RunDirectory.open(shared_run)
+    text = results.composition_classes(run)
+    for method, classes in classes_of_samples(run).items():
+        [line] = cells(text, method.replace("_", " "))
+        assert line[-1] == f"{merged(classes).total()} ({len(merged(classes))})"
+    assert "7,845 (36)" in text and "1,697 (47)" in text
+
+
+def test_the_papers_classes_add_up_to_its_totals(results):
+    for name in ("slerp", "random"):
+        texts = [text.replace(",", "") for text in results.PAPER_CLASSES[name].values()]
+        *parts, total = ([int(number) for number in re.findall(r"\d+", text)] for text in texts)
+        assert [sum(column) for column in zip(*parts, strict=True)] == total
+
+
+def test_a_run_without_the_evaluation_of_its_latent_space_has_no_table_of_it(results, shared_run):
+    assert results.latent(RunDirectory.open(shared_run)) == ""
+
+
+@pytest.mark.parametrize("note", ["", "no training structure is unstable"])
+def test_the_latent_space_is_told_with_and_without_numbers(results, own_run, note):
+    share = {"all": 0.31, "plane": 0.1, "shuffled": -0.1}
+    measured = {"auc": 0.912, "balanced_accuracy": 0.8, "silhouette": 0.1, "unseen": {"auc": 0.7, "structures": 4}}
+    space = {
+        "separation": {} if note else {"all": measured, "plane": measured | {"unseen": None}},
+        "diversity": {"shared": share, "explained": {"volume": share}},
+    }
+    content = {
+        "counts": {"stable": 30, "unstable": 10},
+        "stable_below": 0.5,
+        "seed": 7,
+        "epochs": 100,
+        "note": note,
+        "auc_lead": None if note else [0.01, 0.2],
+        "diversity": {"neighbours": 10, "properties": {"volume": "volume per atom"}},
+        "spaces": {"with_classifier": space, "without_classifier": space},
+    }
+    (own_run / "latent_classifier.json").write_text(json.dumps(content))
+    text = results.latent(RunDirectory.open(own_run))
+    assert ("0.912" in text) == (not note) and note in text
+    assert "| volume per atom | 31 % | 10 % | -10 % |" in text
+
+
+def test_ablation_and_benchmarks_become_tables(results, shared_run, tmp_path, monkeypatch):
+    ablation, benchmark = tmp_path / "ablation.json", tmp_path / "train.json"
+    rows = [
+        {"name": "default", "figures": {"clean": 0.612345}},
+        {"name": "no noise", "figures": {"clean": 0, "dup": 12}},
+    ]
+    ablation.write_text(json.dumps({"settings": {"seed": 7}, "rows": rows}))
+    benchmark.write_text(
+        json.dumps({"title": "Training", "hardware": "2 cores", "ways": [{"way": "ours", "rate": 12345.6}]})
+    )
+    output = tmp_path / "results.md"
+    given = [shared_run, "--ablation", ablation, "--benchmark", benchmark, "--output", output]
+    monkeypatch.setattr(sys, "argv", ["results.py", *map(str, given)])
+    monkeypatch.setattr(results, "dataset", lambda run: "")
+    monkeypatch.setattr(results, "generation", lambda run: "")
+    assert results.main() == 0
+    text = output.read_text()
+    assert "seed: 7.\n" in text and cells(text, "variant") == [["variant", "clean", "dup"]]
+    assert cells(text, "default") == [["default", "0.612", "–"]] and cells(text, "no noise") == [
+        ["no noise", "0", "12"]
+    ]
+    assert "## Training\n" in text and "hardware: 2 cores." in text and cells(text, "ours") == [["ours", "12,346"]]
