@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from math import nan
 
 from pymatgen.core import Structure
 
-from imatgen_flows.discovery.similarity import StructureIndex
+from imatgen_flows.discovery.similarity import StructureIndex, primitive_cells
+from imatgen_flows.discovery.superposition import PrimitiveCell
 
 
 class Novelty(str, Enum):
@@ -23,7 +24,7 @@ class Novelty(str, Enum):
 class NoveltyJudge:
     """Tell new structures from what is known and from what plain substitution gives.
 
-    Duplicates within a round are for `group_duplicates` to find; the judge sees one structure at a time.
+    Duplicates within a round are for `group_duplicates` to find; the judge compares nothing with what it judges beside it.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class NoveltyJudge:
             )
         }
 
-    def classify(self, structure: Structure) -> tuple[Novelty, str, float]:
+    def classify(self, structure: Structure | PrimitiveCell) -> tuple[Novelty, str, float]:
         """Say what a structure is; what is both known and a substituted structure is known.
 
         Returns
@@ -59,8 +60,19 @@ class NoveltyJudge:
         class, id of what it matches (empty if new), and the root mean square displacement from that in units of
         (volume per atom)^(1/3) (NaN if new)
         """
+        return self.classify_all([structure])[0]
+
+    def classify_all(
+        self, structures: Sequence[Structure | PrimitiveCell], workers: int = 1
+    ) -> list[tuple[Novelty, str, float]]:
+        """Say of many structures what `classify` says of one, in several processes."""
+        cells = primitive_cells(structures, workers)
+        verdicts = [(Novelty.NEW, "", nan)] * len(cells)
+        unknown = list(range(len(cells)))
         for novelty, index in self._indices.items():
-            match = index.find_match(structure)
-            if match is not None:
-                return novelty, *match
-        return Novelty.NEW, "", nan
+            matches = index.find_matches([cells[number] for number in unknown], workers)
+            for number, match in zip(unknown, matches, strict=True):
+                if match is not None:
+                    verdicts[number] = (novelty, *match)
+            unknown = [number for number, match in zip(unknown, matches, strict=True) if match is None]
+        return verdicts

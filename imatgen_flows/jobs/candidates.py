@@ -108,16 +108,17 @@ def filter_candidates(
     from imatgen_flows.discovery.novelty import Novelty
     from imatgen_flows.discovery.similarity import group_duplicates, primitive_cells
 
-    records, workers = load_candidates(candidates), get_settings().n_workers
+    records = load_candidates(candidates)
+    workers = get_settings().n_workers
     valid = [record for record in records if record.state is State.VALID]
     cells = primitive_cells([Structure.from_dict(record.structure or {}) for record in valid], workers)
     first_of = group_duplicates(cells, workers=workers)
-    unique = [index for index, first in enumerate(first_of) if index == first]
-    judged = novelty_judge(dataset, references).classify_all([cells[index] for index in unique], workers)
-    verdicts = dict(zip(unique, judged, strict=True))
+    firsts = [index for index, first in enumerate(first_of) if first == index]
+    judge = novelty_judge(dataset, references)
+    verdicts = dict(zip(firsts, judge.classify_all([cells[index] for index in firsts], workers), strict=True))
     for index, record in enumerate(valid):
-        first = valid[first_of[index]]
-        if first is not record:
+        if index not in verdicts:
+            first = valid[first_of[index]]
             record.novelty, record.novelty_match = Novelty.DUPLICATE.value, first.id
             record.reject(Stage.UNIQUENESS, "duplicate", f"same as {first.sample}")
             continue

@@ -51,5 +51,10 @@ def test_all_is_new_to_a_judge_who_knows_nothing(prototypes):
     assert {judge.classify(structure)[0] for structure in prototypes.values()} == {Novelty.NEW}
 
 
+def test_many_are_classified_as_one_is(judge, prototypes):
+    crystals = [*prototypes.values(), prototypes["rutile"].copy().perturb(0.1, seed=2)]
+    assert [verdict[:2] for verdict in judge.classify_all(crystals)] == [judge.classify(one)[:2] for one in crystals]
+
+
 def test_novelty_is_written_as_a_word():
     assert [novelty.value for novelty in Novelty] == ["duplicate", "known", "closure", "new"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from imatgen_flows.discovery import StructureIndex, group_duplicates
+from imatgen_flows.discovery import StructureIndex, group_duplicates, primitive_cells, similarity
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,33 @@ def test_groups_are_those_of_a_comparison_of_all_with_all(crowd, verdicts):
         firsts = [earlier for earlier in range(later) if expected[earlier] == earlier]
         expected.append(next((first for first in firsts if equal[first, later]), later))
     assert group_duplicates(crowd) == expected
+
+
+def test_cells_told_anew_are_grouped_as_the_plain_matcher_groups_them(crowd, verdicts, retold):
+    """Sixty crystals: all of the crowd, and most of them once more in another cell, order and place."""
+    rng = np.random.default_rng(8)
+    again = [int(number) for number in rng.permutation(np.repeat(np.arange(len(crowd)), 2))[:36]]
+    crystals = [*crowd, *(retold(crowd[number], rng) for number in again)]
+    numbers = [*range(len(crowd)), *again]
+    equal = verdicts | verdicts.T
+    expected: list[int] = []
+    for later in range(len(crystals)):
+        firsts = [earlier for earlier in range(later) if expected[earlier] == earlier]
+        expected.append(next((first for first in firsts if equal[numbers[first], numbers[later]]), later))
+    assert group_duplicates(crystals) == expected
+
+
+def test_results_do_not_depend_on_the_number_of_processes(crowd, monkeypatch):
+    monkeypatch.setattr(similarity, "WORTH_SHARING", 0)
+    monkeypatch.setattr(similarity, "CHUNK", 7)
+    cells = primitive_cells(crowd, workers=2)
+    assert group_duplicates(cells, workers=2) == group_duplicates(crowd)
+    index = StructureIndex(enumerate(crowd[::4]))
+    assert index.find_matches(cells, workers=2) == [index.find_match(structure) for structure in crowd]
+
+
+def test_reduced_cells_stand_for_their_crystals(crowd):
+    assert group_duplicates(primitive_cells(crowd)) == group_duplicates(crowd)
 
 
 def test_tolerances_reach_the_matcher(crowd):

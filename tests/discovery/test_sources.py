@@ -22,8 +22,8 @@ from imatgen_flows.discovery.sources import (
     choose_generated,
     propose_random,
     propose_rattled,
-    propose_unknown,
     propose_substituted,
+    propose_unknown,
 )
 from imatgen_flows.discovery.sources.rattled import DISPLACEMENT, rattle
 from imatgen_flows.discovery.sources.slots import anion_ratio
