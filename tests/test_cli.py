@@ -203,10 +203,22 @@ def test_evaluate_vacancies_says_what_a_cation_more_makes_of_a_candidate(imatgen
     assert found["dataset"]["structures"] == sum(found["dataset"][key] for key in ("relaxed", "relaxed_now", "equal"))
 
     code, text, error = imatgen("evaluate", "vacancies", place)  # finds what the first call relaxed
-    assert code == 0 and "V4O4" in text and "relaxed 10 of" not in error
+    assert code == 0 and "V4O4" in text and "relaxed 10 of" not in error and "--control tells" in text
     assert json.loads((place / "vacancies.json").read_text()) == found
     section = vacancies_section(place)
     assert "<code>gap</code>" in section and "V<sub>4</sub>O<sub>4</sub>" in section
+
+
+def test_evaluate_vacancies_relaxes_random_crystals_beside_a_candidate(imatgen, vacant):
+    pytest.importorskip("pyxtal")
+    place = vacant(gap=[0])
+    code, text, _ = imatgen("evaluate", "vacancies", place, "--control", "1", "--seed", "5")
+    found = json.loads((place / "vacancies.json").read_text())
+    [row], [control] = found["candidates"], found["controls"]
+    assert code == 0 and "of 1 (" in text and "controls do" in text
+    assert (control["id"], control["filled_formula"], control["cells"]) == ("gap", "V4O4", row["sites"])
+    assert found["controls_returned"]["of"] == found["returned"]["of"] == 1 and found["seed"] == 5
+    assert found["evaluations"]["control"] == control["evaluations"] > control["cells"]
 
 
 def test_a_run_without_a_candidate_that_lacks_one_cation_has_an_empty_vacancy_check(imatgen, vacant):

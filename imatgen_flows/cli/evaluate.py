@@ -14,7 +14,9 @@ from rich.table import Table
 from imatgen_flows.errors import InputError
 
 if TYPE_CHECKING:
-    from imatgen_flows.evaluation.vacancies import Compound, Deficient, VacancyCheck
+    from collections.abc import Sequence
+
+    from imatgen_flows.evaluation.vacancies import Compound, Control, Deficient, End, VacancyCheck
     from imatgen_flows.schemas import DatasetDocument, ReferenceDocument, RoundDocument
 
 evaluate_app = typer.Typer(help="Measure how good a run, or the method, is.", no_args_is_help=True)
@@ -62,14 +64,24 @@ def vacancies(
     everything: Annotated[
         bool, typer.Option("--all", help="Every candidate, not only the best of each composition.")
     ] = False,
+    control: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Controls for each candidate: as many random crystals of its filled cell, relaxed alike."
+        ),
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random crystals.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Put the cation that A(n-1)B(n) lacks back, relax, and look whether a known crystal AB comes out. Binary systems."""
     from imatgen_flows.artifacts import write_atomic
+    from imatgen_flows.discovery.sources import check_random_search
     from imatgen_flows.report.vacancies import VACANCIES_FILE
 
+    if control:
+        check_random_search()
     show_progress()
-    found = _check_vacancies(run, at_most, everything)
+    found = _check_vacancies(run, at_most, everything, control, seed)
     write_atomic(run / VACANCIES_FILE, json.dumps(found, indent=1))
     if as_json:
         typer.echo(json.dumps(found))
@@ -154,11 +166,17 @@ def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[str, Any]:
+def _check_vacancies(run: Path, at_most: int | None, everything: bool, each: int, seed: int) -> dict[str, Any]:
     """Check the candidates of a finished run against its dataset; what is relaxed is kept for another call."""
     from imatgen_flows.artifacts import ArtifactStore
     from imatgen_flows.config import CampaignConfig
-    from imatgen_flows.evaluation.vacancies import SITES, cation_and_anion, check_vacancies, relax_compounds
+    from imatgen_flows.evaluation.vacancies import (
+        SITES,
+        cation_and_anion,
+        check_controls,
+        check_vacancies,
+        relax_compounds,
+    )
     from imatgen_flows.jobs.evaluators import evaluators, hull_of
     from imatgen_flows.jobs.lineage import finished_round, parent
     from imatgen_flows.report.run_directory import RunDirectory
@@ -175,12 +193,16 @@ def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[s
 
     candidates, left_out = _deficient(finished, pair, everything)
     checks: list[VacancyCheck] = []
+    controls: list[Control] = []
     counts: dict[str, int] = {}
     if candidates := candidates[:at_most]:
-        relax, price = evaluators(store, screen, "vacancies")
+        relax, price = evaluators(store, screen)
         compounds, counts = relax_compounds(_compounds(dataset, references, pair), relax)
         checks = check_vacancies(candidates, compounds, hull, pair[0], relax, price)
+        if each:
+            controls = check_controls(checks, compounds, hull, relax, each, seed)
     spent = {"filled": sum(check.evaluations for check in checks), "dataset": counts.get("evaluations", 0)}
+    spent["control"] = sum(control.evaluations for control in controls)
     return {
         "cation": pair[0],
         "anion": pair[1],
@@ -189,11 +211,23 @@ def _check_vacancies(run: Path, at_most: int | None, everything: bool) -> dict[s
         "max_steps": screen.max_steps,
         "sites_at_most": SITES,
         "candidates": [check.to_row() for check in checks],
+        "returned": _returned(checks),
+        "controls": [control.to_row() for control in controls],
+        "controls_returned": _returned(controls) if controls else None,
+        "seed": seed,
         "left_out": left_out,
         "dataset": counts,
         "evaluations": spent,
         "evaluations_total": sum(spent.values()),
     }
+
+
+def _returned(ends: Sequence[End]) -> dict[str, Any]:
+    """Count those that came back as a crystal of the dataset or a known one; the share with its 95 % interval."""
+    from imatgen_flows.evaluation.statistics import rate_interval
+
+    again = sum(bool(end.match) for end in ends)
+    return {"count": again, "of": len(ends), "interval": rate_interval(again, len(ends))}
 
 
 def _deficient(
@@ -338,18 +372,31 @@ def _print_vacancies(found: dict[str, Any]) -> None:
     for row in rows:
         if row["reason"]:
             typer.echo(f"{row['id']}: none of {row['sites']} sites relaxed ({row['reason']})")
-    compound, again = f"{found['cation']}{found['anion']}", sum(bool(row["match"]) for row in rows)
-    typer.echo(f"{again} of {len(rows)} return a {compound} of the dataset or a known one.")
+    compound, controls = f"{found['cation']}{found['anion']}", found["controls"]
+    typer.echo(f"{_share(found['returned'])} return a {compound} of the dataset or a known one.")
+    if controls:
+        empty = sum(not row["cells"] for row in controls)
+        typer.echo(
+            f"{_share(found['controls_returned'])} controls do: the lowest of as many random crystals of the same cell"
+            f"{f'; for {empty} there was no random crystal' if empty else ''}."
+        )
+    else:
+        typer.echo("How often random crystals of these cells do so too, --control tells.")
     typer.echo(
         f"{counts['structures']} such structures: {counts['relaxed']} relaxed before, {counts['relaxed_now']} now, "
         f"{counts['equal']} equal to one of these as made, {counts['failed']} failed."
     )
     typer.echo(
         f"{found['evaluations_total']:,} energy evaluations: {found['evaluations']['filled']:,} for the candidates, "
-        f"{found['evaluations']['dataset']:,} for the dataset."
+        f"{found['evaluations']['dataset']:,} for the dataset, {found['evaluations']['control']:,} for controls."
     )
     if found["left_out"]:
         typer.echo(f"left out: {len(found['left_out'])} whose cells lack more than one {found['cation']}")
+
+
+def _share(returned: dict[str, Any]) -> str:
+    low, high = returned["interval"]
+    return f"{returned['count']} of {returned['of']} ({low:.0%} to {high:.0%})"
 
 
 def _number(value: float | None) -> str:

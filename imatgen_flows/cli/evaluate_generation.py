@@ -37,6 +37,7 @@ class Settings:
     limits: Limits
     per_source: int
     substituted: int
+    fmax: float | None
     seed: int
 
 
@@ -59,6 +60,10 @@ def generation(
         int,
         typer.Option(min=0, help="Substituted structures of each composition that are relaxed, to know them again."),
     ] = 5,
+    fmax: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Relax to this force, eV/A; looser than the campaign's own, it costs less."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all choices.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -78,6 +83,7 @@ def generation(
         limits=Limits(low, high, ratio),
         per_source=per_source,
         substituted=substituted,
+        fmax=fmax,
         seed=seed,
     )
     found = _compare(run, settings)
@@ -118,6 +124,8 @@ def _compare(run: Path, settings: Settings) -> dict[str, Any]:
 
     directory = RunDirectory.open(run)
     screen = CampaignConfig.from_file(run / "campaign.yaml").screen
+    if settings.fmax:
+        screen = screen.model_copy(update={"fmax": settings.fmax})
     store = ArtifactStore(run / "artifacts")
     finished = finished_round(store, directory.ledger)
     references = parent(store, finished, ReferenceDocument, "extend_hull")

@@ -10,6 +10,7 @@ import os
 import tempfile
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,20 +99,20 @@ def load_templates(
     ------
     InputError
         Where a source cannot be read at all: a file that is missing, empty, truncated or not gzip; a download without
-        key, network or package.
+        key, network or package. Where `where` chooses no row.
     """
     if source == "prototypes":
         rows = _prototypes()
     elif source == "file":
         if path is None:
             raise InputError("templates: source `file` needs a `path`: a .jsonl.gz file or a folder of CIF or POSCAR.")
-        rows = _file(Path(path), where)
+        rows = _file(Path(path), where, "templates")
     elif source in ("mp", "optimade"):
         cache = Path(cache_dir).expanduser() if cache_dir else Path.home() / ".cache" / "imatgen"
         if source == "mp":
-            rows = _lines(_materials_project(cache, n_elements, max_sites, api_key))
+            rows = _lines(_materials_project(cache, n_elements, max_sites, api_key), None, "templates")
         else:
-            rows = _lines(_optimade(cache, n_elements, max_sites, provider))
+            rows = _lines(_optimade(cache, n_elements, max_sites, provider), None, "templates")
     else:
         raise InputError(f"templates: unknown source `{source}`. Choose prototypes, file, mp or optimade.")
     templates, left_out = [], []
@@ -138,7 +139,7 @@ def load_known(
     """
     wanted = set(elements)
     known, left_out = [], []
-    for row in _file(Path(path), where):
+    for row in _file(Path(path), where, "known"):
         phase = _examine(row, None, max_sites, max_edge)
         if isinstance(phase, Template) and (foreign := set(phase.structure.symbol_set) - wanted):
             phase = LeftOut(row.id, "other_elements", f"holds {', '.join(sorted(foreign))}")
@@ -149,8 +150,11 @@ def load_known(
     return known, left_out
 
 
-def _file(path: Path, where: dict[str, Any] | None) -> Iterator[_Row]:
-    return _directory(path) if path.is_dir() else _lines(path, where)
+def _file(path: Path, where: dict[str, Any] | None, section: str) -> Iterator[_Row]:
+    """Read a file or a folder; `section` of the campaign names it in errors."""
+    if path.is_dir() and where:
+        raise InputError(f"{section}: `where` chooses rows of a .jsonl file; {path} is a folder. Leave `where` out.")
+    return _directory(path, section) if path.is_dir() else _lines(path, where, section)
 
 
 def _examine(row: _Row, n_elements: int | None, max_sites: int, max_edge: float) -> Template | LeftOut:
@@ -215,10 +219,10 @@ def _prototypes() -> Iterator[_Row]:
         yield _Row(name, "AFLOW prototypes in pymatgen", entry["snl"].structure)
 
 
-def _directory(folder: Path) -> Iterator[_Row]:
+def _directory(folder: Path, section: str) -> Iterator[_Row]:
     files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".cif", ".vasp") or "POSCAR" in p.name.upper()]
     if not files:
-        raise InputError(f"templates: {folder} holds no CIF or POSCAR file (*.cif, *.vasp, *POSCAR*).")
+        raise InputError(f"{section}: {folder} holds no CIF or POSCAR file (*.cif, *.vasp, *POSCAR*).")
     stems = [p.stem for p in files]
     for file in files:
         name = file.stem if stems.count(file.stem) == 1 else file.name
@@ -233,31 +237,47 @@ def _directory(folder: Path) -> Iterator[_Row]:
             yield _Row(name, file.name, crystal)
 
 
-def _lines(path: Path, where: dict[str, Any] | None = None) -> Iterator[_Row]:
-    crystals = 0
-    seen: dict[str, int] = {}
-    for number, line in enumerate(_text_lines(path), start=1):
+def _lines(path: Path, where: dict[str, Any] | None, section: str) -> Iterator[_Row]:
+    crystals = chosen = 0
+    seen: Counter[str] = Counter()
+    values: dict[str, Counter[str]] = {field: Counter() for field in where or {}}
+    for number, line in enumerate(_text_lines(path, section), start=1):
         if not line.strip():
             continue
         name = f"{path.name}:{number}"
         try:
             row = json.loads(line)
             name = str(row.get("id") or name)
-            seen[name] = seen.get(name, 0) + 1
+            seen[name] += 1
             # two rows of one id are two crystals all the same
             name = name if seen[name] == 1 else f"{name}-{seen[name]}"
             crystal: Structure | LeftOut = _read_row(row)
             crystals += 1
+            for field, counter in values.items():
+                counter[json.dumps(row.get(field))] += 1
             if other := next((field for field, value in (where or {}).items() if row.get(field) != value), None):
                 crystal = LeftOut(name, "not_selected", f"{other} is {row.get(other)}")
+            else:
+                chosen += 1
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problem = f"no `{error.args[0]}`" if isinstance(error, KeyError) and error.args else str(error)
             crystal = LeftOut(name, "unreadable", f"{path.name}, line {number}: {problem}")
         source = str(row.get("source", path.name)) if isinstance(crystal, Structure) else path.name
         yield _Row(name, source, crystal)
     if not crystals:
-        raise InputError(f"templates: no line of {path} is a crystal: one JSON object a line is expected, with "
+        raise InputError(f"{section}: no line of {path} is a crystal: one JSON object a line is expected, with "
                          "`lattice`, `species` and `frac_coords`.")  # fmt: skip
+    if not chosen:
+        raise InputError(f"{section}: `where` chooses none of the {crystals:,} crystals of {path}. {_values(values)}")
+
+
+def _values(values: dict[str, Counter[str]]) -> str:
+    """Say what the fields of a file hold, the three most frequent values of each."""
+    sentences = []
+    for field, counter in values.items():
+        common = ", ".join(f"{value} ({number:,})" for value, number in counter.most_common(3))
+        sentences.append(f"There `{field}` is {common}{' and others' if len(counter) > 3 else ''}.")
+    return " ".join(sentences)
 
 
 def _read_row(row: dict[str, Any]) -> Structure:
@@ -268,12 +288,12 @@ def _read_row(row: dict[str, Any]) -> Structure:
     return Structure(lattice, row["species"], coords)
 
 
-def _text_lines(path: Path) -> Iterator[str]:
+def _text_lines(path: Path, section: str) -> Iterator[str]:
     """Lines of a plain or gzipped file; a file that is not whole raises, naming how much of it could be read."""
     if not path.is_file():
-        raise InputError(f"templates: {path} does not exist. Give a .jsonl or .jsonl.gz file or a folder of CIF files.")
+        raise InputError(f"{section}: {path} does not exist. Give a .jsonl or .jsonl.gz file or a folder of CIF files.")
     if path.stat().st_size == 0:
-        raise InputError(f"templates: {path} is empty.")
+        raise InputError(f"{section}: {path} is empty.")
     zipped = path.suffix == ".gz"
     number = 0
     try:
@@ -282,13 +302,13 @@ def _text_lines(path: Path) -> Iterator[str]:
                 number += 1
                 yield line
     except gzip.BadGzipFile as error:
-        raise InputError(f"templates: {path} is not a gzip file or is damaged ({error}).") from error
+        raise InputError(f"{section}: {path} is not a gzip file or is damaged ({error}).") from error
     except (EOFError, zlib.error) as error:
         raise InputError(
-            f"templates: {path} is truncated or damaged: {number} rows could be read. Copy or download it again."
+            f"{section}: {path} is truncated or damaged: {number} rows could be read. Copy or download it again."
         ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"templates: {path} is not text: JSON lines are expected, one crystal a line.") from error
+        raise InputError(f"{section}: {path} is not text: JSON lines are expected, one crystal a line.") from error
 
 
 def _materials_project(cache: Path, n_elements: int, max_sites: int, api_key: str | None) -> Path:

@@ -1,7 +1,8 @@
 """The vacancy check: given the one cation back that it lacks, does a crystal A(n-1)B(n) relax to a known crystal AB?
 
 Noh et al. (2019) did so for V(n-1)O(n), n = 4 to 7, and found the V(n)O(n) of their dataset again: what had been generated
-were those, with ordered vacancies.
+were those, with ordered vacancies. Whether the candidate's framework has a part in that, controls tell: as many random
+crystals of the same cell, relaxed alike.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition, Element, Structure
 
 from imatgen_flows.discovery.similarity import StructureIndex, group_duplicates
+from imatgen_flows.discovery.sources import Slot, propose_random
 from imatgen_flows.energetics.hull import Hull
 from imatgen_flows.energetics.relax import Relaxation
 from imatgen_flows.errors import InputError
@@ -75,36 +77,23 @@ class Filled:
     distance: float
 
 
-@dataclass
-class VacancyCheck:
-    """What became of one candidate. Energies in eV/atom; those of the filled crystal are None where none relaxed.
+@dataclass(kw_only=True)
+class End:
+    """The lowest of some cells AB when relaxed, and what it equals. Energies in eV/atom; None where none relaxed.
 
     Attributes
     ----------
-    id, formula, energy_per_atom, e_above_hull : of the candidate
-    filled_formula : of its cell with the cation
-    sites : voids tried
-    site, site_distance : where the cation was put (fractional), and how far from the nearest atom (A)
-    unrelaxed_energy_per_atom, filled_energy_per_atom, filled_e_above_hull : before and after relaxation
-    structure : the filled crystal, relaxed
+    filled_energy_per_atom, filled_e_above_hull : after relaxation
+    structure : relaxed
     match : name of the crystal AB that it equals; empty if there is none
     match_known : that one is a published phase
     match_state : ``relaxed``, or ``as made`` where it equals none of the relaxed ones
     rms : root mean square displacement from it, in units of (volume per atom)^(1/3)
     energy_above_match : difference of the relaxed energies
-    evaluations : energy-and-force evaluations spent on all sites
-    reason : why no site gave a relaxed crystal; empty if one did
+    evaluations : energy-and-force evaluations spent on all cells
+    reason : why no cell gave a relaxed crystal; empty if one did
     """
 
-    id: str
-    formula: str
-    energy_per_atom: float
-    e_above_hull: float
-    filled_formula: str
-    sites: int
-    site: tuple[float, float, float]
-    site_distance: float
-    unrelaxed_energy_per_atom: float | None = None
     filled_energy_per_atom: float | None = None
     filled_e_above_hull: float | None = None
     structure: Structure | None = field(default=None, repr=False)
@@ -119,6 +108,46 @@ class VacancyCheck:
     def to_row(self) -> dict[str, Any]:
         """Plain values, for JSON; the structure as CIF."""
         return {**vars(self), "structure": self.structure.to(fmt="cif") if self.structure else None}
+
+
+@dataclass(kw_only=True)
+class VacancyCheck(End):
+    """What became of one candidate.
+
+    Attributes
+    ----------
+    id, formula, energy_per_atom, e_above_hull : of the candidate, eV/atom
+    filled_formula : of its cell with the cation
+    sites : voids tried
+    site, site_distance : where the cation was put (fractional), and how far from the nearest atom (A)
+    unrelaxed_energy_per_atom : of the filled crystal, eV/atom
+    """
+
+    id: str
+    formula: str
+    energy_per_atom: float
+    e_above_hull: float
+    filled_formula: str
+    sites: int
+    site: tuple[float, float, float]
+    site_distance: float
+    unrelaxed_energy_per_atom: float | None = None
+
+
+@dataclass(kw_only=True)
+class Control(End):
+    """What became of random crystals in place of a candidate.
+
+    Attributes
+    ----------
+    id : of the candidate
+    filled_formula : of its cell with the cation, which the crystals share
+    cells : that the search found room for, of as many as voids were tried
+    """
+
+    id: str
+    filled_formula: str
+    cells: int
 
 
 def cation_and_anion(system: Iterable[str]) -> tuple[str, str]:
@@ -267,10 +296,10 @@ def check_vacancies(
     ended = {name: [results[f"{name}/{i}"] for i in range(len(items))] for name, items in trials.items()}
     best = {name: min(range(len(tries)), key=lambda i: _energy(tries[i])) for name, tries in ended.items()}
     before = price({name: items[best[name]].structure for name, items in trials.items()})
-    finder = _Finder(compounds)
+    finder = _Finder(compounds, hull)
     checks = []
     for candidate in candidates:
-        chosen, result = trials[candidate.id][best[candidate.id]], ended[candidate.id][best[candidate.id]]
+        chosen = trials[candidate.id][best[candidate.id]]
         check = VacancyCheck(
             id=candidate.id,
             formula=candidate.structure.composition.reduced_formula,
@@ -281,16 +310,50 @@ def check_vacancies(
             site=chosen.site,
             site_distance=chosen.distance,
             unrelaxed_energy_per_atom=before[candidate.id].energy_per_atom,
-            evaluations=sum(item.evaluations for item in (*ended[candidate.id], before[candidate.id])),
+            evaluations=before[candidate.id].evaluations,
         )
-        if result.state != "relaxed" or result.structure is None or result.energy_per_atom is None:
-            check.reason = f"{result.reason}: {result.detail}" if result.detail else result.reason
-        else:
-            check.structure, check.filled_energy_per_atom = result.structure, result.energy_per_atom
-            check.filled_e_above_hull = hull.distance(result.structure.composition, result.energy_per_atom)
-            finder.look_up(check, result.structure, result.energy_per_atom)
+        finder.enter(check, ended[candidate.id])
         checks.append(check)
     return checks
+
+
+def check_controls(
+    checks: Sequence[VacancyCheck], compounds: Sequence[Compound], hull: Hull, relax: Evaluate, each: int, seed: int
+) -> list[Control]:
+    """Look how often crystals AB come out without any candidate: of as many random crystals of its cell, the lowest.
+
+    The crystals are those of `discovery.sources.propose_random`. With the same seed, more controls begin with the same ones.
+
+    Parameters
+    ----------
+    checks : of the candidates; see `check_vacancies`
+    compounds, hull, relax : the same as theirs
+    each : controls for each candidate
+    seed : of the random search
+    """
+    rounds = [(number, check) for number in range(each) for check in checks]
+    slots = [_slot(check.filled_formula) for _, check in rounds for _ in range(check.sites)]
+    proposals = iter(propose_random(slots, seed))
+    trials = {
+        f"{check.id}/random {number}": [
+            proposal for _ in range(check.sites) if (proposal := next(proposals)) is not None
+        ]
+        for number, check in rounds
+    }
+    results = relax({f"{name}/{i}": item.structure for name, items in trials.items() for i, item in enumerate(items)})
+    finder = _Finder(compounds, hull)
+    controls = []
+    for (_, check), (name, items) in zip(rounds, trials.items(), strict=True):
+        control = Control(id=check.id, filled_formula=check.filled_formula, cells=len(items))
+        finder.enter(control, [results[f"{name}/{i}"] for i in range(len(items))])
+        controls.append(control)
+    return controls
+
+
+def _slot(formula: str) -> Slot:
+    """Ask for a cell of a formula, which is not reduced."""
+    amounts = Composition(formula).get_el_amt_dict()
+    return Slot(tuple(sorted((symbol, round(number)) for symbol, number in amounts.items())))
 
 
 def _energy(result: Relaxation) -> float:
@@ -301,24 +364,36 @@ def _energy(result: Relaxation) -> float:
 class _Finder:
     """Crystals AB by what they are: published before substituted, and of these the lowest first."""
 
-    def __init__(self, compounds: Sequence[Compound]) -> None:
+    def __init__(self, compounds: Sequence[Compound], hull: Hull) -> None:
         order = sorted(
             compounds, key=lambda c: (not c.known, math.inf if c.energy_per_atom is None else c.energy_per_atom)
         )
+        self.hull = hull
         self.compounds = {compound.name: compound for compound in order}
         self.indices = {
             "relaxed": StructureIndex[str]((c.name, c.relaxed) for c in order if c.relaxed is not None),
             "as made": StructureIndex[str]((c.name, c.made) for c in order if c.made is not None),
         }
 
-    def look_up(self, check: VacancyCheck, structure: Structure, energy: float) -> None:
+    def enter(self, end: End, tries: Sequence[Relaxation]) -> None:
+        """Enter the lowest of some relaxed cells, with what it equals, or why there is none; and what all have cost."""
+        end.evaluations += sum(result.evaluations for result in tries)
+        result = min(tries, key=_energy, default=Relaxation(state="rejected", reason="no_random_crystal"))
+        if result.state != "relaxed" or result.structure is None or result.energy_per_atom is None:
+            end.reason = f"{result.reason}: {result.detail}" if result.detail else result.reason
+            return
+        end.structure, end.filled_energy_per_atom = result.structure, result.energy_per_atom
+        end.filled_e_above_hull = self.hull.distance(result.structure.composition, result.energy_per_atom)
+        self._look_up(end, result.structure, result.energy_per_atom)
+
+    def _look_up(self, end: End, structure: Structure, energy: float) -> None:
         """Enter what the structure equals: a relaxed crystal or, failing that, one as made."""
         for state, index in self.indices.items():
             found = index.find_match(structure)
             if found is not None:
-                check.match, check.rms = found
-                compound = self.compounds[check.match]
-                check.match_known, check.match_state = compound.known, state
+                end.match, end.rms = found
+                compound = self.compounds[end.match]
+                end.match_known, end.match_state = compound.known, state
                 if compound.energy_per_atom is not None:
-                    check.energy_above_match = energy - compound.energy_per_atom
+                    end.energy_above_match = energy - compound.energy_per_atom
                 return

@@ -9,12 +9,22 @@ from typing import Any
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
 from imatgen_flows.discovery.novelty import Novelty
+from imatgen_flows.errors import InputError
 from imatgen_flows.jobs.candidates import load_candidates
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import CandidatesDocument, DatasetDocument
 from imatgen_flows.settings import get_settings
 
 BOX = 15.0  # A, edge of the images
+FEWEST = 10  # training structures
+DECIDES = {
+    "wrong_number_of_elements": "`templates`, `system`",
+    "not_selected": "`templates.where`",
+    "too_many_sites": "`limits.max_sites`",
+    "edge_too_long": "`limits.max_edge`",
+    "held_out": "`known.held_out`",
+    "held_out_prototype": "`known.held_out`",
+}  # the key of the campaign file by which a reason to leave something out can be changed
 
 
 @stage(DatasetDocument)
@@ -51,6 +61,11 @@ def build_dataset(
     rows = [_row(item.id, item.structure, template=item.template_id, known=False) for item in made]
     if known["held_out"] == "none":
         rows += phases
+    if len(rows) < FEWEST:
+        raise InputError(
+            f"only {len(rows)} training structures are left (templates: {counts['templates']:,}); a generator needs {FEWEST} "
+            f"at least, better some hundred. Left out: {reasons(losses)}."
+        )
     elements = sorted(system)
     counts |= {"kept": len(rows)} | {
         f"left out: {why}": n for why, n in Counter(item.reason for item in losses).items()
@@ -111,10 +126,16 @@ def extend_dataset(
 
 
 def read_templates(system: list[str], templates: dict[str, Any], limits: dict[str, Any]) -> tuple[list, list]:
-    """Load the templates of a campaign's sections, with the cache and the key of this machine."""
+    """Load the templates of a campaign's sections, with the cache and the key of this machine.
+
+    Raises
+    ------
+    InputError
+        Where none is left; it says why.
+    """
     from imatgen_flows.crystals import load_templates
 
-    return load_templates(
+    found, left_out = load_templates(
         source=templates["source"],
         path=templates["path"],
         provider=templates["provider"],
@@ -124,6 +145,22 @@ def read_templates(system: list[str], templates: dict[str, Any], limits: dict[st
         cache_dir=get_settings().cache_dir,
         api_key=os.environ.get("MP_API_KEY"),
         where=templates["where"],
+    )
+    if not found:
+        source = templates["path"] or templates["source"]
+        raise InputError(
+            f"none of the {len(left_out):,} crystals of `{source}` can be a template of {'-'.join(system)}, which has "
+            f"{len(system)} elements. Left out: {reasons(left_out)}."
+        )
+    return found, left_out
+
+
+def reasons(left_out: list) -> str:
+    """Count in words why something was left out, the most frequent reason first, each with the key that decides it."""
+    counted = Counter(item.reason for item in left_out).most_common()
+    return ", ".join(
+        f"{number:,} {reason.replace('_', ' ')}" + (f" ({DECIDES[reason]})" if reason in DECIDES else "")
+        for reason, number in counted
     )
 
 
@@ -197,14 +234,8 @@ def _row(name: str, structure: Any, template: str, known: bool) -> dict[str, Any
 def _pack(store: ArtifactStore, rows: list[dict], elements: list[str]) -> Any:
     from pymatgen.core import Structure
 
-    from imatgen_flows.errors import InputError
     from imatgen_flows.representation import pack
 
-    if len(rows) < 10:
-        raise InputError(
-            f"only {len(rows)} training structures are left after substitution; a generator needs some tens at least. "
-            "See the reasons with `imatgen plan`, and choose other templates or wider limits."
-        )
     with store.new("packed", ".npz") as pending:
         pack([Structure.from_dict(row["structure"]) for row in rows], tuple(elements)).save(pending.path)
     return pending.ref

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.errors import ImatgenError
 from imatgen_flows.jobs.candidates import load_candidates
 from imatgen_flows.jobs.pricing import price_named
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, Energy, LabelDocument, ReferenceDocument
+
+logger = logging.getLogger(__name__)
 
 
 @stage(LabelDocument)
@@ -22,7 +26,13 @@ def label_dataset(
     potential: str,
     stable_below: float,
 ) -> dict[str, Any]:
-    """Give each training structure its unrelaxed formation energy, and the label of the classifier."""
+    """Give each training structure its unrelaxed formation energy, and the label of the classifier.
+
+    Raises
+    ------
+    ImatgenError
+        Where the potential has an energy for none of them.
+    """
     from pymatgen.core import Composition, Structure
 
     crystals = read_lines(dataset.crystals)
@@ -38,16 +48,15 @@ def label_dataset(
             formation = hull.formation_energy(Composition(row["formula"]), energy)
             label |= {"formation_energy": formation, "stable": formation <= stable_below}
         labels.append(label)
-    known = [label for label in labels if label["stable"] is not None]
-    counts = {
-        "labelled": len(known),
-        "stable": sum(label["stable"] for label in known),
-        "failed": len(labels) - len(known),
-    }
+    if all(label["stable"] is None for label in labels):
+        raise ImatgenError(
+            f"{potential} has an energy for none of {len(labels)} training structures; the first failed with "
+            f"`{labels[0]['reason']}`."
+        )
     return {
+        **_judged(labels, stable_below),
         "potential": potential,
         "labels": store.put_lines("labels", labels),
-        "counts": counts,
         "evaluations": {"labels": sum(result["evaluations"] for result in results)},
     }
 
@@ -80,9 +89,30 @@ def extend_labels(
                 "evaluations": 0,
             }
     rows = [known[row["id"]] for row in read_lines(dataset.crystals)]
-    counts = labels.counts | {"labelled": sum(row["stable"] is not None for row in rows)}
-    counts["stable"] = sum(bool(row["stable"]) for row in rows)
-    return {"potential": labels.potential, "labels": store.put_lines("labels", rows), "counts": counts}
+    return {**_judged(rows, stable_below), "potential": labels.potential, "labels": store.put_lines("labels", rows)}
+
+
+def _judged(labels: list[dict[str, Any]], stable_below: float) -> dict[str, Any]:
+    """Count labels, and note where they teach nothing."""
+    known = [label for label in labels if label["stable"] is not None]
+    stable = sum(label["stable"] for label in known)
+    if note := one_class(known, stable_below):
+        logger.warning("%s", note)
+    return {"counts": {"labelled": len(known), "stable": stable, "failed": len(labels) - len(known)}, "note": note}
+
+
+def one_class(labels: list[dict[str, Any]], stable_below: float) -> str:
+    """Say that a classifier has nothing to learn, where all labels are alike; empty where they are not."""
+    stable = sum(label["stable"] for label in labels)
+    if 0 < stable < len(labels):
+        return ""
+    energies = [label["formation_energy"] for label in labels]
+    return (
+        f"all {len(labels):,} labelled structures are {'stable' if stable else 'unstable'} at `labels.stable_below` "
+        f"{stable_below:g} eV/atom: the classifier has nothing to tell apart, and the stability that it gives a sample "
+        f"means nothing. Formation energies are {min(energies):.2f} to {max(energies):.2f} eV/atom: a limit between parts "
+        "them."
+    )
 
 
 def load_hull(references: ReferenceDocument) -> Any:

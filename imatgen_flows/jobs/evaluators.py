@@ -36,31 +36,33 @@ def hull_of(references: ReferenceDocument, screen: Screen, run: Path) -> Hull:
     return hull
 
 
-def evaluators(store: ArtifactStore, screen: Screen, purpose: str) -> tuple[Evaluate, Evaluate]:
+def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluate, Evaluate]:
     """Return functions that relax and price with the settings of a campaign's screening.
 
-    What is computed is kept in the store: an interrupted call continues with what is missing, and one that is repeated
-    costs nothing.
+    What is computed is kept in the store by the structure itself, for every evaluation of the run: one that was interrupted
+    or is asked for more computes what is missing. A result that is found again says what it has cost.
 
     Parameters
     ----------
     store : of the run
     screen : section of its campaign
-    purpose : names the scratch directory
     """
     from pymatgen.core import Structure
 
     from imatgen_flows.energetics.relax import Relaxation
 
     settings = screen.model_dump(include={"potential", "fmax", "max_steps"})
+    scale = get_potential(screen.potential).scale
 
     def evaluate(how: Callable[..., list[dict]], structures: Mapping[str, Structure], **options: Any) -> Any:
-        names = [content_key(structure.as_dict()) for structure in structures.values()]
-        scratch = store.scratch(f"{purpose}-{content_key(how.__name__, versions_of(DECIDING), options, names)}")
-        rows = how(scratch, names, list(structures.values()), **options)
+        contents = {name: structure_key(structure) for name, structure in structures.items()}
+        different = {contents[name]: structure for name, structure in structures.items()}
+        scratch = store.scratch(f"evaluations-{content_key(how.__name__, options, scale, versions_of(DECIDING))}")
+        rows = how(scratch, list(different), list(different.values()), **options)
+        found = dict(zip(different, rows, strict=True))
         return {
             name: Relaxation(**row | {"structure": Structure.from_dict(row["structure"]) if row["structure"] else None})
-            for name, row in zip(structures, rows, strict=True)
+            for name, row in ((name, found[content]) for name, content in contents.items())
         }
 
     def relax(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
@@ -70,3 +72,9 @@ def evaluators(store: ArtifactStore, screen: Screen, purpose: str) -> tuple[Eval
         return evaluate(price_named, structures, potential=screen.potential)
 
     return relax, price
+
+
+def structure_key(structure: Structure) -> str:
+    """Name a structure by all that its energy depends on, to the last digit: lattice, elements and coordinates."""
+    species = [site.species_string for site in structure]
+    return content_key(structure.lattice.matrix.tolist(), species, structure.frac_coords.tolist())

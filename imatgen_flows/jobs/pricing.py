@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from imatgen_flows.artifacts import write_atomic
+from imatgen_flows.artifacts import content_key, write_atomic
 from imatgen_flows.jobs.models import use_device
 from imatgen_flows.settings import get_settings
 
@@ -23,18 +24,16 @@ class Kept:
 
     Parameters
     ----------
-    scratch : directory of the stage; what an earlier process left there is taken over
+    scratch : directory of the stage; what another process left there is taken over
     a_file : results that are written together; as many may be lost
     """
 
     def __init__(self, scratch: Path, a_file: int = 1) -> None:
         self.scratch, self.a_file = scratch, a_file
-        files = sorted(scratch.glob("*.json"))
-        # a power cut can leave an empty file behind
         self.rows: dict[str, dict] = {}
-        for path in files:
+        for path in sorted(scratch.glob("*.json")):
+            # a power cut can leave an empty file behind
             self.rows |= json.loads(path.read_text() or "{}")
-        self.number = 1 + max((int(path.stem) for path in files), default=-1)
         self.fresh: dict[str, dict] = {}
 
     def add(self, name: str, row: dict) -> None:
@@ -46,8 +45,8 @@ class Kept:
     def write(self) -> None:
         """Put on disk what is not there yet."""
         if self.fresh:
-            write_atomic(self.scratch / f"{self.number:06d}.json", json.dumps(self.fresh))
-            self.number += 1
+            # named by what it holds: two processes that share the directory do not take each other's place
+            write_atomic(self.scratch / f"{content_key(list(self.fresh))}.json", json.dumps(self.fresh))
             self.fresh = {}
 
 
@@ -102,13 +101,15 @@ def price_named(scratch: Path, names: list[str], structures: list[Any], potentia
 
 def _fill(kept: Kept, names: list[str], work: Callable[[list[int], Callable], None], verb: str) -> list[dict[str, Any]]:
     waiting = [place for place, name in enumerate(names) if name not in kept.rows]
+    count = itertools.count(1)
 
     def keep(index: int, result: Any) -> None:
         row = {**vars(result), "structure": result.structure.as_dict() if result.structure else None}
         del row["seconds"]  # what is computed again must give the same bytes
         kept.add(names[waiting[index]], row)
-        if len(kept.rows) % (PROGRESS * kept.a_file) == 0:
-            logger.info("%s %d of %d", verb, len(kept.rows), len(names))
+        done = len(names) - len(waiting) + next(count)
+        if done % (PROGRESS * kept.a_file) == 0:
+            logger.info("%s %d of %d", verb, done, len(names))
 
     try:
         if waiting:

@@ -112,7 +112,7 @@ def rediscover(run: FinishedRun, each: int, relax_at_most: int) -> RunFindings:
     logger.info(
         "looking among %d samples around their own codes, %d of the campaign", sum(map(len, own.values())), len(samples)
     )
-    relax, _price = evaluators(run.store, run.config.screen, "rediscovery")
+    relax, _price = evaluators(run.store, run.config.screen)
     return RunFindings(
         run=str(run.path),
         seed=run.config.generator.seed,

@@ -129,7 +129,7 @@ def _relaxations(config: CampaignConfig, documents: list[StageDocument], scratch
         if isinstance(document, CandidatesDocument) and document.stage == "filter candidates"
     )
     done = sum(sum(document.counts.values()) for document in documents if isinstance(document, BatchDocument))
-    under_way = sum(1 for _ in scratch.glob("relax_batch-*/[0-9]*.json"))
+    under_way = sum(1 for _ in scratch.glob("relax_batch-*/*.json"))
     return min(done + under_way, total), total
 
 

@@ -43,6 +43,7 @@ class LabelDocument(StageDocument):
     potential: str
     labels: ArtifactRef = Field(description="Rows: id, energy_per_atom, formation_energy (eV/atom), stable, reason.")
     counts: dict[str, int]
+    note: str = Field("", description="What a person should know of them: all stable, or none.")
 
 
 class ReferenceDocument(StageDocument):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.crystals import load_templates, standardise
+from imatgen_flows.crystals import load_known, load_templates, standardise
 from imatgen_flows.crystals.templates import primitive_cell
 from imatgen_flows.errors import InputError
 
@@ -141,6 +141,19 @@ def test_what_is_missing_is_named(tmp_path):
         load_templates("file")
     with pytest.raises(InputError, match="unknown source `mpp`"):
         load_templates("mpp")
+
+
+def test_a_choice_that_chooses_nothing_says_what_the_fields_hold(tmp_path):
+    path = write(tmp_path / "t.jsonl", [row(str(i), ROCKSALT, era=bool(i)) for i in range(3)])
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+    with pytest.raises(
+        InputError, match=r"templates: `where` chooses none of the 3 .*`era` is true \(2\), false \(1\)"
+    ):
+        load_templates("file", path, where={"era": 2018})
+    with pytest.raises(InputError, match=r"known: `where` chooses none .* There `kind` is null \(3\)\."):
+        load_known(path, ["V", "O"], where={"kind": "MP"})
+    with pytest.raises(InputError, match="is a folder. Leave `where` out"):
+        load_templates("file", tmp_path, where={"era": True})
 
 
 def test_a_folder_of_cif_and_poscar_files_is_read(tmp_path):

@@ -14,6 +14,7 @@ from imatgen_flows.evaluation.vacancies import (
     Compound,
     Deficient,
     cation_and_anion,
+    check_controls,
     check_vacancies,
     deficient_cell,
     fill,
@@ -218,3 +219,45 @@ def test_the_nearest_to_the_hull_stands_for_its_composition():
     found = [Deficient(name, cell, 0.0, distance) for name, distance in (("far", 0.3), ("near", -0.1))]
     found.append(Deficient("other", without_one(rocksalt() * (1, 1, 2), "Mg"), 0.0, 0.2))
     assert [item.id for item in lowest_of_each(found)] == ["near", "other"]
+
+
+@pytest.fixture(scope="module")
+def checked():
+    """One candidate with its check, and what prices cells as they are in place of relaxing them."""
+    toy = Toy()
+    cell = rocksalt().get_primitive_structure() * (1, 1, 2)
+    vacant = Deficient("gap", without_one(cell, "Mg"), -1.0, 0.1)
+    return check_vacancies([vacant], [], hull(), "Mg", toy.price, toy.price)
+
+
+def test_a_control_is_as_many_random_crystals_of_the_same_cell(checked):
+    pytest.importorskip("pyxtal")
+    toy, cells = Toy(), {}
+
+    def price(structures):
+        cells.update(structures)
+        return toy.price(structures)
+
+    one = check_controls(checked, [], hull(), price, each=1, seed=3)
+    assert [cell.composition.formula for cell in cells.values()] == ["Mg2 O2"] * checked[0].sites
+    assert (one[0].id, one[0].cells, one[0].evaluations) == ("gap", checked[0].sites, checked[0].sites)
+    assert one[0].filled_energy_per_atom == min(toy.price(cells)[name].energy_per_atom for name in cells)
+    two = check_controls(checked, [], hull(), price, each=2, seed=3)
+    assert len(two) == 2 and two[0].to_row() == one[0].to_row() != two[1].to_row() | {"id": "gap"}
+    assert check_controls(checked, [], hull(), price, each=1, seed=4)[0].to_row() != one[0].to_row()
+
+
+def test_a_control_that_ends_in_a_crystal_of_the_dataset_says_in_which(checked):
+    pytest.importorskip("pyxtal")
+    toy = Toy()
+    [control] = check_controls(checked, [], hull(), toy.price, each=1, seed=3)
+    compounds = [Compound("other", False, rocksalt(edge=9.0)), Compound("it", True, control.structure)]
+    [again] = check_controls(checked, compounds, hull(), toy.price, each=1, seed=3)
+    assert (control.match, again.match, again.match_known, again.match_state) == ("", "it", True, "as made")
+
+
+def test_a_control_without_a_random_crystal_is_counted_with_its_reason(checked, monkeypatch):
+    pytest.importorskip("pyxtal")
+    monkeypatch.setattr("imatgen_flows.discovery.sources.random_search.ATTEMPTS", 0)
+    [control] = check_controls(checked, [], hull(), Toy().price, each=1, seed=3)
+    assert (control.cells, control.match, control.evaluations, control.reason) == (0, "", 0, "no_random_crystal")

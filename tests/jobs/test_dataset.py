@@ -6,12 +6,20 @@ import gzip
 import json
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
 from imatgen_flows.artifacts import read_lines
 from imatgen_flows.config import CampaignConfig
+from imatgen_flows.energetics.hull import Hull, HullEntry
+from imatgen_flows.energetics.potentials import get_potential
+from imatgen_flows.energetics.relax import relax_one
+from imatgen_flows.errors import InputError
 from imatgen_flows.flows.common import plain
 from imatgen_flows.jobs.dataset import build_dataset
+from imatgen_flows.jobs.energies import label_dataset
+from imatgen_flows.jobs.references import _subsystems
+from imatgen_flows.representation import PackedCrystals
+from imatgen_flows.schemas import ReferenceDocument
 
 CELLS = {
     "rocksalt": Structure.from_spacegroup(225, Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5] * 3]),
@@ -43,28 +51,32 @@ def write(path, names):
     return str(path)
 
 
+def build_from(root, config):
+    return build_dataset.original(
+        str(root),
+        system=config.system,
+        templates=plain(config.templates),
+        known=plain(config.known),
+        limits=plain(config.limits),
+        content=[],
+    )
+
+
 @pytest.fixture
 def build(tmp_path):
-    def run(held_out="none", where=None, known=True):
+    def run(held_out="none", where=None, known=True, cells=CELLS, **sections):
         config = CampaignConfig.model_validate(
             {
                 "system": ["V", "O"],
                 "templates": {
-                    "source": "file", "path": write(tmp_path / "templates.jsonl.gz", CELLS), "where": where or {}
+                    "source": "file", "path": write(tmp_path / "templates.jsonl.gz", cells), "where": where or {}
                 },
                 "known": {
                     "path": write(tmp_path / "known.jsonl.gz", ["own"]) if known else None, "held_out": held_out
                 },
-            }
+            } | sections
         )  # fmt: skip
-        return build_dataset.original(
-            str(tmp_path / f"{held_out}-{bool(where)}-{known}"),
-            system=config.system,
-            templates=plain(config.templates),
-            known=plain(config.known),
-            limits=plain(config.limits),
-            content=[],
-        )
+        return build_from(tmp_path / f"{held_out}-{bool(where)}-{known}", config)
 
     return run
 
@@ -98,3 +110,96 @@ def test_held_out_prototypes_take_their_templates_along(build):
 def test_only_the_rows_that_are_asked_for_become_templates(build):
     document = build(where={"era": True})
     assert document.counts["templates"] == 7 and document.counts["left out: not_selected"] == 6
+
+
+def test_too_few_structures_are_refused_with_each_reason_and_the_key_that_decides_it(build):
+    tight = {"limits": {"max_sites": 3, "max_edge": 3.2}}
+    with pytest.raises(InputError, match=r"only 2 training structures are left \(templates: 1\)") as error:
+        build(cells=["caesium", "filler 3.0", "rutile", "own"], **tight, known=False)
+    assert "8 too many sites (`limits.max_sites`)" in str(error.value)  # published phases among them
+    assert "edge too long (`limits.max_edge`)" in str(error.value)
+
+
+@pytest.mark.parametrize("cells", [["caesium"], ["caesium", "zincblende"]])
+def test_a_dataset_of_one_or_two_templates_is_refused(build, cells):
+    with pytest.raises(InputError, match=rf"structures are left \(templates: {len(cells)}\); .* needs 10 at least"):
+        build(cells=cells, known=False, limits={"max_sites": 4})
+
+
+def test_templates_without_the_number_of_elements_are_refused_before_anything_else(build):
+    with pytest.raises(
+        InputError, match="none of the 13 crystals .* can be a template of Li-V-O, which has 3"
+    ) as error:
+        build(system=["Li", "V", "O"])
+    assert "13 wrong number of elements (`templates`, `system`)" in str(error.value)
+
+
+def test_nothing_within_the_limits_says_which_limit(build):
+    with pytest.raises(InputError, match=r"13 too many sites \(`limits.max_sites`\)"):
+        build(limits={"max_sites": 1})
+
+
+def test_a_choice_that_chooses_nothing_says_what_there_is(build):
+    with pytest.raises(InputError, match=r"templates: `where` chooses none of the 13 crystals of .*There `era` is"):
+        build(where={"era": "2018"})
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"), [(-100.0, "unstable at `labels.stable_below` -100"), (100.0, "stable at"), (0.0, "")]
+)
+def test_labels_of_one_kind_are_noted_and_the_campaign_goes_on(build, store, caplog, monkeypatch, limit, said):
+    monkeypatch.setattr("imatgen_flows.energetics.relax.single_points", price_here)
+    hull = Hull([HullEntry(symbol, Composition(symbol), -1.0) for symbol in ("V", "O")], potential="toy 1")
+    references = ReferenceDocument(
+        key="r-0",
+        potential="toy",
+        hull=store.put_json("hull", hull.to_dict()),
+        phases=store.put_lines("p", []),
+        counts={},
+    )
+    dataset = build(known=False)
+    labels = label_dataset.original(
+        str(store.root), dataset=dataset, references=references, potential="toy", stable_below=limit
+    )
+    assert labels.counts["labelled"] == dataset.counts["kept"]
+    assert said in labels.note and bool(said) == bool(labels.note) == ("nothing to tell apart" in caplog.text)
+    assert labels.note in caplog.text
+
+
+def price_here(structures, potential, *, on_result, **_resources):
+    """Price in this process, without the workers that would protect it."""
+    for index, structure in enumerate(structures):
+        on_result(index, relax_one(structure, get_potential(potential).calculator(), max_steps=0))
+
+
+def perovskite(*anions):
+    """A cell of five atoms, one kind at each face."""
+    faces = [[0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    return Structure(Lattice.cubic(4.0), ["Ba", "Ti", *anions], [[0, 0, 0], [0.5] * 3, *faces])
+
+
+@pytest.mark.parametrize(
+    ("system", "anions", "different"),
+    [
+        (["Li", "V", "O"], ["O", "O", "O"], 6),
+        (["Li", "V", "Ti", "O"], ["O", "O", "N"], 24),
+        (["Li", "V", "Ti", "Mn", "O"], ["O", "N", "F"], 120 // 6),  # symmetry exchanges the faces
+    ],
+)
+def test_three_to_five_elements_take_every_place_of_a_template_once(tmp_path, monkeypatch, system, anions, different):
+    monkeypatch.setattr("imatgen_flows.jobs.dataset.FEWEST", 1)
+    (tmp_path / "templates").mkdir()
+    perovskite(*anions).to(str(tmp_path / "templates" / "perovskite.cif"))
+    config = CampaignConfig(system=system, templates={"source": "file", "path": tmp_path / "templates"})
+    document = build_from(tmp_path / "run", config)
+    assert document.counts["substituted"] == different and len(document.elements) == len(system)
+    packed = PackedCrystals.load(document.packed.path())
+    assert packed.counts().sum(1).tolist() == [5] * different and (packed.counts() > 0).all()
+
+
+@pytest.mark.parametrize("system", [["Li", "O"], ["Li", "V", "O"], ["Li", "V", "O", "S"], ["Li", "V", "O", "S", "P"]])
+def test_every_system_within_competes_on_the_hull_and_none_twice(system):
+    """All sets of two elements and more but the whole: the elements are published or guessed, the whole is labelled."""
+    parts = {frozenset(part) for part in _subsystems(system)}
+    assert len(parts) == len(_subsystems(system)) == 2 ** len(system) - len(system) - 2
+    assert all(2 <= len(part) < len(system) and part < set(system) for part in parts)

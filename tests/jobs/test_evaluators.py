@@ -1,0 +1,105 @@
+"""Evaluations share what they relax: each structure costs once a run, whatever asks for it and however it was stopped."""
+
+from __future__ import annotations
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from imatgen_flows.artifacts import ArtifactStore
+from imatgen_flows.config import Screen
+from imatgen_flows.energetics.relax import relax_one
+from imatgen_flows.energetics.toy import ToyCalculator
+from imatgen_flows.jobs.evaluators import evaluators, structure_key
+from imatgen_flows.jobs.pricing import Kept
+
+SCREEN = Screen(potential="toy", fmax=0.3, max_steps=5)
+
+
+def rocksalt(edge):
+    return Structure.from_spacegroup(225, Lattice.cubic(edge), ["Mg", "O"], [[0, 0, 0], [0.5] * 3])
+
+
+CELLS = {str(edge): rocksalt(edge).get_primitive_structure() for edge in (3.9, 4.0, 4.1, 4.2)}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(tmp_path)
+
+
+class Killed(BaseException):
+    """What a signal leaves of a process."""
+
+
+class Meter:
+    """Relaxes in this process, without the workers that would protect it, and counts what it relaxes."""
+
+    def __init__(self):
+        self.calls: list[int] = []
+        self.dies_after: int | None = None
+
+    def relax_many(self, structures, potential, *, fmax, max_steps, on_result, **_resources):
+        self.calls.append(len(structures))
+        for index, structure in enumerate(structures):
+            if index == self.dies_after:
+                raise Killed
+            on_result(index, relax_one(structure, ToyCalculator(), fmax=fmax, max_steps=max_steps))
+
+
+@pytest.fixture
+def spent(monkeypatch):
+    """Structures that are really relaxed, one number a call."""
+    meter = Meter()
+    monkeypatch.setattr("imatgen_flows.energetics.relax.relax_many", meter.relax_many)
+    monkeypatch.setenv("IMATGEN_DEVICE", "cpu")
+    return meter
+
+
+def some(*names):
+    return {name: CELLS[name] for name in names}
+
+
+def test_more_structures_cost_only_those_that_are_more(store, spent):
+    few = evaluators(store, SCREEN)[0](some("3.9", "4.0"))
+    more = evaluators(store, SCREEN)[0](CELLS)
+    assert spent.calls == [2, 2]
+    for name, before in few.items():
+        after = more[name]
+        assert after.evaluations == before.evaluations > 1 and after.energy_per_atom == before.energy_per_atom
+        assert after.structure == before.structure
+
+
+def test_a_structure_is_known_by_what_it_is_not_by_the_name_it_is_given(store, spent):
+    found = evaluators(store, SCREEN)[0]({"slot 7": CELLS["4.0"], "substituted": CELLS["4.0"].copy()})
+    assert spent.calls == [1] and found["slot 7"] == found["substituted"]
+    decorated = CELLS["4.0"].copy(site_properties={"magmom": [1.0, 0.0]})
+    assert structure_key(decorated) == structure_key(CELLS["4.0"]) != structure_key(CELLS["4.1"])
+
+
+@pytest.mark.parametrize("other", [{"fmax": 0.2}, {"max_steps": 6}])
+def test_other_settings_are_other_results(store, spent, other):
+    evaluators(store, SCREEN)[0](some("4.0"))
+    evaluators(store, SCREEN.model_copy(update=other))[0](some("4.0"))
+    assert spent.calls == [1, 1]
+
+
+def test_a_price_is_no_relaxation(store, spent):
+    relax, price = evaluators(store, SCREEN)
+    assert price(some("3.9"))["3.9"].evaluations == 1 and spent.calls == []
+    assert relax(some("3.9"))["3.9"].evaluations > 1
+
+
+def test_a_killed_evaluation_continues(store, spent):
+    spent.dies_after = 1
+    with pytest.raises(Killed):
+        evaluators(store, SCREEN)[0](CELLS)
+    spent.dies_after = None
+    found = evaluators(store, SCREEN)[0](CELLS)
+    assert spent.calls == [4, 3] and all(result.evaluations > 1 for result in found.values())
+
+
+def test_two_evaluations_at_once_do_not_lose_each_others_results(store):
+    one, other = Kept(store.scratch("shared")), Kept(store.scratch("shared"))
+    one.add("a", {"steps": 1})
+    other.add("b", {"steps": 2})
+    assert Kept(store.scratch("shared")).rows == {"a": {"steps": 1}, "b": {"steps": 2}}
