@@ -67,7 +67,7 @@ def finish_round(
         ledger.check(total=sum(row["evaluations"] for row in (*history, gain)))
         records = [Candidate(**row) for row in everything]
     tables: dict[str, Any] = {
-        "metrics": _metrics(models, reconstruction, records),
+        "metrics": _metrics(models, reconstruction, records) | {"notes": [labels.note] if labels.note else []},
         "hull": _hull(references),
         "dataset": {"counts": dataset.counts, "labels": labels.counts, "left_out": read_lines(dataset.left_out)},
         "rounds": {"rounds": [*history, gain]},

@@ -49,8 +49,8 @@ def relax_references(
     fallback = [phase for element in system if element not in found for phase in elemental_fallback(element)]
     more, spent = _relax_phases(scratch, fallback, potential, fmax, max_steps)
     rows, evaluations = rows + more, evaluations + spent
-    for subsystem in _subsystems(system):
-        more, spent = _substitute_subsystem(scratch, subsystem, limits, potential, fmax, max_steps)
+    for subsystem in subsystems(system):
+        more, spent = _price_subsystem(scratch, subsystem, limits, potential, fmax, max_steps)
         rows, evaluations = rows + more, evaluations + spent
     return _reference_document(store, rows, potential, {"references": evaluations})
 
@@ -88,19 +88,24 @@ def extend_hull(
     )
 
 
-def _subsystems(system: list[str]) -> list[tuple[str, ...]]:
+def subsystems(system: list[str]) -> list[tuple[str, ...]]:
     """All systems of two elements and more within a system; none within a binary."""
     return [part for size in range(2, len(system)) for part in itertools.combinations(system, size)]
 
 
-def _substitute_subsystem(
-    scratch: Path, system: Sequence[str], limits: dict[str, Any], potential: str, fmax: float, max_steps: int
-) -> tuple[list[dict], int]:
-    """Price what the shipped prototypes become with some of the elements, and relax the lowest of each composition."""
+def substitute_subsystem(system: Sequence[str], limits: dict[str, Any]) -> list[Any]:
+    """Make what the shipped prototypes become with some of the elements of a system."""
     from imatgen_flows.crystals import load_templates, substitute
 
     templates, _ = load_templates(n_elements=len(system), max_sites=limits["max_sites"], max_edge=limits["max_edge"])
-    made, _ = substitute(templates, system, limits["max_sites"], limits["max_edge"])
+    return substitute(templates, system, limits["max_sites"], limits["max_edge"])[0]
+
+
+def _price_subsystem(
+    scratch: Path, system: Sequence[str], limits: dict[str, Any], potential: str, fmax: float, max_steps: int
+) -> tuple[list[dict], int]:
+    """Price what substitution gives for some of the elements, and relax the lowest of each composition."""
+    made = substitute_subsystem(system, limits)
     folder = scratch / "-".join((PRICED, *system))
     folder.mkdir(exist_ok=True)
     results = price_named(folder, [item.id for item in made], [item.structure for item in made], potential)

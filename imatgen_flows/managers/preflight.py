@@ -150,6 +150,7 @@ def make_plan(config: CampaignConfig) -> Plan:
     from imatgen_flows.energetics.references import elemental_fallback
     from imatgen_flows.flows.common import plain
     from imatgen_flows.jobs.dataset import published_phases, read_templates
+    from imatgen_flows.jobs.references import substitute_subsystem, subsystems
     from imatgen_flows.jobs.screening import STEPS_OF_A_CANDIDATE
 
     templates, unread = read_templates(config.system, plain(config.templates), plain(config.limits))
@@ -158,8 +159,10 @@ def make_plan(config: CampaignConfig) -> Plan:
     phases, _left_out = published_phases(config.system, plain(config.known), plain(config.limits))
     alone = {phase.structure.composition.chemical_system for phase in phases}
     published = len(phases) + sum(len(elemental_fallback(element)) for element in config.system if element not in alone)
+    parts = [item for part in subsystems(config.system) for item in substitute_subsystem(part, plain(config.limits))]
     references = published + config.references.substituted * len(formulas)
-    once = {"labels": len(made), "references": references * STEPS_OF_A_REFERENCE}
+    references += len({item.structure.composition.reduced_formula for item in parts})
+    once = {"labels": len(made), "references": len(parts) + references * STEPS_OF_A_REFERENCE}
     in_a_round = config.screen.at_most * STEPS_OF_A_CANDIDATE
     rounds = _rounds_within_budget(config.rounds, sum(once.values()), in_a_round)
     plan = Plan(

@@ -192,8 +192,8 @@ class RunDirectory:
         return steps if steps[-1].total or tried else steps[:-1]
 
     def notes(self) -> list[str]:
-        """Say in a sentence each what does not agree within the run directory."""
-        notes = []
+        """Say in a sentence each what a reader must know of the run, and what does not agree within its directory."""
+        notes = list(self.metrics.get("notes") or [])
         scales = {str(row["scale"]) for row in self.relaxed} - {str(self.hull.get("potential", ""))}
         if scales:
             notes.append(

@@ -66,10 +66,20 @@ def _caption(found: dict[str, Any]) -> str:
     return (
         f"One {cation} was put into the best voids, at most {found['sites_at_most']}, of each cell that lacks one to be "
         f"{compound}, and the lowest that resulted was kept: {again} of {len(rows)} return a {compound} of the dataset or "
-        f"a known one. Of {dataset['structures']:,} such structures, {dataset['relaxed'] + dataset['relaxed_now']:,} were "
+        f"a known one. {_controls(found)}"
+        f"Of {dataset['structures']:,} such structures, {dataset['relaxed'] + dataset['relaxed_now']:,} were "
         f"compared as relaxed, and then all as made. Energies are of {escape(found['potential'])}, in eV/atom; the check "
         f"took {found['evaluations_total']:,} energy evaluations beside the ledger's."
     )
+
+
+def _controls(found: dict[str, Any]) -> str:
+    """Say what random crystals come to; runs without controls have none."""
+    controls = found.get("controls_returned") or {}
+    if not controls.get("of"):
+        return ""
+    count, of = controls["count"], controls["of"]
+    return f"Of {of} controls, each the lowest of as many random crystals of the same cell, {count} do. "
 
 
 def _row(row: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.flows.common import plain
 from imatgen_flows.jobs.dataset import build_dataset
 from imatgen_flows.jobs.energies import label_dataset
-from imatgen_flows.jobs.references import _subsystems
+from imatgen_flows.jobs.references import subsystems
 from imatgen_flows.representation import PackedCrystals
 from imatgen_flows.schemas import ReferenceDocument
 
@@ -200,6 +200,6 @@ def test_three_to_five_elements_take_every_place_of_a_template_once(tmp_path, mo
 @pytest.mark.parametrize("system", [["Li", "O"], ["Li", "V", "O"], ["Li", "V", "O", "S"], ["Li", "V", "O", "S", "P"]])
 def test_every_system_within_competes_on_the_hull_and_none_twice(system):
     """All sets of two elements and more but the whole: the elements are published or guessed, the whole is labelled."""
-    parts = {frozenset(part) for part in _subsystems(system)}
-    assert len(parts) == len(_subsystems(system)) == 2 ** len(system) - len(system) - 2
+    parts = {frozenset(part) for part in subsystems(system)}
+    assert len(parts) == len(subsystems(system)) == 2 ** len(system) - len(system) - 2
     assert all(2 <= len(part) < len(system) and part < set(system) for part in parts)
