@@ -138,7 +138,7 @@ def _compare(run: Path, settings: Settings) -> dict[str, Any]:
     candidates = choose_generated(drawn, limits, settings.per_source, settings.seed)
     if not candidates:
         raise InputError(
-            f"{run}: no clean candidate of {', '.join(settings.samplers)} in round {settings.round_number} has {limits.low} "
+            f"{run}: no new candidate of {', '.join(settings.samplers)} in round {settings.round_number} has {limits.low} "
             f"to {limits.high} sites and {limits.ratio:g} anions to a cation or more. Widen --sites or --ratio."
         )
     slots = [Slot.of(candidate.structure) for candidate in candidates]
@@ -172,7 +172,7 @@ def _compare(run: Path, settings: Settings) -> dict[str, Any]:
 
 
 def _generated(finished: RoundDocument, settings: Settings) -> list[Generated]:
-    """Gather the candidates of a round that a campaign may relax: cleanly decoded, and unlike all that it knew by then."""
+    """Gather the candidates of a round that a campaign may relax: valid, and unlike all that it knew by then."""
     from pymatgen.core import Structure
 
     from imatgen_flows.artifacts import read_lines
@@ -182,7 +182,7 @@ def _generated(finished: RoundDocument, settings: Settings) -> list[Generated]:
     return [
         Generated(record.sample, record.origin.method, Structure.from_dict(record.structure or {}))
         for record in (Candidate(**row) for row in read_lines(finished.candidates))
-        if record.is_clean
+        if record.id  # what is not valid has none
         and record.round == settings.round_number
         and record.origin.method in settings.samplers
         and not (record.rejection and record.rejection.stage is Stage.UNIQUENESS)

@@ -18,6 +18,7 @@ from imatgen_flows.crystals.repair import repair, shortest_distance
 from imatgen_flows.crystals.validity import SHORTEST, fault_of
 from imatgen_flows.discovery.holdout import LOOSE
 from imatgen_flows.discovery.similarity import StructureIndex
+from imatgen_flows.discovery.superposition import PrimitiveCell
 from imatgen_flows.energetics.relax import Relaxation
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class Sample:
         """What can be compared, by state: a cell without volume or atoms on top of each other are no crystal."""
         both = zip(STATES, (self.structure, self.relaxed), strict=True)
         return {state: structure for state, structure in both if structure is not None and _is_crystal(structure)}
+
+    @cached_property
+    def cells(self) -> dict[str, PrimitiveCell]:
+        """The same, reduced once for all comparisons."""
+        return {state: PrimitiveCell.of(structure) for state, structure in self.crystals.items()}
 
 
 @dataclass(frozen=True)
@@ -289,10 +295,11 @@ def _best_hits(known: Known, samples: Iterable[Sample], state: str) -> dict[str,
     best: dict[str, Hit | None] = {}
     for name, tolerances in MATCHERS.items():
         index = StructureIndex[str]([(known.id, known.structure)], *tolerances)
+        matches = index.find_matches([sample.cells[state] for sample, _ in crystals])
         hits = [
             Hit(sample.name, sample.method, sample.valid, match[1], _volume(crystal) / _volume(known.structure))
-            for sample, crystal in crystals
-            if (match := index.find_match(crystal)) is not None
+            for (sample, crystal), match in zip(crystals, matches, strict=True)
+            if match is not None
         ]
         best[name] = min(hits, key=lambda hit: (not hit.valid, hit.rms), default=None)
     return best

@@ -179,6 +179,7 @@ def fit_prior(
         n, told = len(items), conditions[items].clone()
         blur, noise = torch.randn(2, n, mean.shape[1], generator=generator).to(device)
         time, hide = torch.rand(2, n, generator=generator).to(device)
+        told[:, -1] += prior.settings.energy_blur * torch.randn(n, generator=generator).to(device)
         told[hide < prior.settings.any_energy, -1] = torch.nan
         return prior.loss(scale * (mean[items] + width[items] * blur), told, noise, time)
 

@@ -61,7 +61,8 @@ class PriorSettings:
     batch_size: int
     epochs: int
     min_steps: int = 0
-    any_energy: float = 0.2  # share of the training steps that are not told the energy
+    any_energy: float = 0.2  # share of the training vectors that are not told the energy
+    energy_blur: float = 0.1  # eV/atom, on the energies that the others are told: an exact one would name its structure
     cosine: bool = True
 
 

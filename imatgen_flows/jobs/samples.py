@@ -106,7 +106,7 @@ def _ours(
     sampling: dict[str, int],
     seed: int,
 ) -> dict[str, Samples]:
-    """Near anchors, between near structures of the same atoms, and from the prior, asked for low energies."""
+    """Near anchors, between near structures of the same atoms, and from the prior, asked for what lies near the hull."""
     import torch
 
     from imatgen_flows.generator.sampling import (
@@ -121,22 +121,20 @@ def _ours(
     width = model.vae.settings.around * latent[seen].std(0)
     starts = _starts(rows, above, seen.tolist())
     asked = conditions(crystals[starts], torch.tensor([formation[row] for row in starts]), model.vae.shape[0] - 1)
-    contents, group = asked[:, :-1].unique(dim=0, return_inverse=True)
-    lowest = torch.full((len(contents),), torch.inf).scatter_reduce(0, group, asked[:, -1], "amin")
-    asked[:, -1] = lowest[group]
-
+    group = asked[:, :-1].unique(dim=0, return_inverse=True)[1]
     weights = torch.softmax(-torch.tensor([above[row] for row in starts]) / TEMPERATURE, dim=0)
     if (group.bincount() > 1).any():
         between = sample_between_neighbours(latent[starts], group, weights, sampling["slerp"], seed + 1)
         slerp = _named(between, starts)
     else:  # no two structures of the same atoms, as in a very small dataset
         slerp = _named(sample_slerp(latent[anchors], sampling["slerp"], seed + 1), anchors)
-    chosen = torch.randint(len(starts), (sampling["random"],), generator=torch.Generator().manual_seed(seed + 2))
+    random = torch.Generator().manual_seed(seed + 2)
+    chosen = torch.multinomial(weights, max(sampling["random"], 1), replacement=True, generator=random)
     assert model.vae.prior is not None
     return {
         "around_known": _named(sample_around(latent[anchors], sampling["around_known"], seed, width=width), anchors),
         "slerp": slerp,
-        "random": sample_prior(model.vae.prior, asked[chosen], seed + 2),
+        "random": sample_prior(model.vae.prior, asked[chosen[: sampling["random"]]], seed + 2),
     }
 
 
