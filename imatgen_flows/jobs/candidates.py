@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.models import load_generator, training_rows
-from imatgen_flows.jobs.samples import draw_samples, energies_of
+from imatgen_flows.jobs.samples import Known, draw_samples, energies_of
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
     Candidate,
@@ -60,9 +60,8 @@ def sample_candidates(
     crystals = PackedCrystals.load(dataset.packed.path())
     data = model.encode(crystals)
     seed = generator["seed"] + SEED_STEP * round_number
-    energies = energies_of(rows, labels, references)
-    seen = training_rows(dataset, generator)
-    drawn = draw_samples(model, crystals, data, rows, energies, seen, sampling, seed)
+    known = Known(crystals, data, rows, energies_of(rows, labels, references), training_rows(dataset, generator))
+    drawn = draw_samples(model, known, sampling, seed)
 
     components = principal_components(data)
     candidates: list[Candidate] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.artifacts import read_lines
@@ -21,24 +22,31 @@ TEMPERATURE = 0.2  # eV/atom; a structure this much higher above the hull starts
 ENERGIES = ("formation_energy", "e_above_hull")  # how structures are ranked: as published, and ours
 
 
-def draw_samples(
-    model: CrystalGenerator,
-    crystals: PackedCrystals,
-    latent: Tensor,
-    rows: list[dict[str, Any]],
-    energies: dict[str, list[float | None]],
-    seen: Tensor,
-    sampling: dict[str, int],
-    seed: int,
-) -> dict[str, Samples]:
+@dataclass(frozen=True)
+class Known:
+    """The dataset, as samples start from it.
+
+    Attributes
+    ----------
+    crystals, latent, rows : packed, their latent vectors (B, latent), and what is known of each
+    energies : unrelaxed, by name in `ENERGIES`, eV/atom; None where unknown
+    seen : rows that the networks were trained on
+    """
+
+    crystals: PackedCrystals
+    latent: Tensor
+    rows: list[dict[str, Any]]
+    energies: dict[str, list[float | None]]
+    seen: Tensor
+
+
+def draw_samples(model: CrystalGenerator, known: Known, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
     """Draw samples by each method, as the model's preset does it; their parents are rows of the dataset.
 
     Parameters
     ----------
     model : the trained networks
-    crystals, latent, rows : the dataset: packed, its latent vectors (B, latent), and what is known of each structure
-    energies : of the dataset, unrelaxed, by name in `ENERGIES`, eV/atom; None where unknown
-    seen : rows that the networks were trained on
+    known : the dataset
     sampling : samples of each method
     seed : of the first method; each other has its own
 
@@ -47,8 +55,7 @@ def draw_samples(
     InputError
         Where fewer than two training structures have an energy.
     """
-    draw = _published if model.vae.prior is None else _ours
-    drawn = draw(model, crystals, latent, rows, energies, seen, sampling, seed)
+    drawn = (draw_as_published if model.vae.prior is None else draw_ours)(model, known, sampling, seed)
     return {method: samples for method, samples in drawn.items() if sampling[method]}
 
 
@@ -74,38 +81,20 @@ def energies_of(
     return dict(zip(ENERGIES, ([label["formation_energy"] for label in known], above), strict=True))
 
 
-def _published(
-    model: CrystalGenerator,
-    crystals: PackedCrystals,
-    latent: Tensor,
-    rows: list[dict[str, Any]],
-    energies: dict[str, list[float | None]],
-    seen: Tensor,
-    sampling: dict[str, int],
-    seed: int,
-) -> dict[str, Samples]:
+def draw_as_published(model: CrystalGenerator, known: Known, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
     """At a distance from anchors, between all pairs of them, and from a Gaussian (paper, Section S3.1)."""
     from imatgen_flows.generator.sampling import sample_around, sample_gaussian, sample_slerp
 
-    anchors = _anchors(rows, energies["formation_energy"], seen.tolist())
-    distance, ends = model.vae.settings.around, latent[anchors]
+    anchors = _anchors(known.rows, known.energies["formation_energy"], known.seen.tolist())
+    distance, ends = model.vae.settings.around, known.latent[anchors]
     return {
         "around_known": _named(sample_around(ends, sampling["around_known"], seed, distance=distance), anchors),
         "slerp": _named(sample_slerp(ends, sampling["slerp"], seed + 1), anchors),
-        "random": sample_gaussian(latent[seen], sampling["random"], seed + 2, full_covariance=False),
+        "random": sample_gaussian(known.latent[known.seen], sampling["random"], seed + 2, full_covariance=False),
     }
 
 
-def _ours(
-    model: CrystalGenerator,
-    crystals: PackedCrystals,
-    latent: Tensor,
-    rows: list[dict[str, Any]],
-    energies: dict[str, list[float | None]],
-    seen: Tensor,
-    sampling: dict[str, int],
-    seed: int,
-) -> dict[str, Samples]:
+def draw_ours(model: CrystalGenerator, known: Known, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
     """Near anchors, between near structures of the same atoms, and from the prior, asked for what lies near the hull."""
     import torch
 
@@ -116,11 +105,11 @@ def _ours(
         sample_slerp,
     )
 
-    above, formation = energies["e_above_hull"], energies["formation_energy"]
-    anchors = _anchors(rows, above, seen.tolist())
+    above, formation = known.energies["e_above_hull"], known.energies["formation_energy"]
+    latent, seen = known.latent, known.seen.tolist()
+    anchors, starts = _anchors(known.rows, above, seen), _starts(known.rows, above, seen)
     width = model.vae.settings.around * latent[seen].std(0)
-    starts = _starts(rows, above, seen.tolist())
-    asked = conditions(crystals[starts], torch.tensor([formation[row] for row in starts]), model.vae.shape[0] - 1)
+    asked = conditions(known.crystals[starts], torch.tensor([formation[row] for row in starts]), model.vae.shape[0] - 1)
     group = asked[:, :-1].unique(dim=0, return_inverse=True)[1]
     weights = torch.softmax(-torch.tensor([above[row] for row in starts]) / TEMPERATURE, dim=0)
     if (group.bincount() > 1).any():
