@@ -237,6 +237,8 @@ def sample_around_own(
 ) -> dict[str, list[Sample]]:
     """Encode known phases that the networks never saw, draw samples around their codes, decode and repair these.
 
+    As published all are at one distance; ours go from the code itself to the width of `around_known`.
+
     Parameters
     ----------
     model : the trained networks
@@ -250,6 +252,8 @@ def sample_around_own(
     -------
     by id of the phase, what its samples were decoded to
     """
+    import torch
+
     from imatgen_flows.generator.crystal_generator import BATCH
     from imatgen_flows.generator.sampling import sample_around
     from imatgen_flows.representation import pack
@@ -257,12 +261,13 @@ def sample_around_own(
     compressor = model.compressor
     settings = compressor.preset.generator
     published = settings.style == "published"
+    turn = torch.arange(each * len(knowns)) // len(knowns)  # the first of each is its own code, the last the furthest
     drawn = sample_around(
         model.encode(pack([known.structure for known in knowns], compressor.elements, compressor.preset.box)),
         each * len(knowns),
         seed,
         distance=settings.around if published else None,
-        width=None if published else settings.around * seen.std(0),
+        width=None if published else settings.around * seen.std(0) * (turn / max(each - 1, 1))[:, None],
     )
     found: dict[str, list[Sample]] = {known.id: [] for known in knowns}
     decoded = (compressor.codec.decode(model.decode(part)) for part in model.project(drawn.latent).split(BATCH))

@@ -32,7 +32,7 @@ def sample_around(
     n : number of samples
     seed : of the draw
     distance : the paper's way, a random direction at this fixed distance
-    width : ours, (latent,), standard deviations of Gaussian noise; used where `distance` is None
+    width : ours, (latent,) or (n, latent), standard deviations of Gaussian noise; used where `distance` is None
     """
     generator = torch.Generator().manual_seed(seed)
     rows = torch.arange(n) % len(anchors)
