@@ -157,18 +157,51 @@ def rediscovery(run: Any) -> str:
 def judged(run: Any) -> str:
     """Compare the generator with other sources, over the same cells."""
     content = read(run, "generation")
-    rows = []
-    for source, found in (content.get("sources") or {}).items():
-        near = {limit["e_above_hull"]: limit for limit in found["within"]}
-        rows.append([
-            source, found["relaxed"], f"{found['mean_evaluations']:.0f}",
-            *(f"{limit['new']} ({100 * limit['interval'][0]:.0f} to {100 * limit['interval'][1]:.0f} %)"
-              for limit in near.values()),
-        ])  # fmt: skip
-    if not rows:
+    sources = content.get("sources") or {}
+    if not sources:
         return ""
+    rows = []
+    for source, found in sources.items():
+        rows.append([source, *_finds(found)])
+        for name, strata in found["strata"].items():
+            rows += [["", *_finds(part, f"{name.replace('_', ' ')} {key}: ")] for key, part in strata.items()]
+    near = [limit["e_above_hull"] for limit in next(iter(sources.values()))["within"]]
     head = ["source", "relaxed", "evaluations each", *(f"new within {limit:g} eV/atom" for limit in near)]
-    return table(head, rows) + f"\nCells: {', '.join(content['slots'])}.\n"
+    leads = [
+        [source, *(f"{100 * row['share']:+.0f} % ({_span(row['interval'], 100)})" for row in rows),
+         f"{rows[-1]['per_1000_evaluations']:+.2f} ({_span(rows[-1]['per_1000_interval'], 1)})"]
+        for source, rows in content["differences"].items() if rows
+    ]  # fmt: skip
+    lead_head = [
+        "generator's lead over",
+        *(f"within {limit:g} eV/atom" for limit in near),
+        "finds in 1,000 evaluations",
+    ]
+    again = content["relaxed_substitutions"]
+    return (
+        table(head, rows)
+        + ("\n" + table(lead_head, leads) if leads else "")
+        + f"\nRelaxed to {content['fmax']:g} eV/A; {content['evaluations_total']:,} evaluations in all. Of "
+        f"{again['unique']} unique relaxed substitutions, {again['missed']} equal nothing that is known: as large a share of "
+        f"what is called new may be substitution too. Cells: {_counted(content['slots'])}.\n"
+    )
+
+
+def _finds(found: dict[str, Any], stratum: str = "") -> list[str]:
+    shares = (
+        f"{limit['new']} ({100 * limit['interval'][0]:.0f} to {100 * limit['interval'][1]:.0f} %)"
+        for limit in found["within"]
+    )
+    mean = found["mean_evaluations"]
+    return [f"{stratum}{found['relaxed']} of {found['structures']}", "" if mean is None else f"{mean:.0f}", *shares]
+
+
+def _span(interval: list[float] | None, scale: float) -> str:
+    return "–" if interval is None else f"{scale * interval[0]:+.3g} to {scale * interval[1]:+.3g}"
+
+
+def _counted(names: list[str]) -> str:
+    return ", ".join(f"{name} ({number})" for name, number in Counter(names).most_common())
 
 
 def vacancies(run: Any) -> str:
@@ -307,7 +340,8 @@ def main() -> int:
         parts += [
             f"## {run.title}\n",
             f"Seed {record['seed']}, {record['potential']}, {record['hardware']}, {record['finished'][:10]}; "
-            f"{sum(record['seconds'].values()) / 60:.0f} min of stages.\n",
+            f"{sum(record['seconds'].values()) / 60:.0f} min of stages, in seconds: "
+            + ", ".join(f"{stage} {seconds:,.0f}" for stage, seconds in record["seconds"].items()) + ".\n",
             f"<details><summary>campaign file</summary>\n\n```yaml\n{campaign}\n```\n</details>\n",
             dataset(run), reconstruction(run), generation(run), composition_classes(run),
             rounds(run) if len(run.rounds) > 1 else "",
