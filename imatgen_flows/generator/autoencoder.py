@@ -99,6 +99,10 @@ class MetricAutoencoder(nn.Module):
         # a dataset of cubic cells has no spread in some numbers; the floor keeps their code finite
         self.std.copy_(raw.std(0, correction=0).clamp(min=0.01))
 
+    def encode_lattices(self, lattices: Tensor) -> Tensor:
+        """Map cells (B, 3, 3), A, to the (B, 6) codes of their images, which need not be drawn for this."""
+        return (self._log_metric(lattices @ lattices.transpose(1, 2)) - self.mean) / self.std
+
     def encode(self, images: Tensor) -> Tensor:
         """Map (B, N, N, N) images to (B, 6) codes."""
         return (self._log_metric(self.codec.metric_tensors(images)) - self.mean) / self.std

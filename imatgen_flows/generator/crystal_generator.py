@@ -73,7 +73,11 @@ class ImageCompressor:
         for start in range(0, len(crystals), batch_size):
             rows = torch.arange(start, min(start + batch_size, len(crystals)))
             images = self.codec.encode(crystals[rows])
-            codes[rows, -1, : self.preset.cell.code] = self.cell.encode(images.cell)
+            if isinstance(self.cell, MetricAutoencoder):  # to fit the cell to its image would only find it again
+                cell = self.cell.encode_lattices(crystals.lattices[rows])
+            else:
+                cell = self.cell.encode(images.cell)
+            codes[rows, -1, : self.preset.cell.code] = cell
             for channel in range(len(self.elements)):
                 here = present[rows, channel]
                 if here.any():
@@ -118,7 +122,7 @@ class CrystalGenerator:
         return latent
 
     def _project_once(self, latent: Tensor) -> Tensor:
-        crystals, _certificates = self.compressor.codec.read(self.decode(latent))
+        crystals = self.compressor.codec.read_unchecked(self.decode(latent))
         whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
         if whole.any():
             latent = latent.clone()

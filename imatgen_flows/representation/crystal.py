@@ -234,6 +234,15 @@ class CrystalCodec:
 
     def read(self, images: CrystalImages) -> tuple[PackedCrystals, list[Certificate]]:
         """As `decode`, to tensors on the CPU, without pymatgen."""
+        crystals, ok = self._crystals(images)
+        return crystals, self._certify(images, crystals, ok)
+
+    def read_unchecked(self, images: CrystalImages) -> PackedCrystals:
+        """As `read`, without certificates, which take longer than the reading."""
+        return self._crystals(images)[0]
+
+    def _crystals(self, images: CrystalImages) -> tuple[PackedCrystals, Tensor]:
+        """Crystals on the CPU, and which of them (B,) have a cell."""
         metrics, ok = self.cell.try_metric_tensors(images.cell.detach())
         lattices = standard_lattices(metrics)
         atoms = self.basis.decode(images.basis.flatten(0, 1))
@@ -247,7 +256,7 @@ class CrystalCodec:
         crystals = PackedCrystals(
             lattices.cpu(), positions.unflatten(0, channels), mask.unflatten(0, channels), self.elements, self.basis.box
         )
-        return crystals, self._certify(images, crystals, ok.cpu())
+        return crystals, ok.cpu()
 
     def _certify(self, images: CrystalImages, crystals: PackedCrystals, ok: Tensor) -> list[Certificate]:
         cell_again = torch.zeros_like(images.cell)

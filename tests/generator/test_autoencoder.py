@@ -140,6 +140,11 @@ def test_cells_come_back_from_six_numbers(metric, lattices):
     assert (error[3:] < 0.01).all()  # degrees
 
 
+def test_a_cell_has_the_code_of_its_image(metric, lattices):
+    codec = CellImageCodec(grid=DEFAULT.cell.grid, sigma=DEFAULT.cell.sigma)
+    torch.testing.assert_close(metric.encode_lattices(lattices), metric.encode(codec.encode(lattices)), atol=1e-3, rtol=0)
+
+
 def test_metric_codes_have_zero_mean_and_unit_variance(metric, lattices):
     codes = metric.encode(metric.codec.encode(lattices))
     torch.testing.assert_close(codes.mean(0), torch.zeros(6), atol=1e-3, rtol=0, check_dtype=False)
