@@ -140,18 +140,31 @@ def rounds(run: Any) -> str:
 
 
 def rediscovery(run: Any) -> str:
-    """Held-out known phases that were found again, by tier, before and after relaxation."""
+    """Held-out known phases that were found again, by tier, before and after relaxation; plain substitution beside them."""
     content = read(run, "rediscovery")
-    rows = []
+    rows, found_again = [], []
     for mode, part in (content.get("summary") or {}).items():
-        for tier, found in part["tiers"].items():
+        plain = {state: hits for state, hits in part["substitution"].items() if any(hits["structures"])}
+        searches = part["tiers"] | {f"substitution, {state}": hits for state, hits in plain.items()}
+        for search, found in searches.items():
             for matcher in content["matchers"]:
-                for when, hits in found.get(matcher, {}).items():
-                    clusters = hits["clusters"]["union"]
-                    rows.append([mode, tier, matcher, when, f"{hits['union']} of {part['known']}",
-                                 f"{clusters} of {part['clusters']}"])  # fmt: skip
+                states = found[matcher] if "before" in found[matcher] else {"": found[matcher]}
+                rows += [
+                    [mode, search, matcher, when, f"{hits['union']} of {part['known']}",
+                     f"{hits['clusters']['union']} of {part['clusters']}"]
+                    for when, hits in states.items() if hits is not None  # where anything was relaxed
+                ]  # fmt: skip
+        for tier in part["tiers"]:
+            names = [
+                f"{row['id'].removeprefix('known:')} ({row['formula']})"
+                for row in content["known"]
+                if any(
+                    row[mode][tier][name][when]["found"] for name in content["matchers"] for when in ("before", "after")
+                )
+            ]
+            found_again.append(f"Found in {tier}, by either matcher: {', '.join(names) or 'none'}.\n")
     head = ["held out", "search", "matcher", "relaxed", "phases found", "prototypes found"]
-    return table(head, rows) if rows else ""
+    return "\n".join([table(head, rows), *found_again]) if rows else ""
 
 
 def judged(run: Any) -> str:
