@@ -142,7 +142,9 @@ def test_cells_come_back_from_six_numbers(metric, lattices):
 
 def test_a_cell_has_the_code_of_its_image(metric, lattices):
     codec = CellImageCodec(grid=DEFAULT.cell.grid, sigma=DEFAULT.cell.sigma)
-    torch.testing.assert_close(metric.encode_lattices(lattices), metric.encode(codec.encode(lattices)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        metric.encode_lattices(lattices), metric.encode(codec.encode(lattices)), atol=1e-3, rtol=0
+    )
 
 
 def test_metric_codes_have_zero_mean_and_unit_variance(metric, lattices):
