@@ -339,7 +339,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
     parser.add_argument("--ablation", type=Path, help="JSON of settings and rows, a variant each")
     parser.add_argument("--benchmark", type=Path, nargs="+", default=[], help="JSON files that benchmarks wrote")
+    parser.add_argument("--add", action="store_true", help="keep what the page holds, below what is written now")
     given = parser.parse_args()
+    before = given.output.read_text().partition("\n## ") if given.add and given.output.is_file() else ("", "", "")
     parts = [
         "# Results\n",
         "Made by `python benchmarks/results.py RUN...` from the files of the runs and of the benchmarks. Shares are over all "
@@ -367,7 +369,7 @@ def main() -> int:
         parts += ["## Ablation\n", ablation(given.ablation)]
     for path in given.benchmark:
         parts += [f"## {title_of(path)}\n", benchmark(path)]
-    given.output.write_text("\n".join(part for part in parts if part))
+    given.output.write_text("\n".join(part for part in parts if part) + "".join(before[1:]))
     return 0
 
 
