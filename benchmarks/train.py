@@ -160,7 +160,8 @@ def main() -> int:
         f"{min(rates):.0f} to {max(rates):.0f} GFLOP/s"
     )
     if given.json:
-        given.json.write_text(
+        facts = {"title": "Training speed", "hardware": hardware, "torch": torch.__version__, "ways": found}
+        given.json.write_text(json.dumps(facts, indent=1))
             json.dumps(
                 {"title": "Training speed", "hardware": hardware, "torch": torch.__version__, "ways": found}, indent=1
             )
