@@ -249,7 +249,7 @@ def test_a_full_disk_is_said_and_the_run_can_go_on(run, tiny, tmp_path, monkeypa
 
 
 def test_too_few_templates_are_said(tiny, tmp_path):
-    with pytest.raises(InputError, match="training structures are left"):
+    with pytest.raises(InputError, match="can be a template of .*limits.max_sites"):
         run_campaign(tiny(limits={"max_sites": 2, "max_edge": 2.7}), tmp_path / "run")
 
 

@@ -44,7 +44,7 @@ class Calculator(CHGNetCalculator):
         self, atoms: Any = None, properties: Any = None, system_changes: Any = None, task: Any = None
     ) -> None:
         """Fill `results`; see ASE. The task is what the properties need, where it is not given."""
-        task = task or ("e" if list(properties or ()) == ["energy"] else "efs")
+        task = task or ("e" if list(properties or ()) == ["energy"] else "efsm")
         super().calculate(atoms, properties, system_changes, task=task)
 
 
