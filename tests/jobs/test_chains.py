@@ -49,8 +49,8 @@ def same(one, other):
 
 
 def test_an_attempt_that_was_stopped_by_the_walltime_goes_on_from_its_last_structure(chain):
-    # half a second a step, and four seconds until the stop: some steps, but not all that it would take
-    row, folders = chain("slow@1", walltime=BUFFER + 4, EDIFFG=-0.001)
+    # half a second a step, and six seconds until the stop: some steps, but not all that it would take
+    row, folders = chain("slow@1", walltime=BUFFER + 6, EDIFFG=-0.001)
     assert (row["state"], row["attempts"]) == ("accepted", 2), row
     assert len(folders) == 6
     stopped, again = folders[1], folders[3]
