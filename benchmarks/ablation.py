@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from imatgen_flows.generator.crystal_generator import CrystalGenerator, ImageCompressor
     from imatgen_flows.generator.presets import Preset
-    from imatgen_flows.jobs.samples import Known
+    from imatgen_flows.jobs.samples import StartingPoints
     from imatgen_flows.representation import PackedCrystals
 
 PLAIN = {"code_noise": 0.05, "jitter": 0.02}
@@ -93,18 +93,19 @@ def autoencoder(
     }
 
 
-def samplers(model: CrystalGenerator, known: Known, n: int, seed: int) -> dict[str, Tensor]:
+def samplers(model: CrystalGenerator, start: StartingPoints, n: int, seed: int) -> dict[str, Tensor]:
     """Latent vectors of each sampler: the published ones, and ours."""
     from imatgen_flows.generator.sampling import sample_gaussian
-    from imatgen_flows.jobs.samples import draw_as_published, draw_ours
+    from imatgen_flows.jobs.samples import draw_from_anchors, draw_ours
 
     sampling = dict.fromkeys(("slerp", "random", "around_known"), n)
-    published, ours = (draw(model, known, sampling, seed) for draw in (draw_as_published, draw_ours))
+    anchored, ours = (draw(model, start, sampling, seed) for draw in (draw_from_anchors, draw_ours))
+    data = start.latent[start.seen]
     return {
-        "Gaussian, one width a dimension": published["random"].latent,
-        "Gaussian, full covariance": sample_gaussian(known.latent[known.seen], n, seed).latent,
+        "Gaussian, one width a dimension": sample_gaussian(data, n, seed, full_covariance=False).latent,
+        "Gaussian, full covariance": anchored["random"].latent,
         "prior, asked for contents and energy": ours["random"].latent,
-        "slerp between 31 anchors": published["slerp"].latent,
+        "slerp between 31 anchors": anchored["slerp"].latent,
         "slerp between neighbours of the same atoms": ours["slerp"].latent,
         "around anchors": ours["around_known"].latent,
     }
@@ -156,7 +157,7 @@ def main() -> int:
     from imatgen_flows.generator.fitting import fit_generator, fit_prior
     from imatgen_flows.generator.presets import get_preset
     from imatgen_flows.jobs.models import conditions
-    from imatgen_flows.jobs.samples import Known
+    from imatgen_flows.jobs.samples import StartingPoints
 
     generator = {"holdout": 0.1, "seed": given.seed}
     crystals, seen, rows, energies = dataset_of(given.run, generator)
@@ -186,8 +187,8 @@ def main() -> int:
             "training": likelihood(model, crystals, asked, seen),
             "held-out templates": likelihood(model, crystals, asked, hidden.nonzero()[:, 0]),
         })  # fmt: skip
-        known = Known(crystals, model.encode(crystals), rows, energies, seen)
-        drawn = samplers(model, known, given.samples, given.seed)
+        start = StartingPoints(crystals, model.encode(crystals), rows, energies, seen)
+        drawn = samplers(model, start, given.samples, given.seed)
         for name, latent in drawn.items():
             add(name, judged(model, preset, latent))
     if given.json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.models import load_generator, training_rows
-from imatgen_flows.jobs.samples import Known, draw_samples, energies_of
+from imatgen_flows.jobs.samples import StartingPoints, draw_samples, energies_of
 from imatgen_flows.jobs.stage import stage
 from imatgen_flows.schemas import (
     Candidate,
@@ -60,8 +60,10 @@ def sample_candidates(
     crystals = PackedCrystals.load(dataset.packed.path())
     data = model.encode(crystals)
     seed = generator["seed"] + SEED_STEP * round_number
-    known = Known(crystals, data, rows, energies_of(rows, labels, references), training_rows(dataset, generator))
-    drawn = draw_samples(model, known, sampling, seed)
+    start = StartingPoints(
+        crystals, data, rows, energies_of(rows, labels, references), training_rows(dataset, generator)
+    )
+    drawn = draw_samples(model, start, sampling, seed)
 
     components = principal_components(data)
     candidates: list[Candidate] = []

@@ -24,7 +24,7 @@ ENERGIES = ("formation_energy", "e_above_hull")  # how structures are ranked: as
 
 
 @dataclass(frozen=True)
-class Known:
+class StartingPoints:
     """The dataset, as samples start from it.
 
     Attributes
@@ -41,13 +41,15 @@ class Known:
     seen: Tensor
 
 
-def draw_samples(model: CrystalGenerator, known: Known, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
+def draw_samples(
+    model: CrystalGenerator, start: StartingPoints, sampling: dict[str, int], seed: int
+) -> dict[str, Samples]:
     """Draw samples by each method, as the model's preset does it; their parents are rows of the dataset.
 
     Parameters
     ----------
     model : the trained networks
-    known : the dataset
+    start : the dataset
     sampling : samples of each method
     seed : of the first method; each other has its own
 
@@ -56,8 +58,9 @@ def draw_samples(model: CrystalGenerator, known: Known, sampling: dict[str, int]
     InputError
         Where fewer than two training structures have an energy.
     """
-    draw = draw_ours if len(known.seen) >= ENOUGH else draw_from_few
-    drawn = (draw if model.vae.prior else draw_as_published)(model, known, sampling, seed)
+    # of some hundred structures a prior learns each by heart: 39 of 900 samples were new, where the other way gives 240
+    few = model.vae.prior is None or len(start.seen) < ENOUGH
+    drawn = (draw_from_anchors if few else draw_ours)(model, start, sampling, seed)
     return {method: samples for method, samples in drawn.items() if sampling[method]}
 
 
@@ -83,38 +86,31 @@ def energies_of(
     return dict(zip(ENERGIES, ([label["formation_energy"] for label in known], above), strict=True))
 
 
-def draw_as_published(model: CrystalGenerator, known: Known, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
-    """At a distance from anchors, between all pairs of them, and from a Gaussian (paper, Section S3.1)."""
-    from imatgen_flows.generator.sampling import sample_around, sample_gaussian, sample_slerp
+def draw_from_anchors(
+    model: CrystalGenerator, start: StartingPoints, sampling: dict[str, int], seed: int
+) -> dict[str, Samples]:
+    """Draw around anchors, between all pairs of them, and from a Gaussian (paper, Section S3.1).
 
-    anchors = _anchors(known.rows, known.energies["formation_energy"], known.seen.tolist())
-    distance, ends = model.vae.settings.around, known.latent[anchors]
-    return {
-        "around_known": _named(sample_around(ends, sampling["around_known"], seed, distance=distance), anchors),
-        "slerp": _named(sample_slerp(ends, sampling["slerp"], seed + 1), anchors),
-        "random": sample_gaussian(known.latent[known.seen], sampling["random"], seed + 2, full_covariance=False),
-    }
-
-
-def draw_from_few(model: CrystalGenerator, known: Known, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
-    """Near anchors, between all pairs of them, and from a Gaussian with the data's correlations.
-
-    Of some hundred structures the prior learns each by heart: 39 of 900 samples were new, where these ways gave 240.
+    As published, around at a distance and with one width a dimension; ours by noise, and with the data's correlations.
     """
     from imatgen_flows.generator.sampling import sample_around, sample_gaussian, sample_slerp
 
-    learnt = any(row.get("learnt") for row in known.rows)  # then what earlier rounds found near the hull comes first
-    anchors = _anchors(known.rows, known.energies[ENERGIES[learnt]], known.seen.tolist())
-    ends, data = known.latent[anchors], known.latent[known.seen]
-    width = model.vae.settings.around * data.std(0)
+    settings = model.vae.settings
+    published = settings.style == "published"
+    learnt = any(row.get("learnt") for row in start.rows)  # then what earlier rounds found near the hull comes first
+    anchors = _anchors(start.rows, start.energies[ENERGIES[learnt]], start.seen.tolist())
+    ends, data = start.latent[anchors], start.latent[start.seen]
+    spread: dict[str, Any] = {"distance": settings.around} if published else {"width": settings.around * data.std(0)}
     return {
-        "around_known": _named(sample_around(ends, sampling["around_known"], seed, width=width), anchors),
+        "around_known": _named(sample_around(ends, sampling["around_known"], seed, **spread), anchors),
         "slerp": _named(sample_slerp(ends, sampling["slerp"], seed + 1), anchors),
-        "random": sample_gaussian(data, sampling["random"], seed + 2),
+        "random": sample_gaussian(data, sampling["random"], seed + 2, full_covariance=not published),
     }
 
 
-def draw_ours(model: CrystalGenerator, known: Known, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
+def draw_ours(
+    model: CrystalGenerator, start: StartingPoints, sampling: dict[str, int], seed: int
+) -> dict[str, Samples]:
     """Near anchors, between near structures of the same atoms, and from the prior, asked for what lies near the hull."""
     import torch
 
@@ -125,11 +121,11 @@ def draw_ours(model: CrystalGenerator, known: Known, sampling: dict[str, int], s
         sample_slerp,
     )
 
-    above, formation = known.energies["e_above_hull"], known.energies["formation_energy"]
-    latent, seen = known.latent, known.seen.tolist()
-    anchors, starts = _anchors(known.rows, above, seen), _starts(known.rows, above, seen)
+    above, formation = start.energies["e_above_hull"], start.energies["formation_energy"]
+    latent, seen = start.latent, start.seen.tolist()
+    anchors, starts = _anchors(start.rows, above, seen), _starts(start.rows, above, seen)
     width = model.vae.settings.around * latent[seen].std(0)
-    asked = conditions(known.crystals[starts], torch.tensor([formation[row] for row in starts]), model.vae.shape[0] - 1)
+    asked = conditions(start.crystals[starts], torch.tensor([formation[row] for row in starts]), model.vae.shape[0] - 1)
     group = asked[:, :-1].unique(dim=0, return_inverse=True)[1]
     weights = torch.softmax(-torch.tensor([above[row] for row in starts]) / TEMPERATURE, dim=0)
     if (group.bincount() > 1).any():
