@@ -147,18 +147,15 @@ def fit_generator(
     return model, history
 
 
-def fit_prior(
-    model: MaterialsVAE, codes: Tensor, conditions: Tensor, seed: int, directory: Path, anew: bool = True
-) -> History:
+def fit_prior(model: MaterialsVAE, codes: Tensor, conditions: Tensor, seed: int, directory: Path) -> History:
     """Train the prior of a generator on latent vectors as its encoder draws them, noise and all.
 
     Parameters
     ----------
-    model : trained; its prior is changed in place
+    model : trained; its prior is changed in place, and keeps its scales where it was trained before
     codes : (B, C, width), as for `fit_generator`
     conditions : (B, C), atoms of each element and an energy, as `LatentPrior` wants them
     seed, directory : as for the autoencoders
-    anew : fit the scales to this dataset; a prior that goes on must keep those it has
 
     Returns
     -------
@@ -172,7 +169,7 @@ def fit_prior(
     with torch.no_grad():
         mean, log_variance = model.posterior(codes.to(device))
     scale, width = model.settings.latent_scale, (log_variance / 2).exp()
-    if anew:
+    if not prior.trained:
         prior.fit_scale(scale * mean, conditions)
 
     def loss(_: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:

@@ -61,6 +61,7 @@ class PriorSettings:
     batch_size: int
     epochs: int
     min_steps: int = 0
+    enough: int = 2000  # training structures; of fewer, a prior and near neighbours only repeat them
     any_energy: float = 0.2  # share of the training vectors that are not told the energy
     energy_blur: float = 0.1  # eV/atom, on the energies that the others are told: an exact one would name its structure
     cosine: bool = True

@@ -38,7 +38,7 @@ class LatentPrior(nn.Module):
     def __init__(self, settings: PriorSettings, latent: int, channels: int) -> None:
         super().__init__()
         self.settings = settings
-        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("mean", torch.full((latent,), torch.nan))  # until it is trained
         self.register_buffer("std", torch.ones(latent))
         self.register_buffer("energy", torch.tensor([0.0, 1.0]))  # mean and standard deviation
         told = 2 * FREQUENCIES * channels + 2 + 2 * FREQUENCIES
@@ -49,6 +49,15 @@ class LatentPrior(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.leave = nn.Sequential(nn.LayerNorm(settings.width), last)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the prior has seen a dataset. Few structures it would learn by heart, and then it stays untrained."""
+        return bool(self.mean.isfinite().all())
+
+    def forget(self) -> None:
+        """Mark the prior as untrained, as where the latent space has changed and it was not trained on."""
+        self.mean.fill_(torch.nan)
 
     @torch.no_grad()
     def fit_scale(self, latent: Tensor, conditions: Tensor) -> None:
@@ -81,7 +90,15 @@ class LatentPrior(nn.Module):
 
     @torch.no_grad()
     def sample(self, conditions: Tensor, seed: int) -> Tensor:
-        """Draw a latent vector for each condition (B, channels + 1), by Heun's method from Gaussian noise."""
+        """Draw a latent vector for each condition (B, channels + 1), by Heun's method from Gaussian noise.
+
+        Raises
+        ------
+        ValueError
+            Where the prior is not trained.
+        """
+        if not self.trained:
+            raise ValueError("the prior is not trained")
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(len(conditions), len(self.mean), generator=generator).to(self.mean.device)
         parts = zip(noise.split(BATCH), conditions.to(self.mean.device).split(BATCH), strict=True)

@@ -77,7 +77,11 @@ def train_generator(
     seed, begin = generator["seed"], _weights(start)
     model, history = fit_generator(codes, present, stable, preset, seed, scratch, device, begin)
     asked = conditions(crystals, energies, preset.max_elements)
-    prior = fit_prior(model, codes, asked, seed, scratch / "prior", anew=begin is None)
+    prior: list[dict[str, Any]] = []
+    if model.prior and len(rows) >= model.prior.settings.enough:
+        prior = fit_prior(model, codes, asked, seed, scratch / "prior")
+    elif model.prior:
+        model.prior.forget()
     fields = _model_document(store, model, history, "generator", preset, seed)
     extra = _inherited(store, dataset, generator, start)
     return fields | {"extra": extra | ({PRIOR: store.put_lines("metrics-prior", prior)} if prior else {})}

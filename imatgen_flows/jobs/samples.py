@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 ANCHORS = 31  # the paper interpolates between this many known structures
 TEMPERATURE = 0.2  # eV/atom; a structure this much higher above the hull starts e times fewer samples
-ENOUGH = 2000  # training structures; of fewer, a prior and near neighbours only repeat them
 ENERGIES = ("formation_energy", "e_above_hull")  # how structures are ranked: as published, and ours
 
 
@@ -59,8 +58,9 @@ def draw_samples(
         Where fewer than two training structures have an energy.
     """
     # of some hundred structures a prior learns each by heart: 39 of 900 samples were new, where the other way gives 240
-    few = model.vae.prior is None or len(start.seen) < ENOUGH
-    drawn = (draw_from_anchors if few else draw_ours)(model, start, sampling, seed)
+    prior = model.vae.prior
+    enough = prior is not None and prior.trained and len(start.seen) >= prior.settings.enough
+    drawn = (draw_ours if enough else draw_from_anchors)(model, start, sampling, seed)
     return {method: samples for method, samples in drawn.items() if sampling[method]}
 
 

@@ -1,5 +1,6 @@
 """The prior: it learns which latent vectors go with which contents and energy."""
 
+import pytest
 import torch
 
 from imatgen_flows.generator.presets import DEFAULT, PAPER, PriorSettings
@@ -56,6 +57,7 @@ def test_without_an_energy_samples_are_spread_over_all_energies():
 def test_a_seed_decides_and_each_sample_is_its_own():
     torch.manual_seed(0)
     prior = LatentPrior(SETTINGS, latent=8, channels=5)
+    prior.fit_scale(torch.randn(50, 8), torch.ones(50, 6))
     asked = torch.ones(20, 6)
     assert torch.equal(prior.sample(asked, seed=1), prior.sample(asked, seed=1))
     assert not torch.equal(prior.sample(asked, seed=1), prior.sample(asked, seed=2))
@@ -63,7 +65,21 @@ def test_a_seed_decides_and_each_sample_is_its_own():
     assert prior.sample(asked[:0], seed=1).shape == (0, 8)
 
 
-def test_an_untrained_prior_is_the_gaussian_of_the_data():
+def test_a_prior_that_was_not_trained_or_has_forgotten_is_not_asked():
+    prior = LatentPrior(SETTINGS, latent=2, channels=2)
+    asked = torch.ones(3, 3)
+    assert not prior.trained
+    with pytest.raises(ValueError, match="not trained"):
+        prior.sample(asked, seed=0)
+    prior.fit_scale(*crystals(100))
+    assert prior.trained
+    assert prior.sample(asked, seed=0).isfinite().all()
+    prior.forget()
+    with pytest.raises(ValueError, match="not trained"):
+        prior.sample(asked, seed=0)
+
+
+def test_before_its_first_step_a_prior_is_the_gaussian_of_the_data():
     """The last layer begins at zero: nothing is moved."""
     prior = LatentPrior(SETTINGS, latent=2, channels=2)
     latent, conditions = crystals(4000)
