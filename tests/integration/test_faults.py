@@ -40,6 +40,11 @@ def test_a_storm_of_kills_loses_nothing_and_repeats_nothing(lab, tmp_path):
         "server restarted": restart,
     }
     weights = (8, 4, 4, 2)
+
+    def strike():
+        name = dice.choices(list(strikes), weights)[0]
+        struck[name] += strikes[name]()
+
     while sum(struck.values()) < KILLS or not all(struck[name] for name in strikes):
         assert time.monotonic() < end, f"the storm took too long: {struck}, {lab.states()}"
         if set(lab.states().values()) == {"COMPLETED"}:
@@ -50,11 +55,13 @@ def test_a_storm_of_kills_loses_nothing_and_repeats_nothing(lab, tmp_path):
              "rapidfire", "-m", "8", "--nlaunches", "0", "--sleep", "1"],
             env=lab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        name = dice.choices(list(strikes), weights)[0]
         time.sleep(dice.uniform(1, 5))
-        struck[name] += strikes[name]()
-        end_of_round = time.monotonic() + 20
+        strike()
+        end_of_round, next_strike = time.monotonic() + 20, time.monotonic() + dice.uniform(4, 8)
         while dispatcher.poll() is None and lab.ready() and time.monotonic() < end_of_round:
+            if time.monotonic() > next_strike:
+                strike()
+                next_strike += dice.uniform(4, 8)
             time.sleep(0.3)
         dispatcher.kill()  # wherever it is, another victim
         dispatcher.wait()
