@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Element, Structure
+from pymatgen.core import Element, Lattice, Structure
 
 from imatgen_flows.crystals.chemistry import minimum_distance
 
@@ -38,7 +38,7 @@ def repair(structure: Structure, minimum: Callable[[str, str], float] = minimum_
     atoms, numbered by their place in the input
     """
     symbols = [site.specie.symbol for site in structure]
-    distances = _distances(structure)
+    distances = periodic_distances(structure.lattice, structure.cart_coords)
     np.fill_diagonal(distances, np.inf)
     limits = np.array([[minimum(a, b) for b in symbols] for a in symbols])
     alive = np.ones(len(symbols), dtype=bool)
@@ -66,16 +66,16 @@ def repair(structure: Structure, minimum: Callable[[str, str], float] = minimum_
 
 def shortest_distance(structure: Structure) -> float:
     """Shortest distance in A between two atoms, or between an atom and its own image."""
-    return float(_distances(structure).min())
+    return float(periodic_distances(structure.lattice, structure.cart_coords).min())
 
 
-def _distances(structure: Structure) -> NDArray[np.float64]:
-    """Periodic distances (A, A) in A; on the diagonal the distance to the atom's own nearest image.
+def periodic_distances(lattice: Lattice, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Periodic distances (n, n) between places (n, 3), A; on the diagonal the distance to the atom's own nearest image.
 
     The neighbouring cells suffice in a Niggli cell, so the atoms are taken there first.
     """
-    lattice = structure.lattice.get_lll_reduced_lattice()
-    frac = lattice.get_fractional_coords(structure.cart_coords)
+    lattice = lattice.get_lll_reduced_lattice()
+    frac = lattice.get_fractional_coords(places)
     delta = frac[:, None] - frac[None]
     delta -= np.rint(delta)
     cells = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)

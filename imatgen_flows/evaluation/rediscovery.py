@@ -262,15 +262,17 @@ def sample_around_own(
     settings = compressor.preset.generator
     published = settings.style == "published"
     turn = torch.arange(each * len(knowns)) // len(knowns)  # the first of each is its own code, the last the furthest
+    phases = pack([known.structure for known in knowns], compressor.elements, compressor.preset.box)
     drawn = sample_around(
-        model.encode(pack([known.structure for known in knowns], compressor.elements, compressor.preset.box)),
+        model.encode(phases),
         each * len(knowns),
         seed,
         distance=settings.around if published else None,
         width=None if published else settings.around * seen.std(0) * (turn / max(each - 1, 1))[:, None],
     )
     found: dict[str, list[Sample]] = {known.id: [] for known in knowns}
-    decoded = (compressor.codec.decode(model.decode(part)) for part in model.project(drawn.latent).split(BATCH))
+    latent = model.project(drawn.latent, None if published else phases.counts()[[row for (row,) in drawn.parents]])
+    decoded = (compressor.codec.decode(model.decode(part)) for part in latent.split(BATCH))
     pairs = (pair for structures, certificates in decoded for pair in zip(structures, certificates, strict=True))
     for number, ((structure, certificate), (parent,)) in enumerate(zip(pairs, drawn.parents, strict=True)):
         if structure is None or not len(structure):

@@ -12,6 +12,7 @@ from torch import Tensor
 from imatgen_flows.errors import InputError
 from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder
 from imatgen_flows.generator.materials_vae import MaterialsVAE
+from imatgen_flows.generator.mending import mend
 from imatgen_flows.generator.presets import Preset
 from imatgen_flows.representation import CrystalCodec, CrystalImages
 
@@ -111,18 +112,26 @@ class CrystalGenerator:
         return self.compressor.decode(self.vae.decode(latent))
 
     @torch.no_grad()
-    def project(self, latent: Tensor) -> Tensor:
-        """Pull latent vectors towards what the networks can draw.
+    def project(self, latent: Tensor, contents: Tensor | None = None) -> Tensor:
+        """Pull latent vectors towards crystals that the networks can draw.
 
-        Each of the preset's passes reads the atoms of the decoded images, draws them cleanly in the middle of the box, and
-        encodes that. A vector whose images hold no crystal stays as it is.
+        Each of the preset's passes reads the atoms of the decoded images, takes out those that cannot be there (`mend`),
+        draws the others cleanly in the middle of the box, and encodes that. A vector whose images hold no crystal stays
+        as it is.
+
+        Parameters
+        ----------
+        latent : (B, latent)
+        contents : (B, elements), atoms of each element that were asked for; None where nobody asked
         """
         for _ in range(self.compressor.preset.projections):
-            latent = torch.cat([self._project_once(part) for part in latent.split(BATCH)])
+            parts = latent.split(BATCH)
+            asked = [None] * len(parts) if contents is None else contents.split(BATCH)
+            latent = torch.cat([self._project_once(*part) for part in zip(parts, asked, strict=True)])
         return latent
 
-    def _project_once(self, latent: Tensor) -> Tensor:
-        crystals = self.compressor.codec.read_unchecked(self.decode(latent))
+    def _project_once(self, latent: Tensor, contents: Tensor | None) -> Tensor:
+        crystals = mend(*self.compressor.codec.read_unchecked(self.decode(latent)), contents)
         whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
         if whole.any():
             latent = latent.clone()

@@ -19,6 +19,7 @@ class Samples:
     latent: Tensor  # (n, latent)
     seed: int
     parents: list[tuple[int, ...]]  # rows of the anchors that each came from
+    contents: Tensor | None = None  # (n, elements), atoms that were asked for, where any were
 
 
 def sample_around(

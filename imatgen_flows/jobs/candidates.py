@@ -69,7 +69,7 @@ def sample_candidates(
     candidates: list[Candidate] = []
     latents: list[Tensor] = []
     for method, samples in drawn.items():
-        latent = model.project(samples.latent)
+        latent = model.project(samples.latent, samples.contents)
         latents.append(latent)
         places = components.transform(latent)
         stability = model.stability(latent)

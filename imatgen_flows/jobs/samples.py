@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.artifacts import read_lines
@@ -122,24 +122,27 @@ def draw_ours(
     )
 
     above, formation = start.energies["e_above_hull"], start.energies["formation_energy"]
-    latent, seen = start.latent, start.seen.tolist()
+    latent, seen, atoms = start.latent, start.seen.tolist(), start.crystals.counts()
     anchors, starts = _anchors(start.rows, above, seen), _starts(start.rows, above, seen)
     width = model.vae.settings.around * latent[seen].std(0)
     asked = conditions(start.crystals[starts], torch.tensor([formation[row] for row in starts]), model.vae.shape[0] - 1)
     group = asked[:, :-1].unique(dim=0, return_inverse=True)[1]
     weights = torch.softmax(-torch.tensor([above[row] for row in starts]) / TEMPERATURE, dim=0)
+    around = _named(sample_around(latent[anchors], sampling["around_known"], seed, width=width), anchors)
     if (group.bincount() > 1).any():
         between = sample_between_neighbours(latent[starts], group, weights, sampling["slerp"], seed + 1)
-        slerp = _named(between, starts)
+        slerp = _of_parents(_named(between, starts), atoms)
     else:  # no two structures of the same atoms, as in a very small dataset
         slerp = _named(sample_slerp(latent[anchors], sampling["slerp"], seed + 1), anchors)
     random = torch.Generator().manual_seed(seed + 2)
     chosen = torch.multinomial(weights, max(sampling["random"], 1), replacement=True, generator=random)
+    chosen = chosen[: sampling["random"]]
     assert model.vae.prior is not None
+    drawn = sample_prior(model.vae.prior, asked[chosen], seed + 2)
     return {
-        "around_known": _named(sample_around(latent[anchors], sampling["around_known"], seed, width=width), anchors),
+        "around_known": _of_parents(around, atoms),
         "slerp": slerp,
-        "random": sample_prior(model.vae.prior, asked[chosen[: sampling["random"]]], seed + 2),
+        "random": replace(drawn, contents=atoms[torch.tensor(starts)[chosen]]),
     }
 
 
@@ -166,6 +169,9 @@ def _starts(rows: list[dict[str, Any]], energies: list[float | None], seen: list
 
 def _named(samples: Samples, rows: list[int]) -> Samples:
     """Name parents by their rows in the dataset."""
-    from dataclasses import replace
-
     return replace(samples, parents=[tuple(rows[index] for index in parents) for parents in samples.parents])
+
+
+def _of_parents(samples: Samples, atoms: Tensor) -> Samples:
+    """Ask of each sample the atoms that its parents hold."""
+    return replace(samples, contents=atoms[[parents[0] for parents in samples.parents]])

@@ -89,17 +89,20 @@ class BasisImageCodec:
         -------
         for each image an (n, 3) array: positions in A in the frame of the box, in [0, box)
         """
-        found: list[NDArray[np.float64]] = []
+        return [places.numpy() for places, _ in self.peaks(images)]
+
+    def peaks(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Find the atoms as `decode` does: of each image the places (n, 3), and the heights (n,), 1 for a whole atom."""
+        found: list[tuple[Tensor, Tensor]] = []
         for chunk in images.detach().split(CHUNK):
-            owner, places = self._read(chunk)
+            owner, places, heights = self._read(chunk)
             counts = torch.bincount(owner, minlength=len(chunk)).tolist()
-            found += [part.cpu().numpy() for part in places.split(counts)]
+            found += zip(places.cpu().split(counts), heights.cpu().split(counts), strict=True)
         return found
 
-    @property
-    def atom_mass(self) -> float:
-        """Sum of an atom's voxels, averaged over its place between them."""
-        x = self.radius / (math.sqrt(2) * self.sigma)
+    def atom_mass(self, level: float | None = None) -> float:
+        """Sum of an atom's voxels above a level, the cutoff unless given, averaged over its place between them."""
+        x = math.sqrt(-math.log(level or self.cutoff))  # radius of that level over sqrt(2) sigma
         within = math.erf(x) - 2 / math.sqrt(math.pi) * x * math.exp(-x * x)
         return (2 * math.pi) ** 1.5 * (self.sigma / self.voxel) ** 3 * within
 
@@ -137,14 +140,14 @@ class BasisImageCodec:
         images = torch.zeros(n_images * self.grid**3, dtype=p.dtype, device=p.device)
         return images.index_add_(0, at.reshape(-1), p.reshape(-1)).reshape(n_images, *[self.grid] * 3)
 
-    def _read(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Atoms of a chunk: the image that each belongs to (n,), in order, and its place (n, 3), A, float64."""
+    def _read(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Atoms of a chunk: the image that each belongs to (n,), in order, its place (n, 3), A, float64, and height (n,)."""
         atoms = self._refine(images, self._peaks(images))
         hidden = self._peaks(images - self._render_atoms(atoms, images))
         if len(hidden.image):
             atoms = self._refine(images, atoms.join(hidden))
         atoms = atoms.select((atoms.height > self.threshold) & ~self._doubled(atoms))
-        return atoms.image, (atoms.corner + atoms.shift) % self.box
+        return atoms.image, (atoms.corner + atoms.shift) % self.box, atoms.height
 
     def _peaks(self, images: Tensor) -> _Atoms:
         """Peaks of images, and the Gaussian through the voxels around each."""

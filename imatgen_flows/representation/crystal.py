@@ -20,6 +20,9 @@ from imatgen_flows.representation.errors import PackError
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+# Atoms are counted by what an image has above this. Below lies the blur of a network, which adds up to atoms: counted from
+# the cutoff on, a third of the right images failed, and a quarter of the wrong ones passed (docs/generator.md)
+COUNTED = 0.1
 MOST_CELLS = 6  # images searched for close contacts, along an axis: enough for any cell that is not absurdly flat
 
 
@@ -164,7 +167,7 @@ class Certificate:
     ----------
     residual : |image - image of the decoded atoms| / |image|, over all elements together; 1 for an empty image
     cell_residual : the same for the cell image
-    atoms_by_mass : atoms of each element by the image's sum
+    atoms_by_mass : atoms of each element by the image's sum above `COUNTED`
     peaks : atoms of each element that were found
     min_distance : between two atoms in A, periodic, an atom's own images included; NaN if there is no crystal
     """
@@ -234,29 +237,29 @@ class CrystalCodec:
 
     def read(self, images: CrystalImages) -> tuple[PackedCrystals, list[Certificate]]:
         """As `decode`, to tensors on the CPU, without pymatgen."""
-        crystals, ok = self._crystals(images)
+        crystals, _, ok = self._crystals(images)
         return crystals, self._certify(images, crystals, ok)
 
-    def read_unchecked(self, images: CrystalImages) -> PackedCrystals:
-        """As `read`, without certificates, which take longer than the reading."""
-        return self._crystals(images)[0]
+    def read_unchecked(self, images: CrystalImages) -> tuple[PackedCrystals, Tensor]:
+        """As `read`, without certificates, which take longer than the reading, but with the atoms' heights (B, E, A)."""
+        crystals, heights, _ = self._crystals(images)
+        return crystals, heights
 
-    def _crystals(self, images: CrystalImages) -> tuple[PackedCrystals, Tensor]:
-        """Crystals on the CPU, and which of them (B,) have a cell."""
+    def _crystals(self, images: CrystalImages) -> tuple[PackedCrystals, Tensor, Tensor]:
+        """Crystals on the CPU, the heights of their atoms, and which of them (B,) have a cell."""
         metrics, ok = self.cell.try_metric_tensors(images.cell.detach())
         lattices = standard_lattices(metrics)
-        atoms = self.basis.decode(images.basis.flatten(0, 1))
-        most = max((len(places) for places in atoms), default=0)
+        atoms = self.basis.peaks(images.basis.flatten(0, 1))
+        most = max((len(found) for _, found in atoms), default=0)
         positions = torch.zeros(len(atoms), max(most, 1), 3)
-        mask = torch.zeros(len(atoms), max(most, 1), dtype=torch.bool)
-        for i, places in enumerate(atoms):
-            positions[i, : len(places)] = torch.from_numpy(places)
-            mask[i, : len(places)] = True
+        heights = torch.zeros(len(atoms), max(most, 1))
+        for i, (places, found) in enumerate(atoms):
+            positions[i, : len(places)], heights[i, : len(places)] = places, found
         channels = (len(images), len(self.elements))
-        crystals = PackedCrystals(
-            lattices.cpu(), positions.unflatten(0, channels), mask.unflatten(0, channels), self.elements, self.basis.box
-        )
-        return crystals, ok.cpu()
+        positions, heights = positions.unflatten(0, channels), heights.unflatten(0, channels)
+        return (
+            PackedCrystals(lattices.cpu(), positions, heights > 0, self.elements, self.basis.box), heights, ok.cpu()
+        )  # fmt: skip
 
     def _certify(self, images: CrystalImages, crystals: PackedCrystals, ok: Tensor) -> list[Certificate]:
         cell_again = torch.zeros_like(images.cell)
@@ -264,12 +267,12 @@ class CrystalCodec:
         cell_residuals = _residuals(images.cell, cell_again)
         peaks = crystals.counts().tolist()
         residuals, masses = [], []
+        atom = self.basis.atom_mass(COUNTED)
         for start in range(0, len(images), 16):
             here = slice(start, start + 16)
             image, again = images.basis[here], self._render(crystals[here].to(images.basis.device))
             residuals += _residuals(image, again)
-            occupied = torch.where(image < self.basis.cutoff, 0.0, image)
-            excess = (occupied - again).sum(dim=(2, 3, 4)).double() / self.basis.atom_mass
+            excess = (_above(image, COUNTED) - _above(again, COUNTED)).sum(dim=(2, 3, 4)).double() / atom
             masses += (excess.cpu() + crystals[here].counts()).tolist()
         return [
             Certificate(
@@ -287,6 +290,10 @@ class CrystalCodec:
     def _render(self, crystals: PackedCrystals) -> Tensor:
         images = self.basis.encode(crystals.positions.flatten(0, 1), crystals.mask.flatten(0, 1))
         return images.unflatten(0, (len(crystals), len(self.elements)))
+
+
+def _above(images: Tensor, level: float) -> Tensor:
+    return torch.where(images < level, 0.0, images)
 
 
 def _residuals(images: Tensor, again: Tensor) -> list[float]:

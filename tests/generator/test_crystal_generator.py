@@ -68,6 +68,19 @@ def test_projection_brings_atoms_back_to_the_middle_of_the_box(crystals, generat
     torch.testing.assert_close(results[0], results[1], atol=0.05, rtol=0)
 
 
+def test_projection_leaves_out_an_atom_that_cannot_be_there(crystals, generator, monkeypatch):
+    latent, codec, rutile = generator.encode(crystals)[1:2], generator.compressor.codec, crystals[torch.tensor([1])]
+    clean, more = codec.encode(rutile), codec.encode(rutile)
+    more.basis[:, 0] += 0.5 * codec.basis.encode(rutile.positions[:, 0, :1] + 1.6)
+    crystal, _ = codec.read_unchecked(more)
+    assert crystal.counts().tolist() == [[5, 2]]
+    results = []
+    for images, asked in ((clean, None), (more, rutile.counts())):
+        monkeypatch.setattr(generator, "decode", lambda _, images=images: images)
+        results.append(generator.project(latent, asked))
+    torch.testing.assert_close(results[1], results[0], atol=0.05, rtol=0)
+
+
 @pytest.mark.parametrize("spread", [1.0, 10.0, 1000.0])
 def test_the_wildest_latent_vector_costs_no_crash(generator, spread):
     latent = spread * torch.randn(20, 16, generator=torch.Generator().manual_seed(0))

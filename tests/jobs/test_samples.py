@@ -1,9 +1,16 @@
 """Which training structures new samples start from."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.jobs.samples import _anchors, _starts
+from imatgen_flows.generator.materials_vae import MaterialsVAE
+from imatgen_flows.generator.presets import DEFAULT
+from imatgen_flows.jobs.samples import ENERGIES, StartingPoints, _anchors, _starts, draw_samples
+from imatgen_flows.representation import PackedCrystals
 
 
 def rows(*formulas: str, known: tuple[int, ...] = ()) -> list[dict]:
@@ -28,3 +35,49 @@ def test_where_no_composition_may_be_neutral_all_start_samples():
 def test_one_structure_is_nothing_to_start_from():
     with pytest.raises(InputError, match="fewer than two"):
         _anchors(rows("VO", "VO2"), [0.1, None], seen=[0, 1])
+
+
+@pytest.fixture
+def start():
+    """Forty oxides of two kinds, their latent vectors, and a generator whose prior has seen them."""
+    torch.manual_seed(0)
+    cell = torch.tensor([4.0, 4.0, 4.0]).diag().repeat(40, 1, 1)
+    mask = torch.zeros(40, 2, 4, dtype=torch.bool)
+    mask[:20, 0, :2], mask[20:, 0, :3], mask[:, 1, :1] = True, True, True
+    crystals = PackedCrystals(cell, torch.rand(40, 2, 4, 3) * 4, mask, ("O", "V"))
+    formulas = ["VO2"] * 20 + ["VO3"] * 20
+    energies = torch.linspace(0, 1, 40).tolist()
+    return StartingPoints(
+        crystals, torch.randn(40, 8), rows(*formulas), dict.fromkeys(ENERGIES, energies), torch.arange(2, 40)
+    )
+
+
+@pytest.fixture
+def model(start):
+    """Networks that are not trained: what is drawn from does not ask what it is decoded to."""
+    preset = replace(DEFAULT, prior=replace(DEFAULT.prior, enough=30, width=16, steps=5))
+    vae = MaterialsVAE(replace(preset.generator, latent=8, channels=16), 6, 8, preset.prior)
+    vae.prior.fit_scale(start.latent, torch.ones(40, 6))
+    return SimpleNamespace(vae=vae)
+
+
+SAMPLING = {"around_known": 40, "slerp": 60, "random": 50}
+
+
+def test_samples_ask_for_the_atoms_of_what_they_start_from(model, start):
+    drawn, atoms = draw_samples(model, start, SAMPLING, seed=3), start.crystals.counts()
+    assert {method: len(samples.latent) for method, samples in drawn.items()} == SAMPLING
+    for method in ("around_known", "slerp"):
+        for parents, asked in zip(drawn[method].parents, drawn[method].contents, strict=True):
+            assert min(parents) >= 2  # never a structure that the networks did not see
+            assert all(torch.equal(atoms[parent], asked) for parent in parents)
+    assert {tuple(asked) for asked in drawn["random"].contents.tolist()} <= {(2, 1), (3, 1)}
+    # those near the hull more often: VO2 is, by half an eV
+    assert (drawn["random"].contents[:, 0] == 2).float().mean() > 0.7
+
+
+def test_few_structures_or_a_prior_that_was_not_trained_leave_samples_to_the_anchors(model, start):
+    few = replace(start, seen=torch.arange(2, 20))
+    assert all(samples.contents is None for samples in draw_samples(model, few, SAMPLING, 3).values())
+    model.vae.prior.forget()
+    assert all(samples.contents is None for samples in draw_samples(model, start, SAMPLING, 3).values())

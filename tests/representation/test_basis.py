@@ -174,9 +174,11 @@ def test_a_batch_is_its_images_one_by_one():
 @grids
 def test_the_mass_of_an_atom_hardly_depends_on_its_place(settings_):
     codec, rng = BasisImageCodec(**settings_), np.random.default_rng(0)
-    sums = codec.encode(rng.uniform(5, 10, (100, 1, 3))).sum(dim=(1, 2, 3))
-    assert math.isclose(sums.mean(), codec.atom_mass, rel_tol=0.01)
-    assert sums.std() < 0.05 * codec.atom_mass
+    images = codec.encode(rng.uniform(5, 10, (100, 1, 3)))
+    for level in (None, 0.1):
+        sums = torch.where(images < (level or 0), 0.0, images).sum(dim=(1, 2, 3))
+        assert math.isclose(sums.mean(), codec.atom_mass(level), rel_tol=0.01)
+        assert sums.std() < 0.05 * codec.atom_mass(level)
 
 
 def test_the_published_read_out_is_as_coarse_as_its_voxels():
