@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from imatgen_flows.generator.crystal_generator import CrystalGenerator, ImageCompressor
     from imatgen_flows.generator.presets import Preset
+    from imatgen_flows.generator.sampling import Samples
     from imatgen_flows.jobs.samples import StartingPoints
     from imatgen_flows.representation import PackedCrystals
 
@@ -93,8 +94,8 @@ def autoencoder(
     }
 
 
-def samplers(model: CrystalGenerator, start: StartingPoints, n: int, seed: int) -> dict[str, Tensor]:
-    """Latent vectors of each sampler: the published ones, and ours."""
+def samplers(model: CrystalGenerator, start: StartingPoints, n: int, seed: int) -> dict[str, Samples]:
+    """Samples of each sampler: the published ones, and ours."""
     from imatgen_flows.generator.sampling import sample_gaussian
     from imatgen_flows.jobs.samples import draw_from_anchors, draw_ours
 
@@ -102,23 +103,26 @@ def samplers(model: CrystalGenerator, start: StartingPoints, n: int, seed: int) 
     anchored, ours = (draw(model, start, sampling, seed) for draw in (draw_from_anchors, draw_ours))
     data = start.latent[start.seen]
     return {
-        "Gaussian, one width a dimension": sample_gaussian(data, n, seed, full_covariance=False).latent,
-        "Gaussian, full covariance": anchored["random"].latent,
-        "prior, asked for contents and energy": ours["random"].latent,
-        "slerp between 31 anchors": anchored["slerp"].latent,
-        "slerp between neighbours of the same atoms": ours["slerp"].latent,
-        "around anchors": ours["around_known"].latent,
+        "Gaussian, one width a dimension": sample_gaussian(data, n, seed, full_covariance=False),
+        "Gaussian, full covariance": anchored["random"],
+        "prior, asked for contents and energy": ours["random"],
+        "the same, contents not told to the projection": replace(ours["random"], contents=None),
+        "slerp between 31 anchors": anchored["slerp"],
+        "slerp between neighbours of the same atoms": ours["slerp"],
+        "the same, contents not told": replace(ours["slerp"], contents=None),
+        "around anchors": ours["around_known"],
     }
 
 
-def judged(model: CrystalGenerator, preset: Preset, latent: Tensor) -> dict[str, float]:
+def judged(model: CrystalGenerator, preset: Preset, samples: Samples) -> dict[str, float]:
     """Shares of valid and of clean samples after so many projections."""
     from imatgen_flows.jobs.candidates import _decode
 
     found = {}
     for passes in PASSES:
         model.compressor.preset = replace(preset, projections=passes)
-        made = _decode(model, model.project(latent), model.compressor.elements, {"max_sites": 20, "max_edge": 10.0})
+        latent = model.project(samples.latent, samples.contents)
+        made = _decode(model, latent, model.compressor.elements, {"max_sites": 20, "max_edge": 10.0})
         found[f"valid, {passes} projections"] = sum(bool(record.id) for record in made) / len(made)
         found[f"clean, {passes} projections"] = sum(record.is_clean for record in made) / len(made)
     return found
@@ -189,8 +193,8 @@ def main() -> int:
         })  # fmt: skip
         start = StartingPoints(crystals, model.encode(crystals), rows, energies, seen)
         drawn = samplers(model, start, given.samples, given.seed)
-        for name, latent in drawn.items():
-            add(name, judged(model, preset, latent))
+        for name, samples in drawn.items():
+            add(name, judged(model, preset, samples))
     if given.json:
         settings = {name: str(value) for name, value in vars(given).items() if name not in ("run", "directory", "json")}
         given.json.write_text(json.dumps({"settings": settings, "rows": table}, indent=1))

@@ -1,0 +1,105 @@
+"""How well a certificate tells right images from wrong ones, by the level above which it counts an image's atoms.
+
+Structures of a run go through its image autoencoders, as they are and with noise on their codes. An image is right where it
+holds as many peaks of each element as the structure has atoms. It passes where what it has above the level, counted in
+atoms, differs from its peaks by less than half an atom of each element.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from imatgen_flows.generator.crystal_generator import ImageCompressor
+    from imatgen_flows.representation import PackedCrystals
+
+LEVELS = (0.02, 0.05, 0.1, 0.2)  # the first is the images' own cutoff
+NOISES = (0.0, 0.4)  # on codes of unit variance
+BATCH = 64
+
+
+def open_run(run: Path) -> tuple[ImageCompressor, PackedCrystals, Tensor]:
+    """Image autoencoders of the first round of a run, the crystals of its dataset, and the rows that were learnt from."""
+    from imatgen_flows.config import CampaignConfig
+    from imatgen_flows.jobs.models import load_compressor, training_rows
+    from imatgen_flows.representation import PackedCrystals
+    from imatgen_flows.schemas import DatasetDocument, ModelDocument
+
+    generator = CampaignConfig.from_file(run / "campaign.yaml").generator.model_dump()
+    stages = run / "artifacts" / "stages"
+    dataset = DatasetDocument(**json.loads(next(stages.glob("build_dataset-*.json")).read_text()))
+    networks = {
+        (document := ModelDocument(**json.loads(path.read_text()))).role: document
+        for path in sorted(stages.glob("train_autoencoder-*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    }
+    compressor = load_compressor(dataset, networks["cell"], networks["basis"], generator)
+    return compressor, PackedCrystals.load(dataset.packed.path()), training_rows(dataset, generator)
+
+
+def excess(compressor: ImageCompressor, codes: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    """Peaks of each element (B, E) in decoded images, and how many atoms more (B, E) these have above a level."""
+    images = compressor.decode(codes)
+    crystals, _ = compressor.codec.read_unchecked(images)
+    basis = compressor.codec.basis
+    again = basis.encode(crystals.positions.flatten(0, 1), crystals.mask.flatten(0, 1)).view_as(images.basis)
+    above = [torch.where(image < level, 0.0, image).sum(dim=(2, 3, 4)) for image in (images.basis, again)]
+    return crystals.counts(), (above[0] - above[1]) / basis.atom_mass(level)
+
+
+def judge(compressor: ImageCompressor, crystals: PackedCrystals, noise: float) -> list[dict[str, Any]]:
+    """Share of right and of wrong images that pass, a row a level."""
+    codes, _ = compressor.encode(crystals)
+    blur = torch.randn(codes[:, :-1].shape, generator=torch.Generator().manual_seed(1))
+    codes[:, :-1] += noise * blur * (codes[:, :-1] != 0)
+    rows = []
+    for level in LEVELS:
+        parts = [excess(compressor, part, level) for part in codes.split(BATCH)]
+        peaks, more = (torch.cat(part) for part in zip(*parts, strict=True))
+        right, passes = (peaks == crystals.counts()).all(dim=1), (more.abs() < 0.5).all(dim=1)
+        rows.append({
+            "noise on codes": noise,
+            "level": level,
+            "right images": int(right.sum()),
+            "of these pass": passes[right].float().mean().item(),
+            "wrong images": int((~right).sum()),
+            "of these pass too": passes[~right].float().mean().item(),
+        })  # fmt: skip
+    return rows
+
+
+def main() -> int:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="directory of a run, for its dataset and its autoencoders")
+    parser.add_argument("--structures", type=int, default=600, help="of each kind: learnt from, and held out")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    compressor, crystals, seen = open_run(given.run)
+    held_out = torch.ones(len(crystals), dtype=torch.bool)
+    held_out[seen] = False
+    kinds = {"learnt from": seen, "held-out templates": held_out.nonzero()[:, 0]}
+    table = []
+    for kind, rows in kinds.items():
+        chosen = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[: given.structures]]
+        for noise in NOISES:
+            for row in judge(compressor, crystals[chosen], noise):
+                table.append({"structures": kind} | row)
+                print("; ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+                                for key, value in table[-1].items()), flush=True)  # fmt: skip
+    if given.json:
+        title = "What a certificate counts an image's atoms above"
+        given.json.write_text(json.dumps({"title": title, "rows": table}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
