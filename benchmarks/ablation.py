@@ -116,13 +116,12 @@ def samplers(model: CrystalGenerator, start: StartingPoints, n: int, seed: int) 
 
 def judged(model: CrystalGenerator, preset: Preset, samples: Samples) -> dict[str, float]:
     """Shares of valid and of clean samples after so many projections."""
-    from imatgen_flows.jobs.candidates import _decode
+    from imatgen_flows.jobs.candidates import _make
 
     found = {}
     for passes in PASSES:
         model.compressor.preset = replace(preset, projections=passes)
-        latent = model.project(samples.latent, samples.contents)
-        made = _decode(model, latent, model.compressor.elements, {"max_sites": 20, "max_edge": 10.0})
+        _, made = _make(model, samples, {"max_sites": 20, "max_edge": 10.0}, workers=1)
         found[f"valid, {passes} projections"] = sum(bool(record.id) for record in made) / len(made)
         found[f"clean, {passes} projections"] = sum(record.is_clean for record in made) / len(made)
     return found

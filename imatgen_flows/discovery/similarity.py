@@ -11,14 +11,12 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from imatgen_flows.discovery.superposition import SLACK, Indices, PrimitiveCell, Superposition, Tolerances
-from imatgen_flows.energetics.isolation import Outcome, run_isolated
-from imatgen_flows.errors import ImatgenError
+from imatgen_flows.energetics.isolation import share
 
 Key = TypeVar("Key", bound=Hashable)
 
 CHUNK = 200  # crystals that are compared with one at once, and that a process takes at once
 WORTH_SHARING = 500  # crystals; fewer are done before another process has started
-SECONDS_OF_A_TASK = 86_400.0  # only a hanging process takes that long
 
 
 def primitive_cells(crystals: Sequence[Structure | PrimitiveCell], workers: int = 1) -> list[PrimitiveCell]:
@@ -221,18 +219,4 @@ def _shares(symbols: Iterable[str]) -> frozenset:
 
 def _share(function: Callable[..., Any], tasks: Sequence[tuple], workers: int, size: int) -> list[Any]:
     """Call a function with each task's arguments, in several processes where there is enough to do."""
-    if workers == 1 or len(tasks) == 1 or size < WORTH_SHARING:
-        return [function(*task) for task in tasks]
-    results: list[Any] = [None] * len(tasks)
-
-    def receive(number: int, outcome: Outcome) -> None:
-        if outcome.failure:  # it ends all: to leave a crystal out would make another one new
-            raise ImatgenError(f"comparing crystals: {outcome.detail}.")
-        results[number] = outcome.value
-
-    run_isolated(_caller, (function,), tasks, workers=workers, timeout=SECONDS_OF_A_TASK, on_outcome=receive)
-    return results
-
-
-def _caller(function: Callable[..., Any]) -> Callable[[tuple, Callable[[], None]], Any]:
-    return lambda task, _: function(*task)
+    return share(function, tasks, workers if size >= WORTH_SHARING else 1, "comparing crystals")

@@ -8,6 +8,7 @@ script again in them, which hangs for a script without a `__main__` guard.
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from imatgen_flows.errors import ImatgenError
 
 START_ATTEMPTS = 3
 START_SECONDS = 300.0  # to import the packages and load the weights from a cold file system
+SHARE_SECONDS = 86_400.0  # of a shared task; only a hanging process takes that long
 ORPHAN_SECONDS = 60.0  # beyond its time limit an item ends its own process, for when nobody is left to do it
 
 
@@ -82,6 +84,41 @@ def run_isolated(
             worker.dismiss()
 
 
+def share(
+    function: Callable[..., Any], tasks: Sequence[tuple], workers: int, what: str, fixed: tuple = ()
+) -> list[Any]:
+    """Call a function for each task, in several processes where there are more than one, and return what it gives, in order.
+
+    Parameters
+    ----------
+    function : importable; called as ``function(*fixed, *task)``
+    tasks : picklable
+    workers : number of processes, each held to one thread; with one, nothing is started
+    what : is being done, for the message of an error
+    fixed : arguments of all calls, which each process is sent once
+
+    Raises
+    ------
+    ImatgenError
+        Where a task fails: it ends all, for a part of the answers would be a wrong answer.
+    """
+    if workers == 1 or len(tasks) == 1:
+        return [function(*fixed, *task) for task in tasks]
+    results: list[Any] = [None] * len(tasks)
+
+    def receive(number: int, outcome: Outcome) -> None:
+        if outcome.failure:
+            raise ImatgenError(f"{what}: {outcome.detail}.")
+        results[number] = outcome.value
+
+    run_isolated(_bind, (function, *fixed), tasks, workers=workers, timeout=SHARE_SECONDS, on_outcome=receive)
+    return results
+
+
+def _bind(function: Callable[..., Any], *fixed: Any) -> Callable[[tuple, Callable[[], None]], Any]:
+    return lambda task, _: function(*fixed, *task)
+
+
 class _Worker(threading.Thread):
     """Looks after one child process: feeds it, times it, and replaces it when it dies."""
 
@@ -130,7 +167,7 @@ class _Worker(threading.Thread):
                     stderr=self.words,
                 )
             try:
-                self.channel.send(self.order)
+                _send(self.channel, self.order)
                 if self.channel.poll(START_SECONDS):
                     state, detail = self.channel.recv()
                     if state == "ready":
@@ -150,7 +187,7 @@ class _Worker(threading.Thread):
         """Have the child work on one item."""
         start, ticks = time.monotonic(), 0
         try:
-            self.channel.send((item, self.timeout))
+            _send(self.channel, (item, self.timeout))
             while (left := start + self.timeout - time.monotonic()) > 0 and self.channel.poll(left):
                 state, content = self.channel.recv()
                 if state == "done":
@@ -209,10 +246,10 @@ def work(descriptor: int) -> None:
     try:
         function = make(*setup)
     except ImatgenError as error:
-        return channel.send(("unusable", error))
+        return _send(channel, ("unusable", error))
     except Exception as error:
-        return channel.send(("unusable", _describe(error)))
-    channel.send(("ready", ""))
+        return _send(channel, ("unusable", _describe(error)))
+    _send(channel, ("ready", ""))
     while True:
         try:
             item, timeout = channel.recv()
@@ -220,11 +257,16 @@ def work(descriptor: int) -> None:
             return None
         signal.setitimer(signal.ITIMER_REAL, timeout + ORPHAN_SECONDS)
         try:
-            answer = ("done", function(item, lambda: channel.send(("tick", None))))
+            answer = ("done", function(item, lambda: _send(channel, ("tick", None))))
         except Exception as error:
             answer = ("error", _describe(error))
         signal.setitimer(signal.ITIMER_REAL, 0)
-        channel.send(answer)
+        _send(channel, answer)
+
+
+def _send(channel: Connection, content: Any) -> None:
+    """Send what `recv` reads. `Connection.send` would hand tensors over as open files, which only a forked child can take."""
+    channel.send_bytes(pickle.dumps(content))
 
 
 def _describe(error: Exception) -> str:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from imatgen_flows.generator.crystal_generator import CrystalGenerator
+    from imatgen_flows.generator.sampling import Samples
 
+WORTH_SHARING = 1000  # samples; fewer are done before another process has started
 SEED_STEP = 1000  # between the seeds of rounds
 CROWDING = 0.02  # eV/atom by which each candidate of a composition makes the next one of it less promising
 
@@ -69,11 +71,10 @@ def sample_candidates(
     candidates: list[Candidate] = []
     latents: list[Tensor] = []
     for method, samples in drawn.items():
-        latent = model.project(samples.latent, samples.contents)
+        latent, made = _make(model, samples, limits, get_settings().n_workers)
         latents.append(latent)
         places = components.transform(latent)
         stability = model.stability(latent)
-        made = _decode(model, latent, tuple(dataset.elements), limits)
         for index, (candidate, parents) in enumerate(zip(made, samples.parents, strict=True)):
             candidate.sample = f"r{round_number}-{method}-{index:06d}"
             candidate.round = round_number
@@ -168,17 +169,30 @@ def candidates_document(
     }
 
 
-def _decode(
-    model: CrystalGenerator, latent: Tensor, elements: tuple[str, ...], limits: dict[str, Any]
-) -> list[Candidate]:
+def _make(
+    model: CrystalGenerator, samples: Samples, limits: dict[str, Any], workers: int
+) -> tuple[Tensor, list[Candidate]]:
+    """Project samples and decode them, in several processes where there are many; in the same batches all the same."""
+    import torch
+
+    from imatgen_flows.energetics.isolation import share
     from imatgen_flows.generator.crystal_generator import BATCH
 
-    records = []
-    for part in latent.split(BATCH):
-        structures, certificates = model.compressor.codec.decode(model.decode(part))
-        for structure, certificate in zip(structures, certificates, strict=True):
-            records.append(_examine(structure, certificate, elements, limits))
-    return records
+    parts = samples.latent.split(BATCH)
+    asked = [None] * len(parts) if samples.contents is None else samples.contents.split(BATCH)
+    tasks = list(zip(parts, asked, strict=True))
+    several = workers if len(samples.latent) >= WORTH_SHARING else 1
+    made = share(_make_part, tasks, several, "decoding samples", (model, limits))
+    return torch.cat([latent for latent, _ in made]), [record for _, records in made for record in records]
+
+
+def _make_part(
+    model: CrystalGenerator, limits: dict[str, Any], latent: Tensor, contents: Tensor | None
+) -> tuple[Tensor, list[Candidate]]:
+    latent = model.project(latent, contents)
+    structures, certificates = model.compressor.codec.decode(model.decode(latent))
+    pairs = zip(structures, certificates, strict=True)
+    return latent, [_examine(*pair, model.compressor.elements, limits) for pair in pairs]
 
 
 def _examine(structure: Any, certificate: Any, elements: tuple[str, ...], limits: dict[str, Any]) -> Candidate:

@@ -9,6 +9,8 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder
 from imatgen_flows.generator.crystal_generator import CrystalGenerator, load_weights, save_weights
 from imatgen_flows.generator.materials_vae import MaterialsVAE
+from imatgen_flows.generator.sampling import Samples
+from imatgen_flows.jobs.candidates import _make
 
 
 def test_codes_say_which_channels_a_crystal_has(crystals, compressor):
@@ -92,6 +94,19 @@ def test_the_wildest_latent_vector_costs_no_crash(generator, spread):
     assert images.cell.isfinite().all() and images.basis.isfinite().all()
     stable = generator.stability(projected)
     assert ((stable >= 0) & (stable <= 1)).all()
+
+
+def test_samples_are_the_same_whether_one_process_decodes_them_or_two(crystals, generator, monkeypatch):
+    random = torch.Generator().manual_seed(0)
+    near = generator.encode(crystals).repeat(30, 1)
+    near = near + 0.3 * torch.randn(near.shape, generator=random)
+    samples = Samples(near, 0, [()] * len(near), crystals.counts().repeat(30, 1))
+    monkeypatch.setattr("imatgen_flows.jobs.candidates.WORTH_SHARING", 10)
+    limits = {"max_sites": 20, "max_edge": 10.0}
+    (latent, records), (again, others) = (_make(generator, samples, limits, workers) for workers in (1, 2))
+    assert torch.equal(latent, again)
+    assert [record.model_dump() for record in records] == [record.model_dump() for record in others]
+    assert len(records) == len(near) > 128 and sum(record.id is not None for record in records) > 100
 
 
 def test_saved_networks_are_the_same_networks(crystals, generator, preset, tmp_path):
