@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from sampling import open_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,24 +25,6 @@ if TYPE_CHECKING:
 LEVELS = (0.02, 0.05, 0.1, 0.2)  # the first is the images' own cutoff
 NOISES = (0.0, 0.4)  # on codes of unit variance
 BATCH = 64
-
-
-def open_run(run: Path) -> tuple[ImageCompressor, PackedCrystals, Tensor]:
-    """Image autoencoders of the first round of a run, the crystals of its dataset, and the rows that were learnt from."""
-    from imatgen_flows.config import CampaignConfig
-    from imatgen_flows.jobs.models import load_compressor, training_rows
-    from imatgen_flows.representation import PackedCrystals
-    from imatgen_flows.schemas import DatasetDocument, ModelDocument
-
-    generator = CampaignConfig.from_file(run / "campaign.yaml").generator.model_dump()
-    stages = run / "artifacts" / "stages"
-    dataset = DatasetDocument(**json.loads(next(stages.glob("build_dataset-*.json")).read_text()))
-    networks = {
-        (document := ModelDocument(**json.loads(path.read_text()))).role: document
-        for path in sorted(stages.glob("train_autoencoder-*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    }
-    compressor = load_compressor(dataset, networks["cell"], networks["basis"], generator)
-    return compressor, PackedCrystals.load(dataset.packed.path()), training_rows(dataset, generator)
 
 
 def excess(compressor: ImageCompressor, codes: Tensor, level: float) -> tuple[Tensor, Tensor]:
@@ -83,7 +66,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    compressor, crystals, seen = open_run(given.run)
+    model, start, *_ = open_run(given.run)
+    compressor, crystals, seen = model.compressor, start.crystals, start.seen
     held_out = torch.ones(len(crystals), dtype=torch.bool)
     held_out[seen] = False
     kinds = {"learnt from": seen, "held-out templates": held_out.nonzero()[:, 0]}
