@@ -13,6 +13,7 @@ from torch import Tensor
 REFINEMENTS = 12  # at most; isolated atoms need one
 CONVERGED = 1e-6  # A
 CHUNK = 32  # images decoded at once
+MOST_PEAKS = 256  # of an image that are read; more are the noise of a network that has not learnt
 
 
 class BasisImageCodec:
@@ -156,6 +157,7 @@ class BasisImageCodec:
         middle = around[:, 13:14]
         # strict on one side, so that of equal neighbours one is the peak
         peak = (around[:, :13] < middle).all(dim=1) & (around[:, 14:] <= middle).all(dim=1)
+        peak[peak.clone()] = _highest(candidates[peak, 0], middle[peak, 0], MOST_PEAKS)
         voxels, around = candidates[peak], around[peak].double()
         inside = around > self.cutoff
         shift, height = self._fit(torch.where(inside, around, 1.0).log(), torch.where(inside, around, 0.0) ** 2)
@@ -191,13 +193,16 @@ class BasisImageCodec:
 
     def _doubled(self, atoms: _Atoms) -> Tensor:
         """Which atoms (n,) lie within sigma of a higher one in the same image: two readings of one atom."""
-        places, order = atoms.corner + atoms.shift, torch.arange(len(atoms.voxels), device=atoms.voxels.device)
+        counts = torch.bincount(atoms.image).tolist()
+        parts = zip((atoms.corner + atoms.shift).split(counts), atoms.height.split(counts), strict=True)
+        return torch.cat([self._doubled_in_image(*part) for part in parts]) if counts else atoms.image > 0
+
+    def _doubled_in_image(self, places: Tensor, height: Tensor) -> Tensor:
         apart = places[:, None] - places
         distances = (apart - self.box * (apart / self.box).round()).norm(dim=-1)
-        ahead = (atoms.height > atoms.height[:, None]) | (
-            (atoms.height == atoms.height[:, None]) & (order < order[:, None])
-        )
-        return ((atoms.image == atoms.image[:, None]) & (distances < self.sigma) & ahead).any(dim=1)
+        order = torch.arange(len(height), device=height.device)
+        ahead = (height > height[:, None]) | ((height == height[:, None]) & (order < order[:, None]))
+        return ((distances < self.sigma) & ahead).any(dim=1)
 
     def _around(self, images: Tensor, voxels: Tensor) -> Tensor:
         """Values (n, 27) at voxels (n, 4: image, i, j, k) and their neighbours."""
@@ -220,6 +225,17 @@ class BasisImageCodec:
         solution = torch.linalg.solve(normal, (weighted * values[..., None]).sum(dim=1))
         log_height = solution[:, 3] + (solution[:, :3] ** 2).sum(dim=1) / (2 * variance)
         return solution[:, :3].clamp(-self.voxel, self.voxel), log_height.clamp(math.log(0.1), 0.0).exp()
+
+
+def _highest(image: Tensor, value: Tensor, most: int) -> Tensor:
+    """Which of some peaks (n,) are among the highest so many of their image."""
+    order = value.argsort(descending=True)
+    order = order[image[order].argsort(stable=True)]
+    first = torch.bincount(image).cumsum(0).roll(1)
+    first[:1] = 0
+    kept = torch.empty_like(image, dtype=torch.bool)
+    kept[order] = torch.arange(len(image), device=image.device) - first[image[order]] < most
+    return kept
 
 
 @dataclass

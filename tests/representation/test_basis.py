@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from imatgen_flows.representation import BasisImageCodec
+from imatgen_flows.representation.basis import MOST_PEAKS, BasisImageCodec, _highest
 
 GRIDS = [{"grid": 64, "sigma": 0.26}, {"grid": 32, "sigma": 0.35}, {"grid": 32, "sigma": 0.26}]
 grids = pytest.mark.parametrize("settings_", GRIDS, ids=lambda s: f"{s['grid']}-{s['sigma']}")
@@ -161,6 +161,22 @@ def test_an_image_without_atoms_has_none():
     images = torch.stack([torch.zeros(32, 32, 32), torch.full((32, 32, 32), torch.nan), torch.full((32, 32, 32), 0.2)])
     assert [found.shape for found in codec.decode(images)] == [(0, 3)] * 3
     assert codec.decode(images[:0]) == []
+
+
+def test_noise_is_read_in_bounded_time_and_an_image_beside_it_as_ever():
+    codec, random = BasisImageCodec(grid=32, sigma=0.35), torch.Generator().manual_seed(0)
+    crystal = codec.encode(torch.tensor(crowd(1, 7, 1.2))[None])
+    noise = 0.3 + 0.4 * torch.rand(20, 32, 32, 32, generator=random)  # a thousand peaks each
+    read = codec.decode(torch.cat([noise, crystal]))
+    assert 100 < max(len(places) for places in read[:-1]) <= 2 * MOST_PEAKS
+    np.testing.assert_allclose(read[-1], codec.decode(crystal)[0], atol=1e-6)
+
+
+def test_of_too_many_peaks_the_highest_stay():
+    image, value = torch.tensor([0, 2, 0, 2, 0, 2]), torch.tensor([0.3, 0.9, 0.8, 0.4, 0.5, 0.7])
+    assert _highest(image, value, 2).tolist() == [False, True, True, False, True, True]
+    assert _highest(image, value, 9).all()
+    assert _highest(image[:0], value[:0], 2).tolist() == []
 
 
 def test_a_batch_is_its_images_one_by_one():
