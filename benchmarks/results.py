@@ -30,8 +30,10 @@ PAPER_CLASSES = {
 PATHS = {
     "images": "image autoencoders, training",
     "images_held_out": "image autoencoders, held-out templates",
+    "images_refined_held_out": "the same, codes refined",
     "generator": "through the generator, training",
     "generator_held_out": "through the generator, held-out templates",
+    "generator_refined_held_out": "the same, latent vectors refined",
 }
 WITHIN = (0.0, 0.08, 0.1)  # eV/atom above the hull
 

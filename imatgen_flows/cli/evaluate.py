@@ -113,7 +113,7 @@ def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
 
     found = RunDirectory.open(run).metrics["reconstruction"]
     rows = []
-    for path in ("images", "images_held_out", "generator", "generator_held_out"):
+    for path in (f"{name}{of}" for name in ("images", "generator") for of in ("", "_held_out", "_refined_held_out")):
         if path in found:
             summary = dict(found[path])
             errors = {f"rmse {name}": value for name, value in summary.pop("rmse").items()}

@@ -237,7 +237,8 @@ def sample_around_own(
 ) -> dict[str, list[Sample]]:
     """Encode known phases that the networks never saw, draw samples around their codes, decode and repair these.
 
-    As published all are at one distance; ours go from the code itself to the width of `around_known`.
+    As published all are at one distance from what the encoder says; ours go from the code that shows the phase best
+    (`refine_latent`) to the width of `around_known`.
 
     Parameters
     ----------
@@ -255,6 +256,7 @@ def sample_around_own(
     import torch
 
     from imatgen_flows.generator.crystal_generator import BATCH
+    from imatgen_flows.generator.refinement import refine_latent
     from imatgen_flows.generator.sampling import sample_around
     from imatgen_flows.representation import pack
 
@@ -264,7 +266,7 @@ def sample_around_own(
     turn = torch.arange(each * len(knowns)) // len(knowns)  # the first of each is its own code, the last the furthest
     phases = pack([known.structure for known in knowns], compressor.elements, compressor.preset.box)
     drawn = sample_around(
-        model.encode(phases),
+        model.encode(phases) if published else refine_latent(model, phases),
         each * len(knowns),
         seed,
         distance=settings.around if published else None,

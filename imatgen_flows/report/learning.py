@@ -15,8 +15,10 @@ def reconstruction_table(run: RunDirectory) -> str:
     columns = {
         "images": "Image autoencoders",
         "images_held_out": "held out",
+        "images_refined_held_out": "held out, codes refined",
         "generator": "Through the generator",
         "generator_held_out": "held out (generator)",
+        "generator_refined_held_out": "held out, refined (generator)",
     }
     summaries = {columns[name]: found[name] for name in columns if isinstance(found.get(name), dict)}
     rows = [

@@ -73,7 +73,8 @@ class ReconstructionDocument(StageDocument):
 
     errors: ArtifactRef
     summaries: dict[str, dict] = Field(
-        description="Of `images` (the autoencoders alone) and `generator` (the whole path), each also `_held_out`."
+        description="Of `images` (the autoencoders alone) and `generator` (the whole path), each also `_held_out`, and that "
+        "with codes that were refined, `_refined_held_out`."
     )
 
 

@@ -1,0 +1,91 @@
+"""Codes and latent vectors found by looking: from the encoder's answer on, down the gradient of what the images miss.
+
+A decoder can draw crystals that it never saw better than an encoder can find their codes. The images are smooth in both, so
+that some steps of gradient descent find them. The steps are few and short: a vector stays near where the encoder put it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from imatgen_flows.generator.autoencoder import MetricAutoencoder
+
+if TYPE_CHECKING:
+    from imatgen_flows.generator.crystal_generator import CrystalGenerator, ImageCompressor
+    from imatgen_flows.representation import PackedCrystals
+
+STEPS = 60
+STEP = 0.05  # of Adam, in units of codes and latent vectors
+BATCH = 64  # crystals that are refined at once
+
+
+def refine_codes(compressor: ImageCompressor, crystals: PackedCrystals, steps: int = STEPS) -> Tensor:
+    """Encode crystals as `ImageCompressor.encode` does, then move the codes towards their images.
+
+    Parameters
+    ----------
+    compressor : trained image autoencoders
+    crystals : what is encoded
+    steps : of the descent; 0 leaves the encoder's codes
+
+    Returns
+    -------
+    (B, max_elements + 1, width)
+    """
+    codes, present = compressor.encode(crystals)
+    target = _Target(compressor, crystals, codes, present)
+    return _descend(codes, target.misfit, steps)
+
+
+def refine_latent(model: CrystalGenerator, crystals: PackedCrystals, steps: int = STEPS) -> Tensor:
+    """Encode crystals as `CrystalGenerator.encode` does, then move the latent vectors (B, latent) towards their images."""
+    codes, present = model.compressor.encode(crystals)
+    target = _Target(model.compressor, crystals, codes, present)
+    with torch.no_grad():
+        latent = model.vae.encode(codes)
+    return _descend(latent, lambda place, rows: target.misfit(model.vae.decode(place), rows), steps)
+
+
+class _Target:
+    """What decoded codes should show: images of the atoms, and the cell."""
+
+    def __init__(self, compressor: ImageCompressor, crystals: PackedCrystals, codes: Tensor, present: Tensor) -> None:
+        self.compressor, self.crystals = compressor, crystals
+        self.present, self.cell = present[:, : len(compressor.elements)], codes[:, -1, : compressor.preset.cell.code]
+
+    def misfit(self, codes: Tensor, rows: Tensor) -> Tensor:
+        """Squared residual of the atoms' images, and of the cell, of each crystal (B,)."""
+        compressor, preset = self.compressor, self.compressor.preset
+        with torch.no_grad():
+            images = compressor.codec.encode(self.crystals[rows])
+        crystal, element = self.present[rows].nonzero(as_tuple=True)
+        drawn = compressor.basis.decode(codes[crystal, element, : preset.basis.code])
+        missed = _squares(drawn - images.basis[crystal, element])
+        whole = _squares(images.basis.flatten(1))
+        atoms = torch.zeros_like(whole).index_add(0, crystal, missed) / whole
+        cell = codes[:, -1, : preset.cell.code]
+        if isinstance(compressor.cell, MetricAutoencoder):  # exact, and so its code is as good as its image
+            return atoms + ((cell - self.cell[rows]) ** 2).mean(dim=1)
+        return atoms + _squares(compressor.cell.decode(cell) - images.cell) / _squares(images.cell)
+
+
+def _descend(start: Tensor, misfit: Callable[[Tensor, Tensor], Tensor], steps: int) -> Tensor:
+    """Move vectors down the gradient of their misfits, each by itself."""
+    refined = []
+    for rows in torch.arange(len(start)).split(BATCH):
+        place = start[rows].clone()
+        optimiser = torch.optim.Adam([place], STEP)
+        for _ in range(steps):
+            with torch.enable_grad():
+                (place.grad,) = torch.autograd.grad(misfit(place.requires_grad_(), rows).sum(), [place])
+            optimiser.step()
+        refined.append(place.detach())
+    return torch.cat(refined) if refined else start
+
+
+def _squares(images: Tensor) -> Tensor:
+    return (images**2).flatten(1).sum(dim=1)
