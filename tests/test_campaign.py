@@ -40,8 +40,8 @@ def stage_files(directory):
 
 def test_every_sample_is_counted_out_once(run):
     rows, ledger = rows_of(run), json.loads((run / "ledger.json").read_text())
-    assert len(rows) == len({row["sample"] for row in rows}) == ledger["samples"] == 80
-    assert sum(ledger["states"].values()) == 80
+    assert len(rows) == len({row["sample"] for row in rows}) == ledger["samples"] == 60
+    assert sum(ledger["states"].values()) == 60
     rejected = [row for row in rows if row["state"] == "rejected"]
     assert all(row["rejected_stage"] and row["rejected_reason"] for row in rejected)
     assert sum(item["count"] for item in ledger["rejections"]) == len(rejected)

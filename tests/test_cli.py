@@ -89,7 +89,7 @@ def test_plan_counts_before_anything_runs(imatgen, campaign):
     code, text, _ = imatgen("plan", campaign, "--json")
     plan = json.loads(text)
     assert code == 0
-    assert plan["samples"] == 80 and plan["templates"] == 34 and plan["relaxations"] == 6
+    assert plan["samples"] == 60 and plan["templates"] == 34 and plan["relaxations"] == 6
     assert plan["evaluations"]["labels"] == plan["structures"]
     assert not (campaign.parent / "runs").exists()
 

@@ -39,7 +39,7 @@ def test_the_hull_has_phases_of_each_element_and_of_each_pair(run):
 
 def test_every_sample_and_every_evaluation_is_in_the_books(run):
     ledger = json.loads((run / "ledger.json").read_text())
-    assert sum(ledger["states"].values()) == ledger["samples"] == 80
+    assert sum(ledger["states"].values()) == ledger["samples"] == 60
     assert ledger["evaluations"]["references"] == sum(row["evaluations"] for row in phases(run))
     assert any(row["state"] == "priced" and row["evaluations"] == 1 for row in phases(run))
 
