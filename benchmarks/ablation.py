@@ -106,10 +106,10 @@ def samplers(model: CrystalGenerator, start: StartingPoints, n: int, seed: int) 
         "Gaussian, one width a dimension": sample_gaussian(data, n, seed, full_covariance=False),
         "Gaussian, full covariance": anchored["random"],
         "prior, asked for contents and energy": ours["random"],
-        "the same, contents not told to the projection": replace(ours["random"], contents=None),
+        "the same prior, nothing taken out": replace(ours["random"], contents=None),
         "slerp between 31 anchors": anchored["slerp"],
         "slerp between neighbours of the same atoms": ours["slerp"],
-        "the same, contents not told": replace(ours["slerp"], contents=None),
+        "the same slerp, nothing taken out": replace(ours["slerp"], contents=None),
         "around anchors": ours["around_known"],
     }
 

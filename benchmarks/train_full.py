@@ -88,7 +88,7 @@ def stop_after(minutes: float) -> threading.Event:
         late.set()
         while True:  # one that comes before the training is not heard
             os.kill(os.getpid(), signal.SIGUSR1)
-            time.sleep(1)
+            time.sleep(0.02)
 
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # harmless before the training and after
     timer = threading.Timer(60 * minutes, stop)

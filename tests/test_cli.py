@@ -143,7 +143,8 @@ def test_evaluate_prints_both_paths_of_a_run(imatgen, run):
     code, text, _ = imatgen("evaluate", "reconstruction", run, "--json")
     rows = json.loads(text)
     assert code == 0
-    assert {row["path"] for row in rows} == {"images", "images held out", "generator", "generator held out"}
+    paths = {f"{name}{of}" for name in ("images", "generator") for of in ("", " held out", " refined held out")}
+    assert {row["path"] for row in rows} == paths
     assert all(0 <= row["fraction_fully_reconstructed"] <= 1 for row in rows)
     assert imatgen("evaluate", "reconstruction", run)[0] == 0
 

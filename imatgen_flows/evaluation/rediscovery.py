@@ -273,8 +273,8 @@ def sample_around_own(
         width=None if published else settings.around * seen.std(0) * (turn / max(each - 1, 1))[:, None],
     )
     found: dict[str, list[Sample]] = {known.id: [] for known in knowns}
-    latent = model.project(drawn.latent, None if published else phases.counts()[[row for (row,) in drawn.parents]])
-    decoded = (compressor.codec.decode(model.decode(part)) for part in latent.split(BATCH))
+    # without a projection: the encoder would lose what the refinement has found
+    decoded = (compressor.codec.decode(model.decode(part)) for part in drawn.latent.split(BATCH))
     pairs = (pair for structures, certificates in decoded for pair in zip(structures, certificates, strict=True))
     for number, ((structure, certificate), (parent,)) in enumerate(zip(pairs, drawn.parents, strict=True)):
         if structure is None or not len(structure):

@@ -115,9 +115,9 @@ class CrystalGenerator:
     def project(self, latent: Tensor, contents: Tensor | None = None) -> Tensor:
         """Pull latent vectors towards crystals that the networks can draw.
 
-        Each of the preset's passes reads the atoms of the decoded images, takes out those that cannot be there (`mend`),
-        draws the others cleanly in the middle of the box, and encodes that. A vector whose images hold no crystal stays
-        as it is.
+        Each of the preset's passes reads the atoms of the decoded images, takes out those that cannot be there (`mend`)
+        where it is known what was asked for, draws the others cleanly in the middle of the box, and encodes that. A vector
+        whose images hold no crystal stays as it is.
 
         Parameters
         ----------
@@ -131,7 +131,11 @@ class CrystalGenerator:
         return latent
 
     def _project_once(self, latent: Tensor, contents: Tensor | None) -> Tensor:
-        crystals = mend(*self.compressor.codec.read_unchecked(self.decode(latent)), contents)
+        crystals, heights = self.compressor.codec.read_unchecked(self.decode(latent))
+        if (
+            contents is not None
+        ):  # else, as before networks that have learnt little, hardly anything but the known is left
+            crystals = mend(crystals, heights, contents)
         whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
         if whole.any():
             latent = latent.clone()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imatgen_flows.representation import PackedCrystals
 
 
-def mend(crystals: PackedCrystals, heights: Tensor, contents: Tensor | None = None) -> PackedCrystals:
+def mend(crystals: PackedCrystals, heights: Tensor, contents: Tensor) -> PackedCrystals:
     """Take out atoms until none overlap, and of no element there are more than were asked for.
 
     Of two atoms that overlap, periodic images included, the one goes whose element has too many; where neither or both
@@ -25,7 +25,7 @@ def mend(crystals: PackedCrystals, heights: Tensor, contents: Tensor | None = No
     ----------
     crystals : as read from images
     heights : (B, E, A), of the atoms' peaks
-    contents : (B, E), atoms of each element that were asked for; None where nobody asked
+    contents : (B, E), atoms of each element that were asked for
 
     Returns
     -------
@@ -43,10 +43,9 @@ def mend(crystals: PackedCrystals, heights: Tensor, contents: Tensor | None = No
             continue
         element, places = mask[row].nonzero()[:, 0].numpy(), crystals.positions[row][mask[row]].double().numpy()
         closeness = periodic_distances(Lattice(lattice), places) / limits[np.ix_(element, element)]
-        wanted = None if contents is None else contents[row].numpy()
-        mask[row][crystals.mask[row]] = torch.from_numpy(
-            _stays(closeness, element, heights[row][crystals.mask[row]].numpy(), wanted)
-        )
+        height = heights[row][crystals.mask[row]].numpy()
+        stays = _stays(closeness, element, height, contents[row].numpy())
+        mask[row][crystals.mask[row]] = torch.from_numpy(stays)
     return replace(crystals, mask=mask)
 
 
@@ -54,13 +53,13 @@ def _stays(
     closeness: NDArray[np.float64],
     element: NDArray[np.int64],
     height: NDArray[np.float32],
-    wanted: NDArray[np.int64] | None,
+    wanted: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Say which atoms (n,) stay, by distances (n, n) in units of the shortest that is allowed."""
     stays = np.ones(len(element), dtype=bool)
 
     def surplus(of: int) -> int:
-        return 0 if wanted is None else int((stays & (element == of)).sum() - wanted[of])
+        return int((stays & (element == of)).sum() - wanted[of])
 
     pairs = np.argwhere(np.triu(closeness < 1, 1))
     for pair in sorted(pairs.tolist(), key=lambda pair: closeness[pair[0], pair[1]]):

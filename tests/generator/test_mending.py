@@ -24,10 +24,12 @@ def packed(*atoms, lattice=CELL):
     return PackedCrystals(lattice[None], places, mask, ELEMENTS), heights
 
 
-def left(*atoms, contents=None, **options):
+ANY = (9, 9)  # asked for as many as there may be
+
+
+def left(*atoms, contents=ANY, **options):
     """Which slots of O and of V are left."""
-    asked = None if contents is None else torch.tensor([contents])
-    mask = mend(*packed(*atoms, **options), asked).mask[0]
+    mask = mend(*packed(*atoms, **options), torch.tensor([contents])).mask[0]
     return mask[0].nonzero()[:, 0].tolist(), mask[1].nonzero()[:, 0].tolist()
 
 
@@ -67,13 +69,13 @@ def test_what_is_left_overlaps_nowhere_and_only_what_had_to_go_is_gone(seed, n, 
     atoms = [(int(i >= n), tuple(rng.uniform(0, 8, 3)), float(rng.uniform(0.3, 1))) for i in range(n + m)]
     crystals, heights = packed(*atoms, lattice=torch.tensor(lattice.matrix, dtype=torch.float32))
     before = crystals.structures()[0]
-    mended = mend(crystals, heights)
+    mended = mend(crystals, heights, torch.tensor([ANY]))
     after = mended.structures()[0]
     assert after is not None and before is not None
     assert overlaps(after) == []
     gone = len(before) - len(after)
     assert (gone == 0) == (overlaps(before) == [])
-    assert torch.equal(mend(mended, heights).mask, mended.mask)
+    assert torch.equal(mend(mended, heights, torch.tensor([ANY])).mask, mended.mask)
     asked = torch.tensor([[2, 2]])
     assert (mend(crystals, heights, asked).counts() <= asked).all()
 
