@@ -132,9 +132,7 @@ class CrystalGenerator:
 
     def _project_once(self, latent: Tensor, contents: Tensor | None) -> Tensor:
         crystals, heights = self.compressor.codec.read_unchecked(self.decode(latent))
-        if (
-            contents is not None
-        ):  # else, as before networks that have learnt little, hardly anything but the known is left
+        if contents is not None:  # unasked samples of few structures would only come back as known ones
             crystals = mend(crystals, heights, contents)
         whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
         if whole.any():
