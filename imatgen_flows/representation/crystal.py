@@ -20,9 +20,6 @@ from imatgen_flows.representation.errors import PackError
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-# Atoms are counted by what an image has above this. Below lies the blur of a network, which adds up to atoms: counted from
-# the cutoff on, a third of the right images failed, and a quarter of the wrong ones passed (docs/generator.md)
-COUNTED = 0.1
 MOST_CELLS = 6  # images searched for close contacts, along an axis: enough for any cell that is not absurdly flat
 
 
@@ -167,7 +164,7 @@ class Certificate:
     ----------
     residual : |image - image of the decoded atoms| / |image|, over all elements together; 1 for an empty image
     cell_residual : the same for the cell image
-    atoms_by_mass : atoms of each element by the image's sum above `COUNTED`
+    atoms_by_mass : atoms of each element by the image's sum
     peaks : atoms of each element that were found
     min_distance : between two atoms in A, periodic, an atom's own images included; NaN if there is no crystal
     """
@@ -267,12 +264,12 @@ class CrystalCodec:
         cell_residuals = _residuals(images.cell, cell_again)
         peaks = crystals.counts().tolist()
         residuals, masses = [], []
-        atom = self.basis.atom_mass(COUNTED)
         for start in range(0, len(images), 16):
             here = slice(start, start + 16)
             image, again = images.basis[here], self._render(crystals[here].to(images.basis.device))
             residuals += _residuals(image, again)
-            excess = (_above(image, COUNTED) - _above(again, COUNTED)).sum(dim=(2, 3, 4)).double() / atom
+            occupied = torch.where(image < self.basis.cutoff, 0.0, image)
+            excess = (occupied - again).sum(dim=(2, 3, 4)).double() / self.basis.atom_mass()
             masses += (excess.cpu() + crystals[here].counts()).tolist()
         return [
             Certificate(
@@ -290,10 +287,6 @@ class CrystalCodec:
     def _render(self, crystals: PackedCrystals) -> Tensor:
         images = self.basis.encode(crystals.positions.flatten(0, 1), crystals.mask.flatten(0, 1))
         return images.unflatten(0, (len(crystals), len(self.elements)))
-
-
-def _above(images: Tensor, level: float) -> Tensor:
-    return torch.where(images < level, 0.0, images)
 
 
 def _residuals(images: Tensor, again: Tensor) -> list[float]:

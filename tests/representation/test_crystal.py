@@ -133,34 +133,14 @@ def test_the_certificate_counts_atoms_that_no_peak_shows(crystals, small):
     images = small.encode(crystals[:1])
     double = pack(crystals[:1], ELEMENTS)
     double.positions[0, 1, 1] = double.positions[0, 1, 0] + 0.1  # two V in one place
-    _, (certificate,) = small.decode(small.encode(double))
-    assert not certificate.count_matches
-    assert certificate.peaks["V"] == 1
-    assert round(certificate.atoms_by_mass["V"]) == 2
-    assert certificate.residual > 0.1
-
-    flat = CrystalImages(images.cell, images.basis.clone())
-    flat.basis[0, 0, :9, :9, :9] = 0.24  # as much as several atoms, and nowhere a peak
-    _, (certificate,) = small.decode(flat)
-    assert not certificate.count_matches
-    assert certificate.peaks["O"] == 4 < certificate.atoms_by_mass["O"] - 10
-
-
-def test_atoms_too_faint_to_be_read_are_left_in_the_residual(crystals, small):
-    images = small.encode(crystals[:1])
-    images.basis[:, 0] *= 0.2  # O under the threshold
-    _, (certificate,) = small.decode(images)
-    assert certificate.peaks["O"] == 0
-    assert certificate.residual == pytest.approx((images.basis[0, 0].norm() / images.basis[0].norm()).item(), rel=1e-3)
-    assert certificate.residual > 0.2
-
-
-def test_the_blur_of_a_network_is_not_counted_as_atoms(crystals, small):
-    images = small.encode(crystals[:1])
-    images.basis[:] = images.basis.clamp(min=0.03)  # 1,000 A^3 of it would be ten atoms
-    _, (certificate,) = small.decode(images)
-    assert certificate.count_matches
-    assert certificate.atoms_by_mass["V"] == pytest.approx(2, abs=0.1)
+    faint = CrystalImages(images.cell, images.basis.clone())
+    faint.basis[:, 0] *= 0.2  # O under the threshold
+    for image, element, atoms in ((small.encode(double), "V", 2), (faint, "O", 4 * 0.2)):
+        _, (certificate,) = small.decode(image)
+        assert not certificate.count_matches
+        assert certificate.peaks[element] < atoms
+        assert certificate.atoms_by_mass[element] == pytest.approx(atoms, abs=0.15)
+        assert certificate.residual > 0.1
 
 
 def test_the_residual_is_the_part_of_the_image_left_unexplained(crystals, small):
