@@ -73,7 +73,9 @@ class References(Section):
 class Generator(Section):
     """The networks."""
 
-    preset: Literal["default", "paper"] = Field("default", description="Ours, or as published.")
+    preset: Literal["default", "large", "paper"] = Field(
+        "default", description="Ours, ours for a GPU, or as published."
+    )
     grid: Literal[32, 64] | None = Field(None, description="Voxels along the basis image; the preset's own if unset.")
     epochs: float = Field(1.0, gt=0, le=100, description="Factor on the preset's numbers of epochs.")
     holdout: float = Field(0.1, ge=0, lt=0.9, description="Share of the templates kept from training, to measure on.")

@@ -38,6 +38,7 @@ class Settings:
     per_source: int
     substituted: int
     fmax: float | None
+    clean_first: bool
     seed: int
 
 
@@ -64,6 +65,13 @@ def generation(
         float | None,
         typer.Option(min=0.01, help="Relax to this force, eV/A; looser than the campaign's own, it costs less."),
     ] = None,
+    clean_first: Annotated[
+        bool,
+        typer.Option(
+            "--clean-first",
+            help="Of the generator's candidates, those that decode cleanly come first, as in a campaign.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of all choices.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -84,6 +92,7 @@ def generation(
         per_source=per_source,
         substituted=substituted,
         fmax=fmax,
+        clean_first=clean_first,
         seed=seed,
     )
     found = _compare(run, settings)
@@ -135,7 +144,7 @@ def _compare(run: Path, settings: Settings) -> dict[str, Any]:
 
     limits = settings.limits
     drawn = _generated(finished, settings)
-    candidates = choose_generated(drawn, limits, settings.per_source, settings.seed)
+    candidates = choose_generated(drawn, limits, settings.per_source, settings.seed, settings.clean_first)
     if not candidates:
         raise InputError(
             f"{run}: no new candidate of {', '.join(settings.samplers)} in round {settings.round_number} has {limits.low} "
@@ -146,7 +155,7 @@ def _compare(run: Path, settings: Settings) -> dict[str, Any]:
     within = {name: cell for name, cell in crystals.substituted.items() if limits.admit(cell)}
     proposals = _propose(settings.sources, candidates, slots, within, crystals, settings.seed)
     relax, _ = evaluators(store, screen)
-    kinds = {candidate.sample: candidate.method for candidate in candidates}
+    kinds = {item.sample: f"{item.method}, {'clean' if item.clean else 'doubtful'}" for item in candidates}
     trials, relaxed = evaluate_sources(slots, proposals, crystals, hull, relax, settings.substituted, kinds)
     summaries = {source: summarise(found) for source, found in trials.items()}
     return {
@@ -180,7 +189,7 @@ def _generated(finished: RoundDocument, settings: Settings) -> list[Generated]:
     from imatgen_flows.schemas import Candidate, Stage
 
     return [
-        Generated(record.sample, record.origin.method, Structure.from_dict(record.structure or {}))
+        Generated(record.sample, record.origin.method, Structure.from_dict(record.structure or {}), record.is_clean)
         for record in (Candidate(**row) for row in read_lines(finished.candidates))
         if record.id  # what is not valid has none
         and record.round == settings.round_number

@@ -17,11 +17,12 @@ def image_loss(output: Tensor, target: Tensor, kind: str) -> Tensor:
     output, target : of one shape, (B, N, N, N) or any other order of the voxels
     kind : `mse`, the paper's mean over all voxels; or `balanced`, where occupied and empty voxels are averaged apart
         and weighted 1 : 20. A percent of the voxels is occupied: in the plain mean the empty image is a deep minimum.
+        What is negative in an empty voxel will be clipped, and is no error.
     """
-    squares = (output - target) ** 2
     if kind == "mse":
-        return squares.mean()
+        return ((output - target) ** 2).mean()
     occupied = target > OCCUPIED
+    squares = torch.where(occupied, output - target, output.clamp(min=0)) ** 2
     n_occupied = occupied.sum()
     share = 1 / n_occupied.clamp(min=1), 20 / (occupied.numel() - n_occupied).clamp(min=1)
     return (squares * torch.where(occupied, *share)).sum()

@@ -1,4 +1,4 @@
-"""Settings of the networks: `paper` as published, `default` the best we know."""
+"""Settings of the networks: `paper` as published, `default` the best we know for a CPU, `large` for a GPU."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class AutoencoderSettings:
     sigma: float  # width of the Gaussians, A
     code: int  # length of the code
     channels: tuple[int, ...]  # of the stride-2 convolutions
-    style: Literal["published", "patched", "metric"]
-    output: Literal["sigmoid", "ramp"]
+    style: Literal["published", "convolved", "patched", "metric"]
+    output: Literal["sigmoid", "ramp", "clipped"]
     loss: Literal["mse", "balanced"]
     learning_rate: float
     cosine: bool  # anneal the learning rate; constant otherwise
@@ -114,18 +114,26 @@ DEFAULT = Preset(
         learning_rate=0.0, cosine=False, batch_size=32, epochs=0,
     ),
     basis=AutoencoderSettings(
-        grid=32, sigma=0.35, code=128, channels=(64, 128), style="patched", output="sigmoid", loss="balanced",
+        grid=32, sigma=0.35, code=128, channels=(64, 128), style="patched", output="clipped", loss="balanced",
         learning_rate=2e-3, cosine=True, batch_size=32, epochs=28, min_steps=2000, code_noise=0.15, shift=0.1, jitter=0.12,
     ),
     generator=VAESettings(
-        style="normalised", latent=64, channels=512, classifier_weight=0.05, kl_weight=0.003, latent_scale=1.0,
-        learning_rate=1e-3, cosine=True, batch_size=64, epochs=200, min_steps=2000, code_noise=0.05, around=0.3,
+        style="normalised", latent=256, channels=1024, classifier_weight=0.05, kl_weight=0.003, latent_scale=1.0,
+        learning_rate=1e-3, cosine=True, batch_size=128, epochs=200, min_steps=2000, code_noise=0.05, around=0.3,
     ),
     prior=PriorSettings(
-        width=256, blocks=4, steps=50, learning_rate=1e-3, batch_size=256, epochs=400, min_steps=2000,
+        width=512, blocks=6, steps=50, learning_rate=1e-3, batch_size=256, epochs=150, min_steps=2000,
     ),
     projections=1,
 )  # fmt: skip
+
+
+# For a GPU: convolutions, whose codes say more of crystals that they never saw
+LARGE = replace(
+    DEFAULT,
+    name="large",
+    basis=replace(DEFAULT.basis, code=200, channels=(64, 64, 64), style="convolved", learning_rate=1e-3, epochs=20),
+)
 
 
 def get_preset(name: str, grid: int | None = None, epochs: float = 1.0) -> Preset:
@@ -136,7 +144,7 @@ def get_preset(name: str, grid: int | None = None, epochs: float = 1.0) -> Prese
     InputError
         Where there is no such preset.
     """
-    presets = {preset.name: preset for preset in (PAPER, DEFAULT)}
+    presets = {preset.name: preset for preset in (PAPER, DEFAULT, LARGE)}
     if name not in presets:
         raise InputError(f"no preset `{name}`; there are {', '.join(presets)}.")
     preset = presets[name]

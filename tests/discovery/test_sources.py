@@ -87,6 +87,17 @@ def test_the_choice_among_generated_candidates_is_reproducible_grows_with_their_
     assert {item.sample for item in choose_generated(candidates, Limits(6, 30, 0), 100, seed=1)} <= {"s0", "s1"}
 
 
+def test_clean_decodes_come_first_where_that_is_asked_and_all_others_after_them():
+    cells = [Structure(Lattice.cubic(edge), ["V", "O"], [[0] * 3, [0.5] * 3]) for edge in np.linspace(3, 6, 8)]
+    candidates = [Generated(f"s{i}", "random", cell, clean=i % 3 == 0) for i, cell in enumerate(cells)]
+    wide = Limits(1, 30, 0)
+    plain = choose_generated(candidates, wide, 8, seed=1)
+    ordered = choose_generated(candidates, wide, 8, seed=1, clean_first=True)
+    assert [item.clean for item in ordered] == sorted((item.clean for item in plain), reverse=True)
+    assert [item for item in plain if item.clean] == [item for item in ordered if item.clean]  # random among themselves
+    assert choose_generated(candidates, wide, 3, seed=1, clean_first=True) == ordered[:3]
+
+
 # Substitution
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from imatgen_flows.generator.autoencoder import ImageAutoencoder, MetricAutoencoder, _Merge, _Split, build_autoencoder
 from imatgen_flows.generator.fitting import fit_basis_autoencoder, fit_cell_autoencoder
 from imatgen_flows.generator.losses import image_loss
-from imatgen_flows.generator.presets import DEFAULT, PAPER
+from imatgen_flows.generator.presets import DEFAULT, PAPER, get_preset
 from imatgen_flows.generator.training import TrainingInterrupted
 from imatgen_flows.representation import BasisImageCodec, CellImageCodec
 from imatgen_flows.representation.cell import cell_parameters
@@ -45,6 +45,18 @@ def test_the_published_basis_output_is_a_ramp_with_exact_zeros():
     assert images.min() >= 0 and images.max() <= 1
 
 
+def test_a_clipped_output_has_exact_zeros_and_ones_and_a_gradient_at_both():
+    model = ImageAutoencoder(DEFAULT.basis).eval()
+    with torch.no_grad():
+        model.decoder[-2].bias.copy_(torch.linspace(-8, 8, 64))
+    images = model.decode(torch.zeros(1, DEFAULT.basis.code))
+    assert images.min() == 0 and images.max() == 1
+    assert ((images > 0) & (images < 1)).any()
+    output, target = model.compare(torch.full_like(images, 0.5).detach())
+    image_loss(output, target, "balanced").backward()
+    assert (model.decoder[-2].bias.grad != 0).all()  # what is clipped too far can come back
+
+
 def test_splitting_undoes_merging():
     blocks = torch.randn(2, 8, 8, 8, 3)
     assert torch.equal(_Split(2)(_Merge(2)(blocks)), blocks)
@@ -64,6 +76,21 @@ def test_a_short_training_does_not_collapse_to_the_empty_image(crystals, compres
     there = present[:, :2]
     assert torch.equal(read.counts()[there], crystals.counts()[there])
     assert max(c.residual for c, whole in zip(certificates, there.all(dim=1), strict=True) if whole) < 0.5
+
+
+def test_convolutions_learn_images_too(crystals, preset, tmp_path):
+    settings = replace(get_preset("large").basis, grid=16, channels=(16, 16), code=24, batch_size=13, min_steps=150)
+    model, history = fit_basis_autoencoder(crystals, settings, 7, tmp_path, box=preset.box)
+    assert history[-1]["loss"] < 0.3 * history[0]["loss"]
+    images = BasisImageCodec(grid=16, box=preset.box, sigma=settings.sigma).encode(
+        crystals.positions[:6, 0], crystals.mask[:6, 0]
+    )
+    with torch.no_grad():
+        codes = model.encode(images)
+        assert image_loss(model.decode(codes), images, "balanced") < 0.5 * image_loss(
+            torch.zeros_like(images), images, "balanced"
+        )
+    assert codes.shape == (6, 24)
 
 
 def test_codes_of_the_training_set_have_unit_variance(crystals, compressor):

@@ -32,6 +32,15 @@ def test_balanced_loss_of_atoms_does_not_depend_on_the_emptiness_around_them(ima
     assert image_loss(torch.zeros_like(padded), padded, "mse") < 0.2 * image_loss(torch.zeros_like(image), image, "mse")
 
 
+def test_balanced_loss_forgives_what_will_be_clipped_in_empty_voxels_alone(image):
+    below, above = (torch.where(image > 0, image, step) for step in (-0.05, 0.05))
+    assert image_loss(below, image, "balanced") == 0
+    assert image_loss(above, image, "balanced") > 0
+    assert image_loss(torch.where(image > 0, -0.05, image), image, "balanced") > image_loss(
+        torch.zeros_like(image), image, "balanced"
+    )
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_balanced_loss_is_finite_for_images_that_are_all_empty_or_all_full(value):
     target = torch.full((2, 4, 4, 4), value)

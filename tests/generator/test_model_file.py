@@ -196,7 +196,7 @@ def test_other_elements_or_another_order_of_them_are_refused(written, preset, el
         (replace(DEFAULT, basis=replace(DEFAULT.basis, sigma=0.26)), "basis.sigma 0.35 instead of 0.26"),
         (replace(DEFAULT, basis=replace(DEFAULT.basis, code=96)), "basis.code 128 instead of 96"),
         (replace(DEFAULT, cell=replace(DEFAULT.cell, style="patched")), "cell.style metric instead of patched"),
-        (replace(DEFAULT, generator=replace(DEFAULT.generator, latent=32)), "generator.latent 64 instead of 32"),
+        (replace(DEFAULT, generator=replace(DEFAULT.generator, latent=32)), "generator.latent 256 instead of 32"),
     ],
 )
 def test_another_layout_is_refused_with_what_differs(ours, words):

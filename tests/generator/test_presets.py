@@ -7,7 +7,7 @@ import torch
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.generator.autoencoder import ImageAutoencoder
-from imatgen_flows.generator.presets import DEFAULT, PAPER, get_preset
+from imatgen_flows.generator.presets import DEFAULT, LARGE, PAPER, get_preset
 
 
 def test_the_paper_preset_is_as_published():
@@ -22,11 +22,11 @@ def test_the_paper_preset_is_as_published():
 
 
 def test_an_unknown_preset_is_named_beside_those_that_exist():
-    with pytest.raises(InputError, match="no preset `best`; there are paper, default"):
+    with pytest.raises(InputError, match="no preset `best`; there are paper, default, large"):
         get_preset("best")
 
 
-@pytest.mark.parametrize("name", ["paper", "default"])
+@pytest.mark.parametrize("name", ["paper", "default", "large"])
 @pytest.mark.parametrize("grid", [32, 64])
 def test_either_grid_goes_through_either_basis_autoencoder(name, grid):
     settings = get_preset(name, grid).basis
@@ -37,7 +37,7 @@ def test_either_grid_goes_through_either_basis_autoencoder(name, grid):
         assert model(images).shape == images.shape
 
 
-@pytest.mark.parametrize("preset", [PAPER, DEFAULT])
+@pytest.mark.parametrize("preset", [PAPER, DEFAULT, LARGE])
 def test_a_preset_asked_for_on_its_own_grid_is_the_preset(preset):
     assert get_preset(preset.name) == get_preset(preset.name, preset.basis.grid) == preset
 

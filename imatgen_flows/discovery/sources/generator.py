@@ -14,21 +14,26 @@ from imatgen_flows.discovery.sources.slots import Limits
 
 @dataclass(frozen=True)
 class Generated:
-    """A decoded, valid candidate: name of the sample, how it was drawn, and its cell."""
+    """A decoded, valid candidate: name of the sample, how it was drawn, its cell, and whether it decoded cleanly."""
 
     sample: str
     method: str
     structure: Structure
+    clean: bool = False
 
 
-def choose_generated(candidates: Sequence[Generated], limits: Limits, at_most: int, seed: int) -> list[Generated]:
+def choose_generated(
+    candidates: Sequence[Generated], limits: Limits, at_most: int, seed: int, clean_first: bool = False
+) -> list[Generated]:
     """Choose at random among those within the limits, of duplicates the first only.
 
-    All have the same chance, however often the generator repeats one. With the same seed, more of them begin with the
-    same ones.
+    All have the same chance, however often the generator repeats one; but with `clean_first` those that decoded cleanly
+    come before all others. With the same seed, more of them begin with the same ones.
     """
     within = [candidate for candidate in candidates if limits.admit(candidate.structure)]
     first_of = group_duplicates([candidate.structure for candidate in within])
     unique = [candidate for index, candidate in enumerate(within) if first_of[index] == index]
     order = np.random.default_rng(seed).permutation(len(unique))
+    if clean_first:
+        order = sorted(order, key=lambda index: not unique[index].clean)
     return [unique[index] for index in order[:at_most]]
