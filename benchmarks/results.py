@@ -288,6 +288,26 @@ def benchmark(path: Path) -> str:
     )
 
 
+def trainings(paths: list[Path]) -> str:
+    """Write what `train_full.py` left: how many crystals come back whole, those that were learnt from and those held out."""
+    rows = []
+    for path in paths:
+        result = json.loads(path.read_text())
+        learnt, held_out = (result["reconstruction"][name] for name in ("training", "held_out"))
+        rows.append({
+            "preset": result["preset"],
+            "grid": result["basis"]["grid"],
+            "hardware": result["hardware"],
+            "epochs": f"{len(result['history'])} of {result['basis']['epochs']}",
+            "learnt from": result["trained_on"],
+            "whole": share(learnt["every_atom_within_0.2_A"], learnt["crystals"]),
+            "held out, whole": share(held_out["every_atom_within_0.2_A"], held_out["crystals"]),
+            "atoms of these, RMSE (A)": held_out["atom_rmse"],
+            "GPU memory, GB": result["peak_bytes"] / 1e9,
+        })  # fmt: skip
+    return table_of(rows)
+
+
 def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
@@ -337,10 +357,11 @@ def main() -> int:
     from imatgen_flows.report.run_directory import RunDirectory
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", help="finished run directories")
+    parser.add_argument("runs", type=Path, nargs="*", help="finished run directories")
     parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
     parser.add_argument("--ablation", type=Path, help="JSON of settings and rows, a variant each")
     parser.add_argument("--benchmark", type=Path, nargs="+", default=[], help="JSON files that benchmarks wrote")
+    parser.add_argument("--training", type=Path, nargs="+", default=[], help="result.json files of train_full.py")
     parser.add_argument("--add", action="store_true", help="keep what the page holds, below what is written now")
     given = parser.parse_args()
     before = given.output.read_text().partition("\n## ") if given.add and given.output.is_file() else ("", "", "")
@@ -369,6 +390,8 @@ def main() -> int:
                 parts += [f"### {name}\n", f"`imatgen evaluate {name} RUN`\n", text]
     if given.ablation:
         parts += ["## Ablation\n", ablation(given.ablation)]
+    if given.training:
+        parts += ["## Image autoencoders at full scale\n", trainings(given.training)]
     for path in given.benchmark:
         parts += [f"## {title_of(path)}\n", benchmark(path)]
     given.output.write_text("\n".join(part for part in parts if part) + "".join(before[1:]))

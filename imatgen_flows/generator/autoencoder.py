@@ -178,7 +178,7 @@ def _convolved(settings: AutoencoderSettings) -> tuple[nn.Sequential, nn.Sequent
     for wide, narrow in zip(sizes[:1:-1], sizes[-2:0:-1], strict=True):
         up += [nn.ConvTranspose3d(wide, narrow, 4, 2, 1, bias=False), *normalised(narrow)]
     output = nn.ConvTranspose3d(sizes[1], 1, 4, 2, 1)
-    nn.init.constant_(output.bias, EMPTY)
+    nn.init.constant_(output.get_parameter("bias"), EMPTY)
     return encoder, nn.Sequential(*up, output)
 
 

@@ -108,7 +108,8 @@ def evaluate_reconstruction(
 
     crystals = PackedCrystals.load(dataset.packed.path())
     model = load_generator(dataset, cell, basis, vae, generator)
-    compressor, published = model.compressor, model.vae.settings.style == "published"
+    compressor = model.compressor
+    quick = compressor.preset.basis.style == "patched"
     structures = read_lines(dataset.crystals)
     unseen = unseen_templates(dataset, generator, vae)
     hidden = torch.tensor([row["template"] in unseen and not _stays(row) for row in structures])
@@ -123,8 +124,8 @@ def evaluate_reconstruction(
         ("generator_held_out", hidden, lambda part: model.decode(model.vae.encode(codes[part]))),
         ("generator_refined_held_out", hidden, lambda part: model.decode(refine_latent(model, crystals[part]))),
     ):
-        # as published, a step through 64^3 voxels is too slow for many
-        if not chosen.any() or ("refined" in path and published):
+        # steps through convolutions are too slow for many
+        if not chosen.any() or ("refined" in path and not quick):
             continue
         errors = []
         for part in chosen.nonzero()[:, 0].split(BATCH):

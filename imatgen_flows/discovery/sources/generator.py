@@ -33,7 +33,7 @@ def choose_generated(
     within = [candidate for candidate in candidates if limits.admit(candidate.structure)]
     first_of = group_duplicates([candidate.structure for candidate in within])
     unique = [candidate for index, candidate in enumerate(within) if first_of[index] == index]
-    order = np.random.default_rng(seed).permutation(len(unique))
+    order = np.random.default_rng(seed).permutation(len(unique)).tolist()
     if clean_first:
-        order = sorted(order, key=lambda index: not unique[index].clean)
+        order.sort(key=lambda index: not unique[index].clean)
     return [unique[index] for index in order[:at_most]]
