@@ -30,6 +30,7 @@ MATCHERS = {"default": (0.2, 0.3, 5.0), "loose": LOOSE}  # tolerances of pymatge
 STATES = ("before", "after")  # relaxation
 BLIND = {"structures": "T2", "prototypes": "T3"}  # tier by what was held out
 AROUND = 30  # samples around each known phase (paper, S3.1)
+LOOKED_FOR = 300  # steps of the refinement of a phase's own code: few phases, and none shall be missed for haste
 
 Evaluate = Callable[[Mapping[str, Structure]], Mapping[str, Relaxation]]
 
@@ -266,7 +267,7 @@ def sample_around_own(
     turn = torch.arange(each * len(knowns)) // len(knowns)  # the first of each is its own code, the last the furthest
     phases = pack([known.structure for known in knowns], compressor.elements, compressor.preset.box)
     drawn = sample_around(
-        model.encode(phases) if published else refine_latent(model, phases),
+        model.encode(phases) if published else refine_latent(model, phases, LOOKED_FOR),
         each * len(knowns),
         seed,
         distance=settings.around if published else None,
