@@ -95,3 +95,16 @@ def test_ablation_and_benchmarks_become_tables(results, shared_run, tmp_path, mo
         ["no noise", "0", "12"]
     ]
     assert "## Training\n" in text and "hardware: 2 cores." in text and cells(text, "ours") == [["ours", "12,346"]]
+
+
+def test_trainings_at_full_scale_become_rows_that_say_how_far_they_came(results, tmp_path):
+    figures = {"crystals": 200, "every_atom_within_0.2_A": 150, "atom_rmse": 0.0441}
+    result = {
+        "preset": "large", "hardware": "a GPU", "trained_on": 7000, "peak_bytes": 2_260_000_000, "history": [{}] * 15,
+        "basis": {"grid": 64, "epochs": 20}, "reconstruction": {"training": figures, "held_out": figures},
+    }  # fmt: skip
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(result))
+    [row] = cells(results.trainings([path]), "large")
+    assert row[1:5] == ["64", "a GPU", "15 of 20", "7,000"]
+    assert row[5].startswith("150 of 200 (75.0 %") and row[7:] == ["0.0441", "2.26"]
