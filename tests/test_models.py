@@ -20,11 +20,12 @@ from imatgen_flows.managers.preflight import check_machine
 from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, ModelDocument, ReconstructionDocument
 
 pytestmark = pytest.mark.slow
+SAMPLING = {"slerp": 120, "random": 40, "around_known": 10}  # enough for a find, without which there is no second round
 
 
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory):
-    return run_campaign(tiny(name="vo"), tmp_path_factory.mktemp("models") / "first")
+    return run_campaign(tiny(name="vo", sampling=SAMPLING), tmp_path_factory.mktemp("models") / "first")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def campaign(tiny, model):
 def sampled(campaign, tmp_path_factory):
     """Two rounds that only sample: what the first has found changes where the second looks, not the networks."""
     screen = {"potential": "toy", "at_most": 6, "batch_size": 3, "max_steps": 100, "fmax": 0.3, "threshold": 2.0}
-    config = campaign("sample_only", rounds={"at_most": 2}, screen=screen)
+    config = campaign("sample_only", rounds={"at_most": 2}, screen=screen, sampling=SAMPLING)
     return run_campaign(config, tmp_path_factory.mktemp("models") / "sampled")
 
 
