@@ -152,7 +152,7 @@ def test_elements_that_yaml_could_take_for_truth_values_are_read(read):
         ("screen: 3", "`screen` is 3: a section holds `key: value` lines"),
         ("screen: {threshold: .nan}", "`screen.threshold` is nan"),
         ("screen: {fmax: 0}", "`screen.fmax` is 0"),
-        ("generator: {preset: papr}", "`generator.preset` is 'papr': input should be 'default' or 'paper'"),
+        ("generator: {preset: papr}", "`generator.preset` is 'papr': input should be 'default', 'large' or 'paper'"),
         ("generator: {grid: 48}", "`generator.grid` is 48"),
         ("generator: {seed: 4294967296}", "`generator.seed` is 4294967296"),
         ("validate: {backend: vasp}", "`validate.backend` is 'vasp'"),
