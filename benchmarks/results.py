@@ -346,6 +346,12 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def notes(run: Path) -> str:
+    """Take over what the files of a run cannot tell, from a `notes.md` that was put beside them."""
+    path = run / "notes.md"
+    return f"{path.read_text().strip()}\n" if path.is_file() else ""
+
+
 def read(run: Any, name: str) -> dict[str, Any]:
     """Read what another evaluation wrote, if it was made."""
     path = run.path / f"{name}.json"
@@ -381,7 +387,7 @@ def main() -> int:
             f"{sum(record['seconds'].values()) / 60:.0f} min of stages, in seconds: "
             + ", ".join(f"{stage} {seconds:,.0f}" for stage, seconds in record["seconds"].items()) + ".\n",
             f"<details><summary>campaign file</summary>\n\n```yaml\n{campaign}\n```\n</details>\n",
-            dataset(run), reconstruction(run), generation(run), composition_classes(run),
+            notes(path), dataset(run), reconstruction(run), generation(run), composition_classes(run),
             rounds(run) if len(run.rounds) > 1 else "",
         ]  # fmt: skip
         written = {"rediscovery": rediscovery, "generation": judged, "latent": latent, "vacancies": vacancies}

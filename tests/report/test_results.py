@@ -108,3 +108,9 @@ def test_trainings_at_full_scale_become_rows_that_say_how_far_they_came(results,
     [row] = cells(results.trainings([path]), "large")
     assert row[1:5] == ["64", "a GPU", "15 of 20", "7,000"]
     assert row[5].startswith("150 of 200 (75.0 %") and row[7:] == ["0.0441", "2.26"]
+
+
+def test_what_a_run_cannot_tell_of_itself_comes_from_a_file_beside_it(results, tmp_path):
+    assert results.notes(tmp_path) == ""
+    (tmp_path / "notes.md").write_text("Trained elsewhere.\n\n")
+    assert results.notes(tmp_path) == "Trained elsewhere.\n"
