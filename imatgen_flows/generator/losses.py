@@ -22,7 +22,7 @@ def image_loss(output: Tensor, target: Tensor, kind: str) -> Tensor:
     if kind == "mse":
         return ((output - target) ** 2).mean()
     occupied = target > OCCUPIED
-    squares = torch.where(occupied, output - target, output.clamp(min=0)) ** 2
+    squares = (torch.where(occupied, output, output.clamp(min=0)) - target) ** 2
     n_occupied = occupied.sum()
     share = 1 / n_occupied.clamp(min=1), 20 / (occupied.numel() - n_occupied).clamp(min=1)
     return (squares * torch.where(occupied, *share)).sum()
