@@ -2,7 +2,7 @@ r"""Train the basis autoencoder at full scale, and measure how many crystals com
 
 Needs numpy and torch alone, so that it runs on a bare GPU node; from the root of the repository:
 
-    PYTHONPATH=. python benchmarks/train_full.py crystals.npz runs/full --preset default --grid 64
+    PYTHONPATH=. python benchmarks/train_full.py crystals.npz runs/full --preset large --grid 64
     PYTHONPATH=. torchrun --nproc-per-node 4 --signals-to-handle SIGTERM,SIGINT,SIGUSR1 \
         benchmarks/train_full.py crystals.npz runs/full --preset paper
 

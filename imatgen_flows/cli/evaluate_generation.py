@@ -69,7 +69,7 @@ def generation(
         bool,
         typer.Option(
             "--clean-first",
-            help="Of the generator's candidates, those that decode cleanly come first, as in a campaign.",
+            help="Of the generator's candidates, those that decode cleanly come first.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of all choices.")] = 0,
