@@ -374,7 +374,8 @@ def main() -> int:
     parts = [
         "# Results\n",
         "Made by `python benchmarks/results.py RUN...` from the files of the runs and of the benchmarks; a note of what "
-        "a run's files cannot tell stands above its tables. Shares are over all samples, with the 95 % interval of Wilson. Energies are those of the potential that is named; they are not DFT's.\n",
+        "a run's files cannot tell stands above its tables. Shares are over all samples, with the 95 % "
+        "interval of Wilson. Energies are those of the potential that is named; they are not DFT's.\n",
     ]
     for path in given.runs:
         run = RunDirectory.open(path)
