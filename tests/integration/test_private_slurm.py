@@ -91,7 +91,10 @@ def test_a_controller_that_is_down_ends_in_a_sentence_and_its_jobs_are_there_aga
     own.start()
     try:
         waiting = own.submit("true", "--hold")
-        os.kill(own.daemon("slurmctld"), signal.SIGTERM)
+        controller = own.daemon("slurmctld")
+        os.kill(controller, signal.SIGTERM)
+        # it still answers while it saves its state
+        wait_until(lambda: controller not in own.processes(), 30)
         began = time.monotonic()
         with pytest.raises(ImatgenError, match=r"SLURM (does not answer|did not answer) `squeue`"):
             live_jobs()
