@@ -1,14 +1,17 @@
 """What each part of the generator is worth: one change at a time, on the dataset of a run, at equal numbers of steps.
 
-Autoencoders are told apart by what comes back of structures that they saw and of templates that were held out; samplers by
-their samples: valid, and clean (counts as the image's mass says, residual under 0.3, nothing repaired). Nothing is relaxed
-here; energies are for `imatgen evaluate generation`. Each part is kept in DIRECTORY, so that a further call goes on.
+Autoencoders are told apart by what comes back of structures that they saw and of templates that were held out. Generators
+too, by how likely their prior finds held-out structures, and by their samples: valid, clean (counts as the image's mass says,
+residual under 0.3, nothing repaired), new (unlike each other, the training structures and the known phases), and the new
+ones' distance from the hull as they are. Samplers by their samples. Nothing is relaxed here; that is for
+`imatgen evaluate generation`. Each network is kept in DIRECTORY, so that a further call goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -25,50 +28,77 @@ if TYPE_CHECKING:
     from imatgen_flows.jobs.samples import StartingPoints
     from imatgen_flows.representation import PackedCrystals
 
-PLAIN = {"code_noise": 0.05, "jitter": 0.02}
-AUTOENCODERS = {
-    "plain": PLAIN,
-    "more noise on the code": PLAIN | {"code_noise": 0.25},
-    "and more jitter of the atoms": {"code_noise": 0.1, "jitter": 0.12},
+# what differs from `default`, the last
+AUTOENCODERS: dict[str, dict[str, Any]] = {
+    "an output that is never zero, little noise in training": {"output": "sigmoid", "code_noise": 0.05, "jitter": 0.02},
+    "more noise on the code, more jitter of the atoms": {"output": "sigmoid"},
+    "an output that can be zero": {},
 }
-MEASURED = 600  # structures of each kind that are sent through an autoencoder
+GENERATORS: dict[str, dict[str, Any]] = {
+    "64 numbers, 512 wide": {"latent": 64, "channels": 512},
+    "256 numbers, 1024 wide": {},
+}
+COMPARED = list(AUTOENCODERS)[1:]  # autoencoders on which generators are compared
+OURS = {"random": "prior", "slerp": "slerp"}  # samplers by which they are
+MEASURED = 600  # structures of each kind that are sent through networks
+REFINED = 200  # of these, with refined latent vectors
 PASSES = (0, 1, 3)  # projections of a sample
+LIMITS = {"max_sites": 20, "max_edge": 10.0}
+STABLE = 0.5  # eV/atom
 
 
-def dataset_of(run: Path, generator: dict[str, Any]) -> tuple[PackedCrystals, Tensor, list[dict], dict[str, list]]:
-    """Crystals of a run, the rows that networks see, what is known of each, and their energies."""
-    from imatgen_flows.artifacts import read_lines
-    from imatgen_flows.jobs.models import training_rows
-    from imatgen_flows.jobs.samples import energies_of
-    from imatgen_flows.representation import PackedCrystals
-    from imatgen_flows.schemas import DatasetDocument, LabelDocument, ReferenceDocument
+class Dataset:
+    """What a run learnt from, as it left it: crystals, labels, hull, and what is known.
 
-    def document(kind: Any, name: str) -> Any:
-        return kind(**json.loads(min((run / "artifacts" / "stages").glob(f"{name}-*.json")).read_text()))
+    Parameters
+    ----------
+    run : directory of the run
+    seed : of the choice of templates that are held out here
+    """
 
-    dataset = document(DatasetDocument, "build_dataset")
-    rows = read_lines(dataset.crystals)
-    labels, references = document(LabelDocument, "label_dataset"), document(ReferenceDocument, "extend_hull")
-    energies = energies_of(rows, labels, references)
-    return PackedCrystals.load(dataset.packed.path()), training_rows(dataset, generator), rows, energies
+    def __init__(self, run: Path, seed: int) -> None:
+        from imatgen_flows.artifacts import read_lines
+        from imatgen_flows.jobs.candidates import novelty_judge
+        from imatgen_flows.jobs.energies import load_hull
+        from imatgen_flows.jobs.models import training_rows
+        from imatgen_flows.jobs.samples import energies_of
+        from imatgen_flows.representation import PackedCrystals
+        from imatgen_flows.schemas import DatasetDocument, LabelDocument, ReferenceDocument
+
+        def document(kind: Any, name: str) -> Any:
+            return kind(**json.loads(min((run / "artifacts" / "stages").glob(f"{name}-*.json")).read_text()))
+
+        dataset = document(DatasetDocument, "build_dataset")
+        labels, references = document(LabelDocument, "label_dataset"), document(ReferenceDocument, "extend_hull")
+        self.rows = read_lines(dataset.crystals)
+        self.energies = energies_of(self.rows, labels, references)
+        self.crystals = PackedCrystals.load(dataset.packed.path())
+        self.seen: Tensor = training_rows(dataset, {"holdout": 0.1, "seed": seed})
+        hidden = torch.ones(len(self.crystals), dtype=torch.bool)
+        hidden[self.seen] = False
+        self.hidden = hidden.nonzero()[:, 0]
+        self.hull, self.potential = load_hull(references), labels.potential
+        self.judge = novelty_judge(dataset, references)
+
+    def part(self, held_out: bool, n: int) -> PackedCrystals:
+        """Take some structures, those that networks see or those that they do not."""
+        rows = self.hidden if held_out else self.seen
+        return self.crystals[rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:n]]]
 
 
-def reconstructed(compressor: ImageCompressor, crystals: PackedCrystals, noise: float = 0.0) -> float:
-    """Share of crystals that come back whole, with noise on the codes of their atoms."""
+def whole(crystals: PackedCrystals, images_of: Any, model: ImageCompressor) -> float:
+    """Share of crystals that come back whole from the images that some way draws of them."""
     from imatgen_flows.evaluation.reconstruction import compare, summarise
 
-    codes, _ = compressor.encode(crystals)
-    random, errors = torch.Generator().manual_seed(1), []
-    for start in range(0, len(crystals), 128):
-        here = slice(start, start + 128)
-        part = codes[here].clone()
-        part[:, :-1] += noise * torch.randn(part[:, :-1].shape, generator=random) * (part[:, :-1] != 0)
-        errors += compare(crystals[here], compressor.codec.read(compressor.decode(part))[0])
+    errors = []
+    for rows in torch.arange(len(crystals)).split(128):
+        part = crystals[rows]
+        errors += compare(part, model.codec.read_unchecked(images_of(part))[0])
     return summarise(errors)["fraction_fully_reconstructed"]
 
 
 def autoencoder(
-    name: str, steps: int, seed: int, crystals: PackedCrystals, seen: Tensor, folder: Path
+    name: str, steps: int, seed: int, data: Dataset, folder: Path
 ) -> tuple[ImageCompressor, dict[str, float]]:
     """Train one autoencoder and measure it."""
     from imatgen_flows.generator.crystal_generator import ImageCompressor
@@ -78,19 +108,97 @@ def autoencoder(
     preset = get_preset("default")
     basis = replace(preset.basis, **AUTOENCODERS[name], epochs=1, min_steps=steps)
     preset = replace(preset, basis=basis)
-    cell, _ = fit_cell_autoencoder(crystals[seen], preset.cell, seed, folder / "cell")
-    model, history = fit_basis_autoencoder(crystals[seen], basis, seed, folder / "basis")
-    compressor = ImageCompressor(preset, crystals.elements, cell, model)
-    random = torch.Generator().manual_seed(0)
-    hidden = torch.ones(len(crystals), dtype=torch.bool)
-    hidden[seen] = False
-    trained = crystals[seen[torch.randperm(len(seen), generator=random)[:MEASURED]]]
-    held_out = crystals[hidden.nonzero()[:MEASURED, 0]]
+    cell, _ = fit_cell_autoencoder(data.crystals[data.seen], preset.cell, seed, folder / "cell")
+    model, history = fit_basis_autoencoder(data.crystals[data.seen], basis, seed, folder / "basis")
+    compressor = ImageCompressor(preset, data.crystals.elements, cell, model)
+    random = torch.Generator().manual_seed(1)
+
+    def again(part: PackedCrystals, noise: float = 0.0) -> Any:
+        codes, _ = compressor.encode(part)
+        codes[:, :-1] += noise * torch.randn(codes[:, :-1].shape, generator=random) * (codes[:, :-1] != 0)
+        return compressor.decode(codes)
+
     return compressor, {
         "seconds": history[-1]["seconds"],
-        "whole, training": reconstructed(compressor, trained),
-        "whole, held-out templates": reconstructed(compressor, held_out),
-        "the same, noise 0.2 on codes": reconstructed(compressor, held_out, 0.2),
+        "whole, training": whole(data.part(False, MEASURED), again, compressor),
+        "whole, held-out templates": whole(data.part(True, MEASURED), again, compressor),
+        "the same, noise 0.2 on codes": whole(data.part(True, MEASURED), lambda part: again(part, 0.2), compressor),
+    }
+
+
+def generator(
+    name: str, epochs: float, seed: int, data: Dataset, compressor: ImageCompressor, folder: Path
+) -> tuple[CrystalGenerator, dict[str, float]]:
+    """Train one generator with its prior, on the codes of an autoencoder, and measure both."""
+    from imatgen_flows.generator.crystal_generator import CrystalGenerator
+    from imatgen_flows.generator.fitting import fit_generator, fit_prior
+    from imatgen_flows.generator.presets import get_preset
+    from imatgen_flows.generator.refinement import refine_latent
+    from imatgen_flows.jobs.models import conditions
+
+    preset = get_preset("default", epochs=epochs)
+    preset = replace(preset, basis=compressor.preset.basis, generator=replace(preset.generator, **GENERATORS[name]))
+    codes, present = compressor.encode(data.crystals)
+    formation = torch.tensor([torch.nan if value is None else value for value in data.energies["formation_energy"]])
+    stable = torch.where(formation.isnan(), formation, (formation <= STABLE).float())
+    asked = conditions(data.crystals, formation, preset.max_elements)
+    seen = data.seen
+    vae, _ = fit_generator(codes[seen], present[seen], stable[seen], preset, seed, folder / "generator")
+    fit_prior(vae, codes[seen], asked[seen], seed, folder / "prior")
+    model = CrystalGenerator(compressor, vae)
+    held_out = data.part(True, MEASURED)
+    return model, {
+        "whole, held-out templates": whole(held_out, lambda part: model.decode(model.encode(part)), compressor),
+        "the same, refined": whole(
+            held_out[:REFINED], lambda part: model.decode(refine_latent(model, part)), compressor
+        ),
+        "loss of the prior, training": likelihood(model, data.crystals, asked, seen),
+        "the same, held-out templates": likelihood(model, data.crystals, asked, data.hidden),
+    }
+
+
+def likelihood(model: CrystalGenerator, crystals: PackedCrystals, asked: Tensor, rows: Tensor) -> float:
+    """Loss of the prior on structures; were the held-out ones as likely as the others, it would be the same."""
+    prior = model.vae.prior
+    assert prior is not None
+    latent, random = model.encode(crystals[rows]), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        losses = [
+            prior.loss(latent, asked[rows], torch.randn(latent.shape, generator=random),
+                       torch.rand(len(latent), generator=random)).item()
+            for _ in range(8)
+        ]  # fmt: skip
+    return sum(losses) / len(losses)
+
+
+def worth(model: CrystalGenerator, samples: Samples, data: Dataset) -> dict[str, float]:
+    """Shares of valid, clean and new samples, and how far the new ones lie from the hull before they are relaxed."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.discovery.novelty import Novelty
+    from imatgen_flows.discovery.similarity import group_duplicates
+    from imatgen_flows.energetics.relax import single_points
+    from imatgen_flows.jobs.candidates import _make
+
+    _, made = _make(model, samples, LIMITS, workers=1)
+    valid = [record for record in made if record.id]
+    structures = [Structure.from_dict(record.structure) for record in valid]
+    firsts = [index for index, first in enumerate(group_duplicates(structures)) if first == index]
+    verdicts = data.judge.classify_all([structures[index] for index in firsts])
+    new = [index for index, (novelty, *_) in zip(firsts, verdicts, strict=True) if novelty is Novelty.NEW]
+    results = single_points([structures[index] for index in new], data.potential, workers=1)
+    distances = [
+        data.hull.distance(structures[index].composition, result.energy_per_atom)
+        for index, result in zip(new, results, strict=True)
+        if result.energy_per_atom is not None
+    ]
+    return {
+        "valid": len(valid) / len(made),
+        "clean": sum(record.is_clean for record in valid) / len(made),
+        "duplicates": (len(valid) - len(firsts)) / len(made),
+        "new": len(new) / len(made),
+        "new and clean": sum(valid[index].is_clean for index in new) / len(made),
+        "E_hull of new, unrelaxed, median": statistics.median(distances) if distances else torch.nan,
     }
 
 
@@ -121,24 +229,10 @@ def judged(model: CrystalGenerator, preset: Preset, samples: Samples) -> dict[st
     found = {}
     for passes in PASSES:
         model.compressor.preset = replace(preset, projections=passes)
-        _, made = _make(model, samples, {"max_sites": 20, "max_edge": 10.0}, workers=1)
+        _, made = _make(model, samples, LIMITS, workers=1)
         found[f"valid, {passes} projections"] = sum(bool(record.id) for record in made) / len(made)
         found[f"clean, {passes} projections"] = sum(record.is_clean for record in made) / len(made)
     return found
-
-
-def likelihood(model: CrystalGenerator, crystals: PackedCrystals, asked: Tensor, rows: Tensor) -> float:
-    """Loss of the prior on structures; were the held-out ones as likely as the others, it would be the same."""
-    prior = model.vae.prior
-    assert prior is not None
-    latent, random = model.encode(crystals[rows]), torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        losses = [
-            prior.loss(latent, asked[rows], torch.randn(latent.shape, generator=random),
-                       torch.rand(len(latent), generator=random)).item()
-            for _ in range(8)
-        ]  # fmt: skip
-    return sum(losses) / len(losses)
 
 
 def main() -> int:
@@ -147,56 +241,41 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="directory of a run, for its dataset, labels and hull")
     parser.add_argument("directory", type=Path, help="for checkpoints")
     parser.add_argument("--steps", type=int, default=3000, help="of each autoencoder")
-    parser.add_argument("--epochs", type=float, default=0.3, help="factor on those of the generator and its prior")
-    parser.add_argument("--arms", nargs="+", default=list(AUTOENCODERS), choices=list(AUTOENCODERS))
-    parser.add_argument(
-        "--samples", type=int, default=300, help="of each sampler, through the last of the arms; 0: none"
-    )
+    parser.add_argument("--epochs", type=float, default=0.3, help="factor on those of the generators and their priors")
+    parser.add_argument("--samples", type=int, default=300, help="of each sampler")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    from imatgen_flows.generator.crystal_generator import CrystalGenerator
-    from imatgen_flows.generator.fitting import fit_generator, fit_prior
-    from imatgen_flows.generator.presets import get_preset
-    from imatgen_flows.jobs.models import conditions
-    from imatgen_flows.jobs.samples import StartingPoints
+    from imatgen_flows.jobs.samples import StartingPoints, draw_ours
 
-    generator = {"holdout": 0.1, "seed": given.seed}
-    crystals, seen, rows, energies = dataset_of(given.run, generator)
+    data = Dataset(given.run, given.seed)
     table = []
 
     def add(name: str, figures: dict[str, float]) -> None:
         table.append({"name": name, "figures": {key: round(value, 3) for key, value in figures.items()}})
         print(f"{name:45}", "; ".join(f"{key} {value:.3g}" for key, value in figures.items()), flush=True)
+        if given.json:
+            settings = {
+                key: str(value) for key, value in vars(given).items() if key not in ("run", "directory", "json")
+            }
+            given.json.write_text(json.dumps({"settings": settings, "rows": table}, indent=1))
 
-    for name in given.arms:
-        folder = given.directory / f"{list(AUTOENCODERS).index(name)}"
-        compressor, figures = autoencoder(name, given.steps, given.seed, crystals, seen, folder)
+    for number, name in enumerate(AUTOENCODERS):
+        folder = given.directory / f"autoencoder-{number}"
+        compressor, figures = autoencoder(name, given.steps, given.seed, data, folder)
         add(name, figures)
-    if given.samples:
-        preset = get_preset("default", epochs=given.epochs)
-        preset = replace(preset, basis=compressor.preset.basis)
-        codes, present = compressor.encode(crystals)
-        formation = torch.tensor([torch.nan if value is None else value for value in energies["formation_energy"]])
-        stable = torch.where(formation.isnan(), formation, (formation <= 0.5).float())
-        asked = conditions(crystals, formation, preset.max_elements)
-        vae, _ = fit_generator(codes[seen], present[seen], stable[seen], preset, given.seed, folder / "generator")
-        fit_prior(vae, codes[seen], asked[seen], given.seed, folder / "prior")
-        model = CrystalGenerator(compressor, vae)
-        hidden = torch.ones(len(crystals), dtype=torch.bool)
-        hidden[seen] = False
-        add("loss of the prior", {
-            "training": likelihood(model, crystals, asked, seen),
-            "held-out templates": likelihood(model, crystals, asked, hidden.nonzero()[:, 0]),
-        })  # fmt: skip
-        start = StartingPoints(crystals, model.encode(crystals), rows, energies, seen)
-        drawn = samplers(model, start, given.samples, given.seed)
-        for name, samples in drawn.items():
-            add(name, judged(model, preset, samples))
-    if given.json:
-        settings = {name: str(value) for name, value in vars(given).items() if name not in ("run", "directory", "json")}
-        given.json.write_text(json.dumps({"settings": settings, "rows": table}, indent=1))
+        for size, latent in enumerate(GENERATORS if name in COMPARED else ()):
+            model, figures = generator(latent, given.epochs, given.seed, data, compressor, folder / f"{size}")
+            start = StartingPoints(data.crystals, model.encode(data.crystals), data.rows, data.energies, data.seen)
+            wanted = dict.fromkeys(OURS, given.samples) | {"around_known": 0}
+            drawn = draw_ours(model, start, wanted, given.seed)
+            for sampler, title in OURS.items():
+                found = worth(model, drawn[sampler], data)
+                figures |= {f"{title}: {key}": value for key, value in found.items()}
+            add(f"{name}; {latent}", figures)
+    for name, samples in samplers(model, start, given.samples, given.seed).items():
+        add(name, judged(model, compressor.preset, samples))
     return 0
 
 

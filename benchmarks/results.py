@@ -273,10 +273,12 @@ def latent(run: Any) -> str:
 
 
 def ablation(path: Path) -> str:
-    """Write a table of what each choice is worth; one row a variant, with the figures that its file gives."""
+    """Write tables of what each choice is worth: one for each set of figures, one row a variant."""
     content = json.loads(path.read_text())
-    rows = [{"variant": row["name"], **row["figures"]} for row in content["rows"]]
-    return f"{facts(content.get('settings') or {})}{table_of(rows)}"
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in content["rows"]:
+        alike.setdefault(tuple(row["figures"]), []).append({"variant": row["name"], **row["figures"]})
+    return facts(content.get("settings") or {}) + "\n".join(table_of(rows) for rows in alike.values())
 
 
 def benchmark(path: Path) -> str:

@@ -77,7 +77,8 @@ def test_ablation_and_benchmarks_become_tables(results, shared_run, tmp_path, mo
     ablation, benchmark = tmp_path / "ablation.json", tmp_path / "train.json"
     rows = [
         {"name": "default", "figures": {"clean": 0.612345}},
-        {"name": "no noise", "figures": {"clean": 0, "dup": 12}},
+        {"name": "no noise", "figures": {"clean": 0}},
+        {"name": "a sampler", "figures": {"clean": 0, "dup": 12}},
     ]
     ablation.write_text(json.dumps({"settings": {"seed": 7}, "rows": rows}))
     benchmark.write_text(
@@ -90,10 +91,9 @@ def test_ablation_and_benchmarks_become_tables(results, shared_run, tmp_path, mo
     monkeypatch.setattr(results, "generation", lambda run: "")
     assert results.main() == 0
     text = output.read_text()
-    assert "seed: 7.\n" in text and cells(text, "variant") == [["variant", "clean", "dup"]]
-    assert cells(text, "default") == [["default", "0.612", "–"]] and cells(text, "no noise") == [
-        ["no noise", "0", "12"]
-    ]
+    assert "seed: 7.\n" in text and cells(text, "variant") == [["variant", "clean"], ["variant", "clean", "dup"]]
+    assert cells(text, "default") == [["default", "0.612"]] and cells(text, "no noise") == [["no noise", "0"]]
+    assert cells(text, "a sampler") == [["a sampler", "0", "12"]]
     assert "## Training\n" in text and "hardware: 2 cores." in text and cells(text, "ours") == [["ours", "12,346"]]
 
 
