@@ -1,6 +1,6 @@
 """What a crystal is, before any image."""
 
-from imatgen_flows.crystals.standard import extent, standardise, structure_id
+from imatgen_flows.crystals.standard import extent, retell, standardise, structure_id
 from imatgen_flows.crystals.substitution import Substituted, iter_substitute, substitute
 from imatgen_flows.crystals.templates import LeftOut, Template, load_known, load_templates
 
@@ -12,6 +12,7 @@ __all__ = [
     "iter_substitute",
     "load_known",
     "load_templates",
+    "retell",
     "standardise",
     "structure_id",
     "substitute",

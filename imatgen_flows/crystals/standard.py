@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -55,6 +56,11 @@ def standardise(structure: Structure) -> Structure:
     # The Cholesky factor of the metric tensor is the cell in standard orientation.
     lattice = np.linalg.cholesky(reduced @ reduced.T)
     return Structure(lattice, [symbols[i] for i in order], frac[order])
+
+
+def retell(structure: Structure, shift: Sequence[float] | NDArray[np.float64]) -> Structure:
+    """Tell a crystal anew: move its origin by a fractional shift and standardise, so that its cell holds other images."""
+    return standardise(Structure(structure.lattice, structure.species, structure.frac_coords - np.asarray(shift)))
 
 
 def extent(structure: Structure) -> float:

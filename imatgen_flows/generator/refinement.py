@@ -48,6 +48,34 @@ def refine_latent(model: CrystalGenerator, crystals: PackedCrystals, steps: int 
     return _descend(latent, lambda place, rows: target.misfit(model.vae.decode(place), rows), steps)
 
 
+def find_latent(model: CrystalGenerator, tellings: PackedCrystals, crystal: Tensor, steps: int = STEPS) -> Tensor:
+    """Refine several tellings of each crystal, and keep the latent vector that shows its telling best.
+
+    The same atoms have other images where the cell begins elsewhere, and a descent ends in one of them where it does not in
+    another.
+
+    Parameters
+    ----------
+    model : the trained networks
+    tellings : crystals, some of them the same ones told anew
+    crystal : (B,), which crystal each of them tells, from 0 on without a gap
+    steps : of each descent
+
+    Returns
+    -------
+    (crystals, latent)
+    """
+    codes, present = model.compressor.encode(tellings)
+    target = _Target(model.compressor, tellings, codes, present)
+    latent = refine_latent(model, tellings, steps)
+    with torch.no_grad():
+        parts = torch.arange(len(tellings)).split(BATCH)
+        missed = torch.cat([target.misfit(model.vae.decode(latent[rows]), rows) for rows in parts])
+    order = missed.argsort()
+    best = [int(order[(crystal[order] == number).nonzero()[0, 0]]) for number in range(int(crystal.max()) + 1)]
+    return latent[best]
+
+
 class _Target:
     """What decoded codes should show: images of the atoms, and the cell."""
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.crystals.standard import extent, standardise, structure_id
+from imatgen_flows.crystals.standard import extent, retell, standardise, structure_id
 
 UNIMODULAR = [
     [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
@@ -85,6 +85,16 @@ def test_the_name_depends_on_neither_axes_nor_order_nor_origin(crystal, change, 
     other = other_setting(crystal, change, order)
     other.translate_sites(range(len(other)), [0.137, 0.291, 0.443])
     assert structure_id(other) == structure_id(crystal)
+
+
+@settings(max_examples=30, deadline=None)
+@given(crystals(), st.tuples(coordinate, coordinate, coordinate))
+def test_a_crystal_told_from_another_origin_is_the_same_in_the_standard_frame(crystal, shift):
+    told, standard = retell(crystal, shift), standardise(crystal)
+    assert structure_id(told) == structure_id(crystal)
+    assert_same(standardise(told), told)
+    np.testing.assert_allclose(told.lattice.matrix, standard.lattice.matrix, atol=1e-6)
+    assert_same(retell(standard, (0, 0, 0)), standard)
 
 
 def test_names_differ_where_crystals_differ():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from imatgen_flows.generator.refinement import _Target, refine_codes, refine_latent
+from imatgen_flows.generator.refinement import _Target, find_latent, refine_codes, refine_latent
 
 
 @pytest.fixture
@@ -46,6 +46,23 @@ def test_a_crystal_is_refined_by_itself(strange, generator):
     together = refine_latent(generator, strange, steps=5)
     alone = refine_latent(generator, strange[torch.tensor([3])], steps=5)
     torch.testing.assert_close(together[3:4], alone, atol=1e-3, rtol=0)
+
+
+def test_of_several_tellings_of_a_crystal_the_one_that_is_shown_best_is_kept(crystals, strange, generator):
+    n = len(crystals)
+    tellings = replace(
+        crystals,
+        lattices=torch.cat([strange.lattices, crystals.lattices]),
+        positions=torch.cat([strange.positions, crystals.positions]),
+        mask=torch.cat([strange.mask, crystals.mask]),
+    )
+    whose = torch.arange(n).repeat(2)
+    found = find_latent(generator, tellings, whose, steps=3)
+    told, learnt = refine_latent(generator, strange, steps=3), refine_latent(generator, crystals, steps=3)
+    # what the networks learnt they show better than what is 0.3 A from it
+    torch.testing.assert_close(found, learnt, atol=1e-3, rtol=0)
+    alone = find_latent(generator, strange, torch.arange(n), steps=3)
+    torch.testing.assert_close(alone, told, atol=1e-3, rtol=0)
 
 
 def test_without_a_step_the_encoder_has_the_word(crystals, generator):
