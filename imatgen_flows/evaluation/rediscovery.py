@@ -32,7 +32,6 @@ STATES = ("before", "after")  # relaxation
 BLIND = {"structures": "T2", "prototypes": "T3"}  # tier by what was held out
 AROUND = 30  # samples around each known phase (paper, S3.1)
 TELLINGS = 16  # origins of the cell from which a phase's own code is looked for
-LOOKED_FOR = 120  # steps of each of these refinements: few phases, and none shall be missed for haste
 
 Evaluate = Callable[[Mapping[str, Structure]], Mapping[str, Relaxation]]
 
@@ -309,7 +308,7 @@ def _own_latent(model: CrystalGenerator, knowns: Sequence[Known], seed: int) -> 
         if cell is known.structure or extent(cell) < compressor.preset.box
     ]
     tellings = pack([cell for _, cell in told], compressor.elements, compressor.preset.box)
-    return find_latent(model, tellings, torch.tensor([number for number, _ in told]), LOOKED_FOR)
+    return find_latent(model, tellings, torch.tensor([number for number, _ in told]))
 
 
 def _best_hits(known: Known, samples: Iterable[Sample], state: str) -> dict[str, Hit | None]:
