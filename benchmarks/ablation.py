@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 # what differs from `default`, the last
 AUTOENCODERS: dict[str, dict[str, Any]] = {
-    "an output that is never zero, little noise in training": {"output": "sigmoid", "code_noise": 0.05, "jitter": 0.02},
-    "more noise on the code, more jitter of the atoms": {"output": "sigmoid"},
-    "an output that can be zero": {},
+    "output never zero, little noise in training": {"output": "sigmoid", "code_noise": 0.05, "jitter": 0.02},
+    "output never zero, more noise on codes, more jitter of atoms": {"output": "sigmoid"},
+    "output can be zero, the same noise and jitter": {},
 }
 GENERATORS: dict[str, dict[str, Any]] = {
     "64 numbers, 512 wide": {"latent": 64, "channels": 512},

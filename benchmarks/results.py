@@ -193,12 +193,16 @@ def judged(run: Any) -> str:
         "finds in 1,000 evaluations",
     ]
     again = content["relaxed_substitutions"]
+    bound = (
+        f"Of {again['unique']} unique relaxed substitutions, {again['missed']} equal nothing that is known: as large a share "
+        "of what is called new may be substitution too. "
+    )
     return (
         table(head, rows)
         + ("\n" + table(lead_head, leads) if leads else "")
-        + f"\nRelaxed to {content['fmax']:g} eV/A; {content['evaluations_total']:,} evaluations in all. Of "
-        f"{again['unique']} unique relaxed substitutions, {again['missed']} equal nothing that is known: as large a share of "
-        f"what is called new may be substitution too. Cells: {_counted(content['slots'])}.\n"
+        + f"\nRelaxed to {content['fmax']:g} eV/A; {content['evaluations_total']:,} evaluations in all. "
+        + (bound if again["unique"] else "")
+        + f"Cells: {_counted(content['slots'])}.\n"
     )
 
 
@@ -342,7 +346,7 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     if isinstance(value, list):
-        return ", ".join(map(cell, value))
+        return ", ".join(map(cell, value)) or "none"
     if isinstance(value, dict):
         return ", ".join(f"{name} {cell(item)}" for name, item in value.items())
     return str(value)
