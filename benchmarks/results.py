@@ -231,7 +231,18 @@ def vacancies(run: Any) -> str:
          row.get("match") or "none"]
         for row in content.get("candidates") or []
     ]  # fmt: skip
-    return table(["candidate", "filled", "E_hull", "E_hull filled", "equals"], rows) if rows else ""
+    if not rows:
+        return ""
+    counted = [
+        f"{share(part['count'], part['of'])} {whose}"
+        for name, whose in (
+            ("returned", "candidates"),
+            ("controls_returned", "controls, random crystals of the same cells"),
+        )
+        if (part := content.get(name)) and part["of"]
+    ]
+    head = ["candidate", "filled", "E_hull", "E_hull filled", "equals"]
+    return table(head, rows) + (f"\nReturn a known or substituted compound: {'; '.join(counted)}.\n" if counted else "")
 
 
 def latent(run: Any) -> str:

@@ -114,3 +114,18 @@ def test_what_a_run_cannot_tell_of_itself_comes_from_a_file_beside_it(results, t
     assert results.notes(tmp_path) == ""
     (tmp_path / "notes.md").write_text("Trained elsewhere.\n\n")
     assert results.notes(tmp_path) == "Trained elsewhere.\n"
+
+
+def test_the_vacancy_check_stands_beside_its_controls(results, own_run):
+    candidate = {"formula": "A3X4", "filled_formula": "A4X4", "e_above_hull": 0.01, "filled_e_above_hull": 0.07}
+    content = {
+        "candidates": [candidate | {"match": "known:AX"}],
+        "returned": {"count": 1, "of": 1},
+        "controls_returned": {"count": 3, "of": 4},
+    }
+    (own_run / "vacancies.json").write_text(json.dumps(content))
+    text = results.vacancies(RunDirectory.open(own_run))
+    assert cells(text, "A3X4") == [["A3X4", "A4X4", "0.010", "0.070", "known:AX"]]
+    assert "1 of 1 (" in text and "3 of 4 (75.0 %" in text
+    (own_run / "vacancies.json").write_text(json.dumps(content | {"controls_returned": {"count": 0, "of": 0}}))
+    assert "controls" not in results.vacancies(RunDirectory.open(own_run))
