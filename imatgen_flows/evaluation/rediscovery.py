@@ -259,15 +259,13 @@ def sample_around_own(
 
     from imatgen_flows.generator.crystal_generator import BATCH
     from imatgen_flows.generator.sampling import sample_around
-    from imatgen_flows.representation import pack
 
     compressor = model.compressor
     settings = compressor.preset.generator
     published = settings.style == "published"
     turn = torch.arange(each * len(knowns)) // len(knowns)  # the first of each is its own code, the last the furthest
-    phases = pack([known.structure for known in knowns], compressor.elements, compressor.preset.box)
     drawn = sample_around(
-        model.encode(phases) if published else _own_latent(model, knowns, seed),
+        _own_latent(model, knowns, seed),
         each * len(knowns),
         seed,
         distance=settings.around if published else None,
@@ -294,20 +292,23 @@ def sample_around_own(
 
 
 def _own_latent(model: CrystalGenerator, knowns: Sequence[Known], seed: int) -> Tensor:
-    """Look for the latent vector that shows each phase best: as it is told, and with its origin anywhere in the cell."""
+    """Encode each phase as published; ours looks for the vector that shows it best, with the origin anywhere in its cell."""
     import torch
 
     from imatgen_flows.generator.refinement import find_latent
     from imatgen_flows.representation import pack
 
     compressor, random = model.compressor, np.random.default_rng(seed)
+    box = compressor.preset.box
+    if compressor.preset.generator.style == "published":
+        return model.encode(pack([known.structure for known in knowns], compressor.elements, box))
     told = [
         (number, cell)
         for number, known in enumerate(knowns)
         for cell in (known.structure, *(retell(known.structure, random.random(3)) for _ in range(TELLINGS - 1)))
-        if cell is known.structure or extent(cell) < compressor.preset.box
+        if cell is known.structure or extent(cell) < box
     ]
-    tellings = pack([cell for _, cell in told], compressor.elements, compressor.preset.box)
+    tellings = pack([cell for _, cell in told], compressor.elements, box)
     return find_latent(model, tellings, torch.tensor([number for number, _ in told]))
 
 

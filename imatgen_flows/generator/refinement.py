@@ -20,6 +20,8 @@ STEPS = 120  # 60 leave a percent more of held-out crystals unfound, 300 find ha
 STEP = 0.05  # of Adam, in units of codes and latent vectors
 BATCH = 64  # crystals that are refined at once
 
+Misfit = Callable[[Tensor, Tensor], Tensor]  # of vectors, and of the rows of the crystals that they are for
+
 
 def refine_codes(compressor: ImageCompressor, crystals: PackedCrystals, steps: int = STEPS) -> Tensor:
     """Encode crystals as `ImageCompressor.encode` does, then move the codes towards their images.
@@ -41,11 +43,7 @@ def refine_codes(compressor: ImageCompressor, crystals: PackedCrystals, steps: i
 
 def refine_latent(model: CrystalGenerator, crystals: PackedCrystals, steps: int = STEPS) -> Tensor:
     """Encode crystals as `CrystalGenerator.encode` does, then move the latent vectors (B, latent) towards their images."""
-    codes, present = model.compressor.encode(crystals)
-    target = _Target(model.compressor, crystals, codes, present)
-    with torch.no_grad():
-        latent = model.vae.encode(codes)
-    return _descend(latent, lambda place, rows: target.misfit(model.vae.decode(place), rows), steps)
+    return _refine(model, crystals, steps)[0]
 
 
 def find_latent(model: CrystalGenerator, tellings: PackedCrystals, crystal: Tensor, steps: int = STEPS) -> Tensor:
@@ -65,15 +63,25 @@ def find_latent(model: CrystalGenerator, tellings: PackedCrystals, crystal: Tens
     -------
     (crystals, latent)
     """
-    codes, present = model.compressor.encode(tellings)
-    target = _Target(model.compressor, tellings, codes, present)
-    latent = refine_latent(model, tellings, steps)
+    latent, misfit = _refine(model, tellings, steps)
     with torch.no_grad():
-        parts = torch.arange(len(tellings)).split(BATCH)
-        missed = torch.cat([target.misfit(model.vae.decode(latent[rows]), rows) for rows in parts])
+        missed = torch.cat([misfit(latent[rows], rows) for rows in torch.arange(len(tellings)).split(BATCH)])
     order = missed.argsort()
     best = [int(order[(crystal[order] == number).nonzero()[0, 0]]) for number in range(int(crystal.max()) + 1)]
     return latent[best]
+
+
+def _refine(model: CrystalGenerator, crystals: PackedCrystals, steps: int) -> tuple[Tensor, Misfit]:
+    """Refine latent vectors; return them, and what tells how far any others miss the crystals."""
+    codes, present = model.compressor.encode(crystals)
+    target = _Target(model.compressor, crystals, codes, present)
+
+    def misfit(latent: Tensor, rows: Tensor) -> Tensor:
+        return target.misfit(model.vae.decode(latent), rows)
+
+    with torch.no_grad():
+        latent = model.vae.encode(codes)
+    return _descend(latent, misfit, steps), misfit
 
 
 class _Target:
@@ -97,7 +105,7 @@ class _Target:
         return atoms + ((codes[:, -1, : preset.cell.code] - self.cell[rows]) ** 2).mean(dim=1)
 
 
-def _descend(start: Tensor, misfit: Callable[[Tensor, Tensor], Tensor], steps: int) -> Tensor:
+def _descend(start: Tensor, misfit: Misfit, steps: int) -> Tensor:
     """Move vectors down the gradient of their misfits, each by itself."""
     refined = []
     for rows in torch.arange(len(start)).split(BATCH):
