@@ -22,10 +22,10 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from imatgen_flows.generator.crystal_generator import CrystalGenerator, ImageCompressor
-    from imatgen_flows.generator.presets import Preset
-    from imatgen_flows.generator.sampling import Samples
     from imatgen_flows.jobs.samples import StartingPoints
+    from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
+    from imatgen_flows.models.presets import Preset
+    from imatgen_flows.models.sampling import Samples
     from imatgen_flows.representation import PackedCrystals
 
 # what differs from `default`, the last
@@ -57,16 +57,16 @@ class Dataset:
     """
 
     def __init__(self, run: Path, seed: int) -> None:
-        from imatgen_flows.artifacts import read_lines
-        from imatgen_flows.jobs.candidates import novelty_judge
+        from imatgen_flows.io.artifacts import read_lines
+        from imatgen_flows.jobs.candidates import novelty_classifier
+        from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ReferenceDocument
         from imatgen_flows.jobs.energies import load_hull
         from imatgen_flows.jobs.models import training_rows
         from imatgen_flows.jobs.samples import energies_of
         from imatgen_flows.representation import PackedCrystals
-        from imatgen_flows.schemas import DatasetDocument, LabelDocument, ReferenceDocument
 
         def document(kind: Any, name: str) -> Any:
-            return kind(**json.loads(min((run / "artifacts" / "stages").glob(f"{name}-*.json")).read_text()))
+            return kind(**json.loads(min((run / "artifacts" / "documents").glob(f"{name}-*.json")).read_text()))
 
         dataset = document(DatasetDocument, "build_dataset")
         labels, references = document(LabelDocument, "label_dataset"), document(ReferenceDocument, "extend_hull")
@@ -78,7 +78,7 @@ class Dataset:
         hidden[self.seen] = False
         self.hidden = hidden.nonzero()[:, 0]
         self.hull, self.potential = load_hull(references), labels.potential
-        self.judge = novelty_judge(dataset, references)
+        self.judge = novelty_classifier(dataset, references)
 
     def part(self, held_out: bool, n: int) -> PackedCrystals:
         """Take some structures, those that networks see or those that they do not."""
@@ -88,7 +88,7 @@ class Dataset:
 
 def whole(crystals: PackedCrystals, images_of: Any, model: ImageCompressor) -> float:
     """Share of crystals that come back whole from the images that some way draws of them."""
-    from imatgen_flows.evaluation.reconstruction import compare, summarise
+    from imatgen_flows.metrics.reconstruction import compare, summarise
 
     errors = []
     for rows in torch.arange(len(crystals)).split(128):
@@ -101,9 +101,9 @@ def autoencoder(
     name: str, steps: int, seed: int, data: Dataset, folder: Path
 ) -> tuple[ImageCompressor, dict[str, float]]:
     """Train one autoencoder and measure it."""
-    from imatgen_flows.generator.crystal_generator import ImageCompressor
-    from imatgen_flows.generator.fitting import fit_basis_autoencoder, fit_cell_autoencoder
-    from imatgen_flows.generator.presets import get_preset
+    from imatgen_flows.models.crystal_model import ImageCompressor
+    from imatgen_flows.models.fitting import fit_basis_autoencoder, fit_cell_autoencoder
+    from imatgen_flows.models.presets import get_preset
 
     preset = get_preset("default")
     basis = replace(preset.basis, **AUTOENCODERS[name], epochs=1, min_steps=steps)
@@ -128,13 +128,13 @@ def autoencoder(
 
 def generator(
     name: str, epochs: float, seed: int, data: Dataset, compressor: ImageCompressor, folder: Path
-) -> tuple[CrystalGenerator, dict[str, float]]:
+) -> tuple[CrystalModel, dict[str, float]]:
     """Train one generator with its prior, on the codes of an autoencoder, and measure both."""
-    from imatgen_flows.generator.crystal_generator import CrystalGenerator
-    from imatgen_flows.generator.fitting import fit_generator, fit_prior
-    from imatgen_flows.generator.presets import get_preset
-    from imatgen_flows.generator.refinement import refine_latent
     from imatgen_flows.jobs.models import conditions
+    from imatgen_flows.models.crystal_model import CrystalModel
+    from imatgen_flows.models.fitting import fit_generator, fit_prior
+    from imatgen_flows.models.inversion import invert_decoder
+    from imatgen_flows.models.presets import get_preset
 
     preset = get_preset("default", epochs=epochs)
     preset = replace(preset, basis=compressor.preset.basis, generator=replace(preset.generator, **GENERATORS[name]))
@@ -145,19 +145,19 @@ def generator(
     seen = data.seen
     vae, _ = fit_generator(codes[seen], present[seen], stable[seen], preset, seed, folder / "generator")
     fit_prior(vae, codes[seen], asked[seen], seed, folder / "prior")
-    model = CrystalGenerator(compressor, vae)
+    model = CrystalModel(compressor, vae)
     held_out = data.part(True, MEASURED)
     return model, {
         "whole, held-out templates": whole(held_out, lambda part: model.decode(model.encode(part)), compressor),
         "the same, refined": whole(
-            held_out[:REFINED], lambda part: model.decode(refine_latent(model, part)), compressor
+            held_out[:REFINED], lambda part: model.decode(invert_decoder(model, part)), compressor
         ),
         "loss of the prior, training": likelihood(model, data.crystals, asked, seen),
         "the same, held-out templates": likelihood(model, data.crystals, asked, data.hidden),
     }
 
 
-def likelihood(model: CrystalGenerator, crystals: PackedCrystals, asked: Tensor, rows: Tensor) -> float:
+def likelihood(model: CrystalModel, crystals: PackedCrystals, asked: Tensor, rows: Tensor) -> float:
     """Loss of the prior on structures; were the held-out ones as likely as the others, it would be the same."""
     prior = model.vae.prior
     assert prior is not None
@@ -171,14 +171,14 @@ def likelihood(model: CrystalGenerator, crystals: PackedCrystals, asked: Tensor,
     return sum(losses) / len(losses)
 
 
-def worth(model: CrystalGenerator, samples: Samples, data: Dataset) -> dict[str, float]:
+def worth(model: CrystalModel, samples: Samples, data: Dataset) -> dict[str, float]:
     """Shares of valid, clean and new samples, and how far the new ones lie from the hull before they are relaxed."""
     from pymatgen.core import Structure
 
-    from imatgen_flows.discovery.novelty import Novelty
-    from imatgen_flows.discovery.similarity import group_duplicates
+    from imatgen_flows.candidates.novelty import Novelty
     from imatgen_flows.energetics.relax import single_points
     from imatgen_flows.jobs.candidates import _make
+    from imatgen_flows.matching.grouping import group_duplicates
 
     _, made = _make(model, samples, LIMITS, workers=1)
     valid = [record for record in made if record.id]
@@ -188,7 +188,7 @@ def worth(model: CrystalGenerator, samples: Samples, data: Dataset) -> dict[str,
     new = [index for index, (novelty, *_) in zip(firsts, verdicts, strict=True) if novelty is Novelty.NEW]
     results = single_points([structures[index] for index in new], data.potential, workers=1)
     distances = [
-        data.hull.distance(structures[index].composition, result.energy_per_atom)
+        data.hull.e_above_hull(structures[index].composition, result.energy_per_atom)
         for index, result in zip(new, results, strict=True)
         if result.energy_per_atom is not None
     ]
@@ -202,12 +202,12 @@ def worth(model: CrystalGenerator, samples: Samples, data: Dataset) -> dict[str,
     }
 
 
-def samplers(model: CrystalGenerator, start: StartingPoints, n: int, seed: int) -> dict[str, Samples]:
+def samplers(model: CrystalModel, start: StartingPoints, n: int, seed: int) -> dict[str, Samples]:
     """Samples of each sampler: the published ones, and ours."""
-    from imatgen_flows.generator.sampling import sample_gaussian
     from imatgen_flows.jobs.samples import draw_from_anchors, draw_ours
+    from imatgen_flows.models.sampling import sample_gaussian
 
-    sampling = dict.fromkeys(("slerp", "random", "around_known"), n)
+    sampling = dict.fromkeys(("slerp", "random", "perturb"), n)
     anchored, ours = (draw(model, start, sampling, seed) for draw in (draw_from_anchors, draw_ours))
     data = start.latent[start.seen]
     return {
@@ -218,11 +218,11 @@ def samplers(model: CrystalGenerator, start: StartingPoints, n: int, seed: int) 
         "slerp between 31 anchors": anchored["slerp"],
         "slerp between neighbours of the same atoms": ours["slerp"],
         "the same slerp, nothing taken out": replace(ours["slerp"], contents=None),
-        "around anchors": ours["around_known"],
+        "around anchors": ours["perturb"],
     }
 
 
-def judged(model: CrystalGenerator, preset: Preset, samples: Samples) -> dict[str, float]:
+def judged(model: CrystalModel, preset: Preset, samples: Samples) -> dict[str, float]:
     """Shares of valid and of clean samples after so many projections."""
     from imatgen_flows.jobs.candidates import _make
 
@@ -268,7 +268,7 @@ def main() -> int:
         for size, latent in enumerate(GENERATORS if name in COMPARED else ()):
             model, figures = generator(latent, given.epochs, given.seed, data, compressor, folder / f"{size}")
             start = StartingPoints(data.crystals, model.encode(data.crystals), data.rows, data.energies, data.seen)
-            wanted = dict.fromkeys(OURS, given.samples) | {"around_known": 0}
+            wanted = dict.fromkeys(OURS, given.samples) | {"perturb": 0}
             drawn = draw_ours(model, start, wanted, given.seed)
             for sampler, title in OURS.items():
                 found = worth(model, drawn[sampler], data)

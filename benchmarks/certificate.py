@@ -1,4 +1,4 @@
-"""How well a certificate tells right images from wrong ones, by the level above which it counts an image's atoms.
+"""How well a decode_quality tells right images from wrong ones, by the level above which it counts an image's atoms.
 
 Structures of a run go through its image autoencoders, as they are and with noise on their codes. An image is right where it
 holds as many peaks of each element as the structure has atoms. It passes where what it has above the level, counted in
@@ -19,7 +19,7 @@ from sampling import open_run
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from imatgen_flows.generator.crystal_generator import ImageCompressor
+    from imatgen_flows.models.crystal_model import ImageCompressor
     from imatgen_flows.representation import PackedCrystals
 
 LEVELS = (0.02, 0.05, 0.1, 0.2)  # the first is the images' own cutoff
@@ -80,7 +80,7 @@ def main() -> int:
                 print("; ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
                                 for key, value in table[-1].items()), flush=True)  # fmt: skip
     if given.json:
-        title = "What a certificate counts an image's atoms above"
+        title = "What a decode_quality counts an image's atoms above"
         given.json.write_text(json.dumps({"title": title, "rows": table}, indent=1))
     return 0
 

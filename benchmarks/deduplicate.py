@@ -59,14 +59,14 @@ def make_candidates(
     made: list[Structure] = []
     while len(made) < most:
         if made and random.random() < REPEATED:
-            made.append(retell(made[random.integers(len(made))], random))
+            made.append(shift_origin(made[random.integers(len(made))], random))
             continue
         parent = pool[random.integers(len(pool))]
         kind = random.choice(list(KINDS), p=list(KINDS.values()))
         if kind == "random":
             made.append(random_cell(parent, random))
         else:
-            made.append(retell(shake(parent, *SHAKEN[kind], random), random))
+            made.append(shift_origin(shake(parent, *SHAKEN[kind], random), random))
     return made
 
 
@@ -77,7 +77,7 @@ def shake(structure: Structure, displacement: float, strain: float, random: np.r
     return Structure(structure.lattice.matrix @ stretch, structure.species, moved, coords_are_cartesian=True)
 
 
-def retell(structure: Structure, random: np.random.Generator) -> Structure:
+def shift_origin(structure: Structure, random: np.random.Generator) -> Structure:
     """Describe a crystal anew: other axes, now and then a cell of twice the size, another origin and order."""
     axes = np.eye(3, dtype=int)[random.permutation(3)]
     axes[0] += random.integers(-1, 2) * axes[1]
@@ -155,7 +155,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
 
-    from imatgen_flows.discovery import StructureIndex, group_duplicates, primitive_cells
+    from imatgen_flows.matching.grouping import StructureIndex, group_duplicates, primitive_cells
 
     random, elements = np.random.default_rng(given.seed), given.system.split(",")
     references = read_references(given.templates, elements, given.references, random)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t
 
-SAMPLES = {"slerp": 120, "random": 80, "around_known": 40}  # of one round of three
+SAMPLES = {"slerp": 120, "random": 80, "perturb": 40}  # of one round of three
 RELAXED = 24
 ROUNDS = 3
 WITHIN = 0.1  # eV/atom above the hull

@@ -24,7 +24,8 @@ import torch
 from ase import Atom, Atoms
 from numpy.typing import NDArray
 
-from imatgen_flows.crystals import load_templates, substitute
+from imatgen_flows.crystals.substitution import substitute
+from imatgen_flows.crystals.templates import load_templates
 from imatgen_flows.representation import BasisImageCodec, PackedCrystals, pack
 
 GRID, BOX, SIGMA, CUTOFF = 64, 15.0, 0.26, 0.02

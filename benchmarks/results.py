@@ -46,7 +46,7 @@ def table(head: list[str], rows: list[list[Any]]) -> str:
 
 def share(count: int, total: int) -> str:
     """Write a count with its share and the 95 % interval of Wilson."""
-    from imatgen_flows.evaluation.statistics import rate_interval
+    from imatgen_flows.metrics.statistics import rate_interval
 
     low, high = rate_interval(count, total)
     return f"{count:,} of {total:,} ({100 * count / max(total, 1):.1f} %, {100 * low:.1f} to {100 * high:.1f})"
@@ -87,7 +87,7 @@ def generation(run: Any) -> str:
             [method, "valid, with valid oxidation states", share(len(valid), len(samples)), PAPER_VALID.get(method, "")],
             ["", "clean: counts match, residual under 0.3, nothing repaired", share(clean, len(samples)), ""],
             ["", "duplicates, known, substituted",
-             ", ".join(f"{states[name]:,}" for name in ("duplicate", "known", "closure")), ""],
+             ", ".join(f"{states[name]:,}" for name in ("duplicate", "known", "substituted")), ""],
             ["", "compositions of valid ones", len({row["formula"] for row in valid}), PAPER_COMPOSITIONS.get(method, "")],
             ["", "relaxed; new among them", f"{len(relaxed):,}; {share(len(new), len(relaxed))}", ""],
         ]  # fmt: skip

@@ -30,10 +30,10 @@ def main() -> int:
     torch.set_num_threads(1)
     from pymatgen.core import Structure
 
-    from imatgen_flows.discovery.novelty import Novelty
-    from imatgen_flows.discovery.similarity import group_duplicates, primitive_cells
-    from imatgen_flows.jobs.candidates import _make, novelty_judge
+    from imatgen_flows.candidates.novelty import Novelty
+    from imatgen_flows.jobs.candidates import _make, novelty_classifier
     from imatgen_flows.jobs.samples import draw_samples
+    from imatgen_flows.matching.grouping import group_duplicates, primitive_cells
     from imatgen_flows.settings import get_settings
 
     model, start, dataset, references, limits = open_run(given.run)
@@ -45,14 +45,14 @@ def main() -> int:
         seconds[step], clock = round(time.monotonic() - clock, 1), time.monotonic()
 
     half = given.samples // 2
-    drawn = draw_samples(model, start, {"slerp": half, "random": given.samples - half, "around_known": 0}, given.seed)
+    drawn = draw_samples(model, start, {"slerp": half, "random": given.samples - half, "perturb": 0}, given.seed)
     lap("draw")
     records = [record for samples in drawn.values() for record in _make(model, samples, limits, workers)[1]]
     lap("decode, certify, repair")
     cells = primitive_cells([Structure.from_dict(record.structure) for record in records if record.id], workers)
     firsts = [index for index, first in enumerate(group_duplicates(cells, workers=workers)) if first == index]
     lap("tell from each other")
-    verdicts = novelty_judge(dataset, references).classify_all([cells[index] for index in firsts], workers)
+    verdicts = novelty_classifier(dataset, references).classify_all([cells[index] for index in firsts], workers)
     lap("tell from all that is known")
     found = {
         "samples": len(records), "valid": len(cells), "different": len(firsts),
@@ -69,15 +69,15 @@ def main() -> int:
 
 def open_run(run: Path) -> tuple[Any, ...]:
     """Networks, starting points, dataset, references and limits of the first round of a run."""
-    from imatgen_flows.artifacts import read_lines
     from imatgen_flows.config import CampaignConfig
+    from imatgen_flows.io.artifacts import read_lines
+    from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ModelDocument, ReferenceDocument
     from imatgen_flows.jobs.models import load_generator, training_rows
     from imatgen_flows.jobs.samples import StartingPoints, energies_of
     from imatgen_flows.representation import PackedCrystals
-    from imatgen_flows.schemas import DatasetDocument, LabelDocument, ModelDocument, ReferenceDocument
 
     def documents(kind: Any, name: str) -> list[Any]:
-        paths = sorted((run / "artifacts" / "stages").glob(f"{name}-*.json"), key=lambda path: path.stat().st_mtime)
+        paths = sorted((run / "artifacts" / "documents").glob(f"{name}-*.json"), key=lambda path: path.stat().st_mtime)
         return [kind(**json.loads(path.read_text())) for path in paths]
 
     config = CampaignConfig.from_file(run / "campaign.yaml")

@@ -49,10 +49,10 @@ def crystals(number: int) -> tuple[Tensor, Tensor]:
 
 def step_of(preset_name: str, grid: int | None, device: str, folder: Path | None) -> tuple[Callable[[], None], int]:
     """Return a training step and how many crystals it sees; from images in `folder`, or rendered if None."""
-    from imatgen_flows.generator.autoencoder import ImageAutoencoder
-    from imatgen_flows.generator.losses import image_loss
-    from imatgen_flows.generator.presets import get_preset
-    from imatgen_flows.generator.training import accelerated
+    from imatgen_flows.models.autoencoder import ImageAutoencoder
+    from imatgen_flows.models.losses import image_loss
+    from imatgen_flows.models.presets import get_preset
+    from imatgen_flows.models.training import accelerated
     from imatgen_flows.representation import BasisImageCodec
 
     settings = get_preset(preset_name, grid).basis

@@ -29,8 +29,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from imatgen_flows.generator.autoencoder import ImageAutoencoder
-    from imatgen_flows.generator.distributed import Team
+    from imatgen_flows.models.autoencoder import ImageAutoencoder
+    from imatgen_flows.models.distributed import Team
     from imatgen_flows.representation import BasisImageCodec, PackedCrystals
 
 
@@ -52,7 +52,7 @@ def reconstruction(
     model: ImageAutoencoder, codec: BasisImageCodec, crystals: PackedCrystals, team: Team, batch: int = 64
 ) -> dict[str, Any]:
     """Send every image through the network, read it, and compare: by all processes, each its share of the crystals."""
-    from imatgen_flows.evaluation.reconstruction import compare, summarise
+    from imatgen_flows.metrics.reconstruction import compare, summarise
     from imatgen_flows.representation import PackedCrystals
 
     errors = []
@@ -129,11 +129,11 @@ def main() -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
 
-    from imatgen_flows.generator.autoencoder import ImageAutoencoder
-    from imatgen_flows.generator.distributed import join
-    from imatgen_flows.generator.fitting import fit_basis_autoencoder
-    from imatgen_flows.generator.presets import get_preset
-    from imatgen_flows.generator.training import CHECKPOINT, METRICS, TrainingInterrupted
+    from imatgen_flows.models.autoencoder import ImageAutoencoder
+    from imatgen_flows.models.distributed import join
+    from imatgen_flows.models.fitting import fit_basis_autoencoder
+    from imatgen_flows.models.presets import get_preset
+    from imatgen_flows.models.training import CHECKPOINT, METRICS, TrainingInterrupted
     from imatgen_flows.representation import BasisImageCodec, PackedCrystals
 
     settings = get_preset(given.preset, given.grid, given.epochs).basis

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from imatgen_flows.user_file import Section, read_user_file, write_user_file
+from imatgen_flows.io.yaml_file import Section, read_user_file, write_user_file
 
 CLUSTER_FILE = "cluster.yaml"
 PROFILES = ("light", "gpu_train", "gpu_relax", "cpu_vasp")

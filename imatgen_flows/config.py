@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, RootModel, field_validator, model_validator
 
-from imatgen_flows.user_file import Section, read_user_file, write_user_file
+from imatgen_flows.campaign_v1 import RENAMED_KEYS, refuse_version_1
+from imatgen_flows.crystals.registry import TEMPLATE_SOURCES
+from imatgen_flows.energetics.backends import BACKENDS, NONE
+from imatgen_flows.errors import InputError
+from imatgen_flows.io.yaml_file import Section, read_user_file, write_user_file
+from imatgen_flows.models.registry import PRESETS, SAMPLERS
+from imatgen_flows.registry import Registry
+
+
+def _choice(registry: Registry, name: str) -> str:
+    """Return a name that a registry has; what it says of another becomes pydantic's error."""
+    try:
+        registry[name]
+    except InputError as error:
+        raise ValueError(str(error).removesuffix(".")) from error
+    return name
+
+
+def _choice_of(registry: Registry) -> Callable[[str], str]:
+    """Build a validator of a key whose values are the names of a registry."""
+
+    def check(name: str) -> str:
+        return _choice(registry, name)
+
+    return check
 
 
 class Templates(Section):
     """Where known structures come from."""
 
-    source: Literal["prototypes", "file", "mp", "optimade"] = Field(
-        "prototypes", description="pymatgen's shipped prototypes, a file or folder, Materials Project, or OPTIMADE."
-    )
+    source: str = Field("prototypes", description=TEMPLATE_SOURCES.help())
     path: Path | None = Field(None, description="For `file`: a .jsonl.gz file, or a folder of CIF or POSCAR files.")
     provider: str | None = Field(None, description="For `optimade`: the provider, for example oqmd.")
     where: dict[str, Any] = Field(
         default_factory=dict, description="For a .jsonl file: fields and their values; rows that differ are left out."
     )
+
+    _known_source = field_validator("source")(_choice_of(TEMPLATE_SOURCES))
 
     @model_validator(mode="after")
     def _needs(self) -> Self:
@@ -43,7 +68,7 @@ class Known(Section):
     )
     held_out: Literal["none", "structures", "prototypes"] = Field(
         "none",
-        description="Kept from the networks, to see whether they are found again: nothing; all published compounds; "
+        description="ResultCache from the networks, to see whether they are found again: nothing; all published compounds; "
         "these and all templates that match one.",
     )
 
@@ -70,35 +95,38 @@ class References(Section):
     )
 
 
-class Generator(Section):
-    """The networks."""
+class Model(Section):
+    """The networks: settings of their training."""
 
-    preset: Literal["default", "large", "paper"] = Field(
-        "default", description="Ours, ours for a GPU, or as published."
-    )
+    preset: str = Field("default", description=PRESETS.help())
     grid: Literal[32, 64] | None = Field(None, description="Voxels along the basis image; the preset's own if unset.")
     epochs: float = Field(1.0, gt=0, le=100, description="Factor on the preset's numbers of epochs.")
     holdout: float = Field(0.1, ge=0, lt=0.9, description="Share of the templates kept from training, to measure on.")
     seed: int = Field(7, ge=0, lt=2**32, description="Of the weights, the order of the data, and the samples.")
 
+    _known_preset = field_validator("preset")(_choice_of(PRESETS))
 
-class Sampling(Section):
-    """How many samples each method draws."""
 
-    slerp: int = Field(400, ge=0)
-    random: int = Field(400, ge=0)
-    around_known: int = Field(100, ge=0)
+class Sampling(RootModel[dict[str, NonNegativeInt]]):
+    """How many samples each sampler of `SAMPLERS` draws in a round."""
+
+    root: dict[str, NonNegativeInt] = Field(default_factory=dict, validate_default=True)
 
     @model_validator(mode="after")
-    def _some(self) -> Self:
+    def _every_sampler(self) -> Self:
+        for name in self.root:
+            if name in (old := {key.partition(".")[2]: new for key, new in RENAMED_KEYS.items() if "." in key}):
+                raise ValueError(f"`{name}` is now called `{old[name].partition('.')[2]}`")
+            _choice(SAMPLERS, name)
+        self.root = {sampler.name: self.root.get(sampler.name, sampler.default) for sampler in SAMPLERS}
         if self.total == 0:
-            raise ValueError("no samples are asked for: give slerp, random or around_known a number")
+            raise ValueError(f"no samples are asked for: give {', '.join(SAMPLERS.names)} a number")
         return self
 
     @property
     def total(self) -> int:
         """Samples of one round."""
-        return self.slerp + self.random + self.around_known
+        return sum(self.root.values())
 
 
 class Screen(Section):
@@ -119,10 +147,7 @@ class Screen(Section):
 class Validate(Section):
     """DFT of the shortlist."""
 
-    backend: Literal["none", "vasp-mp-gga", "vasp-mp24", "force-field"] = Field(
-        "none",
-        description="PBE+U or r2SCAN as the Materials Project runs them, or a force field.",
-    )
+    backend: str = Field("none", description=BACKENDS.help())
     force_field: str = Field("CHGNet", description="For `force-field`: its name in atomate2.")
     at_most: int = Field(20, ge=1, description="Candidates validated in a round, lowest E_hull first.")
     fmax: float = Field(0.1, gt=0, le=1, description="A result is accepted up to this force, eV/A.")
@@ -135,6 +160,13 @@ class Validate(Section):
         description="Phases of the hull: by the same calculations, or Materials Project entries (MP_API_KEY).",
     )
 
+    _known_backend = field_validator("backend")(_choice_of(BACKENDS))
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything is validated."""
+        return self.backend != NONE
+
 
 class Rounds(Section):
     """When to stop."""
@@ -142,7 +174,7 @@ class Rounds(Section):
     at_most: int = Field(1, ge=1, le=100, description="Rounds of the campaign.")
     evaluations: int = Field(200_000, ge=1, description="Energy evaluations after which no further round begins.")
     fine_tune: float = Field(0.3, gt=0, le=1, description="Share of the training that a further round adds.")
-    caution: float = Field(
+    kappa: float = Field(
         1.0, ge=0, description="Standard deviations of the predicted E_hull that count in a candidate's favour."
     )
 
@@ -165,7 +197,7 @@ class CampaignConfig(Section):
     Every key has a default but `system`.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     name: str = Field("", description="Free text; the system, if empty.")
     system: list[str] = Field(description="Element symbols, for example [V, O].")
     templates: Templates = Field(default_factory=Templates)
@@ -173,7 +205,7 @@ class CampaignConfig(Section):
     limits: Limits = Field(default_factory=Limits)
     labels: Labels = Field(default_factory=Labels)
     references: References = Field(default_factory=References)
-    generator: Generator = Field(default_factory=Generator)
+    model: Model = Field(default_factory=Model)
     start: Start = Field(default_factory=Start)
     sampling: Sampling = Field(default_factory=Sampling)
     screen: Screen = Field(default_factory=Screen)
@@ -212,10 +244,10 @@ class CampaignConfig(Section):
 
     @model_validator(mode="after")
     def _one_dft_scale(self) -> Self:
-        if self.validation.references == "mp" and self.validation.backend not in ("none", "vasp-mp-gga"):
-            raise ValueError(
-                "`validate.references: mp` holds PBE+U energies: only `backend: vasp-mp-gga` may stand beside them"
-            )
+        backend = BACKENDS[self.validation.backend]
+        if self.validation.references == "mp" and self.validation.is_wanted and not backend.mp_references:
+            fitting = " or ".join(f"`backend: {entry.name}`" for entry in BACKENDS if entry.mp_references)
+            raise ValueError(f"`validate.references: mp` holds PBE+U energies: only {fitting} may stand beside them")
         return self
 
     @property
@@ -234,7 +266,8 @@ class CampaignConfig(Section):
             key, and the nearest known key for a misspelt one.
         """
         path = Path(path)
-        config = read_user_file(path, cls, "campaign file", "`imatgen init DIR` writes one to start from.")
+        cure = "`imatgen init DIR` writes one to start from."
+        config = read_user_file(path, cls, "campaign file", cure, renamed=RENAMED_KEYS, check=refuse_version_1)
         for section in (config.templates, config.known):
             if section.path is not None:
                 section.path = (path.parent / section.path.expanduser()).resolve()

@@ -9,7 +9,7 @@ class InputError(ImatgenError):
     """Something the user gave is wrong: a file, a key, a value, a missing package (exit status 2)."""
 
 
-class StageFailed(BaseException):
+class JobFailed(BaseException):
     """A stage failed, and the run must end at once.
 
     No Exception, since jobflow's local manager takes every one of those for a job that may fail, as one of DFT may.

@@ -17,7 +17,7 @@ def tiny():
             "limits": {"max_sites": 4, "max_edge": 6},
             "labels": {"potential": "toy"},
             "generator": {"epochs": 0.06},
-            "sampling": {"slerp": 40, "random": 10, "around_known": 10},
+            "sampling": {"slerp": 40, "random": 10, "perturb": 10},
             "screen": {"potential": "toy", "at_most": 6, "batch_size": 3, "max_steps": 100, "fmax": 0.3},
         }
         return CampaignConfig.model_validate(content | sections)

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Structure
 
-from imatgen_flows.artifacts import ArtifactStore
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.crystals import standardise, structure_id
+from imatgen_flows.crystals.standard import standardise, structure_id
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.managers.local import run_campaign
 
 STAGES = 11  # of one round, with one batch
@@ -35,7 +35,7 @@ def rows_of(directory):
 
 
 def stage_files(directory):
-    return {path.name: path.stat().st_mtime_ns for path in (directory / "artifacts" / "stages").iterdir()}
+    return {path.name: path.stat().st_mtime_ns for path in (directory / "artifacts" / "documents").iterdir()}
 
 
 def test_every_sample_is_counted_out_once(run):
@@ -49,7 +49,7 @@ def test_every_sample_is_counted_out_once(run):
 
 def test_evaluations_add_up_to_what_was_spent(run):
     ledger = json.loads((run / "ledger.json").read_text())
-    documents = [json.loads(path.read_text()) for path in (run / "artifacts" / "stages").iterdir()]
+    documents = [json.loads(path.read_text()) for path in (run / "artifacts" / "documents").iterdir()]
     batches = [document for document in documents if document["key"].startswith("relax_batch")]
     screened = sum(document["evaluations"]["screen"] for document in batches)
     assert ledger["evaluations"]["screen"] == screened == sum(row["evaluations"] for row in rows_of(run)) > 0
@@ -60,9 +60,9 @@ def test_evaluations_add_up_to_what_was_spent(run):
 
 def test_everything_read_from_the_templates_is_kept_or_left_out_with_a_reason(run):
     dataset = json.loads((run / "dataset.json").read_text())
-    assert all(item["reason"] and item["detail"] for item in dataset["left_out"])
+    assert all(item["reason"] and item["detail"] for item in dataset["exclusions"])
     substitution_losses = [
-        item for item in dataset["left_out"] if ":" in item["id"] and not item["id"].startswith("known")
+        item for item in dataset["exclusions"] if ":" in item["id"] and not item["id"].startswith("known")
     ]
     assert dataset["counts"]["substituted"] + len(substitution_losses) == 2 * dataset["counts"]["templates"]
 
@@ -74,14 +74,14 @@ def test_relaxed_candidates_carry_their_full_record(run):
         structure = Structure.from_file(run / "structures" / f"{row['id']}.cif")
         assert structure.composition.reduced_formula == row["formula"]
         assert row["scale"] == "toy 1" and row["spacegroup_number"] >= 1 and row["novelty"]
-        assert row["seed"] >= 7 and row["method"] in ("slerp", "random", "around_known")
+        assert row["seed"] >= 7 and row["method"] in ("slerp", "random", "perturb")
 
 
 def test_candidate_ids_are_the_hash_of_the_decoded_structure(run):
     from imatgen_flows.jobs.candidates import load_candidates
-    from imatgen_flows.schemas import CandidatesDocument
+    from imatgen_flows.jobs.documents import CandidatesDocument
 
-    path = next((run / "artifacts" / "stages").glob("rank_candidates-*.json"))
+    path = next((run / "artifacts" / "documents").glob("rank_candidates-*.json"))
     for record in load_candidates(CandidatesDocument(**json.loads(path.read_text()))):
         if record.id:
             assert structure_id(standardise(Structure.from_dict(record.structure))) == record.id
@@ -91,10 +91,10 @@ def test_the_hull_distance_agrees_with_an_independent_phase_diagram(run):
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition
 
-    path = next((run / "artifacts" / "stages").glob("extend_hull-*.json"))
+    path = next((run / "artifacts" / "documents").glob("extend_hull-*.json"))
     store = ArtifactStore(run / "artifacts")
-    from imatgen_flows.artifacts import read_lines
-    from imatgen_flows.schemas import ReferenceDocument
+    from imatgen_flows.io.artifacts import read_lines
+    from imatgen_flows.jobs.documents import ReferenceDocument
 
     phases = read_lines(ReferenceDocument(**store.finished(path.stem)).phases)
     entries = []
@@ -172,7 +172,7 @@ def test_a_kill_at_every_stage_changes_nothing(run, tiny, tmp_path):
 
 def test_another_system_needs_only_another_campaign_file(tiny, tmp_path):
     directory = run_campaign(
-        tiny(system=("Mn", "S"), sampling={"slerp": 12, "random": 4, "around_known": 4}), tmp_path / "mns"
+        tiny(system=("Mn", "S"), sampling={"slerp": 12, "random": 4, "perturb": 4}), tmp_path / "mns"
     )
     rows = rows_of(directory)
     assert len(rows) == 20
@@ -235,7 +235,7 @@ def test_a_missing_key_for_the_materials_project_is_named(tiny, tmp_path, monkey
 def test_a_full_disk_is_said_and_the_run_can_go_on(run, tiny, tmp_path, monkeypatch):
     directory = tmp_path / "full"
     shutil.copytree(run, directory)
-    for path in (directory / "artifacts" / "stages").glob("finish_round-*"):
+    for path in (directory / "artifacts" / "documents").glob("finish_round-*"):
         path.unlink()
 
     def full(*_):

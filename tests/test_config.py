@@ -20,7 +20,7 @@ templates: {source: prototypes}
 limits: {max_sites: 20, max_edge: 10.0}
 labels: {potential: chgnet, stable_below: 0.5}
 generator: {preset: default, grid: 32, seed: 7}
-sampling: {slerp: 400, random: 400, around_known: 100}
+sampling: {slerp: 400, random: 400, perturb: 100}
 screen: {potential: chgnet, fmax: 0.05, threshold: 0.15, at_most: 80}
 validate: {backend: none}
 rounds: {at_most: 1, evaluations: 200000}
@@ -147,7 +147,7 @@ def test_elements_that_yaml_could_take_for_truth_values_are_read(read):
         ("limits: {max_edge: 16}", "`limits.max_edge` is 16"),
         ("sampling: {slerp: 4.5}", "`sampling.slerp` is 4.5"),
         ("sampling: {slerp: -1}", "`sampling.slerp` is -1"),
-        ("sampling: {slerp: 0, random: 0, around_known: 0}", "no samples are asked for"),
+        ("sampling: {slerp: 0, random: 0, perturb: 0}", "no samples are asked for"),
         ("sampling:", "`sampling` is None: a section holds `key: value` lines"),
         ("screen: 3", "`screen` is 3: a section holds `key: value` lines"),
         ("screen: {threshold: .nan}", "`screen.threshold` is nan"),

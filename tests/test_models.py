@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
 from imatgen_flows.cli import main as cli
 from imatgen_flows.errors import InputError
-from imatgen_flows.generator.model_file import ROLES, read_model
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, ModelDocument, ReconstructionDocument
 from imatgen_flows.jobs.model_files import export_model, import_network
 from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.managers.preflight import check_machine
-from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, ModelDocument, ReconstructionDocument
+from imatgen_flows.models.model_file import ROLES, read_model
 
 pytestmark = pytest.mark.slow
-SAMPLING = {"slerp": 120, "random": 40, "around_known": 10}  # enough for a find, without which there is no second round
+SAMPLING = {"slerp": 120, "random": 40, "perturb": 10}  # enough for a find, without which there is no second round
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def ledger_of(directory):
 
 def documents(directory, kind, stage):
     store = ArtifactStore(directory / "artifacts")
-    paths = (directory / "artifacts" / "stages").glob(f"{stage}-*.json")
+    paths = (directory / "artifacts" / "documents").glob(f"{stage}-*.json")
     return [kind(**store.finished(path.stem)) for path in paths]
 
 
@@ -94,7 +94,7 @@ def test_networks_that_only_sample_give_the_same_samples_as_in_their_own_run(run
 
 def test_nothing_is_trained_where_networks_only_sample_in_any_round(run, sampled):
     assert rows_of(sampled, 1)
-    assert not list((sampled / "artifacts" / "stages").glob("train_*"))
+    assert not list((sampled / "artifacts" / "documents").glob("train_*"))
     trained = by_role(run, "train_autoencoder") | by_role(run, "train_generator")
     imported = by_role(sampled, "import_network")
     assert set(imported) == set(ROLES)

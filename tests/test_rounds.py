@@ -8,10 +8,10 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from imatgen_flows.artifacts import ArtifactRef, ArtifactStore, read_lines
 from imatgen_flows.flows.rounds import reason_to_stop
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
+from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ModelDocument, RoundDocument
 from imatgen_flows.managers.local import run_campaign
-from imatgen_flows.schemas import DatasetDocument, LabelDocument, ModelDocument, RoundDocument
 
 pytestmark = pytest.mark.slow
 SCREEN = {"potential": "toy", "at_most": 10, "max_steps": 100, "fmax": 0.3, "threshold": 2.0}
@@ -44,13 +44,13 @@ def rows_of(directory):
 
 def documents(directory, kind, stage):
     store = ArtifactStore(directory / "artifacts")
-    paths = (directory / "artifacts" / "stages").glob(f"{stage}-*.json")
+    paths = (directory / "artifacts" / "documents").glob(f"{stage}-*.json")
     return [kind(**store.finished(path.stem)) for path in paths]
 
 
 def test_a_campaign_that_ended_goes_on_and_repeats_nothing(first, both):
-    before = {path.name: path.read_bytes() for path in (first / "artifacts" / "stages").iterdir()}
-    after = {path.name: path.read_bytes() for path in (both / "artifacts" / "stages").iterdir()}
+    before = {path.name: path.read_bytes() for path in (first / "artifacts" / "documents").iterdir()}
+    after = {path.name: path.read_bytes() for path in (both / "artifacts" / "documents").iterdir()}
     assert before.items() <= after.items() and len(after) > len(before)
     assert [row for row in rows_of(both) if row["round"] == 0] == rows_of(first)
 

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Composition
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.documents import ReferenceDocument
 from imatgen_flows.managers.local import run_campaign
-from imatgen_flows.schemas import ReferenceDocument
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def run(tiny, tmp_path_factory):
 
 def phases(run):
     store = ArtifactStore(run / "artifacts")
-    (path,) = (store.root / "stages").glob("extend_hull-*.json")
+    (path,) = (store.root / "documents").glob("extend_hull-*.json")
     return read_lines(ReferenceDocument(**store.finished(path.stem)).phases)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from jobflow import run_locally
 
-from imatgen_flows.artifacts import ArtifactStore
 from imatgen_flows.config import Screen
 from imatgen_flows.flows import ScreenMaker
-from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.io.artifacts import ArtifactStore
+from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, LabelDocument, ReferenceDocument
 
 if __name__ == "__main__":
     root = Path(sys.argv[1]) / "artifacts"

@@ -65,7 +65,7 @@ def rediscovery(
     as_json: AsJson = False,
 ) -> None:
     """Which known phases, held out from the networks, are found again; plain substitution beside it."""
-    from imatgen_flows.artifacts import write_atomic
+    from imatgen_flows.io.files import write_atomic
 
     show_progress()
     found = _rediscover(runs, relax, around)
@@ -101,8 +101,9 @@ def show_progress() -> None:
 
 
 def _intrinsic(system: list[str]) -> list[dict[str, Any]]:
-    from imatgen_flows.crystals import load_templates, substitute
-    from imatgen_flows.evaluation.reconstruction import intrinsic
+    from imatgen_flows.crystals.substitution import substitute
+    from imatgen_flows.crystals.templates import load_templates
+    from imatgen_flows.metrics.reconstruction import intrinsic
 
     made, _left_out = substitute(load_templates(n_elements=len(system))[0], system)
     return intrinsic([item.structure for item in made], sorted(system))
@@ -124,9 +125,9 @@ def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
 
 def _rediscover(paths: list[Path], relax: int, around: int) -> dict[str, Any]:
     """Look for the held-out phases in each run, and count over all of them."""
-    from imatgen_flows.evaluation.rediscovery import MATCHERS
-    from imatgen_flows.evaluation.rediscovery_tables import known_rows, summarise
     from imatgen_flows.jobs.rediscovery import FinishedRun, rediscover, refuse_unlike
+    from imatgen_flows.metrics.rediscovery import MATCHERS
+    from imatgen_flows.metrics.rediscovery_tables import known_rows, summarise
     from imatgen_flows.report.run_directory import RunDirectory
 
     runs = [FinishedRun.open(path, RunDirectory.open(path).ledger) for path in paths]

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from imatgen_flows.cli import campaigns, evaluate_generation, evaluate_latent, evaluate_vacancies
+from imatgen_flows.cli import campaigns, evaluate_baselines, study_latent, study_vacancies
 from imatgen_flows.cli.cluster import ClusterOption, Embedded
 from imatgen_flows.cli.evaluate import AsJson, Run, evaluate_app, print_table, show_progress
 from imatgen_flows.cli.launchpad import launchpad_app
@@ -26,9 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(campaigns.app)
-evaluate_app.command()(evaluate_generation.generation)
-evaluate_app.command()(evaluate_latent.latent)
-evaluate_app.command()(evaluate_vacancies.vacancies)
+evaluate_app.command()(evaluate_baselines.generation)
+evaluate_app.command()(study_latent.latent)
+evaluate_app.command()(study_vacancies.vacancies)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(launchpad_app, name="launchpad")
 app.add_typer(models_app, name="models")

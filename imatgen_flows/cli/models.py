@@ -11,7 +11,7 @@ import typer
 from imatgen_flows.cli.evaluate import AsJson, Run, print_table
 
 if TYPE_CHECKING:
-    from imatgen_flows.generator.model_file import ModelCard
+    from imatgen_flows.models.model_file import ModelCard
 
 models_app = typer.Typer(help="Take trained networks from one place to another.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def import_networks(
     as_json: AsJson = False,
 ) -> None:
     """Check that a model file is whole, keep a copy, and say how a campaign starts from it."""
-    from imatgen_flows.generator.model_file import place_model, read_model
+    from imatgen_flows.models.model_file import place_model, read_model
 
     card, _networks = read_model(file)
     path = directory / file.name

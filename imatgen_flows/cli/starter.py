@@ -15,7 +15,7 @@ templates: {source: prototypes}            # or {source: file, path: ...}, {sour
 limits: {max_sites: 20, max_edge: 10.0}    # A
 labels: {potential: chgnet, stable_below: 0.5}       # eV/atom, unrelaxed formation energy
 generator: {preset: default, seed: 7}
-sampling: {slerp: 400, random: 400, around_known: 100}
+sampling: {slerp: 400, random: 400, perturb: 100}
 screen: {potential: chgnet, fmax: 0.05, threshold: 0.15, at_most: 80}   # eV/A, eV/atom
 """
 

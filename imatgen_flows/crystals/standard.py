@@ -58,7 +58,7 @@ def standardise(structure: Structure) -> Structure:
     return Structure(lattice, [symbols[i] for i in order], frac[order])
 
 
-def retell(structure: Structure, shift: Sequence[float] | NDArray[np.float64]) -> Structure:
+def shift_origin(structure: Structure, shift: Sequence[float] | NDArray[np.float64]) -> Structure:
     """Tell a crystal anew: move its origin by a fractional shift and standardise, so that its cell holds other images."""
     return standardise(Structure(structure.lattice, structure.species, structure.frac_coords - np.asarray(shift)))
 

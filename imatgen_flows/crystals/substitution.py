@@ -14,7 +14,7 @@ from pymatgen.core import Composition, Element, Structure
 from imatgen_flows.crystals.chemistry import covalent_radius, is_metallic
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import extent, standardise, structure_id
-from imatgen_flows.crystals.templates import LeftOut, Template
+from imatgen_flows.crystals.templates import Exclusion, Template
 from imatgen_flows.errors import InputError
 
 PACKING = 0.58  # share of a salt's volume that its ions fill
@@ -36,15 +36,15 @@ def substitute(
     max_sites: int = 20,
     max_edge: float = 10.0,
     box: float = 15.0,
-) -> tuple[list[Substituted], list[LeftOut]]:
+) -> tuple[list[Substituted], list[Exclusion]]:
     """Assign the elements to the species of each template in all orders; see `iter_substitute`."""
-    made, left_out = [], []
+    made, exclusions = [], []
     for result in iter_substitute(templates, elements, max_sites, max_edge, box):
         if isinstance(result, Substituted):
             made.append(result)
         else:
-            left_out.append(result)
-    return made, left_out
+            exclusions.append(result)
+    return made, exclusions
 
 
 def iter_substitute(
@@ -53,7 +53,7 @@ def iter_substitute(
     max_sites: int = 20,
     max_edge: float = 10.0,
     box: float = 15.0,
-) -> Iterator[Substituted | LeftOut]:
+) -> Iterator[Substituted | Exclusion]:
     """Assign the elements to the species of each template in all orders, one result for each assignment.
 
     The volume is the one that pymatgen's data-mined bond lengths ask for, within 0.9 to 1.6 of what the composition
@@ -86,16 +86,16 @@ def iter_substitute(
         species = sorted({site.specie.symbol for site in template.structure})
         if len(species) != len(elements):
             detail = f"{len(species)} elements ({', '.join(species)}), not {len(elements)}"
-            yield LeftOut(template.id, "wrong_number_of_elements", detail)
+            yield Exclusion(template.id, "wrong_number_of_elements", detail)
             continue
         for assigned in itertools.permutations(elements):
             mapping = dict(zip(species, assigned, strict=True))
             name = f"{template.id}:" + ",".join(f"{old}={new}" for old, new in mapping.items())
             structure = standardise(_at_its_volume(_relabel(template.structure, mapping)))
             if fault := _fault(structure, max_sites, max_edge, box):
-                yield LeftOut(name, *fault)
+                yield Exclusion(name, *fault)
             elif (content := structure_id(structure)) in seen:
-                yield LeftOut(name, "duplicate", f"same structure as {seen[content]}")
+                yield Exclusion(name, "duplicate", f"same structure as {seen[content]}")
             else:
                 seen[content] = name
                 yield Substituted(name, structure, template.id)

@@ -45,7 +45,7 @@ class Template:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Exclusion:
     """What did not become a template or a substituted structure, and why: `reason` to count by, `detail` to read."""
 
     id: str
@@ -59,7 +59,7 @@ class _Row:
 
     id: str
     source: str
-    crystal: Structure | LeftOut
+    crystal: Structure | Exclusion
 
 
 def load_templates(
@@ -72,7 +72,7 @@ def load_templates(
     cache_dir: str | Path | None = None,
     api_key: str | None = None,
     where: dict[str, Any] | None = None,
-) -> tuple[list[Template], list[LeftOut]]:
+) -> tuple[list[Template], list[Exclusion]]:
     """Read templates, and say of everything else that was read why it is none.
 
     Limits hold for the primitive cell in its Niggli setting: that is what will be substituted and drawn.
@@ -115,15 +115,15 @@ def load_templates(
             rows = _lines(_optimade(cache, n_elements, max_sites, provider), None, "templates")
     else:
         raise InputError(f"templates: unknown source `{source}`. Choose prototypes, file, mp or optimade.")
-    templates, left_out = [], []
+    templates, exclusions = [], []
     for row in rows:
         template = _examine(row, n_elements, max_sites, max_edge)
         if isinstance(template, Template):
             templates.append(template)
         else:
             logger.debug("template %s left out (%s): %s", template.id, template.reason, template.detail)
-            left_out.append(template)
-    return templates, left_out
+            exclusions.append(template)
+    return templates, exclusions
 
 
 def load_known(
@@ -132,22 +132,22 @@ def load_known(
     max_sites: int = 20,
     max_edge: float = 10.0,
     where: dict[str, Any] | None = None,
-) -> tuple[list[Template], list[LeftOut]]:
+) -> tuple[list[Template], list[Exclusion]]:
     """Read the published phases of a system, its elements among them, from a file or a folder.
 
     Parameters and errors are those of `load_templates`; phases with other elements are left out.
     """
     wanted = set(elements)
-    known, left_out = [], []
+    known, exclusions = [], []
     for row in _file(Path(path), where, "known"):
         phase = _examine(row, None, max_sites, max_edge)
         if isinstance(phase, Template) and (foreign := set(phase.structure.symbol_set) - wanted):
-            phase = LeftOut(row.id, "other_elements", f"holds {', '.join(sorted(foreign))}")
+            phase = Exclusion(row.id, "other_elements", f"holds {', '.join(sorted(foreign))}")
         if isinstance(phase, Template):
             known.append(phase)
         else:
-            left_out.append(phase)
-    return known, left_out
+            exclusions.append(phase)
+    return known, exclusions
 
 
 def _file(path: Path, where: dict[str, Any] | None, section: str) -> Iterator[_Row]:
@@ -157,39 +157,39 @@ def _file(path: Path, where: dict[str, Any] | None, section: str) -> Iterator[_R
     return _directory(path, section) if path.is_dir() else _lines(path, where, section)
 
 
-def _examine(row: _Row, n_elements: int | None, max_sites: int, max_edge: float) -> Template | LeftOut:
+def _examine(row: _Row, n_elements: int | None, max_sites: int, max_edge: float) -> Template | Exclusion:
     """Reduce a crystal to its standard primitive cell, or say what is wrong with it."""
 
-    def left_out(reason: str, detail: str) -> LeftOut:
-        return LeftOut(row.id, reason, detail)
+    def exclusions(reason: str, detail: str) -> Exclusion:
+        return Exclusion(row.id, reason, detail)
 
     crystal = row.crystal
-    if isinstance(crystal, LeftOut):
+    if isinstance(crystal, Exclusion):
         return crystal
     if not (np.isfinite(crystal.lattice.matrix).all() and np.isfinite(crystal.frac_coords).all()):
-        return left_out("nan_coordinates", "the lattice or a coordinate is not a number")
+        return exclusions("nan_coordinates", "the lattice or a coordinate is not a number")
     if not crystal.is_ordered:
         mixed = next(site for site in crystal if not site.is_ordered)
-        return left_out("disordered", f"a site holds {mixed.species_string}; give an ordered cell")
+        return exclusions("disordered", f"a site holds {mixed.species_string}; give an ordered cell")
     elements = sorted({site.specie.symbol for site in crystal})
     if unknown := [symbol for symbol in elements if not Element.is_valid_symbol(symbol)]:
-        return left_out("unreadable", f"{unknown[0]} is not an element")
+        return exclusions("unreadable", f"{unknown[0]} is not an element")
     if n_elements is not None and len(elements) != n_elements:
-        return left_out(
+        return exclusions(
             "wrong_number_of_elements", f"{len(elements)} elements ({', '.join(elements)}), not {n_elements}"
         )
     if crystal.volume < SMALLEST_VOLUME:
-        return left_out("zero_volume", f"{crystal.volume:.3g} A^3")
+        return exclusions("zero_volume", f"{crystal.volume:.3g} A^3")
     try:
         crystal = standardise(primitive_cell(crystal))
     except ValueError as error:
-        return left_out("unreadable", str(error))
+        return exclusions("unreadable", str(error))
     if len(crystal) > max_sites:
-        return left_out("too_many_sites", f"{len(crystal)} sites in the primitive cell; the limit is {max_sites}")
+        return exclusions("too_many_sites", f"{len(crystal)} sites in the primitive cell; the limit is {max_sites}")
     if (distance := shortest_distance(crystal)) < CLOSEST:
-        return left_out("overlap", f"two sites {distance:.2f} A apart; the limit is {CLOSEST} A")
+        return exclusions("overlap", f"two sites {distance:.2f} A apart; the limit is {CLOSEST} A")
     if (edge := max(crystal.lattice.abc)) > max_edge:
-        return left_out("edge_too_long", f"{edge:.2f} A after Niggli reduction; the limit is {max_edge:g} A")
+        return exclusions("edge_too_long", f"{edge:.2f} A after Niggli reduction; the limit is {max_edge:g} A")
     return Template(row.id, crystal, row.source)
 
 
@@ -232,7 +232,7 @@ def _directory(folder: Path, section: str) -> Iterator[_Row]:
                 text = file.read_text()
                 crystal = Structure.from_str(text, fmt="cif" if file.suffix.lower() == ".cif" else "poscar")
         except Exception as error:
-            yield _Row(name, file.name, LeftOut(name, "unreadable", f"{file}: {error or type(error).__name__}"))
+            yield _Row(name, file.name, Exclusion(name, "unreadable", f"{file}: {error or type(error).__name__}"))
         else:
             yield _Row(name, file.name, crystal)
 
@@ -251,17 +251,17 @@ def _lines(path: Path, where: dict[str, Any] | None, section: str) -> Iterator[_
             seen[name] += 1
             # two rows of one id are two crystals all the same
             name = name if seen[name] == 1 else f"{name}-{seen[name]}"
-            crystal: Structure | LeftOut = _read_row(row)
+            crystal: Structure | Exclusion = _read_row(row)
             crystals += 1
             for field, counter in values.items():
                 counter[json.dumps(row.get(field))] += 1
             if other := next((field for field, value in (where or {}).items() if row.get(field) != value), None):
-                crystal = LeftOut(name, "not_selected", f"{other} is {row.get(other)}")
+                crystal = Exclusion(name, "not_selected", f"{other} is {row.get(other)}")
             else:
                 chosen += 1
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problem = f"no `{error.args[0]}`" if isinstance(error, KeyError) and error.args else str(error)
-            crystal = LeftOut(name, "unreadable", f"{path.name}, line {number}: {problem}")
+            crystal = Exclusion(name, "unreadable", f"{path.name}, line {number}: {problem}")
         source = str(row.get("source", path.name)) if isinstance(crystal, Structure) else path.name
         yield _Row(name, source, crystal)
     if not crystals:

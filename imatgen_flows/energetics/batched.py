@@ -12,7 +12,6 @@ from typing import Any
 
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.energetics.isolation import Outcome, run_isolated
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.energetics.relax import (
     ABSURD_ENERGY,
@@ -26,6 +25,7 @@ from imatgen_flows.energetics.relax import (
     relax_many,
 )
 from imatgen_flows.errors import InputError
+from imatgen_flows.parallel import Outcome, run_isolated
 
 ATOMS_AT_ONCE = 2000  # in the memory of the GPU; as structures leave, others move up
 # torch-sim evaluates the start for the optimiser and once more for the cell filter; atomate2 evaluates the end again

@@ -61,7 +61,7 @@ def hull_distance(energy_per_atom: float, composition: Composition | str, entrie
 
     To ask for many phases, build a `Hull` once.
     """
-    return Hull(entries).distance(composition, energy_per_atom)
+    return Hull(entries).e_above_hull(composition, energy_per_atom)
 
 
 class Hull:
@@ -131,7 +131,7 @@ class Hull:
         """Energy with respect to the elements, eV/atom."""
         return formation_energy(energy_per_atom, composition, self.elemental)
 
-    def distance(self, composition: Composition | str, energy_per_atom: float) -> float:
+    def e_above_hull(self, composition: Composition | str, energy_per_atom: float) -> float:
         """Energy above the hull, eV/atom; negative below it."""
         return energy_per_atom - float(self._diagram.get_hull_energy_per_atom(self._known(composition)))
 
@@ -149,7 +149,7 @@ class Hull:
                 "fractions": entry.composition.fractional_composition.get_el_amt_dict(),
                 "energy_per_atom": entry.energy_per_atom,
                 "formation_energy": self.formation_energy(entry.composition, entry.energy_per_atom),
-                "e_above_hull": self.distance(entry.composition, entry.energy_per_atom),
+                "e_above_hull": self.e_above_hull(entry.composition, entry.energy_per_atom),
                 "source": entry.source,
                 "kind": entry.kind,
             }

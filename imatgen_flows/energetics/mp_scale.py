@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Composition, Element, Structure
 
+from imatgen_flows.energetics.backends import MP2020, R2SCAN
 from imatgen_flows.energetics.dft import DFTResult, hubbard_fault, potcar_fault, prescribed_u
 from imatgen_flows.energetics.hull import Hull, HullEntry
 from imatgen_flows.errors import ImatgenError, InputError
@@ -26,8 +27,6 @@ from imatgen_flows.errors import ImatgenError, InputError
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
-MP2020 = "MP2020 GGA/GGA+U"
-R2SCAN = "r2SCAN"
 NOTE = "imatgen_note"  # in the data of an entry
 SCALES = {MP2020: ("GGA", "GGA+U"), R2SCAN: ("r2SCAN",)}  # scale -> run types that it can place
 
@@ -90,7 +89,7 @@ class DFTHull(Hull):
         return Placement(
             energy,
             self.formation_energy(composition, energy),
-            self.distance(composition, energy),
+            self.e_above_hull(composition, energy),
             self.decomposition(composition),
             note,
         )

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.energetics.isolation import Outcome, run_isolated
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.errors import InputError
+from imatgen_flows.parallel import Outcome, run_isolated
 
 VOLUME_CHANGE = 3.0  # a cell that grows or shrinks by more has left the potential's domain
 SHORTEST_DISTANCE = 0.5  # A

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imatgen_flows.artifacts import content_key, file_hash
+from imatgen_flows.io.artifacts import content_key, file_hash
 
 
 def plain(section: BaseModel) -> dict[str, Any]:

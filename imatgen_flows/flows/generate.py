@@ -7,9 +7,9 @@ from typing import Any
 
 from jobflow import Flow, Maker
 
-from imatgen_flows.artifacts import file_hash
-from imatgen_flows.config import Generator, Limits, Sampling, Start
+from imatgen_flows.config import Limits, Model, Sampling, Start
 from imatgen_flows.flows.common import plain
+from imatgen_flows.io.artifacts import file_hash
 from imatgen_flows.jobs.candidates import filter_candidates, sample_candidates
 from imatgen_flows.jobs.model_files import ROLES, import_network
 from imatgen_flows.jobs.models import evaluate_reconstruction, train_autoencoder, train_generator
@@ -20,7 +20,7 @@ class GenerateMaker(Maker):
     """Train the three networks or take trained ones, measure them, sample, and keep what is valid, unique and not known."""
 
     name: str = "generate"
-    generator: Generator = field(default_factory=Generator)
+    generator: Model = field(default_factory=Model)
     start: Start = field(default_factory=Start)
     sampling: Sampling = field(default_factory=Sampling)
     limits: Limits = field(default_factory=Limits)

@@ -12,11 +12,11 @@ from imatgen_flows.flows.common import plain
 from imatgen_flows.flows.generate import GenerateMaker
 from imatgen_flows.flows.screen import ScreenMaker
 from imatgen_flows.flows.validate import ValidateMaker
-from imatgen_flows.jobs.collect import finish_round
 from imatgen_flows.jobs.dataset import extend_dataset
+from imatgen_flows.jobs.documents import RoundDocument
 from imatgen_flows.jobs.energies import extend_labels
+from imatgen_flows.jobs.finish_round import finish_round
 from imatgen_flows.jobs.model_files import ROLES
-from imatgen_flows.schemas import RoundDocument
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +43,14 @@ def round_flow(
     previous : document of the round before this one
     number : of the round, from 0
     """
-    generator = config.generator
+    generator = config.model
     if start or config.start.model:
         share = config.rounds.fine_tune if start else config.start.share
         generator = generator.model_copy(update={"epochs": generator.epochs * share})
     maker = GenerateMaker(generator=generator, start=config.start, sampling=config.sampling, limits=config.limits)
     generate = maker.make(root, data["dataset"], data["labels"], data["references"], number, start)
     made = generate.output
-    screen = ScreenMaker(screen=config.screen, walltime=walltimes[0], caution=config.rounds.caution).make(
+    screen = ScreenMaker(screen=config.screen, walltime=walltimes[0], kappa=config.rounds.kappa).make(
         root, made["candidates"], data["dataset"], data["priced"], data["labels"], data["references"]
     )
     jobs: list[Any] = [generate, screen]
@@ -128,7 +128,7 @@ def decide_next_round(
 
 def reason_to_stop(config: CampaignConfig, finished: RoundDocument) -> str:
     """Say why a campaign ends after a round; empty where it goes on."""
-    from imatgen_flows.artifacts import read_json
+    from imatgen_flows.io.artifacts import read_json
 
     gain = read_json(finished.tables["rounds"])["rounds"][-1]
     spent = finished.ledger["evaluations_total"]

@@ -19,7 +19,7 @@ class ScreenMaker(Maker):
     name: str = "screen"
     screen: Screen = field(default_factory=Screen)
     walltime: float | None = None  # of a relaxation job, s; None where there is no limit
-    caution: float = 1.0  # standard deviations of a predicted E_hull that count in a candidate's favour
+    kappa: float = 1.0  # standard deviations of a predicted E_hull that count in a candidate's favour
 
     def make(self, root: str, candidates: Any, dataset: Any, priced: Any, labels: Any, references: Any) -> Flow:
         """Build the flow; `candidates` and what follows it are documents or references to them.
@@ -35,6 +35,6 @@ class ScreenMaker(Maker):
             references=references,
             screen=plain(self.screen),
             walltime=self.walltime,
-            caution=self.caution,
+            kappa=self.kappa,
         )
         return Flow([ranked], output=ranked.output, name=self.name)

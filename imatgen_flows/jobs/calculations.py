@@ -11,9 +11,9 @@ from typing import Any
 from jobflow import Flow, Maker, OnMissing, Response, job
 from monty.json import jsanitize
 
-from imatgen_flows.artifacts import ArtifactRef, ArtifactStore, read_lines
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import CalculationsDocument
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.documents import CalculationsDocument
 from imatgen_flows.settings import get_settings
 
 # what another attempt from the last structure can mend: it ran out of time or of steps, or its job died
@@ -160,7 +160,7 @@ def _last_structure(tasks: list[Any]) -> Any:
     return None
 
 
-@stage(CalculationsDocument)
+@cached_job(CalculationsDocument)
 def collect_calculations(
     store: ArtifactStore, scratch: Path, *, names: list[str], verdicts: list[dict[str, Any] | None]
 ) -> dict[str, Any]:

@@ -6,35 +6,33 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
-from imatgen_flows.jobs.models import load_generator, training_rows
-from imatgen_flows.jobs.samples import StartingPoints, draw_samples, energies_of
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import (
-    Candidate,
+from imatgen_flows.candidates.candidate import Candidate, Origin
+from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.documents import (
     CandidatesDocument,
     DatasetDocument,
     LabelDocument,
     ModelDocument,
-    Origin,
     ReferenceDocument,
-    Stage,
-    State,
 )
+from imatgen_flows.jobs.models import load_generator, training_rows
+from imatgen_flows.jobs.samples import StartingPoints, draw_samples, energies_of
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from imatgen_flows.generator.crystal_generator import CrystalGenerator
-    from imatgen_flows.generator.sampling import Samples
+    from imatgen_flows.models.crystal_model import CrystalModel
+    from imatgen_flows.models.sampling import Samples
 
 WORTH_SHARING = 1000  # samples; fewer are done before another process has started
 SEED_STEP = 1000  # between the seeds of rounds
-CROWDING = 0.02  # eV/atom by which each candidate of a composition makes the next one of it less promising
+COMPOSITION_PENALTY = 0.02  # eV/atom by which each candidate of a composition makes the next one of it less promising
 
 
-@stage(CandidatesDocument)
+@cached_job(CandidatesDocument)
 def sample_candidates(
     store: ArtifactStore,
     scratch: Path,
@@ -54,8 +52,8 @@ def sample_candidates(
     import numpy as np
     import torch
 
-    from imatgen_flows.evaluation.latent import principal_components
     from imatgen_flows.representation import PackedCrystals
+    from imatgen_flows.studies.latent_classifier import principal_components
 
     model = load_generator(dataset, cell, basis, vae, generator)
     rows = read_lines(dataset.crystals)
@@ -95,7 +93,7 @@ def sample_candidates(
     )
 
 
-@stage(CandidatesDocument)
+@cached_job(CandidatesDocument)
 def filter_candidates(
     store: ArtifactStore,
     scratch: Path,
@@ -107,8 +105,8 @@ def filter_candidates(
     """Keep one of each structure, and of these what is neither known nor a substituted structure."""
     from pymatgen.core import Structure
 
-    from imatgen_flows.discovery.novelty import Novelty
-    from imatgen_flows.discovery.similarity import group_duplicates, primitive_cells
+    from imatgen_flows.candidates.novelty import Novelty
+    from imatgen_flows.matching.grouping import group_duplicates, primitive_cells
 
     records = load_candidates(candidates)
     workers = get_settings().n_workers
@@ -116,7 +114,7 @@ def filter_candidates(
     cells = primitive_cells([Structure.from_dict(record.structure or {}) for record in valid], workers)
     first_of = group_duplicates(cells, workers=workers)
     firsts = [index for index, first in enumerate(first_of) if first == index]
-    judge = novelty_judge(dataset, references)
+    judge = novelty_classifier(dataset, references)
     verdicts = dict(zip(firsts, judge.classify_all([cells[index] for index in firsts], workers), strict=True))
     for index, record in enumerate(valid):
         if index not in verdicts:
@@ -133,23 +131,23 @@ def filter_candidates(
     return candidates_document(store, records, seed=candidates.seed, **candidates.extra)
 
 
-def novelty_judge(dataset: DatasetDocument, references: ReferenceDocument) -> Any:
+def novelty_classifier(dataset: DatasetDocument, references: ReferenceDocument) -> Any:
     """Know all published phases, and the substituted structures, as made and, where relaxed, as relaxed."""
     from pymatgen.core import Structure
 
-    from imatgen_flows.discovery.novelty import NoveltyJudge
+    from imatgen_flows.candidates.novelty import NoveltyClassifier
 
     known: dict[str, Structure] = {}
-    closure: dict[str, Structure] = {}
+    substituted: dict[str, Structure] = {}
     for row in (*read_lines(dataset.crystals), *(read_lines(dataset.held_out) if dataset.held_out else ())):
-        (known if row["known"] else closure)[row["id"]] = Structure.from_dict(row["structure"])
+        (known if row["known"] else substituted)[row["id"]] = Structure.from_dict(row["structure"])
     for row in read_lines(references.phases):
-        where = closure if row["kind"] == "substituted" else known
+        where = substituted if row["kind"] == "substituted" else known
         where[f"{row['name']} (relaxed)"] = Structure.from_dict(row["structure"])
     found = (
         {row["id"]: Structure.from_dict(row["structure"]) for row in read_lines(dataset.found)} if dataset.found else {}
     )
-    return NoveltyJudge(known=known, closure=closure, found=found)
+    return NoveltyClassifier(known=known, substituted=substituted, found=found)
 
 
 def load_candidates(document: CandidatesDocument) -> list[Candidate]:
@@ -170,13 +168,13 @@ def candidates_document(
 
 
 def _make(
-    model: CrystalGenerator, samples: Samples, limits: dict[str, Any], workers: int
+    model: CrystalModel, samples: Samples, limits: dict[str, Any], workers: int
 ) -> tuple[Tensor, list[Candidate]]:
     """Project samples and decode them, in several processes where there are many; in the same batches all the same."""
     import torch
 
-    from imatgen_flows.energetics.isolation import share
-    from imatgen_flows.generator.crystal_generator import BATCH
+    from imatgen_flows.models.crystal_model import BATCH
+    from imatgen_flows.parallel import share
 
     parts = samples.latent.split(BATCH)
     asked = [None] * len(parts) if samples.contents is None else samples.contents.split(BATCH)
@@ -187,24 +185,24 @@ def _make(
 
 
 def _make_part(
-    model: CrystalGenerator, limits: dict[str, Any], latent: Tensor, contents: Tensor | None
+    model: CrystalModel, limits: dict[str, Any], latent: Tensor, contents: Tensor | None
 ) -> tuple[Tensor, list[Candidate]]:
     latent = model.project(latent, contents)
-    structures, certificates = model.compressor.codec.decode(model.decode(latent))
-    pairs = zip(structures, certificates, strict=True)
+    structures, decode_qualities = model.compressor.codec.decode(model.decode(latent))
+    pairs = zip(structures, decode_qualities, strict=True)
     return latent, [_examine(*pair, model.compressor.elements, limits) for pair in pairs]
 
 
-def _examine(structure: Any, certificate: Any, elements: tuple[str, ...], limits: dict[str, Any]) -> Candidate:
+def _examine(structure: Any, decode_quality: Any, elements: tuple[str, ...], limits: dict[str, Any]) -> Candidate:
     """Repair a decoded structure, and say whether it is valid."""
-    from imatgen_flows.crystals import standardise, structure_id
+    from imatgen_flows.candidates.validity import check_validity
     from imatgen_flows.crystals.repair import repair
-    from imatgen_flows.crystals.validity import fault_of
+    from imatgen_flows.crystals.standard import standardise, structure_id
 
     record = Candidate(
         sample="",
         origin=Origin(method="", seed=0, row=0, x=0, y=0),
-        certificate=certificate.to_dict(),
+        decode_quality=decode_quality.to_dict(),
         state=State.SAMPLED,
     )
     if structure is None or len(structure) == 0:
@@ -213,7 +211,7 @@ def _examine(structure: Any, certificate: Any, elements: tuple[str, ...], limits
         return record
     mended = repair(structure)
     record.repaired = list(mended.dropped)
-    fault = fault_of(mended.structure, elements, limits["max_sites"], limits["max_edge"])
+    fault = check_validity(mended.structure, elements, limits["max_sites"], limits["max_edge"])
     record.structure = mended.structure.as_dict()
     if fault is not None:
         record.reject(Stage.VALIDITY, *fault)
@@ -270,12 +268,17 @@ def spread(records: list[Candidate], at_most: int, scores: dict[str, float] | No
     for record in sorted(records, key=lambda record: (worth.get(record.sample, 0.0), _doubt(record), record.sample)):
         formula = Structure.from_dict(record.structure or {}).composition.reduced_formula
         ranked.append(
-            (worth.get(record.sample, 0.0) + CROWDING * before[formula], _doubt(record), record.sample, record)
+            (
+                worth.get(record.sample, 0.0) + COMPOSITION_PENALTY * before[formula],
+                _doubt(record),
+                record.sample,
+                record,
+            )
         )
         before[formula] += 1
     return [record for *_, record in sorted(ranked, key=lambda item: item[:3])][:at_most]
 
 
 def _doubt(record: Candidate) -> tuple[bool, float]:
-    certificate = record.certificate
-    return (not certificate["count_matches"] or bool(record.repaired), certificate["residual"])
+    decode_quality = record.decode_quality
+    return (not decode_quality["count_matches"] or bool(record.repaired), decode_quality["residual"])

@@ -7,12 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
-from imatgen_flows.discovery.novelty import Novelty
+from imatgen_flows.candidates.novelty import Novelty
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidates import load_candidates
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import CandidatesDocument, DatasetDocument
+from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument
 from imatgen_flows.settings import get_settings
 
 BOX = 15.0  # A, edge of the images
@@ -27,7 +27,7 @@ DECIDES = {
 }  # the key of the campaign file by which a reason to leave something out can be changed
 
 
-@stage(DatasetDocument)
+@cached_job(DatasetDocument)
 def build_dataset(
     store: ArtifactStore,
     scratch: Path,
@@ -42,8 +42,8 @@ def build_dataset(
 
     `content` names what the files hold; it is there for the stage's key.
     """
-    from imatgen_flows.crystals import substitute
-    from imatgen_flows.discovery.holdout import hold_out_compounds, hold_out_prototypes
+    from imatgen_flows.candidates.holdout import hold_out_compounds, hold_out_prototypes
+    from imatgen_flows.crystals.substitution import substitute
 
     found, losses = read_templates(system, templates, limits)
     phases, unfit = _known_phases(system, known, limits)
@@ -70,18 +70,18 @@ def build_dataset(
     counts |= {"kept": len(rows)} | {
         f"left out: {why}": n for why, n in Counter(item.reason for item in losses).items()
     }
-    left_out = [{"id": item.id, "reason": item.reason, "detail": item.detail} for item in losses]
+    exclusions = [{"id": item.id, "reason": item.reason, "detail": item.detail} for item in losses]
     return {
         "elements": elements,
         "crystals": store.put_lines("crystals", rows),
         "packed": _pack(store, rows, elements),
-        "left_out": store.put_lines("left-out", left_out),
+        "exclusions": store.put_lines("left-out", exclusions),
         "held_out": store.put_lines("held-out", phases) if known["held_out"] != "none" else None,
         "counts": counts,
     }
 
 
-@stage(DatasetDocument)
+@cached_job(DatasetDocument)
 def extend_dataset(
     store: ArtifactStore,
     scratch: Path,
@@ -97,20 +97,20 @@ def extend_dataset(
     """
     from pymatgen.core import Structure
 
-    from imatgen_flows.crystals import extent
+    from imatgen_flows.crystals.standard import extent
 
     relaxed = [record for record in load_candidates(candidates) if record.relaxed is not None]
     found: list[dict[str, Any]] = [
         {"id": f"found:{record.sample}", "structure": record.validated or record.relaxed} for record in relaxed
     ]
-    rows, left_out = read_lines(dataset.crystals), read_lines(dataset.left_out)
+    rows, exclusions = read_lines(dataset.crystals), read_lines(dataset.exclusions)
     for record, item in zip(relaxed, found, strict=True):
         structure = Structure.from_dict(item["structure"])
         if record.novelty != Novelty.NEW.value:
-            left_out.append({"id": item["id"], "reason": record.novelty, "detail": record.novelty_match})
+            exclusions.append({"id": item["id"], "reason": record.novelty, "detail": record.novelty_match})
         elif max(structure.lattice.abc) > limits["max_edge"] or extent(structure) > BOX:
             detail = f"edges {', '.join(f'{edge:.1f}' for edge in structure.lattice.abc)} A"
-            left_out.append({"id": item["id"], "reason": "edge_too_long", "detail": detail})
+            exclusions.append({"id": item["id"], "reason": "edge_too_long", "detail": detail})
         else:
             rows.append(_row(item["id"], structure, template=item["id"], known=False) | {"learnt": True})
     learnt = sum(row.get("learnt", False) for row in rows)
@@ -118,7 +118,7 @@ def extend_dataset(
         "elements": dataset.elements,
         "crystals": store.put_lines("crystals", rows),
         "packed": _pack(store, rows, dataset.elements),
-        "left_out": store.put_lines("left-out", left_out),
+        "exclusions": store.put_lines("left-out", exclusions),
         "held_out": dataset.held_out,
         "found": store.put_lines("found", (read_lines(dataset.found) if dataset.found else []) + found),
         "counts": dataset.counts | {"learnt": learnt, "kept": len(rows)},
@@ -133,9 +133,9 @@ def read_templates(system: list[str], templates: dict[str, Any], limits: dict[st
     InputError
         Where none is left; it says why.
     """
-    from imatgen_flows.crystals import load_templates
+    from imatgen_flows.crystals.templates import load_templates
 
-    found, left_out = load_templates(
+    found, exclusions = load_templates(
         source=templates["source"],
         path=templates["path"],
         provider=templates["provider"],
@@ -149,15 +149,15 @@ def read_templates(system: list[str], templates: dict[str, Any], limits: dict[st
     if not found:
         source = templates["path"] or templates["source"]
         raise InputError(
-            f"none of the {len(left_out):,} crystals of `{source}` can be a template of {'-'.join(system)}, which has "
-            f"{len(system)} elements. Left out: {reasons(left_out)}."
+            f"none of the {len(exclusions):,} crystals of `{source}` can be a template of {'-'.join(system)}, which has "
+            f"{len(system)} elements. Left out: {reasons(exclusions)}."
         )
-    return found, left_out
+    return found, exclusions
 
 
-def reasons(left_out: list) -> str:
+def reasons(exclusions: list) -> str:
     """Count in words why something was left out, the most frequent reason first, each with the key that decides it."""
-    counted = Counter(item.reason for item in left_out).most_common()
+    counted = Counter(item.reason for item in exclusions).most_common()
     return ", ".join(
         f"{number:,} {reason.replace('_', ' ')}" + (f" ({DECIDES[reason]})" if reason in DECIDES else "")
         for reason, number in counted
@@ -171,14 +171,14 @@ def published_phases(system: list[str], known: dict[str, Any], limits: dict[str,
     -------
     reference phases, and what was left out of the file
     """
-    from imatgen_flows.crystals import LeftOut, load_known
-    from imatgen_flows.discovery.similarity import group_duplicates
+    from imatgen_flows.crystals.templates import Exclusion, load_known
     from imatgen_flows.energetics.references import ReferencePhase, reference_phases
+    from imatgen_flows.matching.grouping import group_duplicates
 
     shipped = reference_phases(system)
     if known["path"] is None:
         return shipped, []
-    read, left_out = load_known(known["path"], system, limits["max_sites"], limits["max_edge"], known["where"])
+    read, exclusions = load_known(known["path"], system, limits["max_sites"], limits["max_edge"], known["where"])
     own = [
         ReferencePhase(
             item.id, item.structure, item.source, "compound" if len(item.structure.composition) > 1 else "element"
@@ -189,15 +189,16 @@ def published_phases(system: list[str], known: dict[str, Any], limits: dict[str,
     first_of = group_duplicates([phase.structure for phase in phases])
     for index, phase in enumerate(phases):
         if first_of[index] != index:
-            left_out.append(LeftOut(phase.name, "duplicate", f"same structure as {phases[first_of[index]].name}"))
-    return [phase for index, phase in enumerate(phases) if first_of[index] == index], left_out
+            exclusions.append(Exclusion(phase.name, "duplicate", f"same structure as {phases[first_of[index]].name}"))
+    return [phase for index, phase in enumerate(phases) if first_of[index] == index], exclusions
 
 
 def _known_phases(system: list[str], known: dict[str, Any], limits: dict[str, Any]) -> tuple[list[dict], list]:
     """Published compounds of the system that the images can hold, in the standard frame."""
-    from imatgen_flows.crystals import LeftOut, extent, standardise
+    from imatgen_flows.crystals.standard import extent, standardise
+    from imatgen_flows.crystals.templates import Exclusion
 
-    phases, left_out = published_phases(system, known, limits)
+    phases, exclusions = published_phases(system, known, limits)
     rows = []
     for phase in phases:
         if len(phase.structure.composition) < len(system):
@@ -205,14 +206,16 @@ def _known_phases(system: list[str], known: dict[str, Any], limits: dict[str, An
         structure = standardise(phase.structure)
         name = f"known:{phase.name}"
         if len(structure) > limits["max_sites"]:
-            left_out.append(LeftOut(name, "too_many_sites", f"{len(structure)} sites, at most {limits['max_sites']}"))
+            exclusions.append(
+                Exclusion(name, "too_many_sites", f"{len(structure)} sites, at most {limits['max_sites']}")
+            )
         elif max(structure.lattice.abc) > limits["max_edge"]:
-            left_out.append(LeftOut(name, "edge_too_long", f"{max(structure.lattice.abc):.2f} A"))
+            exclusions.append(Exclusion(name, "edge_too_long", f"{max(structure.lattice.abc):.2f} A"))
         elif extent(structure) > BOX:
-            left_out.append(LeftOut(name, "does_not_fit_box", f"extent {extent(structure):.2f} A"))
+            exclusions.append(Exclusion(name, "does_not_fit_box", f"extent {extent(structure):.2f} A"))
         else:
             rows.append(_row(name, structure, template="", known=True))
-    return rows, left_out
+    return rows, exclusions
 
 
 def _structure(row: dict) -> Any:

@@ -6,17 +6,18 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.candidates.candidate import Energy
 from imatgen_flows.errors import ImatgenError
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidates import load_candidates
-from imatgen_flows.jobs.pricing import price_named
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import CandidatesDocument, DatasetDocument, Energy, LabelDocument, ReferenceDocument
+from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.jobs.result_cache import single_points_cached
 
 logger = logging.getLogger(__name__)
 
 
-@stage(LabelDocument)
+@cached_job(LabelDocument)
 def label_dataset(
     store: ArtifactStore,
     scratch: Path,
@@ -37,7 +38,7 @@ def label_dataset(
 
     crystals = read_lines(dataset.crystals)
     structures = [Structure.from_dict(row["structure"]) for row in crystals]
-    results = price_named(scratch, [row["id"] for row in crystals], structures, potential)
+    results = single_points_cached(scratch, [row["id"] for row in crystals], structures, potential)
     hull = load_hull(references)
     labels = []
     for row, result in zip(crystals, results, strict=True):
@@ -61,7 +62,7 @@ def label_dataset(
     }
 
 
-@stage(LabelDocument)
+@cached_job(LabelDocument)
 def extend_labels(
     store: ArtifactStore,
     scratch: Path,
@@ -117,8 +118,8 @@ def one_class(labels: list[dict[str, Any]], stable_below: float) -> str:
 
 def load_hull(references: ReferenceDocument) -> Any:
     """Read the hull of a reference document."""
-    from imatgen_flows.artifacts import read_json
     from imatgen_flows.energetics.hull import Hull
+    from imatgen_flows.io.artifacts import read_json
 
     return Hull.from_dict(read_json(references.hull))
 
@@ -129,7 +130,7 @@ def energy_on(hull: Any, composition: Any, energy_per_atom: float, fmax: float, 
         scale=hull.potential,
         energy_per_atom=energy_per_atom,
         formation_energy=hull.formation_energy(composition, energy_per_atom),
-        e_above_hull=hull.distance(composition, energy_per_atom),
+        e_above_hull=hull.e_above_hull(composition, energy_per_atom),
         decomposition=hull.decomposition(composition),
         fmax=fmax,
         steps=steps,

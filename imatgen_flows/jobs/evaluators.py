@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.artifacts import ArtifactStore, content_key
 from imatgen_flows.config import Screen
 from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.artifacts import ArtifactStore, content_key
+from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
+from imatgen_flows.jobs.documents import ReferenceDocument
 from imatgen_flows.jobs.energies import load_hull
-from imatgen_flows.jobs.pricing import price_named, relax_named
-from imatgen_flows.jobs.stage import DECIDING, versions_of
-from imatgen_flows.schemas import ReferenceDocument
+from imatgen_flows.jobs.result_cache import relax_cached, single_points_cached
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from imatgen_flows.energetics.hull import Hull
-    from imatgen_flows.evaluation.vacancies import Evaluate
+    from imatgen_flows.studies.vacancies import Evaluate
 
 
 def hull_of(references: ReferenceDocument, screen: Screen, run: Path) -> Hull:
@@ -57,7 +57,9 @@ def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluate, Evaluate
     def evaluate(how: Callable[..., list[dict]], structures: Mapping[str, Structure], **options: Any) -> Any:
         contents = {name: structure_key(structure) for name, structure in structures.items()}
         different = {contents[name]: structure for name, structure in structures.items()}
-        scratch = store.scratch(f"evaluations-{content_key(how.__name__, options, scale, versions_of(DECIDING))}")
+        scratch = store.scratch(
+            f"evaluations-{content_key(how.__name__, options, scale, versions_of(CACHE_KEY_PACKAGES))}"
+        )
         rows = how(scratch, list(different), list(different.values()), **options)
         found = dict(zip(different, rows, strict=True))
         return {
@@ -66,10 +68,10 @@ def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluate, Evaluate
         }
 
     def relax(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
-        return evaluate(relax_named, structures, **settings)
+        return evaluate(relax_cached, structures, **settings)
 
     def price(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
-        return evaluate(price_named, structures, potential=screen.potential)
+        return evaluate(single_points_cached, structures, potential=screen.potential)
 
     return relax, price
 

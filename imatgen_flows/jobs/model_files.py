@@ -5,22 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.artifacts import ArtifactRef, ArtifactStore, file_hash, read_lines
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
-from imatgen_flows.jobs.lineage import finished_round, parent, parents
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, file_hash, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.documents import (
+    DatasetDocument,
+    LabelDocument,
+    ModelDocument,
+    ReconstructionDocument,
+    RoundDocument,
+)
 from imatgen_flows.jobs.models import UNSEEN, preset_of, unseen_templates
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import DatasetDocument, LabelDocument, ModelDocument, ReconstructionDocument, RoundDocument
+from imatgen_flows.jobs.provenance import finished_round, parent, parents
 
 if TYPE_CHECKING:
-    from imatgen_flows.generator.model_file import ModelCard
+    from imatgen_flows.models.model_file import ModelCard
 
 ROLES = ("cell", "basis", "generator")
 NETWORK_STAGES = ("train_autoencoder", "train_generator", "import_network")
 
 
-@stage(ModelDocument)
+@cached_job(ModelDocument)
 def import_network(
     store: ArtifactStore,
     scratch: Path,
@@ -32,7 +38,7 @@ def import_network(
     generator: dict[str, Any],
 ) -> dict[str, Any]:
     """Take one network out of a model file; `content` is the SHA-256 of the file when the campaign was started."""
-    from imatgen_flows.generator.model_file import open_model
+    from imatgen_flows.models.model_file import open_model
 
     path = Path(model)
     card, networks = open_model(path, dataset.elements, preset_of(generator))
@@ -74,7 +80,7 @@ def export_model(run: Path, ledger: dict[str, Any], destination: Path) -> tuple[
     """
     from safetensors.torch import load_file
 
-    from imatgen_flows.generator.model_file import SUFFIX, write_model
+    from imatgen_flows.models.model_file import SUFFIX, write_model
 
     config, store = CampaignConfig.from_file(run / "campaign.yaml"), ArtifactStore(run / "artifacts")
     finished = finished_round(store, ledger)
@@ -95,12 +101,12 @@ def networks_of(store: ArtifactStore, finished: RoundDocument) -> dict[str, Mode
 def _card(
     config: CampaignConfig, store: ArtifactStore, finished: RoundDocument, networks: dict[str, ModelDocument]
 ) -> ModelCard:
-    from imatgen_flows.generator.model_file import ModelCard
+    from imatgen_flows.models.model_file import ModelCard
 
     reconstruction = parent(store, finished, ReconstructionDocument, "evaluate_reconstruction")
     dataset = parent(store, finished, DatasetDocument, "build_dataset", "extend_dataset")
     labels = parent(store, finished, LabelDocument, "label_dataset", "extend_labels")
-    generator = config.generator.model_dump(mode="json")
+    generator = config.model.model_dump(mode="json")
     preset = preset_of(generator).to_dict() | {role: network.settings for role, network in networks.items()}
     data = {
         "system": config.system,

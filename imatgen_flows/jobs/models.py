@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.artifacts import ArtifactStore, read_json, read_lines
 from imatgen_flows.errors import InputError
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import DatasetDocument, LabelDocument, ModelDocument, ReconstructionDocument
+from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ModelDocument, ReconstructionDocument
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from imatgen_flows.generator.crystal_generator import CrystalGenerator, ImageCompressor
+    from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
     from imatgen_flows.representation import PackedCrystals
 
 
@@ -23,7 +23,7 @@ UNSEEN = "unseen_templates"  # of one that did not start anew here
 PRIOR = "prior_metrics"  # of a generator that has a prior, as `metrics`
 
 
-@stage(ModelDocument)
+@cached_job(ModelDocument)
 def train_autoencoder(
     store: ArtifactStore,
     scratch: Path,
@@ -34,7 +34,7 @@ def train_autoencoder(
     start: ModelDocument | None = None,
 ) -> dict[str, Any]:
     """Train the autoencoder of one kind of image; `role` is cell or basis, `start` a network to go on from."""
-    from imatgen_flows.generator.fitting import fit_basis_autoencoder, fit_cell_autoencoder
+    from imatgen_flows.models.fitting import fit_basis_autoencoder, fit_cell_autoencoder
     from imatgen_flows.representation import PackedCrystals
 
     preset = preset_of(generator)
@@ -46,7 +46,7 @@ def train_autoencoder(
     return fields | {"extra": _inherited(store, dataset, generator, start)}
 
 
-@stage(ModelDocument)
+@cached_job(ModelDocument)
 def train_generator(
     store: ArtifactStore,
     scratch: Path,
@@ -61,7 +61,7 @@ def train_generator(
     """Train the generator, its classifier and its prior on the codes of the training structures."""
     import torch
 
-    from imatgen_flows.generator.fitting import fit_generator, fit_prior
+    from imatgen_flows.models.fitting import fit_generator, fit_prior
     from imatgen_flows.representation import PackedCrystals
 
     device = use_device()
@@ -87,7 +87,7 @@ def train_generator(
     return fields | {"extra": extra | ({PRIOR: store.put_lines("metrics-prior", prior)} if prior else {})}
 
 
-@stage(ReconstructionDocument)
+@cached_job(ReconstructionDocument)
 def evaluate_reconstruction(
     store: ArtifactStore,
     scratch: Path,
@@ -101,9 +101,9 @@ def evaluate_reconstruction(
     """Send every structure through the networks and compare what comes back; held-out ones with refined codes too."""
     import torch
 
-    from imatgen_flows.evaluation.reconstruction import compare, summarise
-    from imatgen_flows.generator.crystal_generator import BATCH
-    from imatgen_flows.generator.refinement import refine_codes, refine_latent
+    from imatgen_flows.metrics.reconstruction import compare, summarise
+    from imatgen_flows.models.crystal_model import BATCH
+    from imatgen_flows.models.inversion import invert_autoencoder, invert_decoder
     from imatgen_flows.representation import PackedCrystals
 
     crystals = PackedCrystals.load(dataset.packed.path())
@@ -119,10 +119,14 @@ def evaluate_reconstruction(
     for path, chosen, decode in (
         ("images", ~hidden, lambda part: compressor.decode(codes[part])),
         ("images_held_out", hidden, lambda part: compressor.decode(codes[part])),
-        ("images_refined_held_out", hidden, lambda part: compressor.decode(refine_codes(compressor, crystals[part]))),
+        (
+            "images_refined_held_out",
+            hidden,
+            lambda part: compressor.decode(invert_autoencoder(compressor, crystals[part])),
+        ),
         ("generator", ~hidden, lambda part: model.decode(model.vae.encode(codes[part]))),
         ("generator_held_out", hidden, lambda part: model.decode(model.vae.encode(codes[part]))),
-        ("generator_refined_held_out", hidden, lambda part: model.decode(refine_latent(model, crystals[part]))),
+        ("generator_refined_held_out", hidden, lambda part: model.decode(invert_decoder(model, crystals[part]))),
     ):
         # steps through convolutions are too slow for many
         if not chosen.any() or ("refined" in path and not quick):
@@ -199,7 +203,7 @@ def _inherited(
 
 def preset_of(generator: dict[str, Any]) -> Any:
     """Return the preset that a campaign's `generator` section asks for."""
-    from imatgen_flows.generator.presets import get_preset
+    from imatgen_flows.models.presets import get_preset
 
     return get_preset(generator["preset"], generator["grid"], generator["epochs"])
 
@@ -231,8 +235,8 @@ def load_compressor(
     """Read both autoencoders back."""
     import torch
 
-    from imatgen_flows.generator.autoencoder import ImageAutoencoder, build_autoencoder
-    from imatgen_flows.generator.crystal_generator import ImageCompressor, load_weights
+    from imatgen_flows.models.autoencoder import ImageAutoencoder, build_autoencoder
+    from imatgen_flows.models.crystal_model import ImageCompressor, load_weights
 
     use_device()
     preset = preset_of(generator)
@@ -246,16 +250,16 @@ def load_compressor(
 
 def load_generator(
     dataset: DatasetDocument, cell: ModelDocument, basis: ModelDocument, vae: ModelDocument, generator: dict[str, Any]
-) -> CrystalGenerator:
+) -> CrystalModel:
     """Read all three networks back."""
-    from imatgen_flows.generator.crystal_generator import CrystalGenerator, load_weights
-    from imatgen_flows.generator.materials_vae import MaterialsVAE
+    from imatgen_flows.models.crystal_model import CrystalModel, load_weights
+    from imatgen_flows.models.materials_vae import MaterialsVAE
 
     compressor = load_compressor(dataset, cell, basis, generator)
     preset = compressor.preset
     model = MaterialsVAE(preset.generator, preset.max_elements + 1, compressor.width, preset.prior)
     load_weights(model, vae.weights.path())
-    return CrystalGenerator(compressor, model)
+    return CrystalModel(compressor, model)
 
 
 def _weights(start: ModelDocument | None) -> Path | None:
@@ -267,7 +271,7 @@ def _model_document(
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from imatgen_flows.generator.crystal_generator import save_weights
+    from imatgen_flows.models.crystal_model import save_weights
 
     with store.new(f"weights-{role}", ".safetensors") as pending:
         save_weights(model, pending.path)

@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.candidates.candidate import Candidate
+from imatgen_flows.candidates.states import Stage
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
-from imatgen_flows.jobs.evaluators import evaluators
-from imatgen_flows.jobs.lineage import finished_round, first_round, parent, parents
-from imatgen_flows.jobs.models import load_generator, training_rows
-from imatgen_flows.schemas import (
-    Candidate,
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.documents import (
     DatasetDocument,
     ModelDocument,
     ReconstructionDocument,
     ReferenceDocument,
     RoundDocument,
-    Stage,
 )
+from imatgen_flows.jobs.evaluators import evaluators
+from imatgen_flows.jobs.models import load_generator, training_rows
+from imatgen_flows.jobs.provenance import finished_round, first_round, parent, parents
 
 if TYPE_CHECKING:
-    from imatgen_flows.evaluation.rediscovery import Known, Sample, Substitution
-    from imatgen_flows.evaluation.rediscovery_tables import RunFindings
+    from imatgen_flows.metrics.rediscovery import Known, Sample, Substitution
+    from imatgen_flows.metrics.rediscovery_tables import RunFindings
 
 logger = logging.getLogger(__name__)
 
@@ -103,8 +103,8 @@ def rediscover(run: FinishedRun, each: int, relax_at_most: int) -> RunFindings:
     each : samples drawn around each phase's own code
     relax_at_most : known phases for which, in each tier, a sample is relaxed
     """
-    from imatgen_flows.evaluation.rediscovery import BLIND, search
-    from imatgen_flows.evaluation.rediscovery_tables import RunFindings
+    from imatgen_flows.metrics.rediscovery import BLIND, search
+    from imatgen_flows.metrics.rediscovery_tables import RunFindings
 
     held_out = run.config.known.held_out
     logger.info("%s: %d known phases held out (%s)", run.path, len(run.knowns), held_out)
@@ -115,7 +115,7 @@ def rediscover(run: FinishedRun, each: int, relax_at_most: int) -> RunFindings:
     relax, _price = evaluators(run.store, run.config.screen)
     return RunFindings(
         run=str(run.path),
-        seed=run.config.generator.seed,
+        seed=run.config.model.seed,
         held_out=held_out,
         knowns=run.knowns,
         tiers={
@@ -129,7 +129,7 @@ def rediscover(run: FinishedRun, each: int, relax_at_most: int) -> RunFindings:
 def _knowns(path: Path, dataset: DatasetDocument) -> list[Known]:
     from pymatgen.core import Structure
 
-    from imatgen_flows.evaluation.rediscovery import Known
+    from imatgen_flows.metrics.rediscovery import Known
 
     rows = read_lines(dataset.held_out) if dataset.held_out else []
     if not rows:
@@ -142,10 +142,10 @@ def _knowns(path: Path, dataset: DatasetDocument) -> list[Known]:
 
 def _sample_around_own(run: FinishedRun, each: int) -> dict[str, list[Sample]]:
     """Draw around the codes of phases that the networks of the first round never saw."""
-    from imatgen_flows.evaluation.rediscovery import sample_around_own
+    from imatgen_flows.metrics.rediscovery import sample_around_own
     from imatgen_flows.representation import PackedCrystals
 
-    generator = run.config.generator.model_dump(mode="json")
+    generator = run.config.model.model_dump(mode="json")
     reconstruction = parent(run.store, run.first, ReconstructionDocument, "evaluate_reconstruction")
     networks = {
         network.role: network
@@ -153,7 +153,7 @@ def _sample_around_own(run: FinishedRun, each: int) -> dict[str, list[Sample]]:
     }
     model = load_generator(run.dataset, networks["cell"], networks["basis"], networks["generator"], generator)
     seen = PackedCrystals.load(run.dataset.packed.path())[training_rows(run.dataset, generator)]
-    seed = run.config.generator.seed + SEED_OFFSET
+    seed = run.config.model.seed + SEED_OFFSET
     return sample_around_own(model, run.knowns, model.encode(seen), seed, run.config.limits.model_dump(), each)
 
 
@@ -161,7 +161,7 @@ def _samples(finished: RoundDocument) -> list[Sample]:
     """Read every sample of the campaign that was decoded to something."""
     from pymatgen.core import Structure
 
-    from imatgen_flows.evaluation.rediscovery import Sample
+    from imatgen_flows.metrics.rediscovery import Sample
 
     samples = []
     for record in (Candidate(**row) for row in read_lines(finished.candidates)):
@@ -175,8 +175,8 @@ def _samples(finished: RoundDocument) -> list[Sample]:
                 relaxed=Structure.from_dict(record.relaxed) if record.relaxed else None,
                 valid=record.rejection is None or record.rejection.stage is not Stage.VALIDITY,
                 doubt=(
-                    not record.certificate["count_matches"] or bool(record.repaired),
-                    record.certificate["residual"],
+                    not record.decode_quality["count_matches"] or bool(record.repaired),
+                    record.decode_quality["residual"],
                 ),
             )
         )
@@ -187,7 +187,7 @@ def _substitution(run: FinishedRun) -> dict[str, Substitution]:
     """Look for the known phases among what the run learnt from, and what of that was relaxed for its hull."""
     from pymatgen.core import Structure
 
-    from imatgen_flows.evaluation.rediscovery import find_by_substitution
+    from imatgen_flows.metrics.rediscovery import find_by_substitution
 
     phases = read_lines(parent(run.store, run.first, ReferenceDocument, "extend_hull").phases)
     relaxed = [row for row in phases if row["kind"] == "substituted" and row["state"] == "relaxed"]

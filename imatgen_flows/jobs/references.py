@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
 from imatgen_flows.errors import ImatgenError
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.dataset import published_phases
-from imatgen_flows.jobs.pricing import price_named, relax_named
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import DatasetDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.jobs.result_cache import relax_cached, single_points_cached
 
 if TYPE_CHECKING:
     from imatgen_flows.energetics.references import ReferencePhase
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PRICED = "priced"  # state of a substituted structure that was evaluated once, to choose what is relaxed
 
 
-@stage(ReferenceDocument)
+@cached_job(ReferenceDocument)
 def relax_references(
     store: ArtifactStore,
     scratch: Path,
@@ -55,7 +55,7 @@ def relax_references(
     return _reference_document(store, rows, potential, {"references": evaluations})
 
 
-@stage(ReferenceDocument)
+@cached_job(ReferenceDocument)
 def extend_hull(
     store: ArtifactStore,
     scratch: Path,
@@ -95,7 +95,8 @@ def subsystems(system: list[str]) -> list[tuple[str, ...]]:
 
 def substitute_subsystem(system: Sequence[str], limits: dict[str, Any]) -> list[Any]:
     """Make what the shipped prototypes become with some of the elements of a system."""
-    from imatgen_flows.crystals import load_templates, substitute
+    from imatgen_flows.crystals.substitution import substitute
+    from imatgen_flows.crystals.templates import load_templates
 
     templates, _ = load_templates(n_elements=len(system), max_sites=limits["max_sites"], max_edge=limits["max_edge"])
     return substitute(templates, system, limits["max_sites"], limits["max_edge"])[0]
@@ -108,7 +109,7 @@ def _price_subsystem(
     made = substitute_subsystem(system, limits)
     folder = scratch / "-".join((PRICED, *system))
     folder.mkdir(exist_ok=True)
-    results = price_named(folder, [item.id for item in made], [item.structure for item in made], potential)
+    results = single_points_cached(folder, [item.id for item in made], [item.structure for item in made], potential)
     phases = [_substituted(item.id, item.structure, item.template_id) for item in made]
     lowest = _lowest([(r["energy_per_atom"], p) for r, p in zip(results, phases, strict=True) if not r["reason"]], 1)
     rows, spent = _relax_phases(scratch, lowest, potential, fmax, max_steps)
@@ -140,7 +141,7 @@ def _lowest(priced: list[tuple[float, ReferencePhase]], number: int) -> list[Ref
 
 
 def _relax_phases(scratch: Path, phases: list, potential: str, fmax: float, max_steps: int) -> tuple[list[dict], int]:
-    results = relax_named(
+    results = relax_cached(
         scratch,
         [phase.name for phase in phases],
         [phase.structure for phase in phases],

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.artifacts import read_lines
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.artifacts import read_lines
+from imatgen_flows.jobs.documents import LabelDocument, ReferenceDocument
 from imatgen_flows.jobs.models import conditions
-from imatgen_flows.schemas import LabelDocument, ReferenceDocument
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from imatgen_flows.generator.crystal_generator import CrystalGenerator
-    from imatgen_flows.generator.sampling import Samples
+    from imatgen_flows.models.crystal_model import CrystalModel
+    from imatgen_flows.models.sampling import Samples
     from imatgen_flows.representation import PackedCrystals
 
 ANCHORS = 31  # the paper interpolates between this many known structures
@@ -40,9 +40,7 @@ class StartingPoints:
     seen: Tensor
 
 
-def draw_samples(
-    model: CrystalGenerator, start: StartingPoints, sampling: dict[str, int], seed: int
-) -> dict[str, Samples]:
+def draw_samples(model: CrystalModel, start: StartingPoints, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
     """Draw samples by each method, as the model's preset does it; their parents are rows of the dataset.
 
     Parameters
@@ -80,20 +78,20 @@ def energies_of(
     above = [
         None
         if label["energy_per_atom"] is None
-        else hull.distance(Composition(row["formula"]), label["energy_per_atom"])
+        else hull.e_above_hull(Composition(row["formula"]), label["energy_per_atom"])
         for row, label in zip(rows, known, strict=True)
     ]
     return dict(zip(ENERGIES, ([label["formation_energy"] for label in known], above), strict=True))
 
 
 def draw_from_anchors(
-    model: CrystalGenerator, start: StartingPoints, sampling: dict[str, int], seed: int
+    model: CrystalModel, start: StartingPoints, sampling: dict[str, int], seed: int
 ) -> dict[str, Samples]:
     """Draw around anchors, between all pairs of them, and from a Gaussian (paper, Section S3.1).
 
     As published, around at a distance and with one width a dimension; ours by noise, and with the data's correlations.
     """
-    from imatgen_flows.generator.sampling import sample_around, sample_gaussian, sample_slerp
+    from imatgen_flows.models.sampling import sample_around, sample_gaussian, sample_slerp
 
     settings = model.vae.settings
     published = settings.style == "published"
@@ -102,19 +100,17 @@ def draw_from_anchors(
     ends, data = start.latent[anchors], start.latent[start.seen]
     spread: dict[str, Any] = {"distance": settings.around} if published else {"width": settings.around * data.std(0)}
     return {
-        "around_known": _named(sample_around(ends, sampling["around_known"], seed, **spread), anchors),
+        "perturb": _named(sample_around(ends, sampling["perturb"], seed, **spread), anchors),
         "slerp": _named(sample_slerp(ends, sampling["slerp"], seed + 1), anchors),
         "random": sample_gaussian(data, sampling["random"], seed + 2, full_covariance=not published),
     }
 
 
-def draw_ours(
-    model: CrystalGenerator, start: StartingPoints, sampling: dict[str, int], seed: int
-) -> dict[str, Samples]:
+def draw_ours(model: CrystalModel, start: StartingPoints, sampling: dict[str, int], seed: int) -> dict[str, Samples]:
     """Near anchors, between near structures of the same atoms, and from the prior, asked for what lies near the hull."""
     import torch
 
-    from imatgen_flows.generator.sampling import (
+    from imatgen_flows.models.sampling import (
         sample_around,
         sample_between_neighbours,
         sample_prior,
@@ -128,7 +124,7 @@ def draw_ours(
     asked = conditions(start.crystals[starts], torch.tensor([formation[row] for row in starts]), model.vae.shape[0] - 1)
     group = asked[:, :-1].unique(dim=0, return_inverse=True)[1]
     weights = torch.softmax(-torch.tensor([above[row] for row in starts]) / TEMPERATURE, dim=0)
-    around = _named(sample_around(latent[anchors], sampling["around_known"], seed, width=width), anchors)
+    around = _named(sample_around(latent[anchors], sampling["perturb"], seed, width=width), anchors)
     if (group.bincount() > 1).any():
         between = sample_between_neighbours(latent[starts], group, weights, sampling["slerp"], seed + 1)
         slerp = _of_parents(_named(between, starts), atoms)
@@ -140,7 +136,7 @@ def draw_ours(
     assert model.vae.prior is not None
     drawn = sample_prior(model.vae.prior, asked[chosen], seed + 2)
     return {
-        "around_known": _of_parents(around, atoms),
+        "perturb": _of_parents(around, atoms),
         "slerp": slerp,
         "random": replace(drawn, contents=atoms[torch.tensor(starts)[chosen]]),
     }

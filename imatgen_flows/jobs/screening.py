@@ -7,21 +7,26 @@ from typing import Any
 
 from jobflow import Flow, OnMissing, Response, job
 
-from imatgen_flows.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
-from imatgen_flows.jobs.candidates import candidates_document, load_candidates, novelty_judge, spacegroup_of, spread
-from imatgen_flows.jobs.energies import energy_on, load_hull
-from imatgen_flows.jobs.pricing import relax_named
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import (
+from imatgen_flows.candidates.candidate import Candidate
+from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.candidates import (
+    candidates_document,
+    load_candidates,
+    novelty_classifier,
+    spacegroup_of,
+    spread,
+)
+from imatgen_flows.jobs.documents import (
     BatchDocument,
-    Candidate,
     CandidatesDocument,
     DatasetDocument,
     LabelDocument,
     ReferenceDocument,
-    Stage,
-    State,
 )
+from imatgen_flows.jobs.energies import energy_on, load_hull
+from imatgen_flows.jobs.result_cache import relax_cached
 
 STEPS_OF_A_CANDIDATE = 120  # mean over CHGNet relaxations of generated V-O candidates to 0.05 eV/A
 SHARE_OF_WALLTIME = 0.5  # that a batch is planned to take; a slow structure must not meet the end
@@ -39,10 +44,10 @@ def screen_batches(
     references: ReferenceDocument,
     screen: dict[str, Any],
     walltime: float | None,
-    caution: float = 1.0,
+    kappa: float = 1.0,
 ) -> Response:
     """Choose what is relaxed, and replace this job by one job for each batch and one that ranks them all."""
-    chosen = choose(ArtifactStore(root), candidates, dataset, labels, screen["at_most"], caution)
+    chosen = choose(ArtifactStore(root), candidates, dataset, labels, screen["at_most"], kappa)
     size = screen["batch_size"] or batch_size(priced, walltime)
     settings = {name: screen[name] for name in ("potential", "fmax", "max_steps")}
     batches = [
@@ -70,13 +75,13 @@ def choose(
     dataset: DatasetDocument,
     labels: LabelDocument,
     at_most: int,
-    caution: float,
+    kappa: float,
 ) -> ArtifactRef:
     """Choose the samples that are relaxed; their names are an artifact, so that no document grows with them."""
     unique = [record for record in load_candidates(candidates) if record.state is State.UNIQUE]
     return store.put_json(
         "chosen",
-        [record.sample for record in spread(unique, at_most, _scores(unique, candidates, dataset, labels, caution))],
+        [record.sample for record in spread(unique, at_most, _scores(unique, candidates, dataset, labels, kappa))],
     )
 
 
@@ -85,13 +90,13 @@ def _scores(
     candidates: CandidatesDocument,
     dataset: DatasetDocument,
     labels: LabelDocument,
-    caution: float,
+    kappa: float,
 ) -> dict[str, float] | None:
     """Predict E_hull (eV/atom) by what earlier rounds relaxed, less its uncertainty; None where too little is known."""
     import numpy as np
     from pymatgen.core import Composition, Structure
 
-    from imatgen_flows.discovery.acquisition import FEWEST, fit_process, promise
+    from imatgen_flows.candidates.selection import FEWEST, fit_process, lower_confidence_bound
 
     rows = read_lines(dataset.crystals)
     learnt = {
@@ -114,7 +119,7 @@ def _scores(
         )
         compositions = [Structure.from_dict(record.structure or {}).composition for record in records]
         asked = with_composition(latents["samples"][[record.origin.row for record in records]], compositions)
-    scores = promise(fit_process(known, np.array(list(learnt.values()))), asked, caution)
+    scores = lower_confidence_bound(fit_process(known, np.array(list(learnt.values()))), asked, kappa)
     return {record.sample: float(score) for record, score in zip(records, scores, strict=True)}
 
 
@@ -133,7 +138,7 @@ def batch_size(labels: LabelDocument, walltime: float | None) -> int:
     return max(1, min(LARGEST_BATCH, int(SHARE_OF_WALLTIME * walltime / relaxation)))
 
 
-@stage(BatchDocument)
+@cached_job(BatchDocument)
 def relax_batch(
     store: ArtifactStore,
     scratch: Path,
@@ -156,7 +161,7 @@ def relax_batch(
         for record in load_candidates(candidates)
         if record.sample in wanted
     }
-    results = relax_named(
+    results = relax_cached(
         scratch, samples, [structures[sample] for sample in samples], potential, fmax=fmax, max_steps=max_steps
     )
     rows = [{"sample": sample} | result for sample, result in zip(samples, results, strict=True)]
@@ -168,7 +173,7 @@ def relax_batch(
     }
 
 
-@stage(CandidatesDocument)
+@cached_job(CandidatesDocument)
 def rank_candidates(
     store: ArtifactStore,
     scratch: Path,
@@ -183,11 +188,11 @@ def rank_candidates(
     """Place relaxed candidates on the hull, judge again what is new, and shortlist the best."""
     from pymatgen.core import Structure
 
-    from imatgen_flows.crystals import standardise
-    from imatgen_flows.discovery.novelty import Novelty
-    from imatgen_flows.discovery.similarity import group_duplicates
+    from imatgen_flows.candidates.novelty import Novelty
+    from imatgen_flows.crystals.standard import standardise
+    from imatgen_flows.matching.grouping import group_duplicates
 
-    hull, judge = load_hull(references), novelty_judge(dataset, references)
+    hull, judge = load_hull(references), novelty_classifier(dataset, references)
     records = load_candidates(candidates)
     by_sample = {record.sample: record for record in records}
     missing = set(read_json(chosen))

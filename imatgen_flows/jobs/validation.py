@@ -9,20 +9,15 @@ from typing import Any
 
 from jobflow import Flow, Maker, Response, job
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.candidates.candidate import Candidate
+from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.calculations import calculate
 from imatgen_flows.jobs.candidates import candidates_document, load_candidates, spacegroup_of
+from imatgen_flows.jobs.documents import CalculationsDocument, CandidatesDocument, ReferenceDocument
 from imatgen_flows.jobs.energies import energy_on, load_hull
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import (
-    CalculationsDocument,
-    Candidate,
-    CandidatesDocument,
-    ReferenceDocument,
-    Stage,
-    State,
-)
 from imatgen_flows.settings import get_settings
 
 ANTIFERRO = " antiferro"  # at the end of the name of a second start
@@ -69,7 +64,7 @@ def validate_shortlist(
     return Response(replace=Flow([calculated, placed], output=placed.output, name="calculate and place"))
 
 
-@stage(ReferenceDocument)
+@cached_job(ReferenceDocument)
 def place_references(
     store: ArtifactStore,
     scratch: Path,
@@ -110,7 +105,7 @@ def place_references(
     }
 
 
-@stage(CandidatesDocument)
+@cached_job(CandidatesDocument)
 def place_candidates(
     store: ArtifactStore,
     scratch: Path,
@@ -123,7 +118,7 @@ def place_candidates(
     """Give each calculated candidate its energy on the hull, or its one reason why it has none."""
     from pymatgen.core import Structure
 
-    from imatgen_flows.crystals import standardise
+    from imatgen_flows.crystals.standard import standardise
 
     _refuse_other_scale(references, validate)
     hull = load_hull(references)

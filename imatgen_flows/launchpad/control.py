@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.artifacts import write_atomic
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.io.files import write_atomic
 
 if TYPE_CHECKING:
     from pymongo import MongoClient

@@ -15,11 +15,11 @@ from imatgen_flows import __version__
 from imatgen_flows.cluster import PROFILES, ClusterConfig
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.jobs.documents import RoundDocument
 from imatgen_flows.managers import slurm
 from imatgen_flows.managers.preflight import check_machine, refuse_faults
 from imatgen_flows.managers.recovery import GRACE, Finding, Remedy, diagnose, is_alive
 from imatgen_flows.managers.run_files import prepare, write_provenance
-from imatgen_flows.schemas import RoundDocument
 
 if TYPE_CHECKING:
     from jobflow import Flow
@@ -116,9 +116,9 @@ def campaign_flow(config: CampaignConfig, directory: Path, offered: ClusterConfi
     -------
     id of the campaign, and the flow, each of whose jobs knows it
     """
-    from imatgen_flows.artifacts import ArtifactStore
     from imatgen_flows.flows import CampaignMaker
-    from imatgen_flows.jobs.stage import write_environment
+    from imatgen_flows.io.artifacts import ArtifactStore
+    from imatgen_flows.jobs.cached_job import write_environment
 
     prepare(config, directory, resume=True)
     write_environment(ArtifactStore(directory / "artifacts").root)
@@ -227,7 +227,7 @@ def harvest_campaign(
     ImatgenError
         Where the campaign has not come to its end, and, with `partial`, not to its candidates.
     """
-    from imatgen_flows.jobs.collect import write_run_directory
+    from imatgen_flows.jobs.finish_round import write_run_directory
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
     from imatgen_flows.managers.results import finish_partially, read_documents
 

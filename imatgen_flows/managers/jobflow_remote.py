@@ -96,10 +96,10 @@ def harvest_remote(directory: Path) -> Path:
     ImatgenError
         Where the campaign has not come to its end.
     """
-    from imatgen_flows.artifacts import ArtifactStore
-    from imatgen_flows.jobs.collect import write_run_directory
+    from imatgen_flows.io.artifacts import ArtifactStore
+    from imatgen_flows.jobs.documents import JobDocument, RoundDocument
+    from imatgen_flows.jobs.finish_round import write_run_directory
     from imatgen_flows.managers.run_files import CAMPAIGN_FILE, write_provenance
-    from imatgen_flows.schemas import RoundDocument, StageDocument
 
     directory = directory.absolute()
     written, root = directory / CAMPAIGN_FILE, directory / "artifacts"
@@ -117,8 +117,8 @@ def harvest_remote(directory: Path) -> Path:
             "`jf job list` shows where it stands."
         )
     write_run_directory(rounds[-1], directory)
-    common = StageDocument.model_fields
-    documents = [StageDocument(**{name: document[name] for name in common}) for document in found]
+    common = JobDocument.model_fields
+    documents = [JobDocument(**{name: document[name] for name in common}) for document in found]
     submitted = datetime.fromtimestamp(written.stat().st_mtime, UTC)
     write_provenance(config, directory, documents, "SLURM, through jobflow-remote", submitted)
     return directory

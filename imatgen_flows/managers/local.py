@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.errors import ImatgenError, InputError, StageFailed
+from imatgen_flows.errors import ImatgenError, InputError, JobFailed
+from imatgen_flows.jobs.documents import JobDocument, RoundDocument
 from imatgen_flows.managers.preflight import check_machine, refuse_faults
 from imatgen_flows.managers.run_files import CAMPAIGN_FILE, prepare, write_provenance
-from imatgen_flows.schemas import RoundDocument, StageDocument
 
 
 def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) -> Path:
@@ -39,7 +39,7 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
         Where a stage fails; it names the stage.
     """
     from imatgen_flows.flows import CampaignMaker
-    from imatgen_flows.jobs.collect import write_run_directory
+    from imatgen_flows.jobs.finish_round import write_run_directory
 
     directory = directory.absolute()
     refuse_faults(check_machine(config, directory))
@@ -68,11 +68,11 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
 
 
-def _run(flow: Any, directory: Path) -> list[StageDocument]:
+def _run(flow: Any, directory: Path) -> list[JobDocument]:
     """Run a flow job by job; return the documents of its stages."""
     from jobflow import run_locally
 
-    from imatgen_flows.jobs.stage import FAIL_FAST
+    from imatgen_flows.jobs.cached_job import FAIL_FAST
 
     scratch = directory / "artifacts" / "jobs"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def _run(flow: Any, directory: Path) -> list[StageDocument]:
     fail_fast = FAIL_FAST.set(True)
     try:
         responses = run_locally(flow, store=store, create_folders=True, root_dir=scratch, log=False)
-    except StageFailed as failure:
+    except JobFailed as failure:
         raise failure.error from failure.error.__cause__
     finally:
         FAIL_FAST.reset(fail_fast)
@@ -89,7 +89,7 @@ def _run(flow: Any, directory: Path) -> list[StageDocument]:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
     outputs = [response.output for runs in responses.values() for response in runs.values()]
-    return [output for output in outputs if isinstance(output, StageDocument)]
+    return [output for output in outputs if isinstance(output, JobDocument)]
 
 
 def job_store(directory: Path) -> Any:

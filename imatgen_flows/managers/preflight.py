@@ -39,7 +39,7 @@ class Plan:
 
     Attributes
     ----------
-    templates, structures, left_out : of the dataset, which is made once
+    templates, structures, exclusions : of the dataset, which is made once
     rounds : that may begin before the budget of evaluations is spent
     samples, relaxations : of all rounds
     references : phases that the potential relaxes
@@ -54,7 +54,7 @@ class Plan:
     backend: str
     templates: int
     structures: int
-    left_out: dict[str, int]
+    exclusions: dict[str, int]
     rounds: int
     samples: int
     references: int
@@ -74,7 +74,7 @@ class Plan:
         lines = {
             "templates": f"{self.templates:,}",
             "training structures": f"{self.structures:,}",
-            "left out": ", ".join(f"{number:,} {reason}" for reason, number in self.left_out.items()) or "none",
+            "left out": ", ".join(f"{number:,} {reason}" for reason, number in self.exclusions.items()) or "none",
             "reference phases": f"at most {self.references:,}",
             "rounds": f"at most {self.rounds:,}",
             "samples": self._of_rounds(self.samples),
@@ -146,7 +146,7 @@ def make_plan(config: CampaignConfig) -> Plan:
     InputError
         Where the first round exceeds the campaign's budget of evaluations, or the templates cannot be read.
     """
-    from imatgen_flows.crystals import substitute
+    from imatgen_flows.crystals.substitution import substitute
     from imatgen_flows.energetics.references import elemental_fallback
     from imatgen_flows.flows.common import plain
     from imatgen_flows.jobs.dataset import published_phases, read_templates
@@ -170,7 +170,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         backend=config.validation.backend,
         templates=len(templates),
         structures=len(made),
-        left_out=dict(Counter(item.reason for item in (*unread, *rejected))),
+        exclusions=dict(Counter(item.reason for item in (*unread, *rejected))),
         rounds=rounds,
         samples=rounds * config.sampling.total,
         references=references,
@@ -244,10 +244,10 @@ def _check_potential(name: str) -> Check:
 
 def _check_model(config: CampaignConfig, path: Path) -> Check:
     """Open the model that a campaign starts from: whole, of this system, of this layout."""
-    from imatgen_flows.generator.model_file import open_model
-    from imatgen_flows.generator.presets import get_preset
+    from imatgen_flows.models.model_file import open_model
+    from imatgen_flows.models.presets import get_preset
 
-    preset = get_preset(config.generator.preset, config.generator.grid)
+    preset = get_preset(config.model.preset, config.model.grid)
     try:
         card, _networks = open_model(path, sorted(config.system), preset)
     except ImatgenError as error:

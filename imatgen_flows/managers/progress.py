@@ -10,9 +10,9 @@ from typing import Any
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError
+from imatgen_flows.jobs.documents import BatchDocument, CandidatesDocument, JobDocument, RoundDocument
 from imatgen_flows.managers import slurm
 from imatgen_flows.managers.recovery import FireworkView, is_alive
-from imatgen_flows.schemas import BatchDocument, CandidatesDocument, RoundDocument, StageDocument
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,12 @@ def _line(firework: FireworkView, jobs: dict[str, slurm.SlurmJob] | None) -> Job
     return JobLine(firework.fw_id, firework.name, firework.state, firework.category, said, lost, firework.reason)
 
 
-def _candidates(documents: list[StageDocument]) -> dict[str, int]:
+def _candidates(documents: list[JobDocument]) -> dict[str, int]:
     found = [document for document in documents if isinstance(document, CandidatesDocument)]
     return found[-1].counts if found else {}
 
 
-def _evaluations(documents: list[StageDocument]) -> dict[str, int]:
+def _evaluations(documents: list[JobDocument]) -> dict[str, int]:
     """Add up what the stages have spent; the ranking repeats what its batches did."""
     spent: Counter[str] = Counter()
     for document in documents:
@@ -121,7 +121,7 @@ def _evaluations(documents: list[StageDocument]) -> dict[str, int]:
     return dict(spent)
 
 
-def _relaxations(config: CampaignConfig, documents: list[StageDocument], scratch: Path) -> tuple[int, int]:
+def _relaxations(config: CampaignConfig, documents: list[JobDocument], scratch: Path) -> tuple[int, int]:
     """Count what is relaxed: in finished batches, and, where the disk is in sight, in those under way."""
     total = sum(
         min(config.screen.at_most, document.counts.get("unique", 0))

@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imatgen_flows.errors import ImatgenError, InputError
-from imatgen_flows.managers.database import PATIENCE, database_errors
-from imatgen_flows.schemas import (
+from imatgen_flows.jobs.documents import (
     BatchDocument,
     CandidatesDocument,
     DatasetDocument,
+    JobDocument,
     LabelDocument,
     ModelDocument,
     ReconstructionDocument,
     ReferenceDocument,
     RoundDocument,
-    StageDocument,
 )
+from imatgen_flows.managers.database import PATIENCE, database_errors
 
 JOBFLOW_FILE = "jobflow.yaml"
 
-Document = TypeVar("Document", bound=StageDocument)
+Document = TypeVar("Document", bound=JobDocument)
 
 
-def read_documents(cluster: Path, campaign_id: str) -> list[StageDocument]:
+def read_documents(cluster: Path, campaign_id: str) -> list[JobDocument]:
     """Read the documents of a campaign's finished stages, in the order in which they ended.
 
     Parameters
@@ -42,7 +42,7 @@ def read_documents(cluster: Path, campaign_id: str) -> list[StageDocument]:
     import yaml
     from jobflow import JobStore
 
-    from imatgen_flows.jobs.stage import restore
+    from imatgen_flows.jobs.cached_job import restore
 
     path = cluster / JOBFLOW_FILE
     try:
@@ -58,10 +58,10 @@ def read_documents(cluster: Path, campaign_id: str) -> list[StageDocument]:
         store.close()
     outputs = (restore(row["output"]) for row in sorted(rows, key=lambda row: row["completed_at"]))
     # a job that was replaced has no output of its own, and one that replaces another repeats the last one's
-    return list({output.key: output for output in outputs if isinstance(output, StageDocument)}.values())
+    return list({output.key: output for output in outputs if isinstance(output, JobDocument)}.values())
 
 
-def finish_partially(root: Path, documents: list[StageDocument], samples: int, screen: dict[str, Any]) -> RoundDocument:
+def finish_partially(root: Path, documents: list[JobDocument], samples: int, screen: dict[str, Any]) -> RoundDocument:
     """Rank and close the books with the relaxations that are there; candidates of the others are rejected as lost.
 
     Parameters
@@ -76,8 +76,8 @@ def finish_partially(root: Path, documents: list[StageDocument], samples: int, s
     ImatgenError
         Where no candidates have been filtered yet; it names the first stage that is missing.
     """
-    from imatgen_flows.artifacts import ArtifactStore
-    from imatgen_flows.jobs.collect import finish_round
+    from imatgen_flows.io.artifacts import ArtifactStore
+    from imatgen_flows.jobs.finish_round import finish_round
     from imatgen_flows.jobs.screening import choose, rank_candidates
 
     def last(kind: type[Document], stage: str) -> Document:

@@ -7,10 +7,10 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imatgen_flows.artifacts import write_atomic
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
-from imatgen_flows.schemas import StageDocument
+from imatgen_flows.io.files import write_atomic
+from imatgen_flows.jobs.documents import JobDocument
 
 CAMPAIGN_FILE = "campaign.yaml"
 
@@ -41,7 +41,7 @@ def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
 
 
 def write_provenance(
-    config: CampaignConfig, directory: Path, documents: list[StageDocument], hardware: str, started: datetime
+    config: CampaignConfig, directory: Path, documents: list[JobDocument], hardware: str, started: datetime
 ) -> None:
     """Write who made a run: versions, seed, times.
 
@@ -53,7 +53,7 @@ def write_provenance(
     hardware : in words
     started : when it was run or submitted first
     """
-    from imatgen_flows.jobs.stage import DECIDING, versions_of
+    from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
 
     seconds: dict[str, float] = {}
     for document in documents:
@@ -62,8 +62,8 @@ def write_provenance(
         "campaign": CAMPAIGN_FILE,
         "name": config.title,
         "system": config.system,
-        "seed": config.generator.seed,
-        "versions": versions_of((*DECIDING, "jobflow")) | {"python": platform.python_version()},
+        "seed": config.model.seed,
+        "versions": versions_of((*CACHE_KEY_PACKAGES, "jobflow")) | {"python": platform.python_version()},
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": hardware,

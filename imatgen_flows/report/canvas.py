@@ -19,7 +19,7 @@ STABLE, UNSTABLE = "#3f7fbf", "#c3bcb0"
 # Okabe and Ito's colours, safe for colour-blind readers; every class also has a marker of its own
 CLASSES = {
     "new": ("New", "#c44e00", "o"),
-    "closure": ("Reached by substitution", "#0072b2", "D"),
+    "substituted": ("Reached by substitution", "#0072b2", "D"),
     "known": ("Known", "#00805c", "s"),
     "duplicate": ("Duplicate", "#8a8f96", "x"),
 }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from imatgen_flows.evaluation.composition_classes import CompositionClass, count_classes
 from imatgen_flows.report.compositions import amounts, dataset_formulas, published_formulas
 from imatgen_flows.report.markup import table, words
 from imatgen_flows.report.run_directory import STATES, RunDirectory, last_state
+from imatgen_flows.studies.composition_classes import CompositionClass, count_classes
 
 CLASS_TITLES = {
     CompositionClass.BOTH: "Known, in the dataset",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imatgen_flows.evaluation.composition_classes import CompositionClass
 from imatgen_flows.report.canvas import CLASSES, canvas, formula
 from imatgen_flows.report.composition_classes import CLASS_TITLES, classes_of_samples, merged
 from imatgen_flows.report.compositions import order
 from imatgen_flows.report.markup import plural
 from imatgen_flows.report.run_directory import RunDirectory
+from imatgen_flows.studies.composition_classes import CompositionClass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLOURS = {
     CompositionClass.BOTH: CLASSES["known"][1],
     CompositionClass.KNOWN: "#e0b400",
-    CompositionClass.DATASET: CLASSES["closure"][1],
+    CompositionClass.DATASET: CLASSES["substituted"][1],
     CompositionClass.NEW: CLASSES["new"][1],
 }
 

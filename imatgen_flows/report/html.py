@@ -14,7 +14,7 @@ from string import Template
 from typing import Any
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.evaluation.statistics import rate_interval
+from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report.composition_classes import classes_section
 from imatgen_flows.report.compositions import Chosen, atomic_fraction, choose, compositions_data, lowest
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
@@ -214,7 +214,7 @@ def _summary(run: RunDirectory) -> str:
 
 
 def _headline(run: RunDirectory) -> str:
-    unseen = sum(row["novelty"] in ("new", "closure") for row in run.relaxed)
+    unseen = sum(row["novelty"] in ("new", "substituted") for row in run.relaxed)
     near = sum(row["e_above_hull"] <= run.threshold for row in run.new)
     spent = sum(run.evaluations.values())
     tiles = [

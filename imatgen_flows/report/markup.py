@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from imatgen_flows.evaluation.statistics import rate_interval
+from imatgen_flows.metrics.statistics import rate_interval
 
 Cell = str  # HTML
 

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.evaluation.statistics import rate_interval
+from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report.markup import energy, plural
 from imatgen_flows.report.run_directory import Row, RunDirectory, read_json
 

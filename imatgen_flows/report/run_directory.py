@@ -25,7 +25,7 @@ LAST_STATE_BEFORE = {  # a candidate that left at this stage had reached this st
     "shortlist": "screened",
     "validate": "shortlisted",
 }
-NOVELTY = ("new", "closure", "known", "duplicate")
+NOVELTY = ("new", "substituted", "known", "duplicate")
 _NAMES = """sample id round method parents seed latent_x latent_y state rejected_stage rejected_reason rejected_detail
 formula nsites residual count_matches min_distance repaired energy_per_atom formation_energy e_above_hull scale
 validated_e_above_hull validated_formation_energy validated_scale validated_note validation_evaluations
@@ -230,7 +230,7 @@ def last_state(row: Row) -> str:
 def how_made(row: Row) -> str:
     """Say how a sample was drawn."""
     parents = [str(parent) for parent in row["parents"] or []]
-    if row["method"] == "around_known" and parents:
+    if row["method"] == "perturb" and parents:
         return f"drawn around {parents[0]}"
     if row["method"] == "slerp" and len(parents) > 1:
         return f"slerp between {parents[0]} and {parents[1]}"

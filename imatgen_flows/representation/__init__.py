@@ -2,16 +2,16 @@
 
 from imatgen_flows.representation.basis import BasisImageCodec
 from imatgen_flows.representation.cell import CellImageCodec
-from imatgen_flows.representation.crystal import Certificate, CrystalCodec, CrystalImages, PackedCrystals, pack
+from imatgen_flows.representation.crystal import CrystalCodec, CrystalImages, DecodeQuality, PackedCrystals, pack
 from imatgen_flows.representation.errors import DecodeError, PackError
 
 __all__ = [
     "BasisImageCodec",
     "CellImageCodec",
-    "Certificate",
     "CrystalCodec",
     "CrystalImages",
     "DecodeError",
+    "DecodeQuality",
     "PackError",
     "PackedCrystals",
     "pack",

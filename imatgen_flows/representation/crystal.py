@@ -1,4 +1,4 @@
-"""Whole crystals: packed as tensors, rendered as images, read back with a certificate."""
+"""Whole crystals: packed as tensors, rendered as images, read back with a decode_quality."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class CrystalImages:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class DecodeQuality:
     """How far a decoded crystal explains its images.
 
     Attributes
@@ -220,25 +220,25 @@ class CrystalCodec:
             )
         return CrystalImages(cell=self.cell.encode(crystals.lattices), basis=self._render(crystals))
 
-    def decode(self, images: CrystalImages) -> tuple[list[Structure | None], list[Certificate]]:
+    def decode(self, images: CrystalImages) -> tuple[list[Structure | None], list[DecodeQuality]]:
         """Read crystals.
 
         Returns
         -------
         structures : in standard orientation, atoms unwrapped as the image shows them; None where there is no cell or no
             atom
-        certificates : one for each image
+        decode_qualities : one for each image
         """
-        crystals, certificates = self.read(images)
-        return crystals.structures(), certificates
+        crystals, decode_qualities = self.read(images)
+        return crystals.structures(), decode_qualities
 
-    def read(self, images: CrystalImages) -> tuple[PackedCrystals, list[Certificate]]:
+    def read(self, images: CrystalImages) -> tuple[PackedCrystals, list[DecodeQuality]]:
         """As `decode`, to tensors on the CPU, without pymatgen."""
         crystals, _, ok = self._crystals(images)
         return crystals, self._certify(images, crystals, ok)
 
     def read_unchecked(self, images: CrystalImages) -> tuple[PackedCrystals, Tensor]:
-        """As `read`, without certificates, which take longer than the reading, but with the atoms' heights (B, E, A)."""
+        """As `read`, without decode_qualities, which take longer than the reading, but with the atoms' heights (B, E, A)."""
         crystals, heights, _ = self._crystals(images)
         return crystals, heights
 
@@ -258,7 +258,7 @@ class CrystalCodec:
             PackedCrystals(lattices.cpu(), positions, heights > 0, self.elements, self.basis.box), heights, ok.cpu()
         )  # fmt: skip
 
-    def _certify(self, images: CrystalImages, crystals: PackedCrystals, ok: Tensor) -> list[Certificate]:
+    def _certify(self, images: CrystalImages, crystals: PackedCrystals, ok: Tensor) -> list[DecodeQuality]:
         cell_again = torch.zeros_like(images.cell)
         cell_again[ok] = self.cell.encode(crystals.lattices[ok].to(images.cell.device))
         cell_residuals = _residuals(images.cell, cell_again)
@@ -272,7 +272,7 @@ class CrystalCodec:
             excess = (occupied - again).sum(dim=(2, 3, 4)).double() / self.basis.atom_mass()
             masses += (excess.cpu() + crystals[here].counts()).tolist()
         return [
-            Certificate(
+            DecodeQuality(
                 residual=residuals[i],
                 cell_residual=cell_residuals[i],
                 atoms_by_mass=dict(zip(self.elements, masses[i], strict=True)),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.crystals.standard import extent, retell, standardise, structure_id
+from imatgen_flows.crystals.standard import extent, shift_origin, standardise, structure_id
 
 UNIMODULAR = [
     [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
@@ -90,11 +90,11 @@ def test_the_name_depends_on_neither_axes_nor_order_nor_origin(crystal, change, 
 @settings(max_examples=30, deadline=None)
 @given(crystals(), st.tuples(coordinate, coordinate, coordinate))
 def test_a_crystal_told_from_another_origin_is_the_same_in_the_standard_frame(crystal, shift):
-    told, standard = retell(crystal, shift), standardise(crystal)
+    told, standard = shift_origin(crystal, shift), standardise(crystal)
     assert structure_id(told) == structure_id(crystal)
     assert_same(standardise(told), told)
     np.testing.assert_allclose(told.lattice.matrix, standard.lattice.matrix, atol=1e-6)
-    assert_same(retell(standard, (0, 0, 0)), standard)
+    assert_same(shift_origin(standard, (0, 0, 0)), standard)
 
 
 def test_names_differ_where_crystals_differ():

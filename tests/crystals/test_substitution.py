@@ -8,9 +8,10 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Lattice, Structure
 
-from imatgen_flows.crystals import Template, extent, load_templates, standardise, substitute
 from imatgen_flows.crystals.repair import repair
-from imatgen_flows.crystals.substitution import expected_volume
+from imatgen_flows.crystals.standard import extent, standardise
+from imatgen_flows.crystals.substitution import expected_volume, substitute
+from imatgen_flows.crystals.templates import Template, load_templates
 from imatgen_flows.errors import InputError
 
 
@@ -31,10 +32,10 @@ def embedded():
 
 
 def test_every_assignment_of_every_template_is_made_or_left_out_with_a_reason(embedded):
-    templates, made, left_out = embedded
-    assert len(made) + len(left_out) == 2 * len(templates)
-    assert len({x.id for x in made} | {x.id for x in left_out}) == 2 * len(templates)
-    assert set(Counter(x.reason for x in left_out)) <= {"duplicate", "overlap", "edge_too_long", "too_many_sites"}
+    templates, made, exclusions = embedded
+    assert len(made) + len(exclusions) == 2 * len(templates)
+    assert len({x.id for x in made} | {x.id for x in exclusions}) == 2 * len(templates)
+    assert set(Counter(x.reason for x in exclusions)) <= {"duplicate", "overlap", "edge_too_long", "too_many_sites"}
 
 
 def test_what_is_made_keeps_every_promise(embedded):
@@ -72,20 +73,20 @@ def _scaled(structure, factor):
 
 
 def test_both_assignments_of_a_symmetric_template_count_once():
-    made, left_out = substitute([PRIMITIVE])
+    made, exclusions = substitute([PRIMITIVE])
     assert len(made) == 1
-    assert [(x.reason, x.detail) for x in left_out] == [("duplicate", f"same structure as {made[0].id}")]
+    assert [(x.reason, x.detail) for x in exclusions] == [("duplicate", f"same structure as {made[0].id}")]
 
 
 def test_a_template_that_is_given_twice_counts_once():
-    made, left_out = substitute([RUTILE, Template("copy", RUTILE.structure, "test")])
+    made, exclusions = substitute([RUTILE, Template("copy", RUTILE.structure, "test")])
     assert len(made) == 2
-    assert [x.reason for x in left_out] == ["duplicate", "duplicate"]
+    assert [x.reason for x in exclusions] == ["duplicate", "duplicate"]
 
 
 def test_three_elements_have_six_assignments():
-    made, left_out = substitute([PEROVSKITE], ("Sr", "Ti", "O"))
-    assert len(made) + len(left_out) == math.factorial(3)
+    made, exclusions = substitute([PEROVSKITE], ("Sr", "Ti", "O"))
+    assert len(made) + len(exclusions) == math.factorial(3)
     assert "SrTiO3" in {m.structure.composition.reduced_formula for m in made}
 
 

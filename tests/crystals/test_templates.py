@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.crystals import load_known, load_templates, standardise
-from imatgen_flows.crystals.templates import primitive_cell
+from imatgen_flows.crystals.standard import standardise
+from imatgen_flows.crystals.templates import load_known, load_templates, primitive_cell
 from imatgen_flows.errors import InputError
 
 ROCKSALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -51,9 +51,9 @@ def bad_rows():
 def test_the_shipped_prototypes_are_all_accounted_for():
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
-    templates, left_out = load_templates()
-    assert len(templates) + len(left_out) == len(list(AFLOW_PROTOTYPE_LIBRARY))
-    assert len({t.id for t in templates} | {x.id for x in left_out}) == len(templates) + len(left_out)
+    templates, exclusions = load_templates()
+    assert len(templates) + len(exclusions) == len(list(AFLOW_PROTOTYPE_LIBRARY))
+    assert len({t.id for t in templates} | {x.id for x in exclusions}) == len(templates) + len(exclusions)
     assert len(templates) == 142
     for template in templates:
         assert len(template.structure.composition.elements) == 2
@@ -64,10 +64,10 @@ def test_the_shipped_prototypes_are_all_accounted_for():
 @pytest.mark.parametrize("reason", bad_rows())
 def test_a_bad_row_costs_one_row_and_says_why(tmp_path, reason):
     path = write(tmp_path / "t.jsonl.gz", [row("good", ROCKSALT), bad_rows()[reason], row("also", RUTILE)])
-    templates, left_out = load_templates("file", path)
+    templates, exclusions = load_templates("file", path)
     assert [t.id for t in templates] == ["good", "also"]
-    assert [x.reason for x in left_out] == [reason]
-    assert left_out[0].detail
+    assert [x.reason for x in exclusions] == [reason]
+    assert exclusions[0].detail
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_a_bad_row_costs_one_row_and_says_why(tmp_path, reason):
 )
 def test_a_line_that_is_no_crystal_is_left_out_with_its_number(tmp_path, line, expected):
     path = write(tmp_path / "t.jsonl.gz", [row("good", ROCKSALT), line, row("also", RUTILE)])
-    templates, left_out = load_templates("file", path)
+    templates, exclusions = load_templates("file", path)
     assert len(templates) == 2
-    assert [x.reason for x in left_out] == ["unreadable"]
-    assert expected in left_out[0].detail
+    assert [x.reason for x in exclusions] == ["unreadable"]
+    assert expected in exclusions[0].detail
 
 
 def test_every_row_comes_out_once_in_primitive_standard_form(tmp_path):
     rows = [row("a", ROCKSALT), *bad_rows().values(), "{}", row("b", RUTILE * (1, 1, 2))]
-    templates, left_out = load_templates("file", write(tmp_path / "t.jsonl.gz", rows))
-    assert len(templates) + len(left_out) == len(rows)
-    assert Counter(x.reason for x in left_out) == Counter([*bad_rows(), "unreadable"])
+    templates, exclusions = load_templates("file", write(tmp_path / "t.jsonl.gz", rows))
+    assert len(templates) + len(exclusions) == len(rows)
+    assert Counter(x.reason for x in exclusions) == Counter([*bad_rows(), "unreadable"])
     assert [len(t.structure) for t in templates] == [2, 6]
     for template in templates:
         again = standardise(template.structure)
@@ -162,9 +162,9 @@ def test_a_folder_of_cif_and_poscar_files_is_read(tmp_path):
     RUTILE.to(str(tmp_path / "vo.vasp"), fmt="poscar")
     (tmp_path / "broken.cif").write_text("data_\n_cell_length_a what\n")
     (tmp_path / "notes.txt").write_text("not a crystal")
-    templates, left_out = load_templates("file", tmp_path)
+    templates, exclusions = load_templates("file", tmp_path)
     assert [(t.id, len(t.structure)) for t in templates] == [("POSCAR_rutile", 6), ("vo.cif", 2), ("vo.vasp", 6)]
-    assert [(x.id, x.reason) for x in left_out] == [("broken", "unreadable")]
+    assert [(x.id, x.reason) for x in exclusions] == [("broken", "unreadable")]
 
 
 class FakeMaterialsProject:
@@ -208,9 +208,9 @@ def materials_project(monkeypatch):
 
 
 def test_the_materials_project_is_asked_once_then_never_again(materials_project, tmp_path):
-    first, left_out = load_templates("mp", cache_dir=tmp_path / "cache", api_key="k" * 32)
+    first, exclusions = load_templates("mp", cache_dir=tmp_path / "cache", api_key="k" * 32)
     assert [t.id for t in first] == ["mp-1", "mp-2"]
-    assert [(x.id, x.reason) for x in left_out] == [("mp-3", "disordered")]
+    assert [(x.id, x.reason) for x in exclusions] == [("mp-3", "disordered")]
     assert {t.source for t in first} == {"Materials Project 2026.02.01"}
     materials_project.network = False
     again, _ = load_templates("mp", cache_dir=tmp_path / "cache")  # no network, no key
@@ -270,8 +270,8 @@ def optimade(monkeypatch):
 
 def test_optimade_asks_again_for_a_page_that_failed_then_uses_the_cache(optimade, tmp_path):
     optimade.fails = 1
-    templates, left_out = load_templates("optimade", provider="oqmd", max_sites=8, cache_dir=tmp_path)
-    assert [t.id for t in templates] == ["oqmd-id2", "oqmd-id6"] and left_out == []
+    templates, exclusions = load_templates("optimade", provider="oqmd", max_sites=8, cache_dir=tmp_path)
+    assert [t.id for t in templates] == ["oqmd-id2", "oqmd-id6"] and exclusions == []
     assert len(optimade.asked) == 7 + 1
     optimade.fails = 99
     again, _ = load_templates("optimade", provider="oqmd", max_sites=8, cache_dir=tmp_path)

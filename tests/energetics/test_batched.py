@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.energetics import batched, relax_many
+from imatgen_flows.energetics import batched
 from imatgen_flows.energetics.batched import batching_obstacle, relax_batched
 from imatgen_flows.energetics.potentials import get_potential
-from imatgen_flows.energetics.relax import Task
+from imatgen_flows.energetics.relax import Task, relax_many
 from imatgen_flows.errors import InputError
 
 HERE = all(find_spec(name) for name in ("torch_sim", "atomate2", "sevenn"))

@@ -6,7 +6,7 @@ from ase.calculators.calculator import all_changes
 from chgnet.model.dynamics import CHGNetCalculator
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.energetics import get_potential
+from imatgen_flows.energetics.potentials import get_potential
 
 
 @pytest.fixture(scope="module")

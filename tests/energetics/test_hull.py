@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Lattice
 
-from imatgen_flows.energetics import Hull, HullEntry, formation_energy, hull_distance, reference_phases, relax_many
+from imatgen_flows.energetics.hull import Hull, HullEntry, formation_energy, hull_distance
+from imatgen_flows.energetics.references import reference_phases
+from imatgen_flows.energetics.relax import relax_many
 from imatgen_flows.errors import InputError
 
 ENERGIES = {"V": -9.0, "O2": -4.8, "VO": -9.0, "V2O3": -9.07, "VO2": -8.76, "V2O5": -8.36}
@@ -36,7 +38,7 @@ def test_the_hull_is_the_lowest_mixture_of_any_two_phases(energies, count, energ
         for x2, e2 in points
         if min(x1, x2) - 1e-12 <= x <= max(x1, x2) + 1e-12 and (x1 != x2 or abs(x - x1) < 1e-12)
     )
-    assert hull.distance(composition, energy) == pytest.approx(energy - lowest, abs=1e-7)
+    assert hull.e_above_hull(composition, energy) == pytest.approx(energy - lowest, abs=1e-7)
 
 
 @settings(max_examples=30, deadline=None)
@@ -48,7 +50,7 @@ def test_a_composition_falls_apart_into_itself(energies, count):
     oxygen = sum(x * Composition(name).get_atomic_fraction("O") for name, x in parts.items())
     assert oxygen == pytest.approx(composition.get_atomic_fraction("O"), abs=1e-7)
     energy = sum(x * energies[name] for name, x in parts.items())
-    assert hull.distance(composition, energy) == pytest.approx(0, abs=1e-7)
+    assert hull.e_above_hull(composition, energy) == pytest.approx(0, abs=1e-7)
 
 
 @given(st.floats(-20, 20), st.floats(-5, 5), st.floats(-5, 5))
@@ -60,7 +62,9 @@ def test_distances_ignore_the_zero_of_the_elements(energy, shift_v, shift_o):
         return value + sum(x * shift[symbol] for symbol, x in amounts.items())
 
     moved = make({name: shifted(name, value) for name, value in ENERGIES.items()})
-    assert moved.distance("V3O4", shifted("V3O4", energy)) == pytest.approx(make(ENERGIES).distance("V3O4", energy))
+    assert moved.e_above_hull("V3O4", shifted("V3O4", energy)) == pytest.approx(
+        make(ENERGIES).e_above_hull("V3O4", energy)
+    )
     assert moved.formation_energy("V3O4", shifted("V3O4", energy)) == pytest.approx(
         make(ENERGIES).formation_energy("V3O4", energy)
     )
@@ -76,7 +80,7 @@ def test_a_phase_below_the_hull_has_a_negative_distance():
 def test_a_ternary_hull_mixes_three_phases():
     hull = make({"V": -9.0, "O2": -4.8, "Ti": -7.8, "VO2": -8.76, "TiO2": -9.4})
     assert hull.decomposition("VTiO4") == pytest.approx({"VO2": 0.5, "TiO2": 0.5})
-    assert hull.distance("VTiO4", -9.08) == pytest.approx(0)
+    assert hull.e_above_hull("VTiO4", -9.08) == pytest.approx(0)
     assert hull.elements == ("O", "Ti", "V")
 
 
@@ -98,7 +102,7 @@ def test_what_is_missing_is_named():
     with pytest.raises(InputError, match="element O"):
         make({"V": -9, "VO2": -8})
     with pytest.raises(InputError, match="knows no Ti"):
-        make(ENERGIES).distance("TiO2", -9)
+        make(ENERGIES).e_above_hull("TiO2", -9)
     with pytest.raises(InputError, match="reference energy for O"):
         formation_energy(-9, "VO2", {"V": -9})
     with pytest.raises(InputError, match="two phases named V"):

@@ -125,7 +125,7 @@ def test_hull_distances_are_those_of_pymatgen_negative_ones_included(compounds, 
     candidate = PDEntry(composition, per_atom * (v + o))
     hull = DFTHull(entries)
     expected = diagram.get_e_above_hull(candidate, allow_negative=True)
-    assert hull.distance(composition, per_atom) == pytest.approx(expected, abs=1e-9)
+    assert hull.e_above_hull(composition, per_atom) == pytest.approx(expected, abs=1e-9)
     formation = diagram.get_form_energy_per_atom(candidate)
     assert hull.formation_energy(composition, per_atom) == pytest.approx(formation, abs=1e-9)
 

@@ -9,9 +9,8 @@ from ase import Atoms
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.energetics import Potential, get_potential, register_potential, single_points
-from imatgen_flows.energetics.potentials import mp2020_correction
-from imatgen_flows.energetics.relax import relax_one
+from imatgen_flows.energetics.potentials import Potential, get_potential, mp2020_correction, register_potential
+from imatgen_flows.energetics.relax import relax_one, single_points
 from imatgen_flows.errors import InputError
 
 

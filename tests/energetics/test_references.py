@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Composition, Element
 
-from imatgen_flows.energetics import (
-    elemental_fallback,
-    reference_phases,
-)
+from imatgen_flows.energetics.references import elemental_fallback, reference_phases
 
 PHASES = reference_phases(["V", "O", "Ti", "Mn", "S"])
 # shortest distances in A, to two digits, from the papers or from textbooks

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.energetics import relax_many, single_points
 from imatgen_flows.energetics.potentials import get_potential
-from imatgen_flows.energetics.relax import relax_one
+from imatgen_flows.energetics.relax import relax_many, relax_one, single_points
 from imatgen_flows.errors import ImatgenError, InputError
 
 FAULTS = {"He": "not_finite", "Ne": "diverged", "Ar": "error", "Kr": "crashed", "Xe": "timed_out", "Rn": "diverged"}

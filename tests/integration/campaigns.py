@@ -40,7 +40,7 @@ def small_campaign(batch_size: int = 5, at_most: int = 10, potential: str = "toy
             "limits": {"max_sites": 8, "max_edge": 7},
             "labels": {"potential": potential},
             "generator": {"epochs": 0.06},
-            "sampling": {"slerp": 60, "random": 30, "around_known": 30},
+            "sampling": {"slerp": 60, "random": 30, "perturb": 30},
             "screen": {
                 "potential": potential, "at_most": at_most, "batch_size": batch_size, "max_steps": 100, "fmax": 0.3
             },

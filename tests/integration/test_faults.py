@@ -12,9 +12,9 @@ import pytest
 from campaigns import CPU_ONLY, ONCE, cancel_one, finish, kill_one, rows_of, small_campaign, status, submit
 from private_slurm import wait_until
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.documents import DatasetDocument, ModelDocument
 from imatgen_flows.managers.local import run_campaign
-from imatgen_flows.schemas import DatasetDocument, ModelDocument
 
 pytestmark = pytest.mark.slurm
 
@@ -25,7 +25,7 @@ SEED = 7
 def test_a_storm_of_kills_loses_nothing_and_repeats_nothing(lab, tmp_path):
     lab.configure(CPU_ONLY)
     config = small_campaign(
-        batch_size=1, at_most=24, sampling={"slerp": 120, "random": 60, "around_known": 60}
+        batch_size=1, at_most=24, sampling={"slerp": 120, "random": 60, "perturb": 60}
     )  # thirty fireworks and more
     expected = run_campaign(config, tmp_path / "home")
     campaign_id = submit(lab, config, tmp_path / "run")
@@ -73,7 +73,7 @@ def test_a_storm_of_kills_loses_nothing_and_repeats_nothing(lab, tmp_path):
     states = lab.states()
     assert sum(struck.values()) >= KILLS and len(states) >= 30
     names = Counter(row["name"] for row in lab.launchpad.fireworks.find({}, {"name": 1}))
-    batches = len(list((expected / "artifacts" / "stages").glob("relax_batch-*")))
+    batches = len(list((expected / "artifacts" / "documents").glob("relax_batch-*")))
     assert len(states) == ONCE + batches + 2 and all(number == 1 for number in names.values()), names
     assert lab.launchpad.workflows.count_documents({"locked": True}) == 0
     keys = Counter((row["uuid"], row["index"]) for row in lab.store.query({}, ["uuid", "index"]))
@@ -88,7 +88,7 @@ def test_a_training_that_meets_its_walltime_goes_on_in_another_job(lab, tmp_path
     lab.configure(CPU_ONLY | {"gpu_train": CPU_ONLY["gpu_train"] | {"walltime": "00:02:00"}}, warning=45)
     config = small_campaign(generator={"epochs": 1.0})
     campaign_id = submit(lab, config, tmp_path / "run")
-    stages = tmp_path / "run" / "artifacts" / "stages"
+    stages = tmp_path / "run" / "artifacts" / "documents"
 
     def trained():
         if list(stages.glob("train_autoencoder-*")) and len(list(stages.glob("train_autoencoder-*"))) == 2:
@@ -108,8 +108,8 @@ def test_a_training_that_meets_its_walltime_goes_on_in_another_job(lab, tmp_path
     assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
 
     # the curve of a training that nobody stopped, as far as the first hand-over and beyond
-    from imatgen_flows.generator.fitting import fit_basis_autoencoder
     from imatgen_flows.jobs.models import preset_of, training_rows
+    from imatgen_flows.models.fitting import fit_basis_autoencoder
     from imatgen_flows.representation import PackedCrystals
 
     dataset = DatasetDocument(**store.finished(next(stages.glob("build_dataset-*")).stem))
@@ -124,12 +124,12 @@ def test_a_candidate_that_aborts_its_interpreter_is_one_rejection(lab, tmp_path,
     config = small_campaign(potential="lab_potentials:abort_on_one_volume")
     monkeypatch.setenv("ABORT_ON_VOLUME", "0")
     expected = rows_of(run_campaign(config, tmp_path / "home"))
-    document = next((tmp_path / "home" / "artifacts" / "stages").glob("filter_candidates-*.json"))
+    document = next((tmp_path / "home" / "artifacts" / "documents").glob("filter_candidates-*.json"))
     store = ArtifactStore(tmp_path / "home" / "artifacts")
     from pymatgen.core import Structure
 
     from imatgen_flows.jobs.candidates import load_candidates
-    from imatgen_flows.schemas import CandidatesDocument
+    from imatgen_flows.jobs.documents import CandidatesDocument
 
     relaxed = {row["sample"] for row in expected if row["e_above_hull"] is not None}
     candidates = load_candidates(CandidatesDocument(**store.finished(document.stem)))

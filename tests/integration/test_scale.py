@@ -12,28 +12,27 @@ import pytest
 from campaigns import CPU_ONLY, small_campaign, status
 from jobflow import Flow
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.candidates.candidate import Candidate, Origin
+from imatgen_flows.candidates.states import State
 from imatgen_flows.cluster import PROFILES
 from imatgen_flows.flows import ScreenMaker
 from imatgen_flows.flows.profiles import assign_profiles
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.candidates import candidates_document
-from imatgen_flows.jobs.collect import finish_round
+from imatgen_flows.jobs.documents import (
+    CandidatesDocument,
+    DatasetDocument,
+    LabelDocument,
+    ModelDocument,
+    ReconstructionDocument,
+    ReferenceDocument,
+)
+from imatgen_flows.jobs.finish_round import finish_round
 from imatgen_flows.managers.campaigns import campaign_flow, metadata
 from imatgen_flows.managers.cluster_files import manager_config
 from imatgen_flows.managers.fireworks import CampaignLaunchPad
 from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.managers.results import read_documents
-from imatgen_flows.schemas import (
-    Candidate,
-    CandidatesDocument,
-    DatasetDocument,
-    LabelDocument,
-    ModelDocument,
-    Origin,
-    ReconstructionDocument,
-    ReferenceDocument,
-    State,
-)
 
 pytestmark = pytest.mark.slurm
 
@@ -50,7 +49,7 @@ def prepared(tmp_path_factory):
 
 def documents(run, kind, stage):
     store = ArtifactStore(run / "artifacts")
-    paths = sorted((run / "artifacts" / "stages").glob(f"{stage}-*.json"))
+    paths = sorted((run / "artifacts" / "documents").glob(f"{stage}-*.json"))
     return [kind(**store.finished(path.stem)) for path in paths]
 
 
@@ -58,10 +57,10 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
     """Strain and shake the dataset's crystals into candidates, each with its own record."""
     from pymatgen.core import Structure
 
-    from imatgen_flows.crystals import standardise, structure_id
+    from imatgen_flows.crystals.standard import standardise, structure_id
 
     crystals = [Structure.from_dict(row["structure"]) for row in read_lines(dataset.crystals)]
-    certificate = {"residual": 0.1, "count_matches": True, "min_distance": 1.5}
+    decode_quality = {"residual": 0.1, "count_matches": True, "min_distance": 1.5}
     random, records = np.random.default_rng(7), []
     while len(records) < number:
         structure = crystals[len(records) % len(crystals)].copy()
@@ -76,7 +75,7 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
                 sample=f"r0-made-{row:06d}",
                 id=structure_id(structure),
                 origin=Origin(method="made", seed=7, row=row, x=0.0, y=0.0),
-                certificate=certificate,
+                decode_quality=decode_quality,
                 structure=structure.as_dict(),
                 state=State.UNIQUE,
             )

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from campaigns import CPU_ONLY, finish, small_campaign, status, submit
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
-from imatgen_flows.schemas import DatasetDocument
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.documents import DatasetDocument
 from imatgen_flows.testing.install import install
 
 pytestmark = pytest.mark.slurm
@@ -54,7 +54,7 @@ def test_two_rounds_with_dft_from_submit_to_report(lab, tmp_path):
     assert ledger["evaluations"]["validate references"] > 0
 
     store = ArtifactStore(tmp_path / "run" / "artifacts")
-    (path,) = (store.root / "stages").glob("extend_dataset-*")
+    (path,) = (store.root / "documents").glob("extend_dataset-*")
     dataset = DatasetDocument(**store.finished(path.stem))
     learnt = {row["id"] for row in read_lines(dataset.crystals) if row.get("learnt")}
     validated = {f"found:{row['sample']}" for row in rows if row["round"] == 0 and row["state"] == "validated"}

@@ -7,8 +7,10 @@ from jobflow import JobStore, run_locally
 from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.artifacts import ArtifactStore
-from imatgen_flows.schemas import Candidate, CandidatesDocument, Energy, Origin, ReferenceDocument, State
+from imatgen_flows.candidates.candidate import Candidate, Energy, Origin
+from imatgen_flows.candidates.states import State
+from imatgen_flows.io.artifacts import ArtifactStore
+from imatgen_flows.jobs.documents import CandidatesDocument, ReferenceDocument
 
 VO2 = Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.55, 2.85), ["V", "O"], [[0, 0, 0], [0.3, 0.3, 0]])
 VO = Structure.from_spacegroup(

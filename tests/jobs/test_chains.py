@@ -8,10 +8,10 @@ import time
 import pytest
 from pymatgen.io.vasp import Poscar
 
-from imatgen_flows.artifacts import read_lines
 from imatgen_flows.config import Validate
 from imatgen_flows.flows import ValidateMaker
 from imatgen_flows.flows.walltime import START, CalculationWalltimeHandler
+from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs import calculations
 from imatgen_flows.jobs.calculations import calculate
 

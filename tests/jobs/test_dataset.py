@@ -8,18 +8,18 @@ import json
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
-from imatgen_flows.artifacts import read_lines
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.hull import Hull, HullEntry
 from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.energetics.relax import relax_one
 from imatgen_flows.errors import InputError
 from imatgen_flows.flows.common import plain
+from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs.dataset import build_dataset
+from imatgen_flows.jobs.documents import ReferenceDocument
 from imatgen_flows.jobs.energies import label_dataset
 from imatgen_flows.jobs.references import subsystems
 from imatgen_flows.representation import PackedCrystals
-from imatgen_flows.schemas import ReferenceDocument
 
 CELLS = {
     "rocksalt": Structure.from_spacegroup(225, Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5] * 3]),
@@ -89,7 +89,7 @@ def test_known_phases_of_a_file_join_those_that_ship_once_each(build):
     own, shipped = build(), build(known=False)
     names = {row["id"] for row in read_lines(own.crystals) if row["known"]}
     assert names == {row["id"] for row in read_lines(shipped.crystals) if row["known"]}  # rocksalt VO ships already
-    (repeated,) = (row for row in read_lines(own.left_out) if row["id"] == "own" and row["reason"] == "duplicate")
+    (repeated,) = (row for row in read_lines(own.exclusions) if row["id"] == "own" and row["reason"] == "duplicate")
     assert "same structure as VO" in repeated["detail"]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.artifacts import ArtifactStore
 from imatgen_flows.config import Screen
 from imatgen_flows.energetics.relax import relax_one
 from imatgen_flows.energetics.toy import ToyCalculator
+from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs.evaluators import evaluators, structure_key
-from imatgen_flows.jobs.pricing import Kept
+from imatgen_flows.jobs.result_cache import ResultCache
 
 SCREEN = Screen(potential="toy", fmax=0.3, max_steps=5)
 
@@ -99,7 +99,7 @@ def test_a_killed_evaluation_continues(store, spent):
 
 
 def test_two_evaluations_at_once_do_not_lose_each_others_results(store):
-    one, other = Kept(store.scratch("shared")), Kept(store.scratch("shared"))
+    one, other = ResultCache(store.scratch("shared")), ResultCache(store.scratch("shared"))
     one.add("a", {"steps": 1})
     other.add("b", {"steps": 2})
-    assert Kept(store.scratch("shared")).rows == {"a": {"steps": 1}, "b": {"steps": 2}}
+    assert ResultCache(store.scratch("shared")).rows == {"a": {"steps": 1}, "b": {"steps": 2}}

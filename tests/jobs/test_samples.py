@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.generator.materials_vae import MaterialsVAE
-from imatgen_flows.generator.presets import DEFAULT
 from imatgen_flows.jobs.samples import ENERGIES, StartingPoints, _anchors, _starts, draw_samples
+from imatgen_flows.models.materials_vae import MaterialsVAE
+from imatgen_flows.models.presets import DEFAULT
 from imatgen_flows.representation import PackedCrystals
 
 
@@ -61,13 +61,13 @@ def model(start):
     return SimpleNamespace(vae=vae)
 
 
-SAMPLING = {"around_known": 40, "slerp": 60, "random": 50}
+SAMPLING = {"perturb": 40, "slerp": 60, "random": 50}
 
 
 def test_samples_ask_for_the_atoms_of_what_they_start_from(model, start):
     drawn, atoms = draw_samples(model, start, SAMPLING, seed=3), start.crystals.counts()
     assert {method: len(samples.latent) for method, samples in drawn.items()} == SAMPLING
-    for method in ("around_known", "slerp"):
+    for method in ("perturb", "slerp"):
         for parents, asked in zip(drawn[method].parents, drawn[method].contents, strict=True):
             assert min(parents) >= 2  # never a structure that the networks did not see
             assert all(torch.equal(atoms[parent], asked) for parent in parents)

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Lattice, Structure
 
-from imatgen_flows.artifacts import ArtifactRef
-from imatgen_flows.jobs.candidates import CROWDING, spread
+from imatgen_flows.candidates.candidate import Candidate, Origin
+from imatgen_flows.candidates.states import State
+from imatgen_flows.io.artifacts import ArtifactRef
+from imatgen_flows.jobs.candidates import COMPOSITION_PENALTY, spread
+from imatgen_flows.jobs.documents import LabelDocument
 from imatgen_flows.jobs.screening import LARGEST_BATCH, STEPS_OF_A_CANDIDATE, batch_size
-from imatgen_flows.schemas import Candidate, LabelDocument, Origin, State
 
 REF = ArtifactRef(uri="file:///x", sha256="0", nbytes=0, kind="labels")
 
@@ -51,7 +53,7 @@ def candidate(sample, formula, residual=0.1):
     return Candidate(
         sample=sample,
         origin=Origin(method="random", seed=0, row=0, x=0, y=0),
-        certificate={"count_matches": True, "residual": residual},
+        decode_quality={"count_matches": True, "residual": residual},
         state=State.UNIQUE,
         structure=Structure(Lattice.cubic(5), elements, places).as_dict(),
     )
@@ -68,7 +70,7 @@ def test_compositions_take_turns_and_clean_decodes_come_first_where_nothing_is_k
 
 def test_the_most_promising_come_first_and_crowding_makes_room_for_others():
     records = [candidate(f"VO-{i}", "VO") for i in range(4)] + [candidate("V2O3-0", "V2O3"), candidate("VO2-0", "VO2")]
-    scores = {f"VO-{i}": 0.0 for i in range(4)} | {"V2O3-0": 1.5 * CROWDING, "VO2-0": 1.0}
+    scores = {f"VO-{i}": 0.0 for i in range(4)} | {"V2O3-0": 1.5 * COMPOSITION_PENALTY, "VO2-0": 1.0}
     assert names(spread(records, 6, scores)) == ["VO-0", "VO-1", "V2O3-0", "VO-2", "VO-3", "VO2-0"]
 
 

@@ -6,12 +6,12 @@ import pytest
 from jobflow import Flow
 from pymatgen.core import Structure
 
-from imatgen_flows.artifacts import read_lines
+from imatgen_flows.candidates.states import State
 from imatgen_flows.config import Validate
 from imatgen_flows.energetics.mp_scale import MP2020, R2SCAN
 from imatgen_flows.flows import ValidateMaker
+from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs.candidates import load_candidates
-from imatgen_flows.schemas import State
 
 from .conftest import VO, VO2, candidate
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.artifacts import read_lines
+from imatgen_flows.candidates.states import State
 from imatgen_flows.config import Validate
 from imatgen_flows.energetics.dft import prescribed_u
 from imatgen_flows.energetics.mp_scale import MP2020, R2SCAN
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs.candidates import load_candidates
+from imatgen_flows.jobs.documents import CalculationsDocument
 from imatgen_flows.jobs.energies import load_hull
 from imatgen_flows.jobs.validation import ANTIFERRO, place_candidates, place_references, validate_shortlist
-from imatgen_flows.schemas import CalculationsDocument, State
 
 from .conftest import OXYGEN, VANADIUM, VO, VO2, candidate
 

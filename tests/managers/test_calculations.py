@@ -10,9 +10,9 @@ from jobflow import Flow, JobStore, Maker, job, run_locally
 from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.artifacts import ArtifactStore, read_lines
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.calculations import calculate
-from imatgen_flows.schemas import CalculationsDocument
+from imatgen_flows.jobs.documents import CalculationsDocument
 
 NUMBER, DOOMED = 10, (2, 5, 7)
 RULES = {"backend": "force-field", "fmax": 0.1, "attempts": 1}

@@ -84,8 +84,8 @@ def test_a_submitted_campaign_is_harvested_like_any_run(machine, finished, imatg
 @pytest.mark.slow
 def test_a_partial_harvest_counts_what_is_missing_as_lost(machine, finished, tmp_path, monkeypatch):
     campaign_id, _ = finished
+    from imatgen_flows.jobs.documents import BatchDocument, RoundDocument
     from imatgen_flows.managers import results
-    from imatgen_flows.schemas import BatchDocument, RoundDocument
 
     whole = results.read_documents(machine.directory, campaign_id)
     batches = [document for document in whole if isinstance(document, BatchDocument)]

@@ -17,14 +17,16 @@ from jobflow import JobStore
 from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.artifacts import ArtifactStore
+from imatgen_flows.candidates.candidate import Candidate, Origin
+from imatgen_flows.candidates.states import State
 from imatgen_flows.cluster import PROFILES, ClusterConfig
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.flows import CampaignMaker
 from imatgen_flows.flows.profiles import assign_profiles
+from imatgen_flows.io.artifacts import ArtifactStore
+from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, LabelDocument
 from imatgen_flows.managers.jobflow_remote import harvest_remote, remote_config, submit_remote
 from imatgen_flows.managers.local import run_campaign
-from imatgen_flows.schemas import Candidate, CandidatesDocument, DatasetDocument, LabelDocument, Origin, State
 
 GPU_TRAIN_SCRIPT = """\
 #!/bin/bash
@@ -52,10 +54,10 @@ jf -fe execution run /work/job"""
 LONG_STAGE = """\
 import time
 from pathlib import Path
-from imatgen_flows.jobs.stage import stage
-from imatgen_flows.schemas import BatchDocument
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.documents import BatchDocument
 
-@stage(BatchDocument)
+@cached_job(BatchDocument)
 def long_stage(store, scratch, started):
     Path(started).touch()
     time.sleep(60)
@@ -150,7 +152,7 @@ def candidates(store, number):
     origin = Origin(method="slerp", seed=0, row=0, x=0, y=0)
     records = [
         Candidate(
-            sample=f"s{row}", id=str(row), origin=origin, structure=crystal, state=State.UNIQUE, certificate=clean
+            sample=f"s{row}", id=str(row), origin=origin, structure=crystal, state=State.UNIQUE, decode_quality=clean
         )
         for row in range(number)
     ]
@@ -189,7 +191,7 @@ def test_jobs_made_while_the_campaign_runs_ask_for_theirs(flow, cluster, tmp_pat
     screen.function_kwargs |= {
         "candidates": candidates(artifacts, 5),
         "dataset": DatasetDocument(
-            key="build_dataset-0", elements=["O", "V"], crystals=nothing, packed=nothing, left_out=nothing, counts={}
+            key="build_dataset-0", elements=["O", "V"], crystals=nothing, packed=nothing, exclusions=nothing, counts={}
         ),
         "priced": labels,
         "labels": labels,

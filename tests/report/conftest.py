@@ -81,7 +81,7 @@ def _references(system):
     return [*rows, extra]
 
 
-def write_run(path: Path, system=("V", "O"), novelties=("new", "closure", "new", "known"), seed=0) -> Path:
+def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "new", "known"), seed=0) -> Path:
     """Write a run directory of 120 samples, 30 of them relaxed, with invented energies."""
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
@@ -92,8 +92,8 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "closure", "new",
     order = rng.permutation(120)
     rows, relaxed = [], 0
     for number in range(120):
-        method = ("around_known", "slerp", "slerp", "random", "random")[number % 5]
-        parents = {"around_known": ["mp-1:Ti=V"], "slerp": ["mp-2:Mo=V,P=O", "mp-19:Fe=V"], "random": []}[method]
+        method = ("perturb", "slerp", "slerp", "random", "random")[number % 5]
+        parents = {"perturb": ["mp-1:Ti=V"], "slerp": ["mp-2:Mo=V,P=O", "mp-19:Fe=V"], "random": []}[method]
         x, y = rng.normal(size=2) * (1.4, 0.9)
         row = dict.fromkeys(
             ("rejected_stage", "rejected_reason", "rejected_detail", "id", "formula", "scale", "validated_scale"), ""
@@ -139,7 +139,7 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "closure", "new",
                 "state": "shortlisted",
             }
             row["steps"] = row["evaluations"] - 1
-            row["novelty_match"] = {"closure": "mp-19:Fe=V", "known": f"{system[0]}2{system[-1]}5"}.get(
+            row["novelty_match"] = {"substituted": "mp-19:Fe=V", "known": f"{system[0]}2{system[-1]}5"}.get(
                 row["novelty"], ""
             )
             if distance > 0.15:

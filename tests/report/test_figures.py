@@ -14,7 +14,7 @@ PNG = b"\x89PNG\r\n"
 
 
 def test_the_figures_are_drawn_for_any_system(make_run):
-    run = RunDirectory.open(make_run(system=("Ca", "Ti", "O"), novelties=("closure", "duplicate")))
+    run = RunDirectory.open(make_run(system=("Ca", "Ti", "O"), novelties=("substituted", "duplicate")))
     files = draw_figures(run)
     assert [file.stem for file in files] == ["latent_map", "funnel", "reconstruction", "hull", "composition_classes"]
     assert all(file.read_bytes().startswith(PNG) for file in files)

@@ -33,10 +33,10 @@ def test_each_sampler_has_a_panel_of_its_samples_over_the_training_structures(sh
 def test_the_known_phases_around_which_samples_were_drawn_are_ringed(own_run, rewrite):
     run = RunDirectory.open(own_run)
     known = next(row for row in run.latent["training"] if row["known"])
-    rewrite(own_run, lambda row: row | ({"parents": [known["id"]]} if row["method"] == "around_known" else {}))
+    rewrite(own_run, lambda row: row | ({"parents": [known["id"]]} if row["method"] == "perturb" else {}))
     run = RunDirectory.open(own_run)
     panels = dict(zip(["training", *run.methods], latent_map(run).axes, strict=True))
-    np.testing.assert_allclose(offsets(panels["around_known"])[-1], [(known["x"], known["y"])])
+    np.testing.assert_allclose(offsets(panels["perturb"])[-1], [(known["x"], known["y"])])
     assert len(offsets(panels["random"])) == 2
 
 

@@ -124,7 +124,7 @@ def test_filters_show_what_they_name_and_count_it(page, shared_run):
     limit.send_keys("0.05")
     assert len(_column(page, "id")) == sum(row["e_above_hull"] <= 0.05 for row in rows)
     limit.clear()
-    for other in ("closure", "known"):
+    for other in ("substituted", "known"):
         _click(page, f"#filter-novelty input[value={other}]")
     assert _column(page, "id") == [row["id"] for row in rows if row["novelty"] == "new"]
     assert _all(page, "#shown")[0].text == f"15 of {len(rows)} candidates."

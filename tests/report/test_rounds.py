@@ -5,7 +5,7 @@ import json
 import pytest
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.evaluation.statistics import rate_interval
+from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report import RunDirectory, draw_figures
 from imatgen_flows.report.rounds import accounts, rounds_section
 

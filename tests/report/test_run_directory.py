@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.evaluation.statistics import rate_interval
+from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report import RunDirectory
 from imatgen_flows.report.run_directory import how_made, last_state, per_structure
 
@@ -123,7 +123,7 @@ def test_the_error_of_a_structure_is_its_largest_and_none_where_one_is_missing()
 @pytest.mark.parametrize(
     ("method", "parents", "text"),
     [
-        ("around_known", ["VO2"], "drawn around VO2"),
+        ("perturb", ["VO2"], "drawn around VO2"),
         ("slerp", ["VO", "VO2"], "slerp between VO and VO2"),
         ("random", [], "random draw from the latent Gaussian"),
         ("genetic_crossing", ["VO", "VO2"], "genetic crossing from VO, VO2"),

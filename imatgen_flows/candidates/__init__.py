@@ -1,0 +1,1 @@
+"""What becomes of a sample: states, columns, validity, novelty, selection and the ledger."""

@@ -1,1 +1,0 @@
-"""How good the parts are, in numbers that can be compared."""

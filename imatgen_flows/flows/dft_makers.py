@@ -1,0 +1,54 @@
+"""atomate2's makers of the DFT back ends.
+
+VASP runs as the Materials Project runs it, but for three things: its relaxations smear by a Gaussian, since the
+tetrahedra of ISMEAR = -5 are refused for what turns out a metal; custodian's handlers are fresh, since those that
+atomate2 shares remember what they saw; and custodian stops VASP before the walltime of its job.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobflow import Maker
+
+from imatgen_flows.config import Validate
+
+
+def mp_gga(section: Validate, walltime: float | None, run_vasp_kwargs: dict) -> Maker:
+    """Build the maker of PBE+U: two relaxations and a static calculation."""
+    from atomate2.vasp.flows.mp import MPGGADoubleRelaxStaticMaker
+    from atomate2.vasp.jobs.mp import MPGGARelaxMaker
+
+    smearing = {"input_set_generator->user_incar_settings": {"ISMEAR": 0, "SIGMA": 0.05}}
+    maker: Any = MPGGADoubleRelaxStaticMaker().update_kwargs(
+        {"_set": smearing}, class_filter=MPGGARelaxMaker, dict_mod=True
+    )
+    return _with_run_settings(maker, walltime, run_vasp_kwargs)
+
+
+def mp24(section: Validate, walltime: float | None, run_vasp_kwargs: dict) -> Maker:
+    """Build the maker of r2SCAN: two relaxations and a static calculation; its sets choose the smearing by the gap."""
+    from atomate2.vasp.flows.mp import MP24DoubleRelaxStaticMaker
+
+    return _with_run_settings(MP24DoubleRelaxStaticMaker(), walltime, run_vasp_kwargs)
+
+
+def force_field(section: Validate, walltime: float | None, run_vasp_kwargs: dict) -> Maker:
+    """Build the maker of a relaxation by a force field, to half the force that is accepted."""
+    from atomate2.forcefields.jobs import ForceFieldRelaxMaker
+
+    relax = {"fmax": section.fmax / 2, "final_atoms_object_file": None}
+    return ForceFieldRelaxMaker(force_field_name=section.force_field, relax_kwargs=relax)
+
+
+def _with_run_settings(maker: Any, walltime: float | None, run_vasp_kwargs: dict) -> Maker:
+    """Give every VASP job fresh handlers, and one that stops VASP before its walltime where there is one."""
+    from atomate2.vasp.jobs.base import BaseVaspMaker
+    from atomate2.vasp.run import DEFAULT_HANDLERS
+
+    settings = {"handlers": [type(handler)() for handler in DEFAULT_HANDLERS], **run_vasp_kwargs}
+    if walltime:
+        from imatgen_flows.flows.walltime import CalculationWalltimeHandler
+
+        settings["handlers"] = [*settings["handlers"], CalculationWalltimeHandler(walltime)]
+    return maker.update_kwargs({"run_vasp_kwargs": settings}, class_filter=BaseVaspMaker)

@@ -1,1 +1,0 @@
-"""Networks that learn codes of crystals and make new ones."""

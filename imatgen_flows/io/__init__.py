@@ -1,0 +1,1 @@
+"""Reading and writing: artifacts, whole files and YAML."""

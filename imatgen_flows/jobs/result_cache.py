@@ -1,0 +1,129 @@
+"""Energies within a job: on the device that the job was given, and kept on disk as they come."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.io.artifacts import content_key
+from imatgen_flows.io.files import write_atomic
+from imatgen_flows.jobs.models import use_device
+from imatgen_flows.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+PROGRESS = 10  # relaxations between two lines of the log
+SINGLE_POINTS_A_FILE = 200
+
+
+class ResultCache:
+    """Results by name that survive the end of their process.
+
+    Parameters
+    ----------
+    scratch : directory of the stage; what another process left there is taken over
+    a_file : results that are written together; as many may be lost
+    """
+
+    def __init__(self, scratch: Path, a_file: int = 1) -> None:
+        self.scratch, self.a_file = scratch, a_file
+        self.rows: dict[str, dict] = {}
+        for path in sorted(scratch.glob("*.json")):
+            # a power cut can leave an empty file behind
+            self.rows |= json.loads(path.read_text() or "{}")
+        self.fresh: dict[str, dict] = {}
+
+    def add(self, name: str, row: dict) -> None:
+        """Keep one result."""
+        self.rows[name] = self.fresh[name] = row
+        if len(self.fresh) >= self.a_file:
+            self.write()
+
+    def write(self) -> None:
+        """Put on disk what is not there yet."""
+        if self.fresh:
+            # named by what it holds: two processes that share the directory do not take each other's place
+            write_atomic(self.scratch / f"{content_key(list(self.fresh))}.json", json.dumps(self.fresh))
+            self.fresh = {}
+
+
+def relax_cached(
+    scratch: Path,
+    names: list[str],
+    structures: list[Any],
+    potential: str,
+    *,
+    fmax: float,
+    max_steps: int,
+    fixed_cell: list[bool] | None = None,
+) -> list[dict[str, Any]]:
+    """Relax structures, each at its own risk; an interrupted job continues with those that are missing.
+
+    Returns
+    -------
+    one row a structure: `energetics.relax.Relaxation` as plain values, without its time
+    """
+    from imatgen_flows.energetics.batched import batching_obstacle, relax_batched
+    from imatgen_flows.energetics.relax import relax_many
+
+    cells = fixed_cell or [False] * len(names)
+    resources = _resources()
+    together = resources["device"] != "cpu" and not batching_obstacle(potential, resources["device"])
+
+    def relax(places: list[int], on_result: Callable[[int, Any], None]) -> None:
+        chosen = [structures[i] for i in places]
+        common: dict[str, Any] = {
+            "fmax": fmax,
+            "max_steps": max_steps,
+            "fixed_cell": [cells[i] for i in places],
+            "on_result": on_result,
+        }
+        if together:
+            relax_batched(chosen, potential, device=resources["device"], **common)
+        else:
+            relax_many(chosen, potential, **common, **resources)
+
+    return _fill(ResultCache(scratch), names, relax, "relaxed")
+
+
+def single_points_cached(
+    scratch: Path, names: list[str], structures: list[Any], potential: str
+) -> list[dict[str, Any]]:
+    """Give structures their energy as they are; see `relax_cached`."""
+    from imatgen_flows.energetics.relax import single_points
+
+    def price(places: list[int], on_result: Callable[[int, Any], None]) -> None:
+        single_points([structures[i] for i in places], potential, on_result=on_result, **_resources())
+
+    return _fill(ResultCache(scratch, SINGLE_POINTS_A_FILE), names, price, "priced")
+
+
+def _fill(
+    kept: ResultCache, names: list[str], work: Callable[[list[int], Callable], None], verb: str
+) -> list[dict[str, Any]]:
+    waiting = [place for place, name in enumerate(names) if name not in kept.rows]
+    count = itertools.count(1)
+
+    def keep(index: int, result: Any) -> None:
+        row = {**vars(result), "structure": result.structure.as_dict() if result.structure else None}
+        del row["seconds"]  # what is computed again must give the same bytes
+        kept.add(names[waiting[index]], row)
+        done = len(names) - len(waiting) + next(count)
+        if done % (PROGRESS * kept.a_file) == 0:
+            logger.info("%s %d of %d", verb, done, len(names))
+
+    try:
+        if waiting:
+            work(waiting, keep)
+    finally:
+        kept.write()
+    return [kept.rows[name] for name in names]
+
+
+def _resources() -> dict[str, Any]:
+    device = use_device()
+    return {"device": device, "workers": get_settings().n_workers if device == "cpu" else 1}

@@ -1,0 +1,1 @@
+"""Which crystals are the same: batched structure matching and grouping."""

@@ -1,0 +1,1 @@
+"""Measures of quality: reconstruction, rediscovery, baselines and their statistics."""

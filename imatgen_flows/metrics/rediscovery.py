@@ -1,0 +1,358 @@
+"""Rediscovery: which published phases that the networks never saw are found again.
+
+Three tiers. T1 is that of Noh et al. (2019): samples around the phase's own code, which tests reconstruction. T2 is blind:
+the phase is never encoded, and any sample may be it. T3 is blind too, and nothing of the phase's prototype was learnt from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pymatgen.core import Structure
+
+from imatgen_flows.candidates.holdout import LOOSE
+from imatgen_flows.candidates.validity import SHORTEST, check_validity
+from imatgen_flows.crystals.repair import repair, shortest_distance
+from imatgen_flows.crystals.standard import extent, shift_origin, standardise
+from imatgen_flows.energetics.relax import Relaxation
+from imatgen_flows.matching.grouping import StructureIndex
+from imatgen_flows.matching.structure_matcher import PrimitiveCell
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from imatgen_flows.models.crystal_model import CrystalModel
+
+MATCHERS = {"default": (0.2, 0.3, 5.0), "loose": LOOSE}  # tolerances of pymatgen's StructureMatcher
+STATES = ("before", "after")  # relaxation
+BLIND = {"structures": "T2", "prototypes": "T3"}  # tier by what was held out
+AROUND = 30  # samples around each known phase (paper, S3.1)
+ORIGIN_SHIFTS = 16  # origins of the cell from which a phase's own code is looked for
+
+Evaluate = Callable[[Mapping[str, Structure]], Mapping[str, Relaxation]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A published phase that was held out."""
+
+    id: str
+    structure: Structure
+
+    @cached_property
+    def formula(self) -> str:
+        """Reduced formula."""
+        return self.structure.composition.reduced_formula
+
+    @cached_property
+    def primitive_sites(self) -> int:
+        """Sites of the primitive cell, which is what the matcher compares."""
+        return len(self.structure.get_reduced_structure().get_primitive_structure())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample that was decoded to something.
+
+    Attributes
+    ----------
+    name, method : of the sample
+    structure : as decoded and repaired
+    relaxed : None where it was not
+    valid : within the limits and the chemistry of its campaign
+    doubt : how far the decoder doubts its own work; the least is tried first
+    """
+
+    name: str
+    method: str
+    structure: Structure
+    relaxed: Structure | None = None
+    valid: bool = True
+    doubt: tuple[float, ...] = ()
+
+    @cached_property
+    def formula(self) -> str:
+        """Reduced formula."""
+        return self.structure.composition.reduced_formula
+
+    @cached_property
+    def crystals(self) -> dict[str, Structure]:
+        """What can be compared, by state: a cell without volume or atoms on top of each other are no crystal."""
+        both = zip(STATES, (self.structure, self.relaxed), strict=True)
+        return {state: structure for state, structure in both if structure is not None and _is_crystal(structure)}
+
+    @cached_property
+    def cells(self) -> dict[str, PrimitiveCell]:
+        """The same, reduced once for all comparisons."""
+        return {state: PrimitiveCell.of(structure) for state, structure in self.crystals.items()}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A sample that equals a known phase.
+
+    Attributes
+    ----------
+    sample, method, valid : of the sample
+    rms : root mean square displacement from the phase, in units of (volume per atom)^(1/3)
+    volume : its volume per atom over that of the phase; the matcher scales it away
+    """
+
+    sample: str
+    method: str
+    valid: bool
+    rms: float
+    volume: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a search for one known phase came to.
+
+    Attributes
+    ----------
+    hits : the best hit by matcher and state, None where nothing matches
+    sampled : samples of its composition
+    at_size : those of them whose cell can be its cell
+    """
+
+    hits: dict[str, dict[str, Hit | None]]
+    sampled: int
+    at_size: int
+
+    def found(self, matcher: str, state: str) -> bool:
+        """Whether it was found, `before` or `after` relaxation, or in `either` state."""
+        states = STATES if state == "either" else (state,)
+        return any(self.hits[matcher][name] for name in states)
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One search of one run.
+
+    Attributes
+    ----------
+    findings : by id of the known phase
+    samples : decoded samples that were compared
+    relaxed : those that have been relaxed
+    evaluations : energy evaluations that this search spent
+    """
+
+    findings: dict[str, Finding]
+    samples: int
+    relaxed: int = 0
+    evaluations: int = 0
+
+
+@dataclass(frozen=True)
+class Substitution:
+    """What plain substitution finds: known phases by matcher, among a number of structures."""
+
+    found: dict[str, set[str]]
+    structures: int
+
+
+def search(
+    knowns: Sequence[Known],
+    samples_of: Mapping[str, Sequence[Sample]],
+    relax: Evaluate,
+    relax_at_most: int = 0,
+) -> Tier:
+    """Look for known phases among samples, and relax for some of them the sample that may be it.
+
+    Parameters
+    ----------
+    knowns : what to look for
+    samples_of : where to look for each, by id
+    relax : relaxes structures by name
+    relax_at_most : known phases for which a sample is relaxed, those that match already first
+    """
+    before = {known.id: _best_hits(known, samples_of[known.id], "before") for known in knowns}
+    chosen: dict[str, Sample] = {}
+    for known in knowns:
+        sample = choose_to_relax(known, samples_of[known.id], before[known.id])
+        if sample is not None:
+            chosen[known.id] = sample
+    order = sorted(chosen, key=lambda name: (not any(before[name].values()), chosen[name].doubt, name))
+    waiting = {chosen[name].name: chosen[name].structure for name in order[:relax_at_most] if not chosen[name].relaxed}
+    results = relax(waiting) if waiting else {}
+    done = {name: result.structure for name, result in results.items() if result.state == "relaxed"}
+    found, names, relaxed = {}, set(), set()
+    for known in knowns:
+        samples = [
+            replace(sample, relaxed=done[sample.name]) if sample.name in done else sample
+            for sample in samples_of[known.id]
+        ]
+        names |= {sample.name for sample in samples}
+        relaxed |= {sample.name for sample in samples if sample.relaxed is not None}
+        after = _best_hits(known, samples, "after")
+        same = [sample for sample in samples if sample.formula == known.formula]
+        found[known.id] = Finding(
+            hits={name: {"before": before[known.id][name], "after": after[name]} for name in MATCHERS},
+            sampled=len(same),
+            at_size=sum(_may_equal(sample, known) for sample in same),
+        )
+    return Tier(found, len(names), len(relaxed), sum(result.evaluations for result in results.values()))
+
+
+def find_by_substitution(knowns: Sequence[Known], structures: Sequence[Structure]) -> Substitution:
+    """Look for the known phases among structures that needed no generator."""
+    found = {}
+    for name, tolerances in MATCHERS.items():
+        index = StructureIndex[int](enumerate(structures), *tolerances)
+        found[name] = {known.id for known in knowns if index.find(known.structure) is not None}
+    return Substitution(found, len(structures))
+
+
+def choose_to_relax(known: Known, samples: Iterable[Sample], hits: Mapping[str, Hit | None]) -> Sample | None:
+    """Choose the sample that relaxation may bring to a known phase: the one that matches already, or else the nearest.
+
+    Nearest is one of its composition whose cell can be its cell, and of these the one that the decoder doubts least. None
+    where no sample has the composition, since relaxation does not change that.
+    """
+    matching = next((hit.sample for name in MATCHERS if (hit := hits[name])), None)
+    same = [sample for sample in samples if sample.formula == known.formula and "before" in sample.crystals]
+    return min(
+        same,
+        key=lambda sample: (
+            sample.name != matching,
+            not _may_equal(sample, known),
+            not sample.valid,
+            sample.doubt,
+            sample.name,
+        ),
+        default=None,
+    )
+
+
+def sample_around_own(
+    model: CrystalModel,
+    knowns: Sequence[Known],
+    seen: Tensor,
+    seed: int,
+    limits: Mapping[str, Any],
+    each: int = AROUND,
+) -> dict[str, list[Sample]]:
+    """Encode known phases that the networks never saw, draw samples around their codes, decode and repair these.
+
+    As published all are at one distance from what the encoder says; ours go from the code that shows the phase best
+    (`invert_decoder_over_origins`, from several origins of the cell) to the width of `perturb`.
+
+    Parameters
+    ----------
+    model : the trained networks
+    knowns : in the standard frame
+    seen : (n, latent), codes of the structures that the networks saw, for the width of the noise where the preset has one
+    seed : of the draw
+    limits : `max_sites` and `max_edge` (A) of a valid sample
+    each : samples a phase
+
+    Returns
+    -------
+    by id of the phase, what its samples were decoded to
+    """
+    import torch
+
+    from imatgen_flows.models.crystal_model import BATCH
+    from imatgen_flows.models.sampling import sample_around
+
+    compressor = model.compressor
+    settings = compressor.preset.generator
+    published = settings.style == "published"
+    turn = torch.arange(each * len(knowns)) // len(knowns)  # the first of each is its own code, the last the furthest
+    drawn = sample_around(
+        _own_latent(model, knowns, seed),
+        each * len(knowns),
+        seed,
+        distance=settings.around if published else None,
+        width=None if published else settings.around * seen.std(0) * (turn / max(each - 1, 1))[:, None],
+    )
+    found: dict[str, list[Sample]] = {known.id: [] for known in knowns}
+    # without a projection: the encoder would lose what the refinement has found
+    decoded = (compressor.codec.decode(model.decode(part)) for part in drawn.latent.split(BATCH))
+    pairs = (
+        pair for structures, decode_qualities in decoded for pair in zip(structures, decode_qualities, strict=True)
+    )
+    for number, ((structure, decode_quality), (parent,)) in enumerate(zip(pairs, drawn.parents, strict=True)):
+        if structure is None or not len(structure):
+            continue
+        mended, known = repair(structure), knowns[parent]
+        found[known.id].append(
+            Sample(
+                name=f"{known.id}-{number // len(knowns):03d}",
+                method="around_own",
+                structure=mended.structure,
+                valid=check_validity(mended.structure, compressor.elements, limits["max_sites"], limits["max_edge"])
+                is None,
+                doubt=(not decode_quality.count_matches or bool(mended.dropped), decode_quality.residual),
+            )
+        )
+    return found
+
+
+def _own_latent(model: CrystalModel, knowns: Sequence[Known], seed: int) -> Tensor:
+    """Encode each phase as published; ours looks for the vector that shows it best, with the origin anywhere in its cell."""
+    import torch
+
+    from imatgen_flows.models.inversion import invert_decoder_over_origins
+    from imatgen_flows.representation import pack
+
+    compressor, random = model.compressor, np.random.default_rng(seed)
+    box = compressor.preset.box
+    if compressor.preset.generator.style == "published":
+        return model.encode(pack([known.structure for known in knowns], compressor.elements, box))
+    told = [
+        (number, cell)
+        for number, known in enumerate(knowns)
+        for cell in (
+            known.structure,
+            *(shift_origin(known.structure, random.random(3)) for _ in range(ORIGIN_SHIFTS - 1)),
+        )
+        if cell is known.structure or extent(cell) < box
+    ]
+    origin_shifts = pack([cell for _, cell in told], compressor.elements, box)
+    return invert_decoder_over_origins(model, origin_shifts, torch.tensor([number for number, _ in told]))
+
+
+def _best_hits(known: Known, samples: Iterable[Sample], state: str) -> dict[str, Hit | None]:
+    """Find the best hit by matcher; a valid one is better than a close one."""
+    crystals = [
+        (sample, crystal)
+        for sample in samples
+        if sample.formula == known.formula
+        and _may_equal(sample, known)  # most cannot, and a comparison takes its time
+        and (crystal := sample.crystals.get(state)) is not None
+    ]
+    best: dict[str, Hit | None] = {}
+    for name, tolerances in MATCHERS.items():
+        index = StructureIndex[str]([(known.id, known.structure)], *tolerances)
+        matches = index.find_matches([sample.cells[state] for sample, _ in crystals])
+        hits = [
+            Hit(sample.name, sample.method, sample.valid, match[1], _volume(crystal) / _volume(known.structure))
+            for (sample, crystal), match in zip(crystals, matches, strict=True)
+            if match is not None
+        ]
+        best[name] = min(hits, key=lambda hit: (not hit.valid, hit.rms), default=None)
+    return best
+
+
+def _may_equal(sample: Sample, known: Known) -> bool:
+    """Whether the cell of a sample of the right composition can be that of a known phase, by its number of atoms."""
+    return len(sample.structure) % known.primitive_sites == 0
+
+
+def _volume(structure: Structure) -> float:
+    """Volume per atom, A^3."""
+    return structure.volume / len(structure)
+
+
+def _is_crystal(structure: Structure) -> bool:
+    try:
+        standardise(structure)
+    except ValueError:
+        return False
+    return shortest_distance(structure) >= SHORTEST

@@ -1,0 +1,1 @@
+"""Neural networks of crystals: image autoencoders, the VAE and its prior; training, sampling and model files."""

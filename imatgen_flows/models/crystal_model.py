@@ -1,0 +1,179 @@
+"""The trained networks together: crystals to latent vectors, and latent vectors to crystals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from imatgen_flows.errors import InputError
+from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder
+from imatgen_flows.models.excess_atoms import mend
+from imatgen_flows.models.materials_vae import MaterialsVAE
+from imatgen_flows.models.presets import Preset
+from imatgen_flows.representation import CrystalCodec, CrystalImages
+
+if TYPE_CHECKING:
+    from imatgen_flows.representation import PackedCrystals
+
+
+BATCH = 128  # crystals whose images are held at once
+
+
+class ImageCompressor:
+    """Both image autoencoders: a crystal to the codes of its channels and back (paper, Figure 3, first step).
+
+    Parameters
+    ----------
+    preset : the settings that the networks were made with
+    elements : in the order of the image channels
+    cell, basis : the trained networks
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        elements: tuple[str, ...],
+        cell: ImageAutoencoder | MetricAutoencoder,
+        basis: ImageAutoencoder | MetricAutoencoder,
+    ) -> None:
+        self.preset, self.elements = preset, tuple(elements)
+        self.cell, self.basis = cell.eval(), basis.eval()
+        self.codec = CrystalCodec(
+            elements=self.elements,
+            cell_grid=preset.cell.grid,
+            cell_sigma=preset.cell.sigma,
+            grid=preset.basis.grid,
+            box=preset.box,
+            sigma=preset.basis.sigma,
+        )
+
+    @property
+    def width(self) -> int:
+        """Length of a channel's code."""
+        return max(self.preset.basis.code, self.preset.cell.code)
+
+    @torch.no_grad()
+    def encode(self, crystals: PackedCrystals, batch_size: int = BATCH) -> tuple[Tensor, Tensor]:
+        """Map crystals to codes.
+
+        Returns
+        -------
+        codes : (B, max_elements + 1, width); an element's channel is zero where the crystal has none of it, and the
+            last channel is the cell's, padded with zeros
+        present : (B, max_elements + 1) bool, the channels that are not empty
+        """
+        channels = self.preset.max_elements + 1
+        codes = torch.zeros(len(crystals), channels, self.width)
+        present = torch.zeros(len(crystals), channels, dtype=torch.bool)
+        present[:, : len(self.elements)] = crystals.mask.any(dim=2).cpu()
+        present[:, -1] = True
+        for start in range(0, len(crystals), batch_size):
+            rows = torch.arange(start, min(start + batch_size, len(crystals)))
+            images = self.codec.encode(crystals[rows])
+            if isinstance(self.cell, MetricAutoencoder):  # to fit the cell to its image would only find it again
+                cell = self.cell.encode_lattices(crystals.lattices[rows])
+            else:
+                cell = self.cell.encode(images.cell)
+            codes[rows, -1, : self.preset.cell.code] = cell
+            for channel in range(len(self.elements)):
+                here = present[rows, channel]
+                if here.any():
+                    codes[rows[here], channel, : self.preset.basis.code] = self.basis.encode(
+                        images.basis[here, channel]
+                    )
+        return codes, present
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> CrystalImages:
+        """Map codes (B, C, width) to images."""
+        cell = self.cell.decode(codes[:, -1, : self.preset.cell.code])
+        basis = [self.basis.decode(codes[:, i, : self.preset.basis.code]) for i in range(len(self.elements))]
+        return CrystalImages(cell=cell, basis=torch.stack(basis, dim=1))
+
+
+class CrystalModel:
+    """The whole path of the paper's Figures 3 and 4: crystal, codes, latent vector, codes, crystal."""
+
+    def __init__(self, compressor: ImageCompressor, vae: MaterialsVAE) -> None:
+        self.compressor, self.vae = compressor, vae.eval()
+
+    @torch.no_grad()
+    def encode(self, crystals: PackedCrystals) -> Tensor:
+        """Map crystals to latent vectors (B, latent)."""
+        return self.vae.encode(self.compressor.encode(crystals)[0])
+
+    @torch.no_grad()
+    def decode(self, latent: Tensor) -> CrystalImages:
+        """Map latent vectors (B, latent) to images."""
+        return self.compressor.decode(self.vae.decode(latent))
+
+    @torch.no_grad()
+    def project(self, latent: Tensor, contents: Tensor | None = None) -> Tensor:
+        """Pull latent vectors towards crystals that the networks can draw.
+
+        Each of the preset's passes reads the atoms of the decoded images, takes out those that cannot be there (`mend`)
+        where it is known what was asked for, draws the others cleanly in the middle of the box, and encodes that. A vector
+        whose images hold no crystal stays as it is.
+
+        Parameters
+        ----------
+        latent : (B, latent)
+        contents : (B, elements), atoms of each element that were asked for; None where nobody asked
+        """
+        for _ in range(self.compressor.preset.projections):
+            parts = latent.split(BATCH)
+            asked = [None] * len(parts) if contents is None else contents.split(BATCH)
+            latent = torch.cat([self._project_once(*part) for part in zip(parts, asked, strict=True)])
+        return latent
+
+    def _project_once(self, latent: Tensor, contents: Tensor | None) -> Tensor:
+        crystals, heights = self.compressor.codec.read_unchecked(self.decode(latent))
+        if contents is not None:  # unasked samples of few structures would only come back as known ones
+            crystals = mend(crystals, heights, contents)
+        whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
+        if whole.any():
+            latent = latent.clone()
+            latent[whole] = self.encode(_centred(crystals[whole]))
+        return latent
+
+    @torch.no_grad()
+    def stability(self, latent: Tensor) -> Tensor:
+        """Probability (B,) that the unrelaxed structure is stable."""
+        return torch.sigmoid(self.vae.stability(latent))
+
+
+def _centred(crystals: PackedCrystals) -> PackedCrystals:
+    """Move the centroid of each crystal's atoms to the middle of the box, where training images have it."""
+    weights = crystals.mask[..., None].to(crystals.positions.dtype)
+    centroid = (crystals.positions * weights).sum(dim=(1, 2), keepdim=True) / weights.sum(dim=(1, 2), keepdim=True)
+    return replace(crystals, positions=crystals.positions - centroid + crystals.box / 2)
+
+
+def save_weights(model: torch.nn.Module, path: Path) -> None:
+    """Write the weights of a network as safetensors."""
+    from safetensors.torch import save
+
+    path.write_bytes(save({name: value.contiguous() for name, value in model.state_dict().items()}))
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Read the weights of a network of the same settings.
+
+    Raises
+    ------
+    InputError
+        Where they are of a network of other settings, as another version of the program has them.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: weights of another network than the preset makes now. Another version of the program trained it: "
+            "use that one, or run the campaign in a new directory."
+        ) from error

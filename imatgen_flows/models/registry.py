@@ -1,0 +1,50 @@
+"""Names of the networks, of their presets, and of the ways to draw new latent vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imatgen_flows.registry import DescribedEnum, Entry, Registry
+
+
+@dataclass(frozen=True)
+class Sampler(Entry):
+    """A way to draw latent vectors.
+
+    Parameters
+    ----------
+    default : samples of a round where the campaign file does not say
+    """
+
+    default: int = 0
+
+
+PERTURB, SLERP, PRIOR = "perturb", "slerp", "prior"
+
+# in the order in which they are drawn: each has a seed of its own, the campaign's plus its place here
+SAMPLERS = Registry(
+    "sampler",
+    Sampler(PERTURB, "Perturbation", "Latent vectors near those of known or stable structures.", 100),
+    Sampler(SLERP, "Interpolation", "Spherical interpolation between pairs of stable structures.", 400),
+    Sampler(
+        PRIOR,
+        "Prior",
+        "Draws from the prior over latent vectors: a trained flow, or a Gaussian where there are few structures.",
+        400,
+    ),
+)
+
+PRESETS = Registry(
+    "preset",
+    Entry("default", "Default", "The best for a CPU."),
+    Entry("large", "Large", "With convolutions, for thousands of structures and a GPU."),
+    Entry("paper", "Paper", "As published."),
+)
+
+
+class ModelRole(DescribedEnum):
+    """The networks of a model, in the order in which they are trained."""
+
+    CELL = "cell", "cell autoencoder", "Compresses the image of the cell."
+    BASIS = "basis", "basis autoencoder", "Compresses the images of the atoms, one for each element."
+    VAE = "vae", "VAE", "Variational autoencoder over the codes of all images, with its classifier and its prior."

@@ -1,0 +1,319 @@
+"""A training loop that can be killed at any moment and continues as if it had not been."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from imatgen_flows.errors import ImatgenError, Interrupted
+from imatgen_flows.models.distributed import ProcessGroup, initialise
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.pt"
+METRICS = "metrics.jsonl"
+
+LossOfBatch = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+
+
+class TrainingInterrupted(Interrupted):
+    """A signal stopped the training; its checkpoint is on disk."""
+
+
+class CheckpointError(ImatgenError):
+    """A checkpoint cannot be used."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, in what steps."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    cosine: bool = False  # warm up over 2 % of the steps, then anneal to zero
+    min_steps: int = 0  # a small dataset is seen more often
+    clip: float | None = None  # largest norm of the gradient
+
+    def total_epochs(self, n_items: int) -> int:
+        """Epochs that reach both `epochs` and `min_steps`."""
+        return max(self.epochs, math.ceil(self.min_steps / self.steps_per_epoch(n_items)))
+
+    def steps_per_epoch(self, n_items: int) -> int:
+        """Batches of one pass; a last batch of one item is left out, since it has no variance."""
+        whole, rest = divmod(n_items, self.batch_size)
+        return max(1, whole + (rest > 1))
+
+    def rate(self, step: int, n_steps: int) -> float:
+        """Learning rate of a step."""
+        if not self.cosine:
+            return self.learning_rate
+        done = step / n_steps
+        return self.learning_rate * min(1.0, done * 50 + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def train(
+    model: nn.Module,
+    loss_of_batch: LossOfBatch,
+    n_items: int,
+    schedule: Schedule,
+    seed: int,
+    directory: Path,
+    label: str = "training",
+    save_every: float = 20.0,
+) -> list[dict[str, Any]]:
+    """Train a model, with checkpoints in `directory`; continue from one that is there.
+
+    Every step draws its randomness from (seed, epoch, step) alone, so a run that was killed and continued sees the same
+    batches with the same noise as one that was not.
+
+    Under torchrun every process takes its part of each batch (`ProcessGroup` says what that changes); the first one alone reads
+    and writes files. A signal to any of them stops all after the same step, and another number of processes may continue.
+
+    Parameters
+    ----------
+    model : on its device; left in evaluation mode with the final weights
+    loss_of_batch : called with the model, indices (B,) of the items, and a CPU random generator; returns the loss
+    n_items : number of training items
+    schedule : epochs, batch size, learning rate
+    seed : of the data order and of all noise
+    directory : for `checkpoint.pt` and `metrics.jsonl`, one JSON line an epoch
+    label : shown at the progress bar
+    save_every : seconds between checkpoints
+
+    Returns
+    -------
+    list of {"epoch", "loss", "learning_rate", "seconds"}
+
+    Raises
+    ------
+    TrainingInterrupted
+        After SIGTERM or SIGUSR1 (which SLURM sends before the walltime); a checkpoint has been written.
+    CheckpointError
+        Where the checkpoint is corrupt, or belongs to another model, dataset or schedule.
+    ImatgenError
+        Where the loss is not finite, with the batch that did it; or where a GPU's memory does not hold two items.
+    """
+    epochs, per_epoch = schedule.total_epochs(n_items), schedule.steps_per_epoch(n_items)
+    n_steps = epochs * per_epoch
+    optimiser = torch.optim.Adam(model.parameters(), schedule.learning_rate, fused=True)
+    identity = {"n_items": n_items, "seed": seed, **asdict(schedule)}
+    group = initialise(next(model.parameters()).device.type)
+    step, total, history = _restore(directory, identity, model, optimiser, group)
+    group.align(model)
+    began = time.monotonic() - (history[-1]["seconds"] if history else 0.0)
+    saved, saved_step, parts = time.monotonic(), step, 1
+    with _stop_signals() as stop, _progress(n_steps, step, label, group) as bar:
+        model.train()
+        while step < n_steps:
+            epoch, index = divmod(step, per_epoch)
+            order = torch.randperm(n_items, generator=_generator(seed, epoch, -1))
+            items = order[index * schedule.batch_size : (index + 1) * schedule.batch_size]
+            rate = schedule.rate(step, n_steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            draw = (seed, epoch, index + group.rank * per_epoch)
+            share = len(group.part(items)) / len(items)
+            loss, parts = _gradients(model, optimiser, loss_of_batch, group.part(items), share, draw, parts, label)
+            group.add_gradients(model)
+            loss = group.sum(loss)
+            if not math.isfinite(loss):
+                kept = f"{directory / CHECKPOINT} holds good weights" if saved_step else "no weights were kept yet"
+                raise ImatgenError(
+                    f"{label}: the loss is not finite at step {step + 1} of {n_steps}, on the items {_some(items)}; {kept}. "
+                    "Lower the learning rate of the preset, or look for a broken structure among these."
+                )
+            if schedule.clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+            optimiser.step()
+            total += loss
+            step += 1
+            bar.update()
+            if step % per_epoch == 0:
+                seconds = round(time.monotonic() - began, 3)
+                history.append(
+                    {"epoch": epoch + 1, "loss": total / per_epoch, "learning_rate": rate, "seconds": seconds}
+                )
+                bar.set_postfix(loss=f"{total / per_epoch:.4f}")
+                total = 0.0
+                if group.rank == 0:
+                    _write_metrics(directory, history)
+            signalled = group.largest(stop[0] if stop else 0)
+            if step == n_steps or signalled or time.monotonic() - saved > save_every:
+                if group.rank == 0:
+                    _save(directory, identity, model, optimiser, step, total, history)
+                saved, saved_step = time.monotonic(), step
+            if signalled:
+                raise TrainingInterrupted(
+                    f"{label}: stopped by a signal after step {step} of {n_steps}; the checkpoint in {directory} continues.",
+                    signalled,
+                )
+    group.align(model)
+    model.eval()
+    return history
+
+
+def accelerated(device: str) -> AbstractContextManager[Any]:
+    """Compute in bfloat16 where that is faster, on a GPU; around a network alone, never around what draws images."""
+    return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else nullcontext()
+
+
+def _gradients(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss_of_batch: LossOfBatch,
+    items: Tensor,
+    share: float,
+    draw: tuple[int, int, int],
+    parts: int,
+    label: str,
+) -> tuple[float, int]:
+    """Leave the gradients of a batch in the model; return the loss, and the parts that the batch had to be taken in.
+
+    `share` is what the items count for: 1, or less where other processes have the rest of the batch.
+
+    Where a GPU runs out of memory the batch is taken in twice as many parts, from then on, and their gradients are added.
+    """
+    while True:
+        optimiser.zero_grad()
+        generator, total = _generator(*draw), 0.0
+        if not len(items):
+            return total, parts
+        try:
+            for part in items.chunk(parts):
+                loss = loss_of_batch(model, part, generator) * (share * len(part) / len(items))
+                loss.backward()
+                total += loss.item()
+            return total, parts
+        except torch.OutOfMemoryError:
+            if 4 * parts > len(items):  # a part of one item has no variance
+                raise ImatgenError(
+                    f"{label}: {len(items)} items do not fit into the memory of the GPU, not even {len(part)} at a time. "
+                    "Choose a smaller grid, or another GPU."
+                ) from None
+            parts *= 2
+            torch.cuda.empty_cache()
+            logger.warning(
+                "%s: the GPU is out of memory; batches of %d are taken in %d parts", label, len(items), parts
+            )
+
+
+def _some(items: Tensor) -> str:
+    shown = ", ".join(map(str, items[:10].tolist()))
+    return shown if len(items) <= 10 else f"{shown} and {len(items) - 10} more"
+
+
+def _generator(seed: int, epoch: int, index: int) -> torch.Generator:
+    # a large odd stride keeps the streams of neighbouring epochs and steps apart; torch takes seeds of 64 bits
+    return torch.Generator().manual_seed(((seed * 1_000_003 + epoch) * 1_000_003 + index + 1) % 2**63)
+
+
+def _restore(
+    directory: Path, identity: dict, model: nn.Module, optimiser: torch.optim.Optimizer, group: ProcessGroup
+) -> tuple[int, float, list[dict[str, Any]]]:
+    path = directory / CHECKPOINT
+    advice = "Delete the file to train from the start."
+    state = group.read(lambda: _read(path, identity, advice))
+    if state is None:
+        return 0, 0.0, []
+    try:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        return state["step"], state["total"], state["history"]
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path} is of another network: {error}. {advice}") from error
+
+
+def _read(path: Path, identity: dict, advice: str) -> dict[str, Any] | None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["identity"]
+    except Exception as error:
+        raise CheckpointError(f"checkpoint {path} is corrupt ({type(error).__name__}). {advice}") from error
+    if found != identity:
+        raise CheckpointError(f"checkpoint {path} belongs to another training: {found}, not {identity}. {advice}")
+    return state
+
+
+def _save(
+    directory: Path,
+    identity: dict,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    total: float,
+    history: list[dict],
+) -> None:
+    state = {
+        "identity": identity,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+        "total": total,
+        "history": history,
+    }
+    temporary = directory / f".{CHECKPOINT}"
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    # written by Python: torch's own writer hides a full disk behind a RuntimeError
+    temporary.write_bytes(buffer.getvalue())
+    os.replace(temporary, directory / CHECKPOINT)
+
+
+def _write_metrics(directory: Path, history: list[dict]) -> None:
+    """Rewrite the lines: a continued training must not repeat the epochs after its checkpoint."""
+    temporary = directory / f".{METRICS}"
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in history))
+    os.replace(temporary, directory / METRICS)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Note SIGTERM and SIGUSR1 in a list, so that the step in progress ends first."""
+    stop: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    names = (signal.SIGTERM, signal.SIGUSR1)
+    before = {name: signal.signal(name, lambda number, _: stop.append(number)) for name in names}
+    try:
+        yield stop
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+class _Silent:
+    def update(self) -> None: ...
+
+    def set_postfix(self, **_: str) -> None: ...
+
+
+@contextmanager
+def _progress(n_steps: int, step: int, label: str, group: ProcessGroup) -> Iterator[Any]:
+    """Show one bar, on a terminal only: a log file wants none, and a bare GPU node may have no tqdm."""
+    hide = True if group.rank else None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield _Silent()
+        return
+    with tqdm(total=n_steps, initial=step, desc=label, disable=hide, unit="step", leave=False) as bar:
+        yield bar

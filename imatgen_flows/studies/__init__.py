@@ -1,0 +1,1 @@
+"""The paper's own checks, as functions of tables, structures and models."""

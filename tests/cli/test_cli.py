@@ -1,0 +1,320 @@
+"""The command line: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from imatgen_flows.cli import main as cli
+from imatgen_flows.managers.local import run_campaign
+
+
+@pytest.fixture(scope="module")
+def run(tiny, tmp_path_factory):
+    small = {"slerp": 30, "random": 5, "perturb": 5}
+    return run_campaign(tiny(sampling=small), tmp_path_factory.mktemp("cli") / "run")
+
+
+@pytest.fixture
+def imatgen(capsys):
+    def call(*arguments):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["imatgen", *map(str, arguments)])
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+                raise SystemExit(0)
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def campaign(tiny, tmp_path):
+    path = tmp_path / "campaign.yaml"
+    tiny().to_file(path)
+    return path
+
+
+def test_help_answers_in_under_a_second():
+    command = [sys.executable, "-c", "from imatgen_flows.cli.main import main; main()", "--help"]
+    subprocess.run(command, check=True, capture_output=True)  # compiles
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 1
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, imatgen_flows.cli.main; print({'torch', 'pymatgen', 'jobflow', 'numpy'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "set()"
+
+
+def test_help_lists_every_command():
+    text = CliRunner().invoke(cli.app, ["--help"]).output
+    local = ("init", "check", "plan", "run", "report", "export", "evaluate", "models")
+    cluster = ("submit", "status", "retry", "harvest", "cancel", "launchpad")
+    assert all(name in text for name in (*local, *cluster))
+
+
+def test_init_writes_a_campaign_that_is_valid_and_overwrites_nothing(imatgen, tmp_path):
+    from imatgen_flows.config import CampaignConfig
+
+    assert imatgen("init", tmp_path / "new")[0] == 0
+    path = tmp_path / "new" / "campaign.yaml"
+    assert CampaignConfig.from_file(path).system == ["V", "O"]
+    code, _, error = imatgen("init", tmp_path / "new")
+    assert code == 2 and "exists already" in error
+
+
+def test_a_misspelt_key_is_a_sentence_and_status_2(imatgen, tmp_path):
+    path = tmp_path / "campaign.yaml"
+    path.write_text("system: [V, O]\nsampling: {slrp: 3}\n")
+    code, _, error = imatgen("plan", path)
+    assert code == 2
+    assert "unknown key `sampling.slrp`. Did you mean `sampling.slerp`?" in error
+    assert "Traceback" not in error
+
+
+def test_plan_counts_before_anything_runs(imatgen, campaign):
+    code, text, _ = imatgen("plan", campaign, "--json")
+    plan = json.loads(text)
+    assert code == 0
+    assert plan["samples"] == 60 and plan["templates"] == 34 and plan["relaxations"] == 6
+    assert plan["evaluations"]["labels"] == plan["structures"]
+    assert not (campaign.parent / "runs").exists()
+
+
+def test_plan_is_a_table_for_people(imatgen, campaign):
+    code, text, _ = imatgen("plan", campaign)
+    assert code == 0 and "energy evaluations" in text and "min on this machine" in text
+
+
+def test_a_plan_over_the_budget_is_refused(imatgen, tiny, tmp_path):
+    path = tmp_path / "campaign.yaml"
+    tiny(rounds={"evaluations": 10}).to_file(path)
+    code, _, error = imatgen("plan", path)
+    assert code == 2 and "rounds.evaluations" in error
+
+
+def test_check_names_what_is_missing(imatgen, tiny, tmp_path, monkeypatch):
+    monkeypatch.delenv("MP_API_KEY", raising=False)
+    path = tmp_path / "campaign.yaml"
+    tiny(templates={"source": "mp"}).to_file(path)
+    code, text, _ = imatgen("check", path, "--json")
+    failed = {item["name"] for item in json.loads(text) if not item["ok"]}
+    assert code == 1 and failed == {"Materials Project key"}
+    assert imatgen("check")[0] == 0
+
+
+def test_run_ends_with_a_summary_and_a_report(imatgen, campaign, run, tmp_path, monkeypatch):
+    from imatgen_flows.config import CampaignConfig
+
+    path = tmp_path / "again.yaml"
+    CampaignConfig.from_file(run / "campaign.yaml").to_file(path)
+    code, text, error = imatgen("run", path, "--directory", run, "--resume")
+    assert code == 0 and "report.html" in text
+    assert error.count("found, not repeated") >= 10
+    assert (run / "report.html").is_file()
+
+
+def test_report_and_export_read_the_run(imatgen, run, tmp_path):
+    assert imatgen("report", run)[0] == 0
+    for fmt in ("cif", "extxyz", "csv", "parquet"):
+        code, text, _ = imatgen("export", run, "--format", fmt, "--only", "all", "--destination", tmp_path / fmt)
+        assert code == 0 and text.strip()
+
+
+def test_export_says_when_a_directory_is_no_run(imatgen, tmp_path):
+    code, _, error = imatgen("export", tmp_path)
+    assert code == 2 and "not a run directory" in error
+
+
+def test_evaluate_prints_both_paths_of_a_run(imatgen, run):
+    code, text, _ = imatgen("evaluate", "reconstruction", run, "--json")
+    rows = json.loads(text)
+    assert code == 0
+    paths = {f"{name}{of}" for name in ("images", "generator") for of in ("", " held out", " refined held out")}
+    assert {row["path"] for row in rows} == paths
+    assert all(0 <= row["fraction_fully_reconstructed"] <= 1 for row in rows)
+    assert imatgen("evaluate", "reconstruction", run)[0] == 0
+
+
+def test_evaluate_without_run_or_intrinsic_is_bad_usage(imatgen):
+    assert imatgen("evaluate", "reconstruction")[0] == 2
+
+
+@pytest.fixture
+def vacant(run, tmp_path):
+    """Copy the run, with candidates of our own making: by id, rocksalt without some sites, four VO for each."""
+    from pymatgen.core import Lattice, Structure
+
+    from imatgen_flows.energetics.relax import relax_many
+    from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+    from imatgen_flows.jobs.documents import RoundDocument
+
+    def copy(**sites):
+        place = tmp_path / "vacant"
+        shutil.copytree(run, place)
+        store = ArtifactStore(place / "artifacts")
+        [path] = (place / "artifacts" / "documents").glob("finish_round-*.json")
+        document = RoundDocument(**store.finished(path.stem))
+        rows = read_lines(document.candidates)
+        model = next(row for row in rows if row["energies"])
+        rows = [row | {"novelty": "known"} for row in rows]
+        whole = Structure.from_spacegroup(225, Lattice.cubic(4.0), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        for name, removed in sites.items():
+            cell = whole * (1, 1, len(removed))
+            cell.remove_sites(removed)
+            [relaxed] = relax_many([cell], "toy", fmax=0.3, max_steps=100, workers=1)
+            found = {"relaxed": relaxed.structure.as_dict(), "novelty": "new", "state": "screened", "rejection": None}
+            energy = model["energies"][0] | {"energy_per_atom": relaxed.energy_per_atom}
+            rows.append(model | {"id": name, "sample": name, "energies": [energy]} | found)
+        document.candidates = store.put_lines("candidates", rows)
+        store.finish(path.stem, document.model_dump(mode="json"))
+        return place
+
+    return copy
+
+
+def test_evaluate_vacancies_says_what_a_cation_more_makes_of_a_candidate(imatgen, vacant):
+    from pymatgen.core import Structure
+
+    from imatgen_flows.report.vacancies import vacancies_section
+
+    place = vacant(gap=[0], two=[0, 4])
+    code, text, _ = imatgen("evaluate", "vacancies", place, "--json")
+    found = json.loads(text)
+    [row] = found["candidates"]
+    assert code == 0 and found == json.loads((place / "vacancies.json").read_text())
+    assert (row["id"], row["formula"], row["filled_formula"], row["reason"]) == ("gap", "V3O4", "V4O4", "")
+    assert [item["id"] for item in found["exclusions"]] == ["two"]
+    assert Structure.from_str(row["structure"], fmt="cif").composition.reduced_formula == "VO"
+    assert found["evaluations"]["filled"] == row["evaluations"] > row["sites"]
+    assert found["evaluations_total"] == sum(found["evaluations"].values()) > found["evaluations"]["filled"]
+    assert found["dataset"]["structures"] == sum(found["dataset"][key] for key in ("relaxed", "relaxed_now", "equal"))
+
+    code, text, error = imatgen("evaluate", "vacancies", place)  # finds what the first call relaxed
+    assert code == 0 and "V4O4" in text and "relaxed 10 of" not in error and "--control tells" in text
+    assert json.loads((place / "vacancies.json").read_text()) == found
+    section = vacancies_section(place)
+    assert "<code>gap</code>" in section and "V<sub>4</sub>O<sub>4</sub>" in section
+
+
+def test_evaluate_vacancies_relaxes_random_crystals_beside_a_candidate(imatgen, vacant):
+    pytest.importorskip("pyxtal")
+    place = vacant(gap=[0])
+    code, text, _ = imatgen("evaluate", "vacancies", place, "--control", "1", "--seed", "5")
+    found = json.loads((place / "vacancies.json").read_text())
+    [row], [control] = found["candidates"], found["controls"]
+    assert code == 0 and "of 1 (" in text and "controls do" in text
+    assert (control["id"], control["filled_formula"], control["cells"]) == ("gap", "V4O4", row["sites"])
+    assert found["controls_returned"]["of"] == found["returned"]["of"] == 1 and found["seed"] == 5
+    assert found["evaluations"]["control"] == control["evaluations"] > control["cells"]
+
+
+def test_a_run_without_a_candidate_that_lacks_one_cation_has_an_empty_vacancy_check(imatgen, vacant):
+    from imatgen_flows.report.vacancies import vacancies_section
+
+    place = vacant()
+    assert vacancies_section(place) == ""
+    code, text, _ = imatgen("evaluate", "vacancies", place)
+    assert code == 0 and "no new candidate" in text and "nothing to put back" in text
+    found = json.loads((place / "vacancies.json").read_text())
+    assert found["candidates"] == [] and found["evaluations_total"] == 0
+    assert "nothing to put back" in vacancies_section(place)
+
+
+def test_the_vacancy_check_refuses_what_it_cannot_check(imatgen, run, tmp_path):
+    code, _, error = imatgen("evaluate", "vacancies", tmp_path)
+    assert code == 2 and "not a run directory" in error
+
+    place = tmp_path / "ternary"
+    shutil.copytree(run, place)
+    path = place / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"system": ["V", "N", "O"]}))
+    code, _, error = imatgen("evaluate", "vacancies", place)
+    assert code == 2 and "needs a binary system" in error
+
+    place = tmp_path / "damaged"
+    shutil.copytree(run, place)
+    for path in (place / "artifacts" / "objects").glob("phases-*"):
+        path.unlink()
+    code, _, error = imatgen("evaluate", "vacancies", place)
+    assert code == 2 and "missing or damaged" in error and "--resume" in error
+    assert not (place / "vacancies.json").exists()
+
+
+@pytest.fixture(scope="module")
+def blind(tiny, tmp_path_factory):
+    small = {"slerp": 30, "random": 5, "perturb": 0}
+    config = tiny(sampling=small, known={"held_out": "structures"})
+    return run_campaign(config, tmp_path_factory.mktemp("blind") / "run")
+
+
+def test_evaluate_rediscovery_says_of_each_known_phase_who_found_it(imatgen, blind):
+    code, text, error = imatgen("evaluate", "rediscovery", blind, "--relax", "2", "--around", "5", "--json")
+    assert code == 0, error
+    found = json.loads(text)
+    assert found == json.loads((blind / "rediscovery.json").read_text())
+    [row] = found["known"]
+    group = found["summary"]["structures"]
+    assert (row["id"], row["formula"], row["nsites"], row["spacegroup_number"]) == ("known:VO rocksalt", "VO", 2, 225)
+    assert set(group["tiers"]) == {"T1", "T2"} and group["known"] == group["clusters"] == 1
+    assert group["tiers"]["T1"]["samples"][0] <= 5 and 0 < group["tiers"]["T2"]["samples"][0] <= 35
+    for name, tier in group["tiers"].items():
+        for matcher in ("default", "loose"):
+            here = row["structures"][name][matcher]
+            assert tier[matcher]["before"]["found"] == [int(here["before"]["found"])]
+            assert here["before"]["found"] or here["after"]["found"] or here["reason"]
+    # rocksalt is a prototype, so that plain substitution makes it
+    assert row["structures"]["substitution"]["as made"] == {"default": True, "loose": True}
+    assert found["evaluations_total"] == sum(sum(tier["evaluations"]) for tier in group["tiers"].values())
+
+    code, text, error = imatgen("evaluate", "rediscovery", blind, "--relax", "2", "--around", "5")
+    assert code == 0 and "T2, before" in text and "substitution" in text
+    assert json.loads((blind / "rediscovery.json").read_text()) == found
+
+
+def test_rediscovery_over_runs_needs_runs_that_held_out_the_same(imatgen, blind, run, tmp_path):
+    code, _, error = imatgen("evaluate", "rediscovery", run)
+    assert code == 2 and "known.held_out: structures" in error and not (run / "rediscovery.json").exists()
+    code, _, error = imatgen("evaluate", "rediscovery", blind, run)
+    assert code == 2 and str(run) in error
+    code, _, error = imatgen("evaluate", "rediscovery", blind, blind)
+    assert code == 2 and "given twice" in error
+
+    second = tmp_path / "second"
+    shutil.copytree(blind, second)
+    code, text, _ = imatgen("evaluate", "rediscovery", blind, second, "--around", "3", "--json")
+    found = json.loads(text)
+    counted = found["summary"]["structures"]["tiers"]["T2"]["loose"]["before"]
+    assert code == 0 and len(found["runs"]) == 2 and counted["found"][0] == counted["found"][1] == counted["union"]
+
+
+def test_rediscovery_refuses_runs_that_held_out_other_phases(imatgen, blind, tmp_path):
+    from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+    from imatgen_flows.jobs.documents import DatasetDocument
+
+    other = tmp_path / "other"
+    shutil.copytree(blind, other)
+    store = ArtifactStore(other / "artifacts")
+    [path] = (other / "artifacts" / "documents").glob("build_dataset-*.json")
+    document = DatasetDocument(**store.finished(path.stem))
+    for rows, why in (
+        ([row | {"id": "another"} for row in read_lines(document.held_out)], "held out other phases"),
+        ([], "no known phase fits"),
+    ):
+        document.held_out = store.put_lines("held-out", rows)
+        store.finish(path.stem, document.model_dump(mode="json"))
+        code, _, error = imatgen("evaluate", "rediscovery", blind, other)
+        assert code == 2 and why in error

@@ -1,0 +1,209 @@
+"""Sources of candidates: all are asked for the same cells, and each keeps to its own rule."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
+
+from imatgen_flows.crystals.chemistry import minimum_distance
+from imatgen_flows.crystals.repair import repair, shortest_distance
+from imatgen_flows.crystals.substitution import expected_volume
+from imatgen_flows.errors import InputError
+from imatgen_flows.sources.generator import Generated, choose_generated
+from imatgen_flows.sources.random_search import check_random_search, propose_random
+from imatgen_flows.sources.rattled import DISPLACEMENT, propose_rattled, rattle
+from imatgen_flows.sources.substitution import propose_substituted
+from imatgen_flows.sources.target_cell import Limits, Proposal, TargetCell, anion_ratio, propose_unknown
+
+
+def target(**atoms):
+    return TargetCell(tuple(sorted(atoms.items())))
+
+
+def rutile(stretch=1.0, repeat=1):
+    cell = Structure.from_spacegroup(
+        136, Lattice.tetragonal(4.6, 2.9 * stretch), ["V", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
+    )
+    return cell * (1, 1, repeat)
+
+
+def fluorite():
+    return Structure.from_spacegroup(225, Lattice.cubic(5.0), ["V", "O"], [[0, 0, 0], [0.25] * 3])
+
+
+# What is asked for
+
+
+def test_a_slot_knows_its_formula_and_its_strata():
+    asked = target(V=4, O=7)
+    assert (asked.formula, asked.n_sites, asked.ratio_class, asked.size_class) == ("V4O7", 11, "1.5 to 2", "10-14")
+    assert TargetCell.of(rutile(repeat=3)) == target(V=6, O=12)
+    assert target(V=6, O=12).ratio_class == "2 and over" and target(V=6, O=12).size_class == "15-20"
+    assert target(V=3, O=4).ratio_class == "under 1.5" and target(V=3, O=4).size_class == "under 10"
+
+
+def test_anions_are_the_most_electronegative_element_of_any_system():
+    assert anion_ratio(target(Li=2, Ti=1, O=3).composition) == 1.0
+    assert anion_ratio(target(Al=1, Ni=3).composition) == 3.0
+    assert anion_ratio(target(O=4).composition) == float("inf")
+
+
+def test_limits_are_on_the_sites_and_on_the_anions():
+    assert Limits(6, 12, 2.0).admit(rutile()) and Limits(6, 12, 2.0).admit(rutile(repeat=2))
+    assert not Limits(7, 12, 1.0).admit(rutile())
+    assert not Limits(2, 11, 1.0).admit(rutile(repeat=2))
+    assert not Limits(6, 12, 2.1).admit(rutile())
+
+
+# The generator
+
+
+def test_the_choice_among_generated_candidates_is_reproducible_grows_with_their_number_and_takes_no_duplicate():
+    cells = [rutile(), fluorite(), rutile(1.001), rutile(repeat=2), fluorite()]
+    for edge in np.linspace(3, 6, 8):
+        cells.append(
+            Structure(Lattice.orthorhombic(3, edge, 7), ["V", "O", "O"], [[0, 0, 0], [0.5] * 3, [0, 0.4, 0.2]])
+        )
+    candidates = [Generated(f"s{i}", "slerp", cell) for i, cell in enumerate(cells)]
+    wide = Limits(1, 30, 0)
+    every = choose_generated(candidates, wide, 100, seed=1)
+    assert {"s2", "s3", "s4"}.isdisjoint(item.sample for item in every)  # equal to s0, s0 and s1
+    assert choose_generated(candidates, wide, 3, seed=1) == every[:3]
+    assert choose_generated(candidates, wide, 100, seed=2) != every
+    assert {item.sample for item in choose_generated(candidates, Limits(6, 30, 0), 100, seed=1)} <= {"s0", "s1"}
+
+
+def test_clean_decodes_come_first_where_that_is_asked_and_all_others_after_them():
+    cells = [Structure(Lattice.cubic(edge), ["V", "O"], [[0] * 3, [0.5] * 3]) for edge in np.linspace(3, 6, 8)]
+    candidates = [Generated(f"s{i}", "random", cell, clean=i % 3 == 0) for i, cell in enumerate(cells)]
+    wide = Limits(1, 30, 0)
+    plain = choose_generated(candidates, wide, 8, seed=1)
+    ordered = choose_generated(candidates, wide, 8, seed=1, clean_first=True)
+    assert [item.clean for item in ordered] == sorted((item.clean for item in plain), reverse=True)
+    assert [item for item in plain if item.clean] == [item for item in ordered if item.clean]  # random among themselves
+    assert choose_generated(candidates, wide, 3, seed=1, clean_first=True) == ordered[:3]
+
+
+# Substitution
+
+
+def test_substitution_answers_with_the_same_cells_where_it_has_them():
+    crystals = {"a": rutile(), "b": rutile(repeat=2), "c": fluorite(), "d": rutile(1.2)}
+    asked = [target(V=2, O=4), target(V=4, O=8), target(V=2, O=4)]
+    found = propose_substituted(asked, crystals, seed=0)
+    assert [TargetCell.of(item.structure) for item in found] == asked
+    assert {found[0].name, found[2].name} == {"a", "d"} and found[1].name in "bc"
+    assert all(item.as_asked for item in found)
+    assert propose_substituted(asked, crystals, seed=0) == found
+
+
+def test_where_a_formula_runs_out_another_of_its_stratum_stands_in_and_none_is_taken_twice():
+    crystals = {"big": fluorite(), "small": rutile(), "other": rutile(1.2)}
+    asked = [target(V=2, O=5), target(V=2, O=4), target(V=1, O=2), target(V=1, O=2), target(V=3, O=4)]
+    found = propose_substituted(asked, crystals, seed=0)
+    stands_in, exact, *empty = found
+    assert not stands_in.as_asked and exact.as_asked
+    assert {stands_in.name, exact.name} == {"small", "other"}  # "big" is of another size
+    assert empty == [None, None, None]
+
+
+# Rattling
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_rattling_keeps_the_atoms_and_keeps_them_apart(seed):
+    before = rutile()
+    after = rattle(before, np.random.default_rng(seed))
+    assert after.species == before.species and len(after) == len(before)
+    assert 0.7 < after.volume / before.volume < 1.4
+    assert repair(after).dropped == []
+
+
+def test_rattling_displaces_by_half_an_angstrom_in_all():
+    roomy = Structure(Lattice.cubic(40), ["V"] * 64, np.array(list(np.ndindex(4, 4, 4))) / 4)
+    after = rattle(roomy, np.random.default_rng(0))
+    moved = after.frac_coords - roomy.frac_coords
+    lengths = np.linalg.norm((moved - np.rint(moved)) @ after.lattice.matrix, axis=1)
+    assert abs(np.sqrt((lengths**2).mean()) - DISPLACEMENT) < 0.08
+
+
+def test_rattling_follows_its_seed_and_what_it_was_given():
+    given = [Proposal("a", rutile()), None, Proposal("b", rutile(), as_asked=False)]
+    found = propose_rattled(given, seed=3)
+    assert [item and item.name for item in found] == ["a", None, "b"]
+    assert not found[2].as_asked
+    assert propose_rattled(given, seed=3) == found
+    assert found[0].structure != found[2].structure != given[2].structure
+    assert propose_rattled(given, seed=4)[0].structure != found[0].structure
+
+
+def test_a_crystal_too_dense_to_be_rattled_is_given_up():
+    dense = Structure(Lattice.cubic(1.5), ["V", "O"], [[0, 0, 0], [0.5] * 3]) * (2, 2, 2)
+    assert propose_rattled([Proposal("dense", dense)], seed=0) == [None]
+
+
+# Random search
+
+CELLS = [target(V=4, O=8), target(V=5, O=9), target(V=6, O=12), target(Cu=3, Al=9), target(Cs=2, Sn=1, Br=6)]
+
+
+def test_random_crystals_have_the_formula_the_volume_and_the_distances_that_are_asked_for():
+    pytest.importorskip("pyxtal")
+    for asked, found in zip(CELLS, propose_random(CELLS, seed=7), strict=True):
+        crystal = found.structure
+        assert TargetCell.of(crystal) == asked and found.as_asked
+        assert crystal.volume == pytest.approx(expected_volume(asked.composition), rel=1e-6)
+        assert len(crystal.get_primitive_structure(tolerance=1e-3)) == asked.n_sites
+        matrix = crystal.distance_matrix
+        for i, one in enumerate(crystal):
+            for j, other in enumerate(crystal):
+                if i != j:
+                    assert matrix[i, j] > minimum_distance(one.specie.symbol, other.specie.symbol) - 1e-3
+        own = min(minimum_distance(symbol, symbol) for symbol, _ in asked.atoms)
+        assert shortest_distance(crystal) > min(own, matrix[matrix > 0].min()) - 1e-3
+
+
+def test_random_crystals_follow_their_seed_and_differ_from_each_other():
+    pytest.importorskip("pyxtal")
+    asked = [target(V=4, O=8)] * 6
+    found = propose_random(asked, seed=1)
+    assert propose_random(asked[:3], seed=1) == found[:3]
+    assert len({item.name for item in found}) > 3
+    assert propose_random(asked, seed=2) != found
+
+
+def test_every_source_answers_the_same_list():
+    pytest.importorskip("pyxtal")
+    crystals = {"a": rutile(), "b": rutile(repeat=2), "c": fluorite(), "d": rutile(1.2)}
+    asked = [target(V=2, O=4), target(V=4, O=8), target(V=4, O=8), target(V=2, O=4)]
+    plain = propose_substituted(asked, crystals, seed=0)
+    for answers in (plain, propose_rattled(plain, seed=0), propose_random(asked, seed=0)):
+        assert [TargetCell.of(item.structure) for item in answers] == asked
+
+
+def test_without_pyxtal_the_user_is_told_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyxtal", None)
+    with pytest.raises(InputError, match=r"imatgen-flows\[search\]"):
+        check_random_search()
+
+
+def test_a_source_answers_until_its_answer_is_new_and_is_given_up_where_none_is():
+    one, two = rutile(), rutile(1.1)
+    known = {one.volume}
+
+    def propose(asked, seed):
+        """Fluorite never fits; the first answers to the others are what is known."""
+        return [
+            None if name == "none" else Proposal(name, one if name == "stuck" or seed < 100_000 else two)
+            for name in asked
+        ]
+
+    found = propose_unknown(propose, ["a", "none", "stuck"], 0, lambda structure: structure.volume not in known)
+    assert [answer and answer.structure for answer in found] == [two, None, None]
+    assert [answer and answer.structure for answer in propose_unknown(propose, ["a"], 0, lambda _: True)] == [one]
