@@ -1,4 +1,4 @@
-"""The whole dataset from a template file: how many structures come of it, why the others do not, how long it takes.
+"""Counts, exclusions and run time of a whole dataset that is built from a template file.
 
 The paper substituted V and O into 7,472 binary structures of the Materials Project of 2018: 14,944 structures, of which
 10,981 were kept, and 31 known V-O phases.
@@ -19,7 +19,7 @@ PAPER = {"templates": 7472, "made": 14944, "kept": 10981, "known": 31}
 
 
 def main() -> int:
-    """Build the dataset stage and print its counts."""
+    """Build the dataset and print its counts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("templates", type=Path, help="a .jsonl.gz file of templates")
     parser.add_argument("--known", type=Path, help="a .jsonl.gz file of known phases")
@@ -30,8 +30,8 @@ def main() -> int:
     given = parser.parse_args()
 
     from imatgen_flows.config import CampaignConfig
-    from imatgen_flows.flows.common import content_of, plain
-    from imatgen_flows.jobs.dataset import build_dataset
+    from imatgen_flows.flows.common import plain, with_files
+    from imatgen_flows.jobs.build_dataset import build_dataset
 
     config = CampaignConfig.model_validate(
         {
@@ -49,10 +49,9 @@ def main() -> int:
         document = build_dataset.original(
             folder,
             system=config.system,
-            templates=plain(config.templates),
-            known=plain(config.known),
+            templates=with_files(config.templates),
+            known=with_files(config.known),
             limits=plain(config.limits),
-            content=[content_of(config.templates.path), content_of(config.known.path)],
         )
     seconds, gigabytes = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     counts = document.counts | {"made": document.counts["templates"] * len(config.system)}

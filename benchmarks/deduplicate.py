@@ -1,11 +1,12 @@
-"""Duplicates and known structures among thousands of candidates: how long it takes, and whether the matcher agrees.
+"""Time to find duplicates and known structures among thousands of candidates, and agreement with pymatgen's matcher.
 
 References are the templates of a file with other elements, at the templates' volumes, which the matcher scales away.
-Candidates have one to two and a half times as many of the second element as of the first. They are references told anew
-(other cell, origin, order), shaken little, shaken much, or random; one in four tells another candidate anew.
+Candidates have one to two and a half times as many of the second element as of the first. They are references in
+another description (cell, origin, order), with small or large displacements, or random; one in four is another candidate
+in another description.
 
-The former way asks the matcher about every pair of one formula whose edges allow a match, one after the other; it is timed
-on the first candidates, beside ours on the same ones. On a sample of them all pairs are asked.
+The pairwise way calls the matcher for every pair of one formula whose edges allow a match, one after the other; it is
+timed on the first candidates, beside ours on the same ones. On a sample all pairs are compared.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from pymatgen.core import Lattice, Structure
 
 MINUTES = 10  # target for all, in two processes
 RATIO = (1.0, 2.5)
-KINDS = {"retold": 0.25, "shaken little": 0.25, "shaken much": 0.25, "random": 0.25}
-SHAKEN = {"retold": (0.0, 0.0), "shaken little": (0.1, 0.01), "shaken much": (0.5, 0.03)}  # A, strain
+KINDS = {"redescribed": 0.25, "shaken little": 0.25, "shaken much": 0.25, "random": 0.25}
+SHAKEN = {"redescribed": (0.0, 0.0), "shaken little": (0.1, 0.01), "shaken much": (0.5, 0.03)}  # A, strain
 REPEATED = 0.25
 
 
@@ -49,7 +50,7 @@ def read_references(path: Path, elements: list[str], most: int, random: np.rando
 def make_candidates(
     references: list[Structure], elements: list[str], most: int, random: np.random.Generator
 ) -> list[Structure]:
-    """Draw candidates of all kinds in the mix of compositions that the references have."""
+    """Draw candidates of all kinds, with the distribution of compositions of the references."""
     first, second = elements
     pool = [
         structure
@@ -59,14 +60,14 @@ def make_candidates(
     made: list[Structure] = []
     while len(made) < most:
         if made and random.random() < REPEATED:
-            made.append(shift_origin(made[random.integers(len(made))], random))
+            made.append(redescribe(made[random.integers(len(made))], random))
             continue
         parent = pool[random.integers(len(pool))]
         kind = random.choice(list(KINDS), p=list(KINDS.values()))
         if kind == "random":
             made.append(random_cell(parent, random))
         else:
-            made.append(shift_origin(shake(parent, *SHAKEN[kind], random), random))
+            made.append(redescribe(shake(parent, *SHAKEN[kind], random), random))
     return made
 
 
@@ -77,26 +78,26 @@ def shake(structure: Structure, displacement: float, strain: float, random: np.r
     return Structure(structure.lattice.matrix @ stretch, structure.species, moved, coords_are_cartesian=True)
 
 
-def shift_origin(structure: Structure, random: np.random.Generator) -> Structure:
-    """Describe a crystal anew: other axes, now and then a cell of twice the size, another origin and order."""
+def redescribe(structure: Structure, random: np.random.Generator) -> Structure:
+    """Describe a crystal by other axes, sometimes a cell of twice the size, another origin and order of sites."""
     axes = np.eye(3, dtype=int)[random.permutation(3)]
     axes[0] += random.integers(-1, 2) * axes[1]
     if len(structure) <= 10 and random.random() < 0.2:
         axes[2] *= 2
-    told = structure.copy().make_supercell(axes)
-    order = random.permutation(len(told))
-    return Structure(told.lattice, [told[i].specie for i in order], told.frac_coords[order] + random.random(3))
+    cell = structure.copy().make_supercell(axes)
+    order = random.permutation(len(cell))
+    return Structure(cell.lattice, [cell[i].specie for i in order], cell.frac_coords[order] + random.random(3))
 
 
 def random_cell(parent: Structure, random: np.random.Generator) -> Structure:
-    """Put the atoms of a crystal anywhere into a cell of random shape."""
+    """Place the atoms of a crystal at random in a cell of random shape."""
     edges, angles = random.uniform(0.7, 1.3, 3), random.uniform(70, 110, 3)
     lattice = Lattice.from_parameters(*edges, *angles).scale(parent.volume)
     return Structure(lattice, parent.species, random.random((len(parent), 3)))
 
 
-def formerly(structures: list[Structure]) -> list[int]:
-    """Group as before: one pair after the other."""
+def group_pairwise(structures: list[Structure]) -> list[int]:
+    """Group by one call of the matcher after the other."""
     matcher = StructureMatcher()
     firsts: defaultdict[str, list[tuple[int, Structure, np.ndarray]]] = defaultdict(list)
     groups = []
@@ -120,7 +121,7 @@ def formerly(structures: list[Structure]) -> list[int]:
 
 
 def as_the_matcher_groups(structures: list[Structure]) -> tuple[list[int], int]:
-    """Group by the plain matcher's verdicts on all pairs of one formula; also count the pairs that it calls equal."""
+    """Group by the plain matcher's result for all pairs of one formula; also count the pairs that it calls equal."""
     matcher = StructureMatcher()
     cells = [structure.get_reduced_structure().get_primitive_structure() for structure in structures]
     equal = {
@@ -148,8 +149,8 @@ def main() -> int:
     parser.add_argument("--system", default="V,O")
     parser.add_argument("--candidates", type=int, default=18_835)
     parser.add_argument("--references", type=int, default=10_981)
-    parser.add_argument("--former", type=int, default=600, help="candidates on which the former way is timed")
-    parser.add_argument("--sample", type=int, default=500, help="candidates of which all pairs are asked")
+    parser.add_argument("--pairwise", type=int, default=600, help="candidates on which the pairwise way is timed")
+    parser.add_argument("--sample", type=int, default=500, help="candidates of which all pairs are compared")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="file for the figures")
@@ -183,17 +184,17 @@ def main() -> int:
         "s of one core": processor() - spent,
     }
 
-    few = candidates[: given.former]
+    few = candidates[: given.pairwise]
     start = time.process_time()
-    before = formerly(few)
+    before = group_pairwise(few)
     middle = time.process_time()
     now = group_duplicates(few)
     figures |= {
-        "former way, candidates": len(few),
-        "former way, s of one core": middle - start,
-        "now, s of one core": time.process_time() - middle,
+        "pairwise, candidates": len(few),
+        "pairwise, s of one core": middle - start,
+        "batched, s of one core": time.process_time() - middle,
         "faster by": (middle - start) / (time.process_time() - middle),
-        "former way, groups that differ": sum(a != b for a, b in zip(before, now, strict=True)),
+        "pairwise, groups that differ": sum(a != b for a, b in zip(before, now, strict=True)),
     }
 
     sample = [candidates[number] for number in random.permutation(len(candidates))[: given.sample]]

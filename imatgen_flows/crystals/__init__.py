@@ -1,1 +1,1 @@
-"""Crystal structures before any image: templates, substitution, the standard cell, chemistry and repair."""
+"""Crystal structures: templates, substitution, the standard cell, chemical limits, distances and repair."""

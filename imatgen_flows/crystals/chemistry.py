@@ -1,4 +1,4 @@
-"""What chemistry allows: oxidation states and closest distances, from element data, for any system."""
+"""Chemical limits of a compound: oxidation states and shortest distances, from element data, for any system."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ METAL_METAL, NONMETAL_NONMETAL, METAL_NONMETAL = 0.52, 0.98, 0.55
 
 
 def oxidation_range(element: str) -> tuple[int, int] | None:
-    """Lowest and highest positive oxidation state of an element in the ICSD, or None where it has none."""
+    """Return the lowest and highest positive oxidation state of an element in the ICSD; None where it has none."""
     states = [state for state in _element(element).icsd_oxidation_states if state > 0]
     return (min(states), max(states)) if states else None
 
 
 def has_valid_oxidation(composition: Composition) -> bool:
-    """Whether a compound can be neutral with oxidation states that its elements are known to take.
+    """Test whether a compound can be neutral with the known oxidation states of its elements.
 
     The most electronegative element takes its common anionic state (O -2, N -3, Cl -1). Each other element may have any
     mean state within the range of its positive states in the ICSD, so that mixed valence is allowed; one without a
     positive state there (F beside O) takes its anionic state too. The compound is valid where the summed charge can be
     zero: for V-O, 1.0 <= O/V <= 2.5.
 
-    Compounds without an anion (metals and metalloids only) have no oxidation states to speak of: the rule does not apply
+    Compounds without an anion (metals and metalloids only) have no definite oxidation states: the rule does not apply
     and they are valid. An element alone is no compound, and not valid.
     """
     amounts = {Element(symbol): amount for symbol, amount in composition.get_el_amt_dict().items() if amount > 0}
@@ -55,7 +55,7 @@ def has_valid_oxidation(composition: Composition) -> bool:
 
 @cache
 def minimum_distance(a: str, b: str) -> float:
-    """Distance in A under which two atoms overlap and one of them has to go.
+    """Compute the distance in A below which two atoms overlap and one of them is removed.
 
     A fraction of the sum of the covalent radii that depends on the class of the pair: 0.52 between metals, 0.98 between
     nonmetals, 0.55 across. The fractions give the published limits for V-O; radii are those of Cordero et al., Dalton
@@ -72,7 +72,7 @@ def minimum_distance(a: str, b: str) -> float:
 
 
 def covalent_radius(element: str) -> float:
-    """Covalent radius in A (Cordero et al., Dalton Trans. 2832 (2008)); InputError where there is none."""
+    """Return the covalent radius in A (Cordero et al., Dalton Trans. 2832 (2008)); InputError where there is none."""
     radius = CovalentRadius.radius.get(_element(element).symbol)
     if radius is None:
         raise InputError(f"{element} has no covalent radius (they are known up to Cm): choose another element.")
@@ -80,7 +80,7 @@ def covalent_radius(element: str) -> float:
 
 
 def is_metallic(element: Element) -> bool:
-    """Whether an element is a metal or a metalloid, and so no anion to count on."""
+    """Test whether an element is a metal or a metalloid, and so not an anion."""
     return bool(element.is_metal or element.is_metalloid)
 
 

@@ -1,15 +1,97 @@
-"""Where template structures come from, and what can be held out of the training set, by name."""
+"""Sources of templates, and what can be held out of the training set, by name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from imatgen_flows.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from imatgen_flows.crystals.structure_files import RawCrystal
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Options of a source of templates; each source reads those that it needs.
+
+    Parameters
+    ----------
+    path : for `file`: a .jsonl or .jsonl.gz with one crystal a line (`id, lattice, species, frac_coords`, optionally
+        `source`; lattice in A, rows are vectors), or a folder of CIF and POSCAR files
+    where : for a .jsonl file: fields of its rows and the values that they must have
+    provider : for `optimade`: an alias that pymatgen knows (`oqmd`, `mp`, `jarvis`, ...) or a URL
+    cache_dir : folder of downloads, by default ~/.cache/imatgen. What is there is used without the network; delete the
+        file to download again.
+    api_key : for `mp`
+    """
+
+    path: str | Path | None = None
+    where: Mapping[str, object] = field(default_factory=dict)
+    provider: str | None = None
+    cache_dir: str | Path | None = None
+    api_key: str | None = None
+
+    @property
+    def cache(self) -> Path:
+        """Folder of downloads."""
+        return Path(self.cache_dir).expanduser() if self.cache_dir else Path.home() / ".cache" / "imatgen"
+
+
+@dataclass(frozen=True)
+class TemplateSource(Entry):
+    """A source of template structures.
+
+    Parameters
+    ----------
+    loader : ``module:function``; called with the options, the number of elements and the largest number of sites, it
+        yields crystals. It may yield others too: they are sorted out afterwards.
+    """
+
+    loader: str = ""
+
+    def read(self, options: SourceOptions, n_elements: int, max_sites: int) -> Iterable[RawCrystal]:
+        """Read the crystals of this source.
+
+        Raises
+        ------
+        InputError
+            Where the source cannot be read at all.
+        """
+        module, _, function = self.loader.partition(":")
+        crystals: Iterable[RawCrystal] = getattr(import_module(module), function)(options, n_elements, max_sites)
+        return crystals
+
 
 TEMPLATE_SOURCES = Registry(
     "source of templates",
-    Entry("prototypes", "Prototypes", "The binary and ternary prototypes that ship with pymatgen."),
-    Entry("file", "File", "A .jsonl.gz file, or a folder of CIF or POSCAR files."),
-    Entry("mp", "Materials Project", "The Materials Project; it needs a key in MP_API_KEY."),
-    Entry("optimade", "OPTIMADE", "A provider of OPTIMADE, for example oqmd."),
+    TemplateSource(
+        "prototypes",
+        "Prototypes",
+        "The prototypes that ship with pymatgen.",
+        loader="imatgen_flows.crystals.local_sources:read_prototypes",
+    ),
+    TemplateSource(
+        "file",
+        "File",
+        "A .jsonl.gz file, or a folder of CIF or POSCAR files.",
+        loader="imatgen_flows.crystals.local_sources:read_file",
+    ),
+    TemplateSource(
+        "mp",
+        "Materials Project",
+        "The Materials Project; it needs a key in MP_API_KEY.",
+        loader="imatgen_flows.crystals.materials_project:read_materials_project",
+    ),
+    TemplateSource(
+        "optimade",
+        "OPTIMADE",
+        "A provider of OPTIMADE, for example oqmd.",
+        loader="imatgen_flows.crystals.optimade:read_optimade",
+    ),
 )
 
 HOLD_OUT = Registry(

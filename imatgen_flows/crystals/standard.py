@@ -1,9 +1,10 @@
-"""The one frame that images, comparisons and candidates' names see."""
+"""The standard frame of a crystal, and the name that its content gives it."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import warnings
 from collections.abc import Sequence
 from functools import cache
 
@@ -14,10 +15,11 @@ from pymatgen.core import Structure
 
 WRAP_TOLERANCE = 1e-5  # fractional: 0.999995 is 0 written with too few digits
 ID_RESOLUTION = 1e-3  # A for the cell, fractional for the atoms
+PRIMITIVE_TOLERANCE = 0.01  # A; spglib's symprec. A looser one folds distorted supercells (M1 VO2) into their parents
 
 
 def standardise(structure: Structure) -> Structure:
-    """Describe a crystal in its Niggli cell, in standard orientation, wrapped and sorted.
+    """Transform a crystal to its Niggli cell, in standard orientation, wrapped and sorted.
 
     `a` lies along x, `b` in the xy plane with y > 0, and the axes are right-handed; fractional coordinates lie in [0, 1);
     sites are sorted by element symbol, then by coordinates. Neither the volume nor the number of sites changes: a
@@ -59,12 +61,26 @@ def standardise(structure: Structure) -> Structure:
 
 
 def shift_origin(structure: Structure, shift: Sequence[float] | NDArray[np.float64]) -> Structure:
-    """Tell a crystal anew: move its origin by a fractional shift and standardise, so that its cell holds other images."""
+    """Shift the origin by a fractional vector and standardise; the cell then holds other images of the atoms."""
     return standardise(Structure(structure.lattice, structure.species, structure.frac_coords - np.asarray(shift)))
 
 
+def primitive_cell(crystal: Structure) -> Structure:
+    """Find the primitive cell with spglib to 0.01 A, without idealising the positions; as given where there is none."""
+    species = [site.specie.symbol for site in crystal]
+    kinds = sorted(set(species))
+    cell = (crystal.lattice.matrix.tolist(), crystal.frac_coords.tolist(), [kinds.index(symbol) for symbol in species])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib announces exceptions instead of None
+        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=PRIMITIVE_TOLERANCE)
+    if found is None or len(found[2]) >= len(crystal):
+        return Structure(crystal.lattice, species, crystal.frac_coords)
+    lattice, frac_coords, numbers = found
+    return Structure(lattice, [kinds[n] for n in numbers], frac_coords)
+
+
 def extent(structure: Structure) -> float:
-    """Edge in A of the smallest box, centred on the centroid of the atoms, that holds all of them.
+    """Compute the edge in A of the smallest box, centred on the centroid of the atoms, that holds all of them.
 
     It is twice the largest Cartesian distance of an atom from the centroid along x, y or z, with the atoms where the
     structure has them: wrap it first.
@@ -107,7 +123,7 @@ def _wrap(frac: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _axis_products(lattice: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Cosines between the axes, as lengths: the off-diagonal of the metric tensor over the mean edge, in A."""
+    """Compute the cosines between the axes, as lengths: the off-diagonal of the metric tensor over the mean edge, in A."""
     metric = lattice @ lattice.T
     edge = np.cbrt(np.linalg.det(lattice))
     return metric[1, 2] / edge, metric[0, 2] / edge, metric[0, 1] / edge
@@ -115,13 +131,13 @@ def _axis_products(lattice: NDArray[np.float64]) -> tuple[float, float, float]:
 
 @cache
 def _unimodular() -> NDArray[np.float64]:
-    """All integer changes of axes with entries in {-1, 0, 1} and determinant +1 or -1; (6960, 3, 3)."""
+    """List all integer changes of axes with entries in {-1, 0, 1} and determinant +1 or -1; (6960, 3, 3)."""
     matrices = np.array(list(itertools.product((-1, 0, 1), repeat=9)), dtype=float).reshape(-1, 3, 3)
     return matrices[np.abs(np.abs(np.linalg.det(matrices)) - 1) < 1e-6]
 
 
 def _metric_symmetries(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Changes of fractional coordinates, (S, 3, 3), that leave the metric of a reduced cell unchanged, to 1e-3 A."""
+    """Find the changes of fractional coordinates, (S, 3, 3), that leave the metric of a reduced cell unchanged, to 1e-3 A."""
     metric = lattice @ lattice.T
     changes = _unimodular()
     tolerance = ID_RESOLUTION * np.cbrt(np.linalg.det(lattice))

@@ -1,4 +1,4 @@
-"""A_xB_y becomes V_xO_y: every assignment of the campaign's elements to a template, at a volume that fits them."""
+"""Elemental substitution: every assignment of a system's elements to a template, at a volume that fits them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ import numpy as np
 from pymatgen.analysis.structure_prediction.volume_predictor import DLSVolumePredictor
 from pymatgen.core import Composition, Element, Structure
 
+from imatgen_flows.crystals.box import BOX, MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.chemistry import covalent_radius, is_metallic
+from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import extent, standardise, structure_id
-from imatgen_flows.crystals.templates import Exclusion, Template
+from imatgen_flows.crystals.templates import Template
 from imatgen_flows.errors import InputError
 
-PACKING = 0.58  # share of a salt's volume that its ions fill
-SCALING = (0.9, 1.6)  # how far bond lengths may move the volume from that of the composition
+# Fraction of a salt's volume that its ions fill; it gives measured volumes to 30 % (tests/crystals/test_substitution.py)
+PACKING = 0.58
+# Limits on the factor by which bond lengths scale the volume of the composition: they alone give 4 A^3/atom at high O/V
+SCALING = (0.9, 1.6)
 
 
 @dataclass(frozen=True)
 class Substituted:
-    """A template with other elements, standardised. `id` tells how it was made: `mp-1:Mo=V,P=O`."""
+    """A template with other elements, standardised; `id` names the template and the assignment: `mp-1:Mo=V,P=O`."""
 
     id: str
     structure: Structure
@@ -32,33 +36,16 @@ class Substituted:
 
 def substitute(
     templates: Iterable[Template],
-    elements: Sequence[str] = ("V", "O"),
-    max_sites: int = 20,
-    max_edge: float = 10.0,
-    box: float = 15.0,
+    elements: Sequence[str],
+    max_sites: int = MAX_SITES,
+    max_edge: float = MAX_EDGE,
+    box: float = BOX,
 ) -> tuple[list[Substituted], list[Exclusion]]:
-    """Assign the elements to the species of each template in all orders; see `iter_substitute`."""
-    made, exclusions = [], []
-    for result in iter_substitute(templates, elements, max_sites, max_edge, box):
-        if isinstance(result, Substituted):
-            made.append(result)
-        else:
-            exclusions.append(result)
-    return made, exclusions
+    """Assign the elements of a system to the species of each template, in all orders.
 
-
-def iter_substitute(
-    templates: Iterable[Template],
-    elements: Sequence[str] = ("V", "O"),
-    max_sites: int = 20,
-    max_edge: float = 10.0,
-    box: float = 15.0,
-) -> Iterator[Substituted | Exclusion]:
-    """Assign the elements to the species of each template in all orders, one result for each assignment.
-
-    The volume is the one that pymatgen's data-mined bond lengths ask for, within 0.9 to 1.6 of what the composition
-    takes up in other compounds. Left out are structures over the limits, those that `repair` would change, and those whose
-    name (`structure_id`) was already seen.
+    The volume is the one that follows from pymatgen's data-mined bond lengths, within 0.9 to 1.6 of the
+    `expected_volume` of the composition. Excluded are structures over the limits, those that `repair` would change, and
+    those whose name (`structure_id`) was already seen.
 
     Parameters
     ----------
@@ -67,9 +54,9 @@ def iter_substitute(
     max_sites, max_edge : limits on sites and on the longest edge of the Niggli cell in A
     box : edge in A of the cube that the atoms about their centroid must fit into
 
-    Yields
-    ------
-    n! results for a template of n elements: the structure, or why there is none; one for a template of another number
+    Returns
+    -------
+    structures and exclusions: together n! for a template of n elements, one for a template of another number
 
     Raises
     ------
@@ -81,6 +68,19 @@ def iter_substitute(
             raise InputError(f"system: {symbol!r} is not the symbol of an element.")
     if len(set(elements)) != len(elements):
         raise InputError(f"system: {', '.join(elements)} names an element twice.")
+    made, exclusions = [], []
+    for result in _results(templates, elements, max_sites, max_edge, box):
+        if isinstance(result, Substituted):
+            made.append(result)
+        else:
+            exclusions.append(result)
+    return made, exclusions
+
+
+def _results(
+    templates: Iterable[Template], elements: Sequence[str], max_sites: int, max_edge: float, box: float
+) -> Iterator[Substituted | Exclusion]:
+    """Yield one result for each assignment of the elements to each template."""
     seen: dict[str, str] = {}
     for template in templates:
         species = sorted({site.specie.symbol for site in template.structure})
@@ -92,8 +92,8 @@ def iter_substitute(
             mapping = dict(zip(species, assigned, strict=True))
             name = f"{template.id}:" + ",".join(f"{old}={new}" for old, new in mapping.items())
             structure = standardise(_at_its_volume(_relabel(template.structure, mapping)))
-            if fault := _fault(structure, max_sites, max_edge, box):
-                yield Exclusion(name, *fault)
+            if reason := _reason_to_exclude(structure, max_sites, max_edge, box):
+                yield Exclusion(name, *reason)
             elif (content := structure_id(structure)) in seen:
                 yield Exclusion(name, "duplicate", f"same structure as {seen[content]}")
             else:
@@ -102,7 +102,7 @@ def iter_substitute(
 
 
 def expected_volume(composition: Composition) -> float:
-    """Volume in A^3 that the atoms of a composition take up, from element data alone.
+    """Estimate the volume in A^3 of the atoms of a composition, from element data alone.
 
     With an anion (the most electronegative element is a nonmetal with a known anionic radius): ions as spheres of their
     mean Shannon radius that fill 0.58 of space. Otherwise the volumes of the elements are added (Zen's law).
@@ -134,7 +134,7 @@ def _relabel(structure: Structure, mapping: dict[str, str]) -> Structure:
 
 
 def _at_its_volume(structure: Structure) -> Structure:
-    """Scale to the volume of the composition, then by the bond lengths; without bonds the first stands."""
+    """Scale to the volume of the composition, then by the bond lengths where there are bonds."""
     structure = _scaled(structure, expected_volume(structure.composition))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about elements without bond data, for which it uses atomic radii
@@ -148,7 +148,7 @@ def _scaled(structure: Structure, volume: float) -> Structure:
     return Structure(structure.lattice.scale(volume), structure.species, structure.frac_coords)
 
 
-def _fault(structure: Structure, max_sites: int, max_edge: float, box: float) -> tuple[str, str] | None:
+def _reason_to_exclude(structure: Structure, max_sites: int, max_edge: float, box: float) -> tuple[str, str] | None:
     if len(structure) > max_sites:
         return "too_many_sites", f"{len(structure)} sites; the limit is {max_sites}"
     if (edge := max(structure.lattice.abc)) > max_edge:

@@ -1,1 +1,1 @@
-"""Which crystals are the same: batched structure matching and grouping."""
+"""Comparison of crystals: batched structure matching, and grouping of equal ones."""

@@ -1,7 +1,7 @@
-"""How well crystals of one formula can be laid over each other, many pairs at a time.
+"""Batched form of pymatgen's `StructureMatcher`, for many pairs of crystals of one formula at a time.
 
-The steps are those of pymatgen's `StructureMatcher`, in its order and with its numbers, as arrays over pairs: the matcher
-itself takes milliseconds a pair, nearly all of them for pairs that do not match.
+The steps are those of the matcher, in its order and with its numbers, as arrays over pairs. The matcher itself takes
+milliseconds a pair, most of it for pairs that do not match.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 from scipy.optimize import linear_sum_assignment
 
-SLACK = 1e-6  # added to each tolerance: no match may be lost to the last digits
+SLACK = 1e-6  # added to each tolerance, so that rounding loses no match
 IMAGES = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-WIDEST = 1.5  # edges: as far as IMAGES reach from a wrapped vector
-FLAT = 1e-3  # edge of the cube of an atom's share, for a cell of volume 1; only a mean cell without a volume is below
+MAX_NEIGHBOUR = 1.5  # edges: as far as IMAGES reach from a wrapped vector
+MIN_SIZE = 1e-3  # (volume per atom)^(1/3) of a mean cell, where each cell has volume 1; a flat mean cell is below
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -26,7 +26,14 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Tolerances:
-    """When two crystals are equal; see `StructureIndex`."""
+    """Tolerances within which two crystals are equal, as in pymatgen's `StructureMatcher`.
+
+    Attributes
+    ----------
+    ltol : relative, of the edges
+    stol : largest displacement of an atom, in units of (volume per atom)^(1/3)
+    angle_tol : degrees
+    """
 
     ltol: float = 0.2
     stol: float = 0.3
@@ -35,7 +42,7 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class PrimitiveCell:
-    """A crystal as it is compared: Niggli-reduced, then primitive, of plain elements.
+    """Reduced form of a crystal for comparisons: Niggli-reduced, then primitive, of plain elements.
 
     Attributes
     ----------
@@ -50,7 +57,7 @@ class PrimitiveCell:
 
     @classmethod
     def of(cls, crystal: Structure) -> PrimitiveCell:
-        """Reduce an ordered crystal, as the matcher does."""
+        """Reduce an ordered crystal as the matcher does."""
         plain = Structure(crystal.lattice, [site.specie.symbol for site in crystal], crystal.frac_coords)
         cell = plain.get_reduced_structure().get_primitive_structure()
         symbols = [site.specie.symbol for site in cell]
@@ -59,16 +66,16 @@ class PrimitiveCell:
 
     @property
     def structure(self) -> Structure:
-        """The cell for the matcher."""
+        """The cell as a structure, for the matcher."""
         return Structure(self.matrix, self.symbols, self.coords)
 
     @cached_property
     def axes(self) -> Array:
-        """(3, 3), rows are vectors, for a volume of 1."""
+        """Cell vectors (3, 3), rows, scaled to a volume of 1."""
         return np.asarray(self.matrix / np.cbrt(abs(np.linalg.det(self.matrix))))
 
     def vectors_within(self, reach: float) -> tuple[NDArray[np.int64], Array]:
-        """Lattice vectors up to a length, the shortest first, perhaps with longer ones.
+        """List the lattice vectors up to a length, the shortest first; longer ones may follow.
 
         Returns
         -------
@@ -81,8 +88,8 @@ class PrimitiveCell:
         return known[1], known[2]
 
 
-class Superposition:
-    """Lays primitive cells of one formula over each other.
+class BatchedMatcher:
+    """Superposes pairs of primitive cells of one formula as pymatgen's matcher does.
 
     For each ordered pair of a reference and another, the matcher looks for bases of the reference's lattice whose edges and
     angles are those of the other's cell within `ltol` and `angle_tol`. In the mean of both cells it shifts the other so that
@@ -110,12 +117,12 @@ class Superposition:
         self._step = self._lengths.max() + 2 * reach  # between cells, so that one sequence rises over all their lengths
         self._rising = self._lengths + self._step * number
 
-    def distances(self, references: Indices, others: Indices) -> tuple[Array, Array]:
-        """Superpose pairs in all ways that the matcher tries.
+    def displacements(self, references: Indices, others: Indices) -> tuple[Array, Array]:
+        """Superpose pairs in all ways that the matcher tries, and return the smallest displacements of the atoms.
 
         Parameters
         ----------
-        references, others : (P,) numbers of cells
+        references, others : (P,) indices of cells
 
         Returns
         -------
@@ -124,12 +131,14 @@ class Superposition:
         """
         largest, mean_square = np.full(len(references), np.inf), np.full(len(references), np.inf)
         pair, bases, metrics = self._common_lattices(references, others)
-        size = np.cbrt(np.sqrt(np.maximum(np.linalg.det(metrics), 0)) / self._coords.shape[1])  # of an atom's share
-        flat = size < FLAT
+        size = np.cbrt(
+            np.sqrt(np.maximum(np.linalg.det(metrics), 0)) / self._coords.shape[1]
+        )  # (volume per atom)^(1/3)
+        flat = size < MIN_SIZE
         metrics[flat] = np.eye(3)
         twice = 2 * (self.tolerances.stol + SLACK)  # as the first atom sits still
         near = twice * size * np.sqrt(np.diagonal(np.linalg.inv(metrics), axis1=1, axis2=2)).T  # fractional
-        flat |= (near > WIDEST).any(axis=0)
+        flat |= (near > MAX_NEIGHBOUR).any(axis=0)
         largest[pair[flat]] = mean_square[pair[flat]] = np.nan
         pair, bases, metrics, size, near = pair[~flat], bases[~flat], metrics[~flat], size[~flat], near[:, ~flat]
         root = np.moveaxis(np.linalg.cholesky(metrics), 0, 2) / size
@@ -144,7 +153,7 @@ class Superposition:
         return largest, np.sqrt(mean_square)
 
     def _common_lattices(self, references: Indices, others: Indices) -> tuple[Indices, Array, Array]:
-        """Find the bases of each reference's lattice that are like the other's cell.
+        """Find the bases of each reference's lattice that match the other's cell.
 
         Returns
         -------
@@ -187,12 +196,12 @@ class Superposition:
         return np.tile(pair, 2), np.concatenate([bases, -bases]), np.tile(metrics, (2, 1, 1))
 
     def _near_everywhere(self, x: Array, y: Array, near: Array) -> tuple[Indices, Indices]:
-        """Lay the first atom of y on each atom of its element in x, and keep where all others have one of theirs nearby.
+        """Shift y by its first atom to each atom of that element in x; keep the shifts where every atom has a neighbour.
 
         Parameters
         ----------
         x, y : (N, 3, K), fractional
-        near : (3, K), how far is near
+        near : (3, K), largest distance of a neighbour along each axis, fractional
 
         Returns
         -------
@@ -212,7 +221,7 @@ class Superposition:
     def _pair_up(
         self, x: Array, y: Array, row: Indices, anchor: Indices, root: Array, near: Array, reach: float
     ) -> tuple[Indices, Array]:
-        """Pair the atoms of each element at the least sum of squares, where all have a partner in reach.
+        """Pair the atoms of each element at the least sum of squares, where each has a partner in reach.
 
         Returns
         -------
@@ -235,7 +244,7 @@ class Superposition:
 
 
 def _shortest(step: Array, root: Array, wide: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Make wrapped steps Cartesian; where the cell is small, take the shortest image.
+    """Convert wrapped fractional steps to Cartesian ones; in small cells, take the shortest periodic image.
 
     Parameters
     ----------
@@ -270,19 +279,19 @@ def _vectors(axes: Array, reach: float) -> tuple[NDArray[np.int64], Array]:
 
 
 def _upper(vectors: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether a vector, and not its inverse, lies in the upper half of space."""
+    """Test whether a vector, and not its inverse, lies in the upper half of space."""
     x, y, z = vectors.T
     return (z > 0) | ((z == 0) & ((y > 0) | ((y == 0) & (x > 0))))
 
 
 def _cosines(axes: Array) -> Array:
-    """Cosines of alpha, beta and gamma of (..., 3, 3) axes."""
+    """Compute the cosines of alpha, beta and gamma of (..., 3, 3) axes."""
     unit = axes / np.linalg.norm(axes, axis=-1, keepdims=True)
     return np.stack([(unit[..., i, :] * unit[..., j, :]).sum(-1) for i, j in ((1, 2), (0, 2), (0, 1))], axis=-1)
 
 
 def _metrics(edges: Array, angles: Array) -> Array:
-    """(K, 3, 3) metric tensors of cells."""
+    """Compute the metric tensors (K, 3, 3) of cells."""
     alpha, beta, gamma = np.cos(np.radians(angles)).T
     one = np.ones_like(alpha)
     cosines = np.stack([one, gamma, beta, gamma, one, alpha, beta, alpha, one], axis=-1).reshape(-1, 3, 3)
@@ -290,19 +299,19 @@ def _metrics(edges: Array, angles: Array) -> Array:
 
 
 def _blocks(symbols: Sequence[str]) -> list[slice]:
-    """Where the atoms of each element stand."""
+    """Find the range of the atoms of each element."""
     starts = [i for i in range(len(symbols)) if i == 0 or symbols[i] != symbols[i - 1]]
     return [slice(i, j) for i, j in zip(starts, [*starts[1:], len(symbols)], strict=True)]
 
 
 def _ranges(starts: Indices, counts: Indices) -> Indices:
-    """Chain the ranges of these starts and lengths."""
+    """Concatenate the ranges of these starts and lengths."""
     ends = np.cumsum(counts)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + counts, counts)
 
 
 def _join(left: Indices, right: Indices, count: int) -> tuple[Indices, Indices]:
-    """All combinations of an item on the left and one on the right with the same number; both sides are sorted."""
+    """List all combinations of an item on the left and one on the right of the same number; both sides are sorted."""
     many = np.bincount(right, minlength=count)
     starts = np.cumsum(many) - many
     return np.repeat(np.arange(len(left)), many[left]), _ranges(starts[left], many[left])

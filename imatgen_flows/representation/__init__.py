@@ -1,4 +1,4 @@
-"""Crystals as images and back: exact, batched and differentiable."""
+"""Images of crystals: encoding and decoding of cells and atoms, batched and differentiable."""
 
 from imatgen_flows.representation.basis import BasisImageCodec
 from imatgen_flows.representation.cell import CellImageCodec

@@ -1,4 +1,4 @@
-"""The atoms of one element as an image: one Gaussian an atom in a cubic box."""
+"""Images of the atoms of one element: one Gaussian for each atom, in a cubic box."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-REFINEMENTS = 12  # at most; isolated atoms need one
+from imatgen_flows.crystals.box import BOX
+
+MAX_STEPS = 12  # of Gauss-Newton; isolated atoms need one
 CONVERGED = 1e-6  # A
 CHUNK = 32  # images decoded at once
-MOST_PEAKS = 256  # of an image that are read; more are the noise of a network that has not learnt
+MAX_PEAKS = 256  # of an image that are read; more are the noise of an untrained network
 
 
 class BasisImageCodec:
-    """Basis images: each atom adds p = exp(-r^2 / 2 sigma^2) to the voxels around it, on a periodic grid.
+    """Encoder and decoder of basis images.
 
-    Voxel (i, j, k) lies at (i, j, k) box / grid.
+    Each atom adds p = exp(-r^2 / 2 sigma^2) to the voxels around it, on a periodic grid. Voxel (i, j, k) lies at
+    (i, j, k) box / grid.
 
     Parameters
     ----------
@@ -38,7 +41,7 @@ class BasisImageCodec:
     def __init__(
         self,
         grid: int = 64,
-        box: float = 15.0,
+        box: float = BOX,
         sigma: float = 0.26,
         *,
         cutoff: float = 0.02,
@@ -58,7 +61,7 @@ class BasisImageCodec:
     def encode(
         self, positions: Tensor | NDArray[np.floating], mask: Tensor | NDArray[np.bool_] | None = None
     ) -> Tensor:
-        """Render atoms.
+        """Render atoms as images.
 
         Parameters
         ----------
@@ -75,7 +78,7 @@ class BasisImageCodec:
         return self._render(places[image, atom], image, len(places))
 
     def decode(self, images: Tensor) -> list[NDArray[np.float64]]:
-        """Find the atoms.
+        """Find the positions of the atoms in images.
 
         An atom is a voxel above the threshold that none of its 26 neighbours exceeds. Around it, ln p is a parabola of
         known width, fitted to the 27 voxels weighted by p. Further passes subtract the other atoms, and atoms are looked
@@ -93,7 +96,7 @@ class BasisImageCodec:
         return [places.numpy() for places, _ in self.peaks(images)]
 
     def peaks(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Find the atoms as `decode` does: of each image the places (n, 3), and the heights (n,), 1 for a whole atom."""
+        """Find the atoms as `decode` does; return positions (n, 3) and heights (n,), 1 for a whole atom, of each image."""
         found: list[tuple[Tensor, Tensor]] = []
         for chunk in images.detach().split(CHUNK):
             owner, places, heights = self._read(chunk)
@@ -102,7 +105,7 @@ class BasisImageCodec:
         return found
 
     def atom_mass(self, level: float | None = None) -> float:
-        """Sum of an atom's voxels above a level, the cutoff unless given, averaged over its place between them."""
+        """Compute the mean sum of an atom's voxels above a level, the cutoff unless given."""
         x = math.sqrt(-math.log(level or self.cutoff))  # radius of that level over sqrt(2) sigma
         within = math.erf(x) - 2 / math.sqrt(math.pi) * x * math.exp(-x * x)
         return (2 * math.pi) ** 1.5 * (self.sigma / self.voxel) ** 3 * within
@@ -123,7 +126,7 @@ class BasisImageCodec:
         return self._sum(p if height is None else p * height[:, None, None, None], at, n_images)
 
     def _gaussians(self, places: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Values of atoms on the voxels around each, uncut, and where these voxels are in a batch.
+        """Compute the values of atoms on the voxels around each, without a cutoff, and the indices of these voxels.
 
         Only these (n, width, width, width) are computed: width spans the radius, and the rest of an image is zero.
         """
@@ -142,32 +145,32 @@ class BasisImageCodec:
         return images.index_add_(0, at.reshape(-1), p.reshape(-1)).reshape(n_images, *[self.grid] * 3)
 
     def _read(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Atoms of a chunk: the image that each belongs to (n,), in order, its place (n, 3), A, float64, and height (n,)."""
-        atoms = self._refine(images, self._peaks(images))
+        """Decode a chunk: the image of each atom (n,), in order, its position (n, 3), A, float64, and its height (n,)."""
+        atoms = self._fit_atoms(images, self._peaks(images))
         hidden = self._peaks(images - self._render_atoms(atoms, images))
         if len(hidden.image):
-            atoms = self._refine(images, atoms.join(hidden))
+            atoms = self._fit_atoms(images, atoms.join(hidden))
         atoms = atoms.select((atoms.height > self.threshold) & ~self._doubled(atoms))
         return atoms.image, (atoms.corner + atoms.shift) % self.box, atoms.height
 
     def _peaks(self, images: Tensor) -> _Atoms:
-        """Peaks of images, and the Gaussian through the voxels around each."""
+        """Find the peaks of images, and the Gaussian through the voxels around each."""
         candidates = (images > self.threshold).nonzero()
         around = self._around(images, candidates)
         middle = around[:, 13:14]
         # strict on one side, so that of equal neighbours one is the peak
         peak = (around[:, :13] < middle).all(dim=1) & (around[:, 14:] <= middle).all(dim=1)
-        peak[peak.clone()] = _highest(candidates[peak, 0], middle[peak, 0], MOST_PEAKS)
+        peak[peak.clone()] = _highest(candidates[peak, 0], middle[peak, 0], MAX_PEAKS)
         voxels, around = candidates[peak], around[peak].double()
         inside = around > self.cutoff
         shift, height = self._fit(torch.where(inside, around, 1.0).log(), torch.where(inside, around, 0.0) ** 2)
         return _Atoms(voxels, voxels[:, 1:].double() * self.voxel, shift, height)
 
-    def _refine(self, images: Tensor, atoms: _Atoms) -> _Atoms:
-        """Gauss-Newton steps on each atom's voxels, the other atoms subtracted, until none moves."""
+    def _fit_atoms(self, images: Tensor, atoms: _Atoms) -> _Atoms:
+        """Refine atoms by Gauss-Newton steps on the voxels of each, the other atoms subtracted, until none moves."""
         around = self._around(images, atoms.voxels).double()
         offsets = self._cube.to(images.device).double() * self.voxel  # (27, 3), A, from the voxel of the peak
-        for _ in range(REFINEMENTS):
+        for _ in range(MAX_STEPS):
             exponents = -((offsets - atoms.shift[:, None]) ** 2).sum(dim=-1) / (2 * self.sigma**2)
             shape = exponents.exp()
             own = atoms.height[:, None] * torch.where(shape < self.cutoff, 0.0, shape)
@@ -186,13 +189,13 @@ class BasisImageCodec:
         return self._render(places, atoms.image, len(images), height)
 
     def _edges(self, atoms: _Atoms, images: Tensor) -> Tensor:
-        """Voxels that an atom has or has not, depending on 0.01 A: above zero there."""
+        """Mark the voxels at the cutoff of an atom, which a shift of 0.01 A adds or removes: above zero there."""
         p, at = self._gaussians((atoms.corner + atoms.shift).to(images.dtype), atoms.image)
         edge = (p > 0.9 * self.cutoff) & (p < 1.1 * self.cutoff)
         return self._sum(edge.to(images.dtype), at, len(images))
 
     def _doubled(self, atoms: _Atoms) -> Tensor:
-        """Which atoms (n,) lie within sigma of a higher one in the same image: two readings of one atom."""
+        """Find the atoms (n,) within sigma of a higher one in the same image, which are one atom found twice."""
         counts = torch.bincount(atoms.image).tolist()
         parts = zip((atoms.corner + atoms.shift).split(counts), atoms.height.split(counts), strict=True)
         return torch.cat([self._doubled_in_image(*part) for part in parts]) if counts else atoms.image > 0
@@ -205,12 +208,12 @@ class BasisImageCodec:
         return ((distances < self.sigma) & ahead).any(dim=1)
 
     def _around(self, images: Tensor, voxels: Tensor) -> Tensor:
-        """Values (n, 27) at voxels (n, 4: image, i, j, k) and their neighbours."""
+        """Return the values (n, 27) at voxels (n, 4: image, i, j, k) and their neighbours."""
         i, j, k = ((voxels[:, 1:, None] + self._cube.T.to(images.device)) % self.grid).unbind(dim=1)
         return images[voxels[:, :1], i, j, k]
 
     def _fit(self, logs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Gaussians through the logarithms (n, 27) of values around peaks, by weighted least squares.
+        """Fit Gaussians to the logarithms (n, 27) of values around peaks, by weighted least squares.
 
         Returns
         -------
@@ -228,7 +231,7 @@ class BasisImageCodec:
 
 
 def _highest(image: Tensor, value: Tensor, most: int) -> Tensor:
-    """Which of some peaks (n,) are among the highest so many of their image."""
+    """Select the peaks (n,) that are among the `most` highest of their image."""
     order = value.argsort(descending=True)
     order = order[image[order].argsort(stable=True)]
     first = torch.bincount(image).cumsum(0).roll(1)
@@ -240,7 +243,7 @@ def _highest(image: Tensor, value: Tensor, most: int) -> Tensor:
 
 @dataclass
 class _Atoms:
-    """Atoms being read: the voxels of their peaks (n, 4: image, i, j, k) in order, and the Gaussians there."""
+    """Atoms during decoding: the voxels of their peaks (n, 4: image, i, j, k) in order, and the Gaussians there."""
 
     voxels: Tensor
     corner: Tensor  # (n, 3), the voxel's place, A

@@ -1,4 +1,4 @@
-"""The cell as an image: one Gaussian in the middle of a grid of fractional coordinates."""
+"""Images of unit cells: one Gaussian in the middle of a grid of fractional coordinates."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from torch import Tensor
 
 from imatgen_flows.representation.errors import DecodeError
 
-REFINEMENTS = 5  # Gauss-Newton steps after the fit to the logarithms
+STEPS = 5  # of Gauss-Newton, after the fit to the logarithms
 OUTLIER = 0.05  # residual, in units of the peak, from which a voxel counts less
-FLAT = 1e-5  # ratio of the metric tensor's eigenvalues under which a cell is none
+MIN_EIGENVALUE_RATIO = 1e-5  # of the metric tensor; a cell below it has no volume
 CHUNK = 64  # images fitted at once
 
 
 class CellImageCodec:
-    """Cell images, p = exp(-f^T G f / 2 sigma^2) with f = (i, j, k) / grid - 1/2 and G the metric tensor.
+    """Encoder and decoder of cell images.
+
+    An image is p = exp(-f^T G f / 2 sigma^2), with f = (i, j, k) / grid - 1/2 and G the metric tensor.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ class CellImageCodec:
         self._features = torch.stack([x * x, y * y, z * z, 2 * y * z, 2 * x * z, 2 * x * y], dim=1)
 
     def encode(self, lattices: Tensor | NDArray[np.floating]) -> Tensor:
-        """Render cells.
+        """Render unit cells as images.
 
         Parameters
         ----------
@@ -60,7 +62,7 @@ class CellImageCodec:
         return self._render(rows @ rows.transpose(-1, -2))
 
     def decode(self, images: Tensor) -> Tensor:
-        """Read cell parameters.
+        """Decode images to cell parameters.
 
         Parameters
         ----------
@@ -78,12 +80,12 @@ class CellImageCodec:
         return _parameters(self.metric_tensors(images))
 
     def try_decode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Read cell parameters (B, 6), NaN where there is no cell, and which images (B,) bool hold one."""
+        """Decode images to cell parameters (B, 6), NaN where there is no cell; also return which images (B,) hold one."""
         metrics, ok = self.try_metric_tensors(images)
         return _parameters(metrics), ok
 
     def lattices(self, images: Tensor) -> Tensor:
-        """Read cell vectors (B, 3, 3) in A, rows, a along x and b in the xy plane; raises as `metric_tensors`."""
+        """Decode images to cell vectors (B, 3, 3), A, rows, a along x and b in the xy plane; raises as `metric_tensors`."""
         return standard_lattices(self.metric_tensors(images))
 
     def metric_tensors(self, images: Tensor) -> Tensor:
@@ -116,13 +118,13 @@ class CellImageCodec:
         return metrics
 
     def try_metric_tensors(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """As `metric_tensors`, but with NaN where there is no cell, and which images (B,) bool hold one."""
+        """Recover metric tensors as `metric_tensors`, NaN where there is no cell; also return which images (B,) hold one."""
         parts = [self._fit(chunk) for chunk in images.to(torch.float64).split(CHUNK)]
         metrics, ok = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         return metrics.to(images.dtype), ok
 
     def published_read_out(self, image: Tensor) -> NDArray[np.float64]:
-        """Read one cell (6,) as the paper did, for comparison: from one voxel on each axis and face diagonal.
+        """Decode one cell (6,) as the paper did, for comparison: from one voxel on each axis and face diagonal.
 
         It is NaN where an axis or a diagonal has no second occupied voxel.
         """
@@ -153,7 +155,7 @@ class CellImageCodec:
         lower = torch.where(inside, torch.minimum(values, opposite), 1.0)
         squares = -2 * self.sigma**2 * lower.log()  # f^T G f, A^2
         numbers = _solve(features, torch.where(inside, lower, 0.0) ** 8, squares, image, len(images))
-        for _ in range(REFINEMENTS):
+        for _ in range(STEPS):
             squares = (numbers[image] * features).sum(dim=1)
             model = (-squares / (2 * self.sigma**2)).clamp(max=0.0).exp()
             misfit = model - values
@@ -172,13 +174,13 @@ class CellImageCodec:
 
 
 def standard_lattices(metrics: Tensor) -> Tensor:
-    """Cell vectors (B, 3, 3) in standard orientation; NaN for metric tensors that are NaN."""
+    """Convert metric tensors to cell vectors (B, 3, 3) in standard orientation; NaN where they are NaN."""
     safe = torch.where(metrics.isfinite(), metrics, torch.eye(3).to(metrics))
     return torch.where(metrics.isfinite(), torch.linalg.cholesky(safe), torch.nan)
 
 
 def cell_parameters(lattices: Tensor) -> Tensor:
-    """Lengths in A and angles in degrees (B, 6) of cell vectors (B, 3, 3)."""
+    """Compute lengths in A and angles in degrees (B, 6) of cell vectors (B, 3, 3)."""
     return _parameters(lattices @ lattices.transpose(-1, -2))
 
 
@@ -189,7 +191,7 @@ def _parameters(metrics: Tensor) -> Tensor:
 
 
 def _solve(features: Tensor, weights: Tensor, values: Tensor, image: Tensor, n_images: int) -> Tensor:
-    """Weighted least squares by image: features (n, 6), weights, values, image numbers (n,) to (n_images, 6)."""
+    """Solve weighted least squares for each image: features (n, 6), weights, values, image numbers (n,) to (n_images, 6)."""
     rows, columns = torch.triu_indices(6, 6)
     weighted = weights[:, None] * features
     terms = torch.cat([weighted[:, rows] * features[:, columns], weighted * values[:, None]], dim=1)  # (n, 21 + 6)
@@ -207,6 +209,6 @@ def _symmetric(numbers: Tensor) -> Tensor:
 
 
 def _positive_definite(metrics: Tensor) -> Tensor:
-    """Whether the cells have a volume, with a margin that survives rounding to float32."""
+    """Test whether cells have a volume, with a margin that survives rounding to float32."""
     eigenvalues = torch.linalg.eigvalsh(torch.where(metrics.isfinite(), metrics.detach(), 0.0))
-    return eigenvalues[:, 0] > FLAT * eigenvalues[:, -1].clamp(min=1e-12)
+    return eigenvalues[:, 0] > MIN_EIGENVALUE_RATIO * eigenvalues[:, -1].clamp(min=1e-12)

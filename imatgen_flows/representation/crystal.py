@@ -1,18 +1,20 @@
-"""Whole crystals: packed as tensors, rendered as images, read back with a decode_quality."""
+"""Whole crystals: packed as tensors, rendered as images, and decoded with a measure of quality."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imatgen_flows.crystals.box import BOX
+from imatgen_flows.crystals.distances import closest_approach
+from imatgen_flows.io.files import writing
 from imatgen_flows.representation.basis import BasisImageCodec
 from imatgen_flows.representation.cell import CellImageCodec, standard_lattices
 from imatgen_flows.representation.errors import PackError
@@ -20,12 +22,10 @@ from imatgen_flows.representation.errors import PackError
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-MOST_CELLS = 6  # images searched for close contacts, along an axis: enough for any cell that is not absurdly flat
-
 
 @dataclass
 class PackedCrystals:
-    """Crystals as tensors: what is trained on, and what images are rendered from.
+    """Crystals as tensors, from which images are rendered.
 
     Attributes
     ----------
@@ -40,13 +40,13 @@ class PackedCrystals:
     positions: Tensor
     mask: Tensor
     elements: tuple[str, ...]
-    box: float = 15.0
+    box: float = BOX
 
     def __len__(self) -> int:
         return len(self.lattices)
 
     def __getitem__(self, index: Tensor | slice | list[int]) -> PackedCrystals:
-        """Take the crystals of an index tensor, a mask or a slice."""
+        """Select crystals by an index tensor, a mask or a slice."""
         return PackedCrystals(self.lattices[index], self.positions[index], self.mask[index], self.elements, self.box)
 
     def to(self, device: torch.device | str) -> PackedCrystals:
@@ -56,11 +56,11 @@ class PackedCrystals:
         )
 
     def counts(self) -> Tensor:
-        """Atoms of each element, (B, E)."""
+        """Count the atoms of each element, (B, E)."""
         return self.mask.sum(dim=2)
 
     def structures(self) -> list[Structure | None]:
-        """Crystals in their cells, the atoms' centroid in the middle and unwrapped; None without a cell or atoms."""
+        """Build structures, the atoms' centroid in the middle of the cell and unwrapped; None without a cell or atoms."""
         from pymatgen.core import Lattice, Structure
 
         crystals: list[Structure | None] = []
@@ -77,26 +77,20 @@ class PackedCrystals:
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file, whole or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         arrays = {name: getattr(self, name).cpu().numpy() for name in ("lattices", "positions", "mask")}
-        try:
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, **arrays, elements=np.array(self.elements), box=self.box)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with writing(Path(path)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays, elements=np.array(self.elements), box=self.box)
 
     @classmethod
     def load(cls, path: str | Path) -> PackedCrystals:
-        """Read what `save` wrote."""
+        """Read a file that `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             lattices, positions, mask = (torch.from_numpy(file[name]) for name in ("lattices", "positions", "mask"))
             return cls(lattices, positions, mask, elements=tuple(file["elements"].tolist()), box=float(file["box"]))
 
 
-def pack(structures: Sequence[Structure], elements: Sequence[str], box: float = 15.0) -> PackedCrystals:
-    """Turn crystals into tensors, the centroid of all atoms of each in the middle of the box.
+def pack(structures: Sequence[Structure], elements: Sequence[str], box: float = BOX) -> PackedCrystals:
+    """Convert crystals to tensors, the centroid of all atoms of each in the middle of the box.
 
     Parameters
     ----------
@@ -147,7 +141,7 @@ def pack(structures: Sequence[Structure], elements: Sequence[str], box: float = 
 
 @dataclass
 class CrystalImages:
-    """Images of crystals: cell (B, M, M, M) and, for each element, basis (B, E, N, N, N)."""
+    """Images of crystals: of the cell (B, M, M, M), and of the atoms of each element (B, E, N, N, N)."""
 
     cell: Tensor
     basis: Tensor
@@ -158,7 +152,7 @@ class CrystalImages:
 
 @dataclass(frozen=True)
 class DecodeQuality:
-    """How far a decoded crystal explains its images.
+    """Measures of how well a decoded crystal explains its images.
 
     Attributes
     ----------
@@ -177,16 +171,16 @@ class DecodeQuality:
 
     @property
     def count_matches(self) -> bool:
-        """Whether mass and peaks say the same number of atoms, for each element."""
+        """Whether the summed image and the peaks give the same number of atoms of each element."""
         return all(abs(mass - self.peaks[element]) < 0.5 for element, mass in self.atoms_by_mass.items())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, with `count_matches`."""
+    def to_dict(self) -> dict[str, float | bool | dict[str, float] | dict[str, int]]:
+        """Return plain values, `count_matches` among them."""
         return {**asdict(self), "count_matches": self.count_matches}
 
 
 class CrystalCodec:
-    """Crystals to images and back.
+    """Encoder of crystals to images, and decoder back.
 
     Parameters
     ----------
@@ -202,7 +196,7 @@ class CrystalCodec:
         cell_grid: int = 32,
         cell_sigma: float = 0.26,
         grid: int = 64,
-        box: float = 15.0,
+        box: float = BOX,
         sigma: float = 0.26,
     ) -> None:
         self.elements = tuple(elements)
@@ -221,29 +215,29 @@ class CrystalCodec:
         return CrystalImages(cell=self.cell.encode(crystals.lattices), basis=self._render(crystals))
 
     def decode(self, images: CrystalImages) -> tuple[list[Structure | None], list[DecodeQuality]]:
-        """Read crystals.
+        """Decode images to structures.
 
         Returns
         -------
         structures : in standard orientation, atoms unwrapped as the image shows them; None where there is no cell or no
             atom
-        decode_qualities : one for each image
+        qualities : how far each crystal explains its image
         """
-        crystals, decode_qualities = self.read(images)
-        return crystals.structures(), decode_qualities
+        crystals, qualities = self.read(images)
+        return crystals.structures(), qualities
 
     def read(self, images: CrystalImages) -> tuple[PackedCrystals, list[DecodeQuality]]:
-        """As `decode`, to tensors on the CPU, without pymatgen."""
+        """Decode images to tensors on the CPU, without pymatgen; otherwise as `decode`."""
         crystals, _, ok = self._crystals(images)
-        return crystals, self._certify(images, crystals, ok)
+        return crystals, self._qualities(images, crystals, ok)
 
     def read_unchecked(self, images: CrystalImages) -> tuple[PackedCrystals, Tensor]:
-        """As `read`, without decode_qualities, which take longer than the reading, but with the atoms' heights (B, E, A)."""
+        """Decode images to tensors and the heights (B, E, A) of their atoms, without the quality, which takes longer."""
         crystals, heights, _ = self._crystals(images)
         return crystals, heights
 
     def _crystals(self, images: CrystalImages) -> tuple[PackedCrystals, Tensor, Tensor]:
-        """Crystals on the CPU, the heights of their atoms, and which of them (B,) have a cell."""
+        """Decode crystals, the heights of their atoms, and which of them (B,) have a cell, all on the CPU."""
         metrics, ok = self.cell.try_metric_tensors(images.cell.detach())
         lattices = standard_lattices(metrics)
         atoms = self.basis.peaks(images.basis.flatten(0, 1))
@@ -258,7 +252,7 @@ class CrystalCodec:
             PackedCrystals(lattices.cpu(), positions, heights > 0, self.elements, self.basis.box), heights, ok.cpu()
         )  # fmt: skip
 
-    def _certify(self, images: CrystalImages, crystals: PackedCrystals, ok: Tensor) -> list[DecodeQuality]:
+    def _qualities(self, images: CrystalImages, crystals: PackedCrystals, ok: Tensor) -> list[DecodeQuality]:
         cell_again = torch.zeros_like(images.cell)
         cell_again[ok] = self.cell.encode(crystals.lattices[ok].to(images.cell.device))
         cell_residuals = _residuals(images.cell, cell_again)
@@ -277,7 +271,7 @@ class CrystalCodec:
                 cell_residual=cell_residuals[i],
                 atoms_by_mass=dict(zip(self.elements, masses[i], strict=True)),
                 peaks=dict(zip(self.elements, peaks[i], strict=True)),
-                min_distance=_shortest_distance(
+                min_distance=closest_approach(
                     crystals.lattices[i].double().numpy(), crystals.positions[i][crystals.mask[i]].double().numpy()
                 ),
             )
@@ -290,29 +284,7 @@ class CrystalCodec:
 
 
 def _residuals(images: Tensor, again: Tensor) -> list[float]:
-    """Relative L2 distance, over everything but the first axis; 1 where the image is empty."""
+    """Compute relative L2 distances, over everything but the first axis; 1 where the image is empty."""
     norms = images.flatten(1).norm(dim=1).double()
     distances = (images - again).flatten(1).norm(dim=1).double()
     return torch.where(norms > 0, distances / norms.clamp(min=1e-30), 1.0).tolist()
-
-
-def _shortest_distance(lattice: NDArray[np.float64], positions: NDArray[np.float64]) -> float:
-    """Closest approach in A between atoms (n, 3), A, of a crystal, images included; NaN without cell or atoms."""
-    if not len(positions) or not np.isfinite(lattice).all():
-        return float("nan")
-    inverse = np.linalg.inv(lattice)
-    first, second = np.triu_indices(len(positions))  # a pair once, and each atom with itself
-    frac = (positions[first] - positions[second]) @ inverse
-    frac -= np.round(frac)
-    reach = np.ones(3, dtype=int)
-    while True:
-        steps = [np.arange(-n, n + 1) for n in reach]
-        shifts = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
-        distances = np.linalg.norm((frac[:, None] + shifts) @ lattice, axis=-1)
-        distances[first == second, len(shifts) // 2] = np.inf
-        shortest = float(distances.min())
-        # an image more cells away than this is further than what was found
-        needed = np.minimum(np.floor(shortest * np.linalg.norm(inverse, axis=0) + 0.5), MOST_CELLS).astype(int)
-        if (needed <= reach).all():
-            return shortest
-        reach = np.maximum(needed, reach)

@@ -1,10 +1,10 @@
-"""What can go wrong between a crystal and its image."""
+"""Errors of encoding and decoding crystals."""
 
 from imatgen_flows.errors import ImatgenError
 
 
 class PackError(ImatgenError, ValueError):
-    """A crystal does not go into images: too large for the box, a foreign element, numbers that are not finite."""
+    """A crystal cannot be encoded: too large for the box, a foreign element, or numbers that are not finite."""
 
 
 class DecodeError(ImatgenError, ValueError):

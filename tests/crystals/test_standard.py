@@ -89,11 +89,11 @@ def test_the_name_depends_on_neither_axes_nor_order_nor_origin(crystal, change, 
 
 @settings(max_examples=30, deadline=None)
 @given(crystals(), st.tuples(coordinate, coordinate, coordinate))
-def test_a_crystal_told_from_another_origin_is_the_same_in_the_standard_frame(crystal, shift):
-    told, standard = shift_origin(crystal, shift), standardise(crystal)
-    assert structure_id(told) == structure_id(crystal)
-    assert_same(standardise(told), told)
-    np.testing.assert_allclose(told.lattice.matrix, standard.lattice.matrix, atol=1e-6)
+def test_a_crystal_with_a_shifted_origin_is_the_same_in_the_standard_frame(crystal, shift):
+    shifted, standard = shift_origin(crystal, shift), standardise(crystal)
+    assert structure_id(shifted) == structure_id(crystal)
+    assert_same(standardise(shifted), shifted)
+    np.testing.assert_allclose(shifted.lattice.matrix, standard.lattice.matrix, atol=1e-6)
     assert_same(shift_origin(standard, (0, 0, 0)), standard)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from imatgen_flows.matching import grouping as similarity
+from imatgen_flows.matching import grouping
 from imatgen_flows.matching.grouping import StructureIndex, group_duplicates, primitive_cells
 
 
@@ -38,11 +38,11 @@ def test_groups_are_those_of_a_comparison_of_all_with_all(crowd, verdicts):
     assert group_duplicates(crowd) == expected
 
 
-def test_cells_told_anew_are_grouped_as_the_plain_matcher_groups_them(crowd, verdicts, retold):
+def test_other_descriptions_of_cells_are_grouped_as_the_plain_matcher_groups_them(crowd, verdicts, redescribe):
     """Sixty crystals: all of the crowd, and most of them once more in another cell, order and place."""
     rng = np.random.default_rng(8)
     again = [int(number) for number in rng.permutation(np.repeat(np.arange(len(crowd)), 2))[:36]]
-    crystals = [*crowd, *(retold(crowd[number], rng) for number in again)]
+    crystals = [*crowd, *(redescribe(crowd[number], rng) for number in again)]
     numbers = [*range(len(crowd)), *again]
     equal = verdicts | verdicts.T
     expected: list[int] = []
@@ -53,8 +53,8 @@ def test_cells_told_anew_are_grouped_as_the_plain_matcher_groups_them(crowd, ver
 
 
 def test_results_do_not_depend_on_the_number_of_processes(crowd, monkeypatch):
-    monkeypatch.setattr(similarity, "WORTH_SHARING", 0)
-    monkeypatch.setattr(similarity, "CHUNK", 7)
+    monkeypatch.setattr(grouping, "MIN_PARALLEL", 0)
+    monkeypatch.setattr(grouping, "CHUNK", 7)
     cells = primitive_cells(crowd, workers=2)
     assert group_duplicates(cells, workers=2) == group_duplicates(crowd)
     index = StructureIndex(enumerate(crowd[::4]))
@@ -77,9 +77,9 @@ def test_tolerances_reach_the_matcher(crowd):
     name=st.sampled_from(["rutile", "fluorite", "rocksalt", "caesium chloride", "zincblende"]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_a_crystal_is_the_same_however_it_is_described(prototypes, retold, name, seed):
+def test_a_crystal_is_the_same_however_it_is_described(prototypes, redescribe, name, seed):
     index = StructureIndex((key, structure) for key, structure in prototypes.items())
-    assert index.find(retold(prototypes[name], np.random.default_rng(seed))) == name
+    assert index.find(redescribe(prototypes[name], np.random.default_rng(seed))) == name
 
 
 def test_polymorphs_and_other_elements_are_different(prototypes):
@@ -121,7 +121,7 @@ def test_the_distance_is_that_of_the_plain_matcher(prototypes):
     assert 0 < rms < 0.3
 
 
-def test_an_empty_index_knows_nothing(prototypes):
+def test_nothing_is_found_in_an_empty_index(prototypes):
     assert StructureIndex().find_match(prototypes["rutile"]) is None
     assert group_duplicates([]) == []
 

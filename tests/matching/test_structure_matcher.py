@@ -1,4 +1,4 @@
-"""Laying many crystals over each other at once gives what the matcher gives for one pair after the other."""
+"""Superposing many crystals at once gives what the matcher gives for one pair after the other."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.matching.structure_matcher import SLACK, PrimitiveCell, Superposition, Tolerances
+from imatgen_flows.matching.structure_matcher import SLACK, BatchedMatcher, PrimitiveCell, Tolerances
 
 
 def all_pairs(structures, tolerances):
-    """Yield both structures of each ordered pair of one formula, and its two distances."""
+    """Yield both structures of each ordered pair of one formula, and its two displacements."""
     cells = [PrimitiveCell.of(structure) for structure in structures]
     for symbols in sorted({cell.symbols for cell in cells}):
         own = [cell for cell in cells if cell.symbols == symbols]
         pairs = np.array(list(product(range(len(own)), repeat=2))).T
-        for one, two, largest, rms in zip(*pairs, *Superposition(own, tolerances).distances(*pairs), strict=True):
+        for one, two, largest, rms in zip(*pairs, *BatchedMatcher(own, tolerances).displacements(*pairs), strict=True):
             yield own[one].structure, own[two].structure, largest, rms
 
 
@@ -69,10 +69,10 @@ def test_a_mean_cell_that_is_too_flat_to_tell_is_said_to_be():
     assert np.isnan([largest, rms]).all()
 
 
-def test_a_crystal_gives_one_cell_however_it_is_described(prototypes, retold):
+def test_a_crystal_gives_one_cell_however_it_is_described(prototypes, redescribe):
     rng = np.random.default_rng(3)
     for structure in prototypes.values():
-        cells = [PrimitiveCell.of(structure), *(PrimitiveCell.of(retold(structure, rng)) for _ in range(3))]
+        cells = [PrimitiveCell.of(structure), *(PrimitiveCell.of(redescribe(structure, rng)) for _ in range(3))]
         assert len({cell.symbols for cell in cells}) == 1
-        (largest, rms) = Superposition(cells, Tolerances()).distances(np.zeros(4, int), np.arange(4))
+        (largest, rms) = BatchedMatcher(cells, Tolerances()).displacements(np.zeros(4, int), np.arange(4))
         assert np.concatenate([largest, rms]) == pytest.approx(0, abs=1e-3)

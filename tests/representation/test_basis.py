@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from imatgen_flows.representation.basis import MOST_PEAKS, BasisImageCodec, _highest
+from imatgen_flows.representation.basis import MAX_PEAKS, BasisImageCodec, _highest
 
 GRIDS = [{"grid": 64, "sigma": 0.26}, {"grid": 32, "sigma": 0.35}, {"grid": 32, "sigma": 0.26}]
 grids = pytest.mark.parametrize("settings_", GRIDS, ids=lambda s: f"{s['grid']}-{s['sigma']}")
@@ -168,7 +168,7 @@ def test_noise_is_read_in_bounded_time_and_an_image_beside_it_as_ever():
     crystal = codec.encode(torch.tensor(crowd(1, 7, 1.2))[None])
     noise = 0.3 + 0.4 * torch.rand(20, 32, 32, 32, generator=random)  # a thousand peaks each
     read = codec.decode(torch.cat([noise, crystal]))
-    assert 100 < max(len(places) for places in read[:-1]) <= 2 * MOST_PEAKS
+    assert 100 < max(len(places) for places in read[:-1]) <= 2 * MAX_PEAKS
     np.testing.assert_allclose(read[-1], codec.decode(crystal)[0], atol=1e-6)
 
 

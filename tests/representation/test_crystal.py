@@ -38,8 +38,8 @@ def small():
 @pytest.mark.parametrize("settings_", [{}, {"grid": 32, "sigma": 0.35}], ids=["paper", "default"])
 def test_crystals_survive_their_images(crystals, settings_):
     codec = CrystalCodec(ELEMENTS, **settings_)
-    decoded, decode_qualities = codec.decode(codec.encode(crystals))
-    for crystal, again, decode_quality in zip(crystals, decoded, decode_qualities, strict=True):
+    decoded, qualities = codec.decode(codec.encode(crystals))
+    for crystal, again, quality in zip(crystals, decoded, qualities, strict=True):
         np.testing.assert_allclose(again.lattice.parameters, crystal.lattice.parameters, atol=1e-4)
         assert again.composition == crystal.composition
         for element in again.elements:
@@ -51,10 +51,10 @@ def test_crystals_survive_their_images(crystals, settings_):
             apart = np.linalg.norm(places[:, None] - places_again, axis=-1)
             assert apart.min(axis=0).max() < 1e-4
             assert apart.min(axis=1).max() < 1e-4
-        assert decode_quality.residual < 1e-4
-        assert decode_quality.cell_residual < 1e-4
-        assert decode_quality.count_matches
-        assert sum(decode_quality.peaks.values()) == len(crystal)
+        assert quality.residual < 1e-4
+        assert quality.cell_residual < 1e-4
+        assert quality.count_matches
+        assert sum(quality.peaks.values()) == len(crystal)
 
 
 def test_a_packed_crystal_lies_in_the_middle_of_its_box(crystals):
@@ -129,44 +129,44 @@ def test_crystals_of_another_box_or_system_are_not_rendered(crystals, small):
         small.encode(pack(crystals, ("V", "O")))
 
 
-def test_the_certificate_counts_atoms_that_no_peak_shows(crystals, small):
+def test_the_decode_quality_counts_atoms_that_no_peak_shows(crystals, small):
     images = small.encode(crystals[:1])
     double = pack(crystals[:1], ELEMENTS)
     double.positions[0, 1, 1] = double.positions[0, 1, 0] + 0.1  # two V in one place
     faint = CrystalImages(images.cell, images.basis.clone())
     faint.basis[:, 0] *= 0.2  # O under the threshold
     for image, element, atoms in ((small.encode(double), "V", 2), (faint, "O", 4 * 0.2)):
-        _, (decode_quality,) = small.decode(image)
-        assert not decode_quality.count_matches
-        assert decode_quality.peaks[element] < atoms
-        assert decode_quality.atoms_by_mass[element] == pytest.approx(atoms, abs=0.15)
-        assert decode_quality.residual > 0.1
+        _, (quality,) = small.decode(image)
+        assert not quality.count_matches
+        assert quality.peaks[element] < atoms
+        assert quality.atoms_by_mass[element] == pytest.approx(atoms, abs=0.15)
+        assert quality.residual > 0.1
 
 
 def test_the_residual_is_the_part_of_the_image_left_unexplained(crystals, small):
     images = small.encode(crystals[:1])
     noise = torch.randn(images.basis.shape, generator=torch.Generator().manual_seed(0))
     noise *= 0.1 * images.basis.norm() / noise.norm()
-    _, (decode_quality,) = small.decode(CrystalImages(images.cell, images.basis + noise))
-    assert decode_quality.residual == pytest.approx(0.1, rel=0.1)
-    assert decode_quality.cell_residual < 1e-4
+    _, (quality,) = small.decode(CrystalImages(images.cell, images.basis + noise))
+    assert quality.residual == pytest.approx(0.1, rel=0.1)
+    assert quality.cell_residual < 1e-4
 
 
 def test_images_that_hold_nothing_cost_only_themselves(crystals, small):
     images = small.encode(crystals)
     images.cell[0], images.basis[1], images.cell[2] = 0, 0, 0.5
-    decoded, decode_qualities = small.decode(images)
+    decoded, qualities = small.decode(images)
     assert decoded[:2] == [None, None]
-    assert decode_qualities[0].cell_residual == 1
-    assert decode_qualities[1].residual == 1
-    assert np.isnan([decode_qualities[0].min_distance, decode_qualities[1].min_distance]).all()
-    assert decode_qualities[2].cell_residual > 0.3  # a cell fits a constant image, but does not explain it
+    assert qualities[0].cell_residual == 1
+    assert qualities[1].residual == 1
+    assert np.isnan([qualities[0].min_distance, qualities[1].min_distance]).all()
+    assert qualities[2].cell_residual > 0.3  # a cell fits a constant image, but does not explain it
     assert decoded[3].composition == crystals[3].composition
 
 
-def test_a_certificate_is_plain_data(crystals, small):
-    _, decode_qualities = small.decode(small.encode(crystals))
-    row = json.loads(json.dumps(decode_qualities[0].to_dict()))
+def test_the_decode_quality_is_plain_data(crystals, small):
+    _, qualities = small.decode(small.encode(crystals))
+    row = json.loads(json.dumps(qualities[0].to_dict()))
     assert row["peaks"] == {"O": 4, "V": 2}
     assert row["count_matches"] is True
 
@@ -182,9 +182,9 @@ def test_the_shortest_distance_is_that_of_a_periodic_search(seed, n):
     )
     codec = CrystalCodec(("V",), grid=32, sigma=0.35)
     images = CrystalImages(torch.zeros(1, 32, 32, 32), torch.zeros(1, 1, 32, 32, 32))
-    (decode_quality,) = codec._certify(images, packed, torch.tensor([False]))
+    (quality,) = codec._qualities(images, packed, torch.tensor([False]))
     expected = min(near.nn_distance for neighbours in crystal.get_all_neighbors(13) for near in neighbours)
-    assert decode_quality.min_distance == pytest.approx(expected, abs=1e-5)
+    assert quality.min_distance == pytest.approx(expected, abs=1e-5)
 
 
 def test_importing_the_images_needs_numpy_and_torch_alone():

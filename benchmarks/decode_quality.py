@@ -1,8 +1,8 @@
-"""How well a decode_quality tells right images from wrong ones, by the level above which it counts an image's atoms.
+"""How well the decode quality separates right images from wrong ones, by the level above which mass counts as atoms.
 
-Structures of a run go through its image autoencoders, as they are and with noise on their codes. An image is right where it
-holds as many peaks of each element as the structure has atoms. It passes where what it has above the level, counted in
-atoms, differs from its peaks by less than half an atom of each element.
+Structures of a run are encoded and decoded by its image autoencoders, as they are and with noise on their codes. An image
+is right where it holds as many peaks of each element as the structure has atoms. It passes where its mass above the level,
+counted in atoms, differs from its peaks by less than half an atom of each element.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH = 64
 
 
 def excess(compressor: ImageCompressor, codes: Tensor, level: float) -> tuple[Tensor, Tensor]:
-    """Peaks of each element (B, E) in decoded images, and how many atoms more (B, E) these have above a level."""
+    """Count the peaks of each element (B, E) in decoded images, and the excess mass above a level, in atoms (B, E)."""
     images = compressor.decode(codes)
     crystals, _ = compressor.codec.read_unchecked(images)
     basis = compressor.codec.basis
@@ -37,8 +37,8 @@ def excess(compressor: ImageCompressor, codes: Tensor, level: float) -> tuple[Te
     return crystals.counts(), (above[0] - above[1]) / basis.atom_mass(level)
 
 
-def judge(compressor: ImageCompressor, crystals: PackedCrystals, noise: float) -> list[dict[str, Any]]:
-    """Share of right and of wrong images that pass, a row a level."""
+def pass_rates(compressor: ImageCompressor, crystals: PackedCrystals, noise: float) -> list[dict[str, Any]]:
+    """Measure the fractions of right and of wrong images that pass, one row for each level."""
     codes, _ = compressor.encode(crystals)
     blur = torch.randn(codes[:, :-1].shape, generator=torch.Generator().manual_seed(1))
     codes[:, :-1] += noise * blur * (codes[:, :-1] != 0)
@@ -59,10 +59,12 @@ def judge(compressor: ImageCompressor, crystals: PackedCrystals, noise: float) -
 
 
 def main() -> int:
-    """Measure, and print the table."""
+    """Measure the pass rates and print their table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="directory of a run, for its dataset and its autoencoders")
-    parser.add_argument("--structures", type=int, default=600, help="of each kind: learnt from, and held out")
+    parser.add_argument(
+        "--structures", type=int, default=600, help="of each kind: training set, and held-out templates"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -70,17 +72,17 @@ def main() -> int:
     compressor, crystals, seen = model.compressor, start.crystals, start.seen
     held_out = torch.ones(len(crystals), dtype=torch.bool)
     held_out[seen] = False
-    kinds = {"learnt from": seen, "held-out templates": held_out.nonzero()[:, 0]}
+    kinds = {"training set": seen, "held-out templates": held_out.nonzero()[:, 0]}
     table = []
     for kind, rows in kinds.items():
         chosen = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[: given.structures]]
         for noise in NOISES:
-            for row in judge(compressor, crystals[chosen], noise):
+            for row in pass_rates(compressor, crystals[chosen], noise):
                 table.append({"structures": kind} | row)
                 print("; ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
                                 for key, value in table[-1].items()), flush=True)  # fmt: skip
     if given.json:
-        title = "What a decode_quality counts an image's atoms above"
+        title = "Level above which the decode quality counts an image's mass as atoms"
         given.json.write_text(json.dumps({"title": title, "rows": table}, indent=1))
     return 0
 

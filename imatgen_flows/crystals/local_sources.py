@@ -1,0 +1,31 @@
+"""Templates that need no network: the prototypes that ship with pymatgen, and files of the user."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from imatgen_flows.crystals.registry import SourceOptions
+from imatgen_flows.crystals.structure_files import RawCrystal, read_crystals
+from imatgen_flows.errors import InputError
+
+
+def read_prototypes(options: SourceOptions, n_elements: int, max_sites: int) -> Iterator[RawCrystal]:
+    """Read the AFLOW prototypes of pymatgen; those of one label are numbered."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+    seen: dict[str, int] = {}
+    for entry in AFLOW_PROTOTYPE_LIBRARY:
+        label = entry["tags"]["aflow"]
+        seen[label] = seen.get(label, 0) + 1
+        name = label if seen[label] == 1 else f"{label}-{seen[label]}"
+        yield RawCrystal(name, "AFLOW prototypes in pymatgen", entry["snl"].structure)
+
+
+def read_file(options: SourceOptions, n_elements: int, max_sites: int) -> Iterator[RawCrystal]:
+    """Read the crystals of the file or folder that the options name."""
+    if options.path is None:
+        raise InputError("templates: source `file` needs a `path`: a .jsonl.gz file or a folder of CIF or POSCAR.")
+    return read_crystals(Path(options.path), options.where, "templates")
