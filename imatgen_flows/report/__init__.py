@@ -1,4 +1,4 @@
-"""What a finished run directory has to show: one HTML file, figures, and structures to take away."""
+"""The report of a finished run: one HTML file, figures, and exported structures."""
 
 from imatgen_flows.report.export import export_run
 from imatgen_flows.report.figures import draw_figures

@@ -1,4 +1,4 @@
-"""What all still figures share: paper, colours, markers, and names as matplotlib writes them."""
+"""Style of the still figures: size, colours, markers, and names as matplotlib writes them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.errors import InputError
-from imatgen_flows.report.run_directory import write_whole
+from imatgen_flows.io.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,12 +19,12 @@ INK, MUTED, RULE = "#1c2127", "#5f6872", "#d5d9de"
 STABLE, UNSTABLE = "#3f7fbf", "#c3bcb0"
 # Okabe and Ito's colours, safe for colour-blind readers; every class also has a marker of its own
 CLASSES = {
-    "new": ("New", "#c44e00", "o"),
-    "substituted": ("Reached by substitution", "#0072b2", "D"),
-    "known": ("Known", "#00805c", "s"),
-    "duplicate": ("Duplicate", "#8a8f96", "x"),
+    Novelty.NEW: ("#c44e00", "o"),
+    Novelty.SUBSTITUTED: ("#0072b2", "D"),
+    Novelty.KNOWN: ("#00805c", "s"),
+    Novelty.DUPLICATE: ("#8a8f96", "x"),
 }
-METHODS = (("#39434e", "^"), ("#a0458f", "x"), ("#b08400", "s"), ("#00827f", "D"), ("#8a5a44", "v"))
+SAMPLER_STYLES = (("#39434e", "^"), ("#a0458f", "x"), ("#b08400", "s"), ("#00827f", "D"), ("#8a5a44", "v"))
 STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": MUTED,
@@ -69,14 +70,14 @@ def save(painters: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Pat
             for name, paint in painters.items():
                 buffer = io.BytesIO()
                 paint().savefig(buffer, format="png", dpi=200)
-                files.append(write_whole(folder / f"{name}.png", buffer.getvalue()))
+                files.append(write_atomic(folder / f"{name}.png", buffer.getvalue()))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to: {error.strerror or error}.") from error
     return files
 
 
 def columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """Turn points into the two lists that matplotlib wants, empty or not."""
+    """Split points into a list of x and a list of y, for matplotlib; both may be empty."""
     return [x for x, _ in points], [y for _, y in points]
 
 

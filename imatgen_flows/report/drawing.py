@@ -1,4 +1,4 @@
-"""A crystal as balls, sticks and cell edges: what the page turns and the figure draws."""
+"""Geometry of a drawn crystal: balls, sticks and cell edges, for the page and for the still figures."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def rotation(view: tuple[float, float, float] = VIEW) -> np.ndarray:
 
 
 def _bonding(symbols: list[str], radii: np.ndarray) -> np.ndarray:
-    """Longest bond between each two atoms of the cell, A; 0 where none is drawn.
+    """Return the longest bond between each two atoms of the cell, A; 0 where none is drawn.
 
     Unlike atoms bond up to 1.2 times the sum of their covalent radii. Like atoms bond only in an element or between
     nonmetals (a peroxide, a sulfur chain): lines between all metal atoms of an oxide would hide its polyhedra.

@@ -1,4 +1,4 @@
-"""Structures and numbers of a run, in the forms that other programs read."""
+"""Export of a run's candidates to files that other programs read."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import io
 from collections import Counter
 from pathlib import Path
 
+from imatgen_flows.candidates.schema import COLUMNS, arrow_schema
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.files import write_atomic
+from imatgen_flows.report.documents import RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, read_cif
-from imatgen_flows.report.run_directory import COLUMNS, Row, RunDirectory, write_whole
+from imatgen_flows.report.run_directory import RunDirectory
 
 FORMATS = ("cif", "extxyz", "csv", "parquet")
-_INFO = ("id", "sample", "method", "formula", "spacegroup", "novelty", "novelty_match", "scale")
-_INFO_NUMBERS = ("energy_per_atom", "formation_energy", "e_above_hull", "volume_per_atom", "spacegroup_number", "seed")
 
 
 def export_run(
@@ -56,19 +57,19 @@ def export_run(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            write_whole(folder / name, content)
+            write_atomic(folder / name, content)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to: {error.strerror or error}.") from error
     return [folder / name for name in contents]
 
 
-def _cif(rows: list[Row], only: str) -> dict[str, bytes]:
+def _cif(rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
     shared = Counter(row["id"] for row in rows)
     names = [row["id"] if shared[row["id"]] == 1 else f"{row['id']}-{row['sample']}" for row in rows]
     return {f"{name}.cif": _structure(row).encode() for name, row in zip(names, rows, strict=True)}
 
 
-def _extxyz(rows: list[Row], only: str) -> dict[str, bytes]:
+def _extxyz(rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
     from ase.io import write
 
     crystals = []
@@ -80,33 +81,43 @@ def _extxyz(rows: list[Row], only: str) -> dict[str, bytes]:
         for name in list(atoms.arrays):
             if name not in ("numbers", "positions"):
                 del atoms.arrays[name]
-        atoms.info = {name: row[name] for name in _INFO if row[name]}
-        atoms.info |= {name: row[name] for name in _INFO_NUMBERS if row[name] is not None}
+        values = dict(row)
+        atoms.info = {
+            column.name: value
+            for column in COLUMNS
+            if column.in_header and (value := values[column.name]) not in (None, "")
+        }
         crystals.append(atoms)
     buffer = io.StringIO()
     write(buffer, crystals, format="extxyz")
     return {f"candidates_{only}.extxyz": buffer.getvalue().encode()}
 
 
-def _csv(rows: list[Row], only: str) -> dict[str, bytes]:
+def _csv(rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [name for name in COLUMNS if name != "structure"], extrasaction="ignore")
-    writer.writeheader()
+    columns = [column for column in COLUMNS if column.name != "structure"]
+    writer = csv.writer(buffer)
+    writer.writerow([column.name for column in columns])
     for row in rows:
-        writer.writerow({**row, "parents": " ".join(row["parents"] or [])})
+        values = dict(row)
+        writer.writerow([_cell(values[column.name]) for column in columns])
     return {f"candidates_{only}.csv": buffer.getvalue().encode()}
 
 
-def _parquet(rows: list[Row], only: str) -> dict[str, bytes]:
+def _cell(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _parquet(rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
     import pyarrow
     import pyarrow.parquet
 
     buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), buffer)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=arrow_schema()), buffer)
     return {f"candidates_{only}.parquet": buffer.getvalue()}
 
 
-def _structure(row: Row) -> str:
+def _structure(row: RelaxedRow) -> str:
     if not row["structure"]:
         raise InputError(f"candidate {row['id']} ({row['sample']}) has no structure in candidates.parquet.")
     return str(row["structure"])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imatgen_flows.report.canvas import CLASSES, INK, METHODS, MUTED, STABLE, canvas, columns, formula, save
+from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.report.canvas import CLASSES, INK, MUTED, SAMPLER_STYLES, STABLE, canvas, columns, formula, save
 from imatgen_flows.report.compositions import atomic_fraction, choose
 from imatgen_flows.report.figures_composition_classes import composition_classes
 from imatgen_flows.report.figures_compositions import compositions
@@ -17,21 +18,12 @@ from imatgen_flows.report.figures_latent import latent_map
 from imatgen_flows.report.figures_rounds import rounds
 from imatgen_flows.report.figures_structures import polymorphs, structures
 from imatgen_flows.report.rounds import accounts
-from imatgen_flows.report.run_directory import RunDirectory, per_structure
+from imatgen_flows.report.run_directory import RunDirectory, per_structure, sampler_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STATE_LABELS = {
-    "sampled": "Drawn",
-    "decoded": "Decoded to a crystal",
-    "valid": "Valid",
-    "unique": "Unique",
-    "screened": "Relaxed",
-    "shortlisted": "Shortlisted",
-    "validated": "Validated by DFT",
-}
 # key in metrics.json, title, unit, tolerance for "fully reconstructed"
 ERRORS = (
     ("length", "Cell lengths", "Å", 0.1),
@@ -72,20 +64,19 @@ def draw_figures(run: RunDirectory) -> list[Path]:
 
 
 def funnel(run: RunDirectory) -> Figure:
-    """How many samples reached each state, by sampling method."""
+    """Draw the number of samples that reached each state, by sampler."""
     steps = run.funnel()
     figure, axes = canvas(6.5, 0.42 * len(steps) + 1)
     left = np.zeros(len(steps))
-    for number, method in enumerate(run.methods):
-        counts = np.array([step.reached[method] for step in steps])
-        axes.barh(
-            range(len(steps)), counts, left=left, height=0.66, color=METHODS[number % len(METHODS)][0], alpha=0.85,
-            label=method.replace("_", " "),
-        )  # fmt: skip
+    for number, sampler in enumerate(run.samplers):
+        counts = np.array([step.reached[sampler] for step in steps])
+        colour, _ = SAMPLER_STYLES[number % len(SAMPLER_STYLES)]
+        label = sampler_label(sampler)
+        axes.barh(range(len(steps)), counts, left=left, height=0.66, color=colour, alpha=0.85, label=label)
         left += counts
     for place, step in enumerate(steps):
         axes.text(step.total, place, f"  {step.total:,}", va="center")
-    axes.set_yticks(range(len(steps)), [STATE_LABELS[step.state] for step in steps])
+    axes.set_yticks(range(len(steps)), [step.state.label for step in steps])
     axes.invert_yaxis()
     axes.set(xlabel="Samples", title="From samples to candidates", xlim=(0, 1.12 * max(1, steps[0].total)))
     axes.legend(loc="lower right")
@@ -93,11 +84,10 @@ def funnel(run: RunDirectory) -> Figure:
 
 
 def reconstruction(run: RunDirectory) -> Figure:
-    """Share of training structures below each error; those with the wrong number of atoms count as failures."""
+    """Draw the share of training structures below each error; those with a wrong number of atoms count as failures."""
     figure, panels = canvas(7.5, 2.8, columns=3)
-    errors = (run.metrics.get("reconstruction") or {}).get("errors") or {}
     for axes, (key, title, unit, tolerance) in zip(panels, ERRORS, strict=True):
-        values = per_structure(errors.get(key))
+        values = per_structure(run.reconstruction_errors.get(key))
         finite = np.sort([max(value, 1e-5) for value in values if value is not None])
         if len(finite):
             axes.step(finite, 100 * np.arange(1, len(finite) + 1) / len(values), where="post", color=STABLE)
@@ -123,9 +113,10 @@ def hull(run: RunDirectory) -> Figure:
     distance.axhline(0, color=INK, linewidth=1)
     distance.axhline(run.threshold, color=MUTED, linewidth=0.8, linestyle="--")
     distance.set(ylabel=f"$E_{{hull}}$, {run.scale} (eV/atom)", title="Distance to the hull")
-    for name, (label, colour, marker) in reversed(CLASSES.items()):
-        rows = [row for row in run.relaxed if row["novelty"] == name]
-        style = {"s": 22, "color": colour, "marker": marker, "linewidths": 0.8, "alpha": 0.85, "label": label}
+    for novelty in Novelty:
+        colour, marker = CLASSES[novelty]
+        rows = [row for row in run.relaxed if row["novelty"] == novelty]
+        style = {"s": 22, "color": colour, "marker": marker, "linewidths": 0.8, "alpha": 0.85, "label": novelty.label}
         if not rows:
             continue
         if whole is not None:
@@ -170,7 +161,7 @@ def _phase_diagram(axes: Axes, run: RunDirectory) -> None:
 
 
 def levels(places: list[float], width: float) -> list[int]:
-    """Give labels of one width at ascending places a level each, from 0, so that none covers another."""
+    """Assign each label of one width, at ascending places, to a level from 0, so that none covers another."""
     ends: list[float] = []
     chosen = []
     for place in places:

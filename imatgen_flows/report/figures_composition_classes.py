@@ -1,44 +1,45 @@
-"""The still figure of how often each composition was sampled, by where it was seen before; Figure S11 of the paper."""
+"""Still figure of the number of samples of each composition, by its class; Figure S11 of the paper."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.report.canvas import CLASSES, canvas, formula
 from imatgen_flows.report.composition_classes import CLASS_TITLES, classes_of_samples, merged
 from imatgen_flows.report.compositions import order
 from imatgen_flows.report.markup import plural
-from imatgen_flows.report.run_directory import RunDirectory
+from imatgen_flows.report.run_directory import RunDirectory, sampler_label
 from imatgen_flows.studies.composition_classes import CompositionClass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = {
-    CompositionClass.BOTH: CLASSES["known"][1],
+    CompositionClass.BOTH: CLASSES[Novelty.KNOWN][0],
     CompositionClass.KNOWN: "#e0b400",
-    CompositionClass.DATASET: CLASSES["substituted"][1],
-    CompositionClass.NEW: CLASSES["new"][1],
+    CompositionClass.DATASET: CLASSES[Novelty.SUBSTITUTED][0],
+    CompositionClass.NEW: CLASSES[Novelty.NEW][0],
 }
 
 
 def composition_classes(run: RunDirectory) -> Figure:
-    """Draw the valid samples of each composition, a panel for each sampling method, ordered by atomic fraction."""
+    """Draw the valid samples of each composition, a panel for each sampler, ordered by atomic fraction."""
     from matplotlib.patches import Patch
     from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
     counted = classes_of_samples(run)
-    every = {method: merged(classes) for method, classes in counted.items()}
+    every = {sampler: merged(classes) for sampler, classes in counted.items()}
     names = sorted({name for found in every.values() for name in found}, key=lambda name: order(run, name))
     most = max((count for found in every.values() for count in found.values()), default=1)
     figure, grid = canvas(max(6.5, 1.5 + 0.19 * len(names)), 1.1 + 1.7 * len(counted), rows=len(counted))
     panels = list(grid) if len(counted) > 1 else [grid]
-    for axes, (method, classes) in zip(panels, counted.items(), strict=True):
+    for axes, (sampler, classes) in zip(panels, counted.items(), strict=True):
         for each, found in classes.items():
             places = [place for place, name in enumerate(names) if name in found]
             axes.bar(places, [found[names[place]] for place in places], width=0.78, color=COLOURS[each])
-        n, of = every[method].total(), len(every[method])
-        axes.set_title(f"{method.replace('_', ' ')}: {n:,} sample{plural(n)}, {of:,} composition{plural(of)}")
+        n, of = every[sampler].total(), len(every[sampler])
+        axes.set_title(f"{sampler_label(sampler)}: {n:,} sample{plural(n)}, {of:,} composition{plural(of)}")
         axes.set(xlim=(-0.8, max(1, len(names)) - 0.2), ylim=(0.6, 2 * most), yscale="log", ylabel="Samples")
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.yaxis.set_minor_formatter(NullFormatter())

@@ -1,33 +1,34 @@
-"""The still figure of the most frequent compositions against the hull; Figure 7 of the paper."""
+"""Still figure of the most frequent compositions against the hull; Figure 7 of the paper."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.report.canvas import CLASSES, INK, METHODS, MUTED, RULE, canvas, formula
+from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.report.canvas import CLASSES, INK, MUTED, RULE, SAMPLER_STYLES, canvas, formula
 from imatgen_flows.report.compositions import Chosen, View, views
-from imatgen_flows.report.run_directory import RunDirectory
+from imatgen_flows.report.run_directory import RunDirectory, sampler_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-JUDGED = CLASSES["new"][1]
+VALIDATED = CLASSES[Novelty.NEW][0]
 
 
 def compositions(run: RunDirectory, chosen: Chosen) -> Figure:
-    """Draw the structures of each composition in a strip, by sampling method; each energy scale has a panel of its own."""
+    """Draw the structures of each composition in a strip, by sampler; each energy scale has a panel of its own."""
     shown = views(run, chosen)
     width = max(6.5, 1.8 + 0.62 * len(shown[0].places))
     figure, panels = canvas(width, 0.9 + 2.9 * len(shown), rows=len(shown))
     every = list(panels) if len(shown) > 1 else [panels]
-    judged = {id(row) for view in shown[1:] for row in view.candidates}
+    validated = {id(row) for view in shown[1:] for row in view.candidates}
     for axes, view in zip(every, shown, strict=True):
         _hull(axes, view, chosen)
         _phases(axes, view)
-        _candidates(axes, view, run.methods)
+        _candidates(axes, view, run.samplers)
         if view is shown[0]:
-            _ring(axes, view, judged)
+            _ring(axes, view, validated)
         labels = [
             f"{formula(name)}\n{chosen.made[name]:,} made" if name in chosen.made else formula(name)
             for name in view.places
@@ -39,7 +40,7 @@ def compositions(run: RunDirectory, chosen: Chosen) -> Figure:
         axes.set_ylabel(f"Formation energy,\n{view.scale} (eV/atom)")
     every[0].set_title(chosen.title)
     if len(every) > 1:
-        every[1].set_title("As the validation judged them")
+        every[1].set_title("As validated")
     handles: dict[str, Any] = {}
     for axes in every:
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -73,7 +74,7 @@ def _phases(axes: Axes, view: View) -> None:
         if phases:
             axes.scatter(
                 [view.places.index(phase["formula"]) for phase in phases],
-                [phase[view.energy] for phase in phases],
+                [phase["formation_energy"] for phase in phases],
                 s=20,
                 facecolors=face,
                 edgecolors=INK,
@@ -83,22 +84,27 @@ def _phases(axes: Axes, view: View) -> None:
             )
 
 
-def _candidates(axes: Axes, view: View, methods: list[str]) -> None:
-    for number, method in enumerate(methods):
-        rows = [row for row in view.candidates if row["method"] == method]
+def _candidates(axes: Axes, view: View, samplers: list[str]) -> None:
+    for number, sampler in enumerate(samplers):
+        rows = [row for row in view.candidates if row["sampler"] == sampler]
         if rows:
-            colour, marker = METHODS[number % len(METHODS)]
-            x = [view.places.index(row["formula"]) + view.lanes[method] for row in rows]
-            y = [row[view.energy] for row in rows]
-            label = f"New, {method.replace('_', ' ')}"
+            colour, marker = SAMPLER_STYLES[number % len(SAMPLER_STYLES)]
+            x, y = view.points(rows)
+            label = f"New, {sampler_label(sampler).lower()}"
             axes.scatter(x, y, s=22, color=colour, marker=marker, linewidths=1, alpha=0.85, zorder=3, label=label)
 
 
-def _ring(axes: Axes, view: View, judged: set[int]) -> None:
-    rows = [row for row in view.candidates if id(row) in judged]
+def _ring(axes: Axes, view: View, validated: set[int]) -> None:
+    rows = [row for row in view.candidates if id(row) in validated]
     if rows:
-        x = [view.places.index(row["formula"]) + view.lanes[row["method"]] for row in rows]
-        y = [row[view.energy] for row in rows]
+        x, y = view.points(rows)
         axes.scatter(
-            x, y, s=75, facecolors="none", edgecolors=JUDGED, linewidths=1, zorder=4, label="Ringed: validated, below"
+            x,
+            y,
+            s=75,
+            facecolors="none",
+            edgecolors=VALIDATED,
+            linewidths=1,
+            zorder=4,
+            label="Ringed: validated, below",
         )

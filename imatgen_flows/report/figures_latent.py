@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.report.canvas import CLASSES, INK, RULE, STABLE, UNSTABLE, canvas, columns, save
-from imatgen_flows.report.run_directory import Row, RunDirectory
+from imatgen_flows.report.documents import TrainingPoint
+from imatgen_flows.report.run_directory import RunDirectory, sampler_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Study = Mapping[str, Any]  # a part of latent_classifier.json, as `imatgen study latent` writes it
 BACKGROUND, SAMPLE = "#d3d7dc", "#b5313f"
 MAPS = {"with_classifier": "With the classifier", "without_classifier": "Without the classifier"}
 
 
 def latent_map(run: RunDirectory) -> Figure:
-    """Training structures on their first two principal components, and each method's samples over them in a panel.
+    """Draw training structures on their first two principal components, and the samples of each sampler over them in a panel.
 
     Figures 5 and 6 of the paper: training structures in grey, samples in colour, and the known phases around which
     samples were drawn.
     """
     training = run.latent["training"]
-    figure, panels = _panels(1 + len(run.methods))
+    figure, panels = _panels(1 + len(run.samplers))
     _stability(panels[0], training)
     panels[0].set_title(f"Training structures ({len(training):,})")
     known = {row["id"]: (row["x"], row["y"]) for row in training if row.get("known")}
-    for axes, method in zip(panels[1:], run.methods, strict=True):
-        rows = [row for row in run.mapped if row["method"] == method]
+    for axes, sampler in zip(panels[1:], run.samplers, strict=True):
+        rows = [row for row in run.mapped if row["sampler"] == sampler]
         axes.scatter(*columns([(row["x"], row["y"]) for row in training]), s=9, color=BACKGROUND, linewidths=0)
         axes.scatter(
-            *columns([(row["latent_x"], row["latent_y"]) for row in rows]),
+            *columns(
+                [(x, y) for row in rows if (x := row["latent_x"]) is not None and (y := row["latent_y"]) is not None]
+            ),
             s=9,
             color=SAMPLE,
             linewidths=0,
@@ -41,15 +46,15 @@ def latent_map(run: RunDirectory) -> Figure:
         )
         starts = {parent for row in rows for parent in row["parents"] or []}
         _known(axes, [place for name, place in known.items() if name in starts])
-        axes.set_title(f"{method.replace('_', ' ')} ({len(rows):,} samples)")
+        axes.set_title(f"{sampler_label(sampler)} ({len(rows):,} samples)")
     _known(panels[0], list(known.values()))
     _label(panels, run.latent.get("explained") or [])
     figure.legend(*_every_label(panels), loc="outside lower center", ncols=5, handletextpad=0.3)
     return figure
 
 
-def draw_latent(found: Row, folder: Path) -> list[Path]:
-    """Draw what `imatgen evaluate latent` found: Figures S3 and S4 of the paper.
+def draw_latent(found: Study, folder: Path) -> list[Path]:
+    """Draw the result of `imatgen study latent`: Figures S3 and S4 of the paper.
 
     Parameters
     ----------
@@ -70,8 +75,8 @@ def draw_latent(found: Row, folder: Path) -> list[Path]:
     )
 
 
-def _classifier(found: Row) -> Figure:
-    """Both maps, coloured by stability; structures that the networks did not see are hollow."""
+def _classifier(found: Study) -> Figure:
+    """Draw both maps, coloured by stability; structures of no training set are hollow."""
     figure, panels = canvas(8.4, 4.4, columns=2)
     for axes, (name, title) in zip(panels, MAPS.items(), strict=True):
         space = found["spaces"][name]
@@ -88,8 +93,8 @@ def _classifier(found: Row) -> Figure:
     return figure
 
 
-def _numbers(separation: Row) -> list[str]:
-    """Say how well the classes part; nothing where that was not measured."""
+def _numbers(separation: Study) -> list[str]:
+    """Write how well the classes are separated; nothing where that was not measured."""
     if not separation:
         return []
     full, plane = separation["all"], separation["plane"]
@@ -100,8 +105,8 @@ def _numbers(separation: Row) -> list[str]:
     ]
 
 
-def _diversity(found: Row) -> Figure:
-    """Both maps, coloured by what tells structures from each other."""
+def _diversity(found: Study) -> Figure:
+    """Draw both maps, coloured by properties of the structures."""
     properties = found["diversity"]["properties"]
     figure, panels = canvas(3.2 * len(properties), 6.6, rows=len(MAPS), columns=len(properties))
     for place, (key, what) in enumerate(properties.items()):
@@ -134,12 +139,12 @@ def _diversity(found: Row) -> Figure:
     return figure
 
 
-def _placed(found: Row, space: Row) -> list[Row]:
+def _placed(found: Study, space: Study) -> list[dict[str, Any]]:
     return [row | {"x": x, "y": y} for row, (x, y) in zip(found["training"], space["places"], strict=True)]
 
 
 def _middle(values: Sequence[float]) -> tuple[float, float]:
-    """Return limits of colour that a few extreme structures do not stretch."""
+    """Return the 2nd and 98th percentile, as limits of the colour scale."""
     ordered = sorted(values)
     return ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
 
@@ -157,7 +162,7 @@ def _panels(number: int) -> tuple[Figure, list[Axes]]:
     return figure, panels[:number]
 
 
-def _stability(axes: Axes, training: Sequence[Row]) -> None:
+def _stability(axes: Axes, training: Sequence[TrainingPoint | Study]) -> None:
     """Draw training structures, coloured by their label."""
     for label, colour, name in (
         (False, UNSTABLE, "Training, unstable"),
@@ -173,7 +178,7 @@ def _stability(axes: Axes, training: Sequence[Row]) -> None:
 
 def _known(axes: Axes, points: list[tuple[float, float]]) -> None:
     if points:
-        style: dict[str, Any] = {"facecolors": "none", "edgecolors": CLASSES["known"][1], "linewidths": 1.2}
+        style: dict[str, Any] = {"facecolors": "none", "edgecolors": CLASSES[Novelty.KNOWN][0], "linewidths": 1.2}
         axes.scatter(*columns(points), s=46, label="Known phase", zorder=3, **style)
 
 
@@ -185,7 +190,7 @@ def _label(panels: Sequence[Axes], explained: Sequence[float]) -> None:
 
 
 def _every_label(panels: Sequence[Axes]) -> tuple[list[Any], list[str]]:
-    """Gather what the panels' marks mean, each once."""
+    """Collect the legend entries of all panels, each once."""
     handles: dict[str, Any] = {}
     for axes in panels:
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}

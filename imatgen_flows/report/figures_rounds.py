@@ -1,9 +1,10 @@
-"""The still figure of what the rounds found, by what they cost."""
+"""Still figure of the new structures that the rounds found, against their cost."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.report.canvas import CLASSES, INK, MUTED, RULE, canvas
 from imatgen_flows.report.rounds import NEAR, Account
 from imatgen_flows.report.run_directory import RunDirectory
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def rounds(run: RunDirectory, account: Account) -> Figure:
-    """Draw new structures near the hull by energy evaluations, and the first round's rate carried on."""
+    """Draw new structures near the hull by energy evaluations, and the first round's rate continued."""
     figure, axes = canvas(6.5, 3.8)
     spent, found = account.evaluations, account.near
     ahead = spent[-1] - spent[0]
     rate, low, high = (value / 1000 * ahead for value in account.rounds[0].rate)
     line = [spent[0], spent[-1]]
     axes.plot(
-        spent, found, color=CLASSES["new"][1], marker="o", markersize=5, zorder=3, label="Found, after each round"
+        spent, found, color=CLASSES[Novelty.NEW][0], marker="o", markersize=5, zorder=3, label="Found, after each round"
     )
     axes.plot([0, spent[0]], [0, 0], color=MUTED, linewidth=2.5, solid_capstyle="butt", label="Labels and references")
     axes.plot(line, [0, rate], color=MUTED, linewidth=1, linestyle="--", label="First round's rate, without learning")

@@ -1,4 +1,4 @@
-"""Still figures of crystals, in rows."""
+"""Still figures of crystal structures, in rows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from imatgen_flows.report.canvas import INK, MUTED, canvas, formula, spacegroup
 from imatgen_flows.report.compositions import Chosen, lowest
+from imatgen_flows.report.documents import RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
 from imatgen_flows.report.markup import energy
-from imatgen_flows.report.run_directory import Row, RunDirectory
+from imatgen_flows.report.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,13 +30,13 @@ def polymorphs(run: RunDirectory, chosen: Chosen) -> Figure:
     """Draw the lowest polymorph of each composition; Figure 8 of the paper."""
     rows = lowest(run, chosen)
     heading = f"{chosen.title}, the lowest polymorph of each; $E_{{hull}}$ by {run.scale}"
-    judges = sorted({row["validated_scale"] for row in rows if row["validated_e_above_hull"] is not None})
-    if judges:
-        heading += f", below it by {', '.join(judges)}"
+    scales = sorted({row["validated_scale"] for row in rows if row["validated_e_above_hull"] is not None})
+    if scales:
+        heading += f", below it by {', '.join(scales)}"
     return _in_rows(run, rows, heading, columns=4)
 
 
-def _in_rows(run: RunDirectory, crystals: Sequence[Row], heading: str, columns: int = 5) -> Figure:
+def _in_rows(run: RunDirectory, crystals: Sequence[RelaxedRow], heading: str, columns: int = 5) -> Figure:
     from matplotlib.lines import Line2D
 
     columns = min(columns, len(crystals))
@@ -64,7 +65,7 @@ def _in_rows(run: RunDirectory, crystals: Sequence[Row], heading: str, columns: 
     return figure
 
 
-def _caption(row: Row) -> str:
+def _caption(row: RelaxedRow) -> str:
     lines = [f"{formula(row['formula'])}  {spacegroup(row['spacegroup'])}"]
     lines.append(f"$E_{{hull}}$ {energy(row['e_above_hull'])} eV/atom")
     if row["validated_e_above_hull"] is not None:

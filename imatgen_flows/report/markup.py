@@ -1,40 +1,36 @@
-"""Pieces of the page: numbers, formulas and tables as HTML, everything escaped."""
+"""Templates of the page and their filters: numbers, names, formulas and space groups as HTML, everything escaped."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from html import escape
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from imatgen_flows.metrics.statistics import rate_interval
 
-Cell = str  # HTML
+Cell = str  # of a table; text is escaped, Markup is not
 
 
-def table(head: Sequence[Cell], rows: Iterable[Sequence[Cell]], foot: Sequence[Cell] = ()) -> str:
-    """Write a table of cells that are HTML already; a first heading alone means that the other column is text."""
-    kind = "plain" if all(head[1:]) else "'plain text'"
-
-    def line(cells: Sequence[Cell], tag: str) -> str:
-        return (
-            "<tr>"
-            + "".join(f"<{tag}{' class=num' if place else ''}>{cell}</{tag}>" for place, cell in enumerate(cells))
-            + "</tr>"
-        )
-
-    body = "".join(line(row, "td") for row in rows)
-    last = f"<tfoot>{line(foot, 'td')}</tfoot>" if foot else ""
-    return f"<table class={kind}><thead>{line(head, 'th')}</thead><tbody>{body}</tbody>{last}</table>"
+def render(template: str, /, **context: object) -> Markup:
+    """Fill a template of `report/templates`; text in the context is escaped."""
+    return Markup(_environment().get_template(f"{template}.html.j2").render(context).strip())
 
 
-def words(name: str) -> str:
+def words(name: object) -> str:
     """Write a name of the program for people."""
-    return escape(str(name).replace("_", " "))
+    return str(name).replace("_", " ")
 
 
 def plural(count: int) -> str:
     """Return the s of more than one."""
     return "" if count == 1 else "s"
+
+
+def count(number: float) -> str:
+    """Write a count, with commas between thousands."""
+    return f"{number:,}"
 
 
 def energy(value: float) -> str:
@@ -43,11 +39,11 @@ def energy(value: float) -> str:
     return "0.000" if text == "-0.000" else text.replace("-", "−")
 
 
-def share(count: int, total: int) -> str:
+def share(number: int, total: int) -> Markup:
     """Write a count, its share, and the 95 % interval of that."""
-    low, high = rate_interval(count, total)
-    rate = f"{100 * count / total:.1f} %" if total else "–"
-    return f"{count:,} &nbsp;{rate} <small>({100 * low:.1f}–{100 * high:.1f})</small>"
+    low, high = rate_interval(number, total)
+    rate = f"{100 * number / total:.1f} %" if total else "–"
+    return Markup("{} &nbsp;{} <small>({:.1f}–{:.1f})</small>").format(f"{number:,}", rate, 100 * low, 100 * high)
 
 
 def duration(seconds: float) -> str:
@@ -59,11 +55,27 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-def formula(text: str) -> str:
+def formula(text: str) -> Markup:
     """Write a formula with its numbers lowered."""
-    return re.sub(r"([A-Za-z)])([\d.]+)", r"\1<sub>\2</sub>", escape(text))
+    return Markup(re.sub(r"([A-Za-z)])([\d.]+)", r"\1<sub>\2</sub>", str(escape(text))))
 
 
-def spacegroup(symbol: str) -> str:
+def spacegroup(symbol: str) -> Markup:
     """Write a space group with its bars and screw axes."""
-    return re.sub(r"_(\d)", r"<sub>\1</sub>", re.sub(r"-(\d)", r"<span class=over>\1</span>", escape(symbol)))
+    barred = re.sub(r"-(\d)", r"<span class=over>\1</span>", str(escape(symbol)))
+    return Markup(re.sub(r"_(\d)", r"<sub>\1</sub>", barred))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("imatgen_flows.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = (words, plural, count, energy, duration, formula, spacegroup)
+    environment.filters |= {each.__name__: each for each in filters}
+    environment.globals["E_HULL"] = Markup("<i>E</i><sub>hull</sub>")
+    return environment

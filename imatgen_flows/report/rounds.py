@@ -1,17 +1,19 @@
-"""What each round of a campaign cost and found: the numbers, and the report's section of them."""
+"""The cost and the finds of each round of a campaign: the numbers, and the report's section of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from math import isfinite
-from typing import Any
+from typing import Any, TypedDict
 
+from markupsafe import Markup
+
+from imatgen_flows.candidates.states import Stage
 from imatgen_flows.errors import InputError
 from imatgen_flows.metrics.statistics import rate_interval
-from imatgen_flows.report.markup import energy, plural
-from imatgen_flows.report.run_directory import Row, RunDirectory, read_json
+from imatgen_flows.report.markup import plural, render
+from imatgen_flows.report.run_directory import RunDirectory, read_json
 
 NEAR = 0.1  # eV/atom above the hull
 CLOSE = 0.08  # eV/atom; the paper counts up to here, since 80 % of the known sulfides and oxides lie within
@@ -20,7 +22,7 @@ LOOP_FILE = "loop.json"
 
 @dataclass(frozen=True)
 class Round:
-    """One round's account; distances to the hull are the potential's, of new structures.
+    """Cost and finds of one round; distances to the hull are the potential's, of new structures.
 
     Attributes
     ----------
@@ -102,8 +104,17 @@ class Account:
         )
 
 
+class RoundsData(TypedDict):
+    """Data of the plot of the rounds."""
+
+    near: float
+    evaluations: list[int]
+    found: list[int]
+    rate: list[float]
+
+
 def accounts(run: RunDirectory) -> Account | None:
-    """Draw up the account of a run; None where it had one round only."""
+    """Sum up the rounds of a run; None where it had one round only."""
     if len(run.rounds) < 2:
         return None
     rounds, preparation = [], 0
@@ -111,13 +122,13 @@ def accounts(run: RunDirectory) -> Account | None:
         rows = [row for row in run.candidates if row["round"] == gain["round"]]
         spent = sum(row["evaluations"] + row["validation_evaluations"] for row in rows)
         preparation += gain["evaluations"] - spent
-        tried = [row for row in rows if row["e_above_hull"] is not None or row["rejected_stage"] == "screen"]
+        tried = [row for row in rows if row["e_above_hull"] is not None or row["rejected_stage"] == Stage.SCREEN]
         new = sorted(row["e_above_hull"] for row in run.new if row["round"] == gain["round"])
         rounds.append(Round(gain["round"], spent, len(tried), new))
     return Account(preparation, rounds)
 
 
-def rounds_section(run: RunDirectory) -> str:
+def rounds_section(run: RunDirectory) -> Markup:
     """Write the section of the report; empty where the run had one round only.
 
     Raises
@@ -127,22 +138,20 @@ def rounds_section(run: RunDirectory) -> str:
     """
     account = accounts(run)
     if account is None:
-        return ""
-    return (
-        "<section id=rounds><h2>Rounds</h2>"
-        "<p class=caption>Each round learns from what those before it have relaxed. Counted are new structures, by their "
-        f"distance to the hull of {escape(run.scale)}; what an earlier round found does not count again. Preparation is "
-        f"labels and reference phases.{_steps(run)} Intervals are those of the share of relaxations that end within "
-        f"{NEAR:g} eV/atom, at the round’s own cost of a relaxation.</p>"
-        f"{_table(account)}"
-        "<div id=rounds-plot class=plot></div>"
-        "<p class=caption>The straight line carries on the first round’s rate: what going on without learning would bring. "
-        f"The band is the 95 % interval of that rate.</p>{_comparison(run)}</section>"
+        return Markup()
+    return render(
+        "rounds",
+        run=run,
+        account=account,
+        near=NEAR,
+        close=CLOSE,
+        validated=any(row["validation_evaluations"] for row in run.candidates),
+        comparison=_comparison(run),
     )
 
 
-def rounds_data(run: RunDirectory) -> dict[str, Any] | None:
-    """Return what the page's script plots."""
+def rounds_data(run: RunDirectory) -> RoundsData | None:
+    """Return the data of the page's plot; None where the run had one round only."""
     account = accounts(run)
     if account is None:
         return None
@@ -154,70 +163,21 @@ def rounds_data(run: RunDirectory) -> dict[str, Any] | None:
     }
 
 
-def _steps(run: RunDirectory) -> str:
-    validated = any(row["validation_evaluations"] for row in run.candidates)
-    return " Evaluations are relaxation steps and the ionic steps of the validation alike." if validated else ""
-
-
-def _table(account: Account) -> str:
-    head = (
-        "Round",
-        "Evaluations",
-        "Relaxations",
-        "New",
-        f"Within {NEAR:g} eV/atom",
-        f"Within {CLOSE:g}",
-        "Below the hull",
-        "Lowest <i>E</i><sub>hull</sub>",
-        f"Within {NEAR:g} per 1,000 evaluations (95&nbsp;% interval)",
-        "Evaluations so far",
-        f"Within {NEAR:g} so far",
-    )
-    lines = [["Preparation", f"{account.preparation:,}", *[""] * 7, f"{account.preparation:,}", ""]]
-    for row, spent, found in zip(account.rounds, account.evaluations[1:], account.near[1:], strict=True):
-        lines.append([f"{row.number + 1}", f"{row.evaluations:,}", *_found(row), f"{spent:,}", f"{found:,}"])
-    total = [f"{account.evaluations[-1]:,}", *_found(account.total)]
-
-    def line(cells: list[str], tag: str) -> str:
-        first, *numbers = cells
-        return f"<tr><{tag}>{first}</{tag}>{''.join(f'<{tag} class=num>{cell}</{tag}>' for cell in numbers)}</tr>"
-
-    body = "".join(line(cells, "td") for cells in lines)
-    foot = line(["All", *total, "", ""], "td")
-    return (
-        f"<div class=scroll><table class='plain wrapped'><thead>{line(list(head), 'th')}</thead><tbody>{body}</tbody>"
-        f"<tfoot>{foot}</tfoot></table></div>"
-    )
-
-
-def _found(row: Round) -> list[str]:
-    rate, low, high = row.rate
-    return [
-        f"{row.relaxations:,}",
-        f"{len(row.distances):,}",
-        f"{row.near:,}",
-        f"{row.within(CLOSE):,}",
-        f"{row.below:,}",
-        energy(row.distances[0]) if row.distances else "–",
-        f"{rate:.2f} <small>({low:.2f}–{high:.2f})</small>" if row.relaxations else "–",
-    ]
-
-
 def _comparison(run: RunDirectory) -> str:
-    """Say what the loop gained over one long round, where that was measured."""
+    """Write how many more structures the rounds found than one long round, where that was measured."""
     path = run.path / LOOP_FILE
     if not path.is_file():
         return ""
     found = read_json(path)
     try:
-        return f"<p>{_sentence(found)}</p>"
+        return _sentence(found)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: holds no comparison of the loop with one long round. Make it again, or delete it."
         ) from error
 
 
-def _sentence(found: Row) -> str:
+def _sentence(found: dict[str, Any]) -> str:
     mean, low, high = (float("nan") if found[key] is None else float(found[key]) for key in ("mean", "low", "high"))
     seeds, within = len(found["seeds"]), float(found["within"])
     start = (
@@ -227,4 +187,4 @@ def _sentence(found: Row) -> str:
     if not (isfinite(low) and isfinite(high)):
         return f"{start}; without more seeds that has no interval."
     bounds = f"{start} (95 % interval {low:+.1f} to {high:+.1f})".replace("-", "−")
-    return f"{bounds}." if low > 0 or high < 0 else f"{bounds}: the seeds do not tell this from no difference."
+    return f"{bounds}." if low > 0 or high < 0 else f"{bounds}: the seeds do not distinguish this from no difference."

@@ -1,82 +1,81 @@
-"""A finished run directory, read and checked once, so that what shows it need not doubt it."""
+"""Reading and checking a finished run directory."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.ledger import LedgerTable
+from imatgen_flows.candidates.schema import COLUMNS, column_names
+from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
+from imatgen_flows.models.registry import PERTURB, PRIOR, SAMPLERS, SLERP
+from imatgen_flows.report.documents import (
+    CandidateRow,
+    HullTable,
+    LatentMap,
+    Metrics,
+    Provenance,
+    ReconstructionSummary,
+    RelaxedRow,
+    RoundRow,
+    SampleRow,
+)
 
-Row = dict[str, Any]
-
-STATES = ("sampled", "decoded", "valid", "unique", "screened", "shortlisted", "validated")
-LAST_STATE_BEFORE = {  # a candidate that left at this stage had reached this state
-    "decode": "sampled",
-    "validity": "decoded",
-    "uniqueness": "valid",
-    "screen": "unique",
-    "shortlist": "screened",
-    "validate": "shortlisted",
-}
-NOVELTY = ("new", "substituted", "known", "duplicate")
-_NAMES = """sample id round method parents seed latent_x latent_y state rejected_stage rejected_reason rejected_detail
-formula nsites residual count_matches min_distance repaired energy_per_atom formation_energy e_above_hull scale
-validated_e_above_hull validated_formation_energy validated_scale validated_note validation_evaluations
-spacegroup spacegroup_number novelty novelty_match evaluations steps volume_per_atom structure"""
-COLUMNS = tuple(_NAMES.split())
-LATER = {"validated_note": ""}  # columns that a run of before has not, and what they would say
 DOCUMENTS = ("provenance.json", "ledger.json", "metrics.json", "hull.json", "latent.json")
-POTENTIALS = {"chgnet": "CHGNet", "emt": "EMT", "mace": "MACE", "sevennet": "SevenNet", "mattersim": "MatterSim"}
+# columns without which nothing can be shown; a table that was written before another column existed lacks that one
+NEEDED = CandidateRow.__required_keys__
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the funnel.
+    """Samples that reached one state of the funnel, and those that left there.
 
     Attributes
     ----------
     state : the state
-    reached : samples that came this far, by sampling method
+    reached : samples that came this far, by sampler
     left : samples that came no further because they were rejected here, by (stage, reason), most frequent first
     """
 
-    state: str
+    state: State
     reached: dict[str, int]
     left: dict[tuple[str, str], int]
 
     @property
     def total(self) -> int:
-        """Samples that came this far, by any method."""
+        """Samples that came this far, of all samplers."""
         return sum(self.reached.values())
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """What a campaign left behind. `open` reads it.
+    """The results of a finished campaign. `open` reads them.
 
     Attributes
     ----------
     path : the directory
     campaign : campaign.yaml as resolved
-    candidates : one row a sample, with the columns of `COLUMNS`; energies in eV/atom
+    candidates : one row a sample, with the columns of `candidates.schema.COLUMNS`; energies in eV/atom
     provenance, ledger, metrics, hull, latent : the JSON files of these names
     """
 
     path: Path
-    campaign: Row
-    candidates: list[Row]
-    provenance: Row
-    ledger: Row
-    metrics: Row
-    hull: Row
-    latent: Row
+    campaign: Mapping[str, Any]
+    candidates: list[CandidateRow]
+    provenance: Provenance
+    ledger: LedgerTable
+    metrics: Metrics
+    hull: HullTable
+    latent: LatentMap
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
@@ -85,16 +84,17 @@ class RunDirectory:
         Raises
         ------
         InputError
-            Where the directory is missing, is no run directory, is not finished, or holds files that cannot be read or
-            were written in another form. The message names the file and says what to do.
+            Where the directory is missing, is no run directory, is not finished, is of version 1, or holds files that
+            cannot be read or were written in another form. The message names the file and says what to do.
         """
-        import yaml
-
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"{path}: no such directory. Give the directory that `imatgen run` wrote.")
         if not (path / "campaign.yaml").is_file():
             raise InputError(f"{path}: not a run directory, it has no campaign.yaml. `imatgen run` writes one.")
+        campaign = _read_campaign(path / "campaign.yaml")
+        if campaign.get("version") == 1:
+            raise InputError(_version_1(path))
         needed = ("candidates.parquet", *DOCUMENTS)
         missing = [name for name in needed if not (path / name).is_file()]
         if missing:
@@ -102,16 +102,10 @@ class RunDirectory:
                 f"{path}: the run is not finished, {', '.join(missing)} missing. "
                 "`imatgen run CAMPAIGN.yaml --resume` goes on from where it stopped."
             )
-        try:
-            campaign = yaml.safe_load((path / "campaign.yaml").read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"{path / 'campaign.yaml'}: cannot be read as YAML: {error}") from error
-        documents = {Path(name).stem: read_json(path / name) for name in DOCUMENTS}
+        documents: dict[str, Any] = {Path(name).stem: read_json(path / name) for name in DOCUMENTS}
         for name, key in (("hull", "references"), ("latent", "training"), ("provenance", "system")):
             if not isinstance(documents[name].get(key), list):
                 raise InputError(f"{path / name}.json: holds no list `{key}`. {_ANOTHER_VERSION}")
-        if not isinstance(campaign, dict):
-            raise InputError(f"{path / 'campaign.yaml'}: holds no campaign. {_ANOTHER_VERSION}")
         return cls(path, campaign, _read_candidates(path / "candidates.parquet"), **documents)
 
     @property
@@ -128,37 +122,39 @@ class RunDirectory:
     def scale(self) -> str:
         """The energy model, as people write it, for example CHGNet 0.3.0."""
         name, _, version = str(self.hull.get("potential", "")).partition(" ")
-        return f"{POTENTIALS.get(name.lower(), name)} {version}".strip()
+        return f"{POTENTIALS[name].label if name in POTENTIALS else name} {version}".strip()
 
     @property
     def threshold(self) -> float:
-        """Largest distance to the hull on the shortlist, eV/atom."""
+        """Largest E_hull on the shortlist, eV/atom."""
         return float((self.campaign.get("screen") or {}).get("threshold", 0.15))
 
     @cached_property
-    def relaxed(self) -> list[Row]:
+    def relaxed(self) -> list[RelaxedRow]:
         """Candidates that have an energy on the hull, lowest first."""
-        rows = [row for row in self.candidates if row["e_above_hull"] is not None and row["id"]]
+        rows = cast(
+            "list[RelaxedRow]", [row for row in self.candidates if row["e_above_hull"] is not None and row["id"]]
+        )
         return sorted(rows, key=lambda row: (row["e_above_hull"], row["sample"]))
 
     @cached_property
-    def new(self) -> list[Row]:
+    def new(self) -> list[RelaxedRow]:
         """Relaxed candidates that are neither duplicate, nor known, nor within reach of substitution; lowest first."""
-        return [row for row in self.relaxed if row["novelty"] == "new"]
+        return [row for row in self.relaxed if row["novelty"] == Novelty.NEW]
 
     @cached_property
-    def methods(self) -> list[str]:
-        """Sampling methods of this run, in the order of their first sample."""
-        return list(dict.fromkeys(row["method"] for row in self.candidates))
+    def samplers(self) -> list[str]:
+        """Samplers of this run, in the order of their first sample."""
+        return list(dict.fromkeys(row["sampler"] for row in self.candidates))
 
     @cached_property
-    def rounds(self) -> list[Row]:
-        """What each round has brought and cost; empty for a run that was written before there were rounds."""
+    def rounds(self) -> list[RoundRow]:
+        """Cost and finds of each round; empty where there is no rounds.json."""
         path = self.path / "rounds.json"
         return list(read_json(path)["rounds"]) if path.is_file() else []
 
     @cached_property
-    def mapped(self) -> list[Row]:
+    def mapped(self) -> list[CandidateRow]:
         """Samples on the latent map: those of the last round, since each round has a map of its own."""
         last = max((row["round"] for row in self.candidates), default=0)
         return [
@@ -172,6 +168,17 @@ class RunDirectory:
         """Energy-and-force evaluations by purpose."""
         return dict(self.ledger.get("evaluations") or {})
 
+    @property
+    def reconstruction(self) -> dict[str, ReconstructionSummary]:
+        """Errors of reconstruction by path: `images` and `model`, each also `_held_out` and `_inverted_held_out`."""
+        found = self.metrics.get("reconstruction") or {}
+        return {name: summary for name, summary in found.items() if name != "errors" and summary}
+
+    @property
+    def reconstruction_errors(self) -> dict[str, list[Any]]:
+        """Errors of the single training structures, through the image autoencoders: lengths, angles and atoms."""
+        return dict((self.metrics.get("reconstruction") or {}).get("errors") or {})
+
     def funnel(self) -> list[Step]:
         """Count the samples that reached each state, and why the others left.
 
@@ -179,22 +186,22 @@ class RunDirectory:
         left here, and those whose final state this is. A last step that nobody tried is not shown.
         """
         steps = []
-        for rank, state in enumerate(STATES):
-            reached = [row for row in self.candidates if STATES.index(last_state(row)) >= rank]
+        for state in State.ordered():
+            reached = [row for row in self.candidates if has_reached(row, state)]
             left = Counter(
                 (row["rejected_stage"], row["rejected_reason"])
                 for row in reached
-                if row["state"] == "rejected" and last_state(row) == state
+                if row["state"] == State.REJECTED and last_state(row) is state
             )
-            by_method = Counter(row["method"] for row in reached)
-            steps.append(Step(state, {name: by_method[name] for name in self.methods}, dict(left.most_common())))
-        tried = any(row["rejected_stage"] == "validate" for row in self.candidates)
+            by_sampler = Counter(row["sampler"] for row in reached)
+            steps.append(Step(state, {name: by_sampler[name] for name in self.samplers}, dict(left.most_common())))
+        tried = any(row["rejected_stage"] == Stage.VALIDATE for row in self.candidates)
         return steps if steps[-1].total or tried else steps[:-1]
 
     def notes(self) -> list[str]:
-        """Say in a sentence each what a reader must know of the run, and what does not agree within its directory."""
+        """Return sentences on what a reader must know of the run, and on numbers that disagree within its directory."""
         notes = list(self.metrics.get("notes") or [])
-        scales = {str(row["scale"]) for row in self.relaxed} - {str(self.hull.get("potential", ""))}
+        scales = {row["scale"] for row in self.relaxed} - {str(self.hull.get("potential", ""))}
         if scales:
             notes.append(
                 f"Some candidates have energies of {', '.join(sorted(scales))}, the hull is of "
@@ -214,36 +221,44 @@ class RunDirectory:
         return notes
 
 
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file so that it is whole or unchanged, whenever the process is killed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-    return path
-
-
-def last_state(row: Row) -> str:
+def last_state(row: SampleRow) -> State:
     """Return the furthest state that a candidate reached."""
-    return LAST_STATE_BEFORE[row["rejected_stage"]] if row["state"] == "rejected" else str(row["state"])
+    return Stage(row["rejected_stage"]).reached if row["state"] == State.REJECTED else State(row["state"])
 
 
-def how_made(row: Row) -> str:
-    """Say how a sample was drawn."""
-    parents = [str(parent) for parent in row["parents"] or []]
-    if row["method"] == "perturb" and parents:
-        return f"drawn around {parents[0]}"
-    if row["method"] == "slerp" and len(parents) > 1:
-        return f"slerp between {parents[0]} and {parents[1]}"
-    if row["method"] == "random" and not parents:
-        return "random draw from the latent Gaussian"
-    return " ".join([str(row["method"]).replace("_", " "), *(["from", ", ".join(parents)] if parents else [])])
+def has_reached(row: SampleRow, state: State) -> bool:
+    """Return whether a candidate reached a state, whatever became of it then."""
+    order = State.ordered()
+    return order.index(last_state(row)) >= order.index(state)
 
 
-def per_structure(errors: Iterable[Any] | None) -> list[float | None]:
+def sampler_label(name: str) -> str:
+    """Name a sampler for people."""
+    return SAMPLERS[name].label if name in SAMPLERS else name.replace("_", " ").capitalize()
+
+
+def how_made(row: SampleRow) -> str:
+    """Describe how a sample was drawn."""
+    sampler, parents = row["sampler"], row["parents"] or []
+    label = sampler_label(sampler).lower()
+    if sampler == PERTURB and parents:
+        return f"{label} of {parents[0]}"
+    if sampler == SLERP and len(parents) > 1:
+        return f"{label} between {parents[0]} and {parents[1]}"
+    if sampler == PRIOR:
+        prior = row.get("prior")
+        return f"draw from the prior ({_PRIORS.get(prior, prior)})" if prior else "draw from the prior"
+    return f"{label} from {', '.join(parents)}" if parents else label
+
+
+_PRIORS = {"gaussian": "Gaussian"}  # the others are written as they are named
+
+
+def per_structure(errors: Iterable[Sequence[float | None] | float | None] | None) -> list[float | None]:
     """Reduce errors to the largest in size of each structure; None where one has none (NaN, wrong atom count)."""
     worst: list[float | None] = []
     for error in errors or []:
-        values = error if isinstance(error, list) else [error]
+        values = error if isinstance(error, Sequence) else [error]
         finite = [abs(float(value)) for value in values if value is not None and isfinite(value)]
         worst.append(max(finite) if values and len(finite) == len(values) else None)
     return worst
@@ -252,7 +267,7 @@ def per_structure(errors: Iterable[Any] | None) -> list[float | None]:
 _ANOTHER_VERSION = "It seems to be of another version of the program; run the campaign again with this one."
 
 
-def read_json(path: Path) -> Row:
+def read_json(path: Path) -> dict[str, Any]:
     """Read a table of keys.
 
     Raises
@@ -269,7 +284,27 @@ def read_json(path: Path) -> Row:
     return content
 
 
-def _read_candidates(path: Path) -> list[Row]:
+def _version_1(path: Path) -> str:
+    return (
+        f"{path}: a run of version 1, which this program cannot read. Its report.html stays readable; to evaluate it, use "
+        f"the version of the program that made it; `imatgen init DIR --from {path / 'campaign.yaml'}` starts the same "
+        "campaign anew."
+    )
+
+
+def _read_campaign(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        campaign = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(campaign, dict):
+        raise InputError(f"{path}: holds no campaign. {_ANOTHER_VERSION}")
+    return campaign
+
+
+def _read_candidates(path: Path) -> list[CandidateRow]:
     import pyarrow
     import pyarrow.parquet
 
@@ -279,16 +314,22 @@ def _read_candidates(path: Path) -> list[Row]:
         raise InputError(
             f"{path}: cannot be read as parquet: {error}. Run the campaign again with --resume."
         ) from error
-    missing = [name for name in COLUMNS if name not in table.column_names and name not in LATER]
+    held = set(table.column_names)
+    if "method" in held and "sampler" not in held:
+        raise InputError(_version_1(path.parent))
+    missing = [name for name in column_names() if name in NEEDED and name not in held]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}. {_ANOTHER_VERSION}")
-    rows: list[Row] = [LATER | row for row in table.to_pylist()]
+    absent = {column.name: "" if column.type == "text" else None for column in COLUMNS if column.name not in held}
+    rows = table.select([name for name in column_names() if name in held]).to_pylist()
+    states, stages = {state.value for state in State}, {stage.value for stage in Stage}
     for row in rows:
-        if row["state"] not in (*STATES, "rejected"):
+        row.update(absent)
+        if row["state"] not in states:
             raise InputError(f"{path}: sample {row['sample']} is in a state {row['state']!r}. {_ANOTHER_VERSION}")
-        if row["state"] == "rejected" and row["rejected_stage"] not in LAST_STATE_BEFORE:
+        if row["state"] == State.REJECTED and row["rejected_stage"] not in stages:
             raise InputError(f"{path}: sample {row['sample']} left at {row['rejected_stage']!r}. {_ANOTHER_VERSION}")
         for name, value in row.items():
             if isinstance(value, float) and not isfinite(value):
                 row[name] = None
-    return rows
+    return cast("list[CandidateRow]", rows)

@@ -92,8 +92,8 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "n
     order = rng.permutation(120)
     rows, relaxed = [], 0
     for number in range(120):
-        method = ("perturb", "slerp", "slerp", "random", "random")[number % 5]
-        parents = {"perturb": ["mp-1:Ti=V"], "slerp": ["mp-2:Mo=V,P=O", "mp-19:Fe=V"], "random": []}[method]
+        sampler = ("perturb", "slerp", "slerp", "prior", "prior")[number % 5]
+        parents = {"perturb": ["mp-1:Ti=V"], "slerp": ["mp-2:Mo=V,P=O", "mp-19:Fe=V"], "prior": []}[sampler]
         x, y = rng.normal(size=2) * (1.4, 0.9)
         row = dict.fromkeys(
             ("rejected_stage", "rejected_reason", "rejected_detail", "id", "formula", "scale", "validated_scale"), ""
@@ -104,7 +104,8 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "n
         )
         row |= dict.fromkeys(("energy_per_atom", "formation_energy", "e_above_hull", "volume_per_atom"))
         row |= dict.fromkeys(("validated_e_above_hull", "validated_formation_energy"))
-        row |= {"sample": f"r0-{method}-{number:06d}", "round": 0, "method": method, "parents": parents, "seed": 7}
+        row |= {"sample": f"r0-{sampler}-{number:06d}", "round": 0, "sampler": sampler, "parents": parents, "seed": 7}
+        row["prior"] = "flow" if sampler == "prior" else ""
         row |= {"latent_x": x, "latent_y": y, "residual": float(rng.uniform(0.01, 0.2)), "count_matches": True}
         row |= {"min_distance": float(rng.uniform(1.4, 2.0)), "state": "rejected"}
         fate = fates[order[number]]
@@ -143,13 +144,12 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "n
                 row["novelty"], ""
             )
             if distance > 0.15:
-                row |= {"state": "rejected", "rejected_stage": "shortlist", "rejected_reason": "above_threshold"}
-                row["rejected_detail"] = f"E_hull {distance:.3f} eV/atom, limit 0.150"
+                row["state"] = "screened"
             relaxed += 1
         rows.append(row)
     path.mkdir(parents=True)
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path / "candidates.parquet")
-    campaign = {"version": 1, "name": "oxides <for a test>", "system": list(system), "screen": {"threshold": 0.15}}
+    campaign = {"version": 2, "name": "oxides <for a test>", "system": list(system), "screen": {"threshold": 0.15}}
     (path / "campaign.yaml").write_text(yaml.safe_dump(campaign, sort_keys=False))
     for name, content in _documents(rows, system, rng).items():
         (path / f"{name}.json").write_text(json.dumps(content))
@@ -197,7 +197,7 @@ def _documents(rows, system, rng):
         "metrics": {
             "reconstruction": {
                 "images": summary,
-                "generator": summary | {"fully_reconstructed": 270, "rmse": summary["rmse"] | {"atoms": None}},
+                "model": summary | {"fully_reconstructed": 270, "rmse": summary["rmse"] | {"atoms": None}},
                 "errors": {
                     "length": np.outer(errors[0], (1, -0.5, 0.2)).tolist(),
                     "angle": np.outer(errors[1], (0.3, -1, 0)).tolist(),
@@ -206,9 +206,9 @@ def _documents(rows, system, rng):
             },
             "training": {
                 role: {"epochs": 60, "loss": (0.5 * np.exp(-np.arange(60) / 14) + 0.01).tolist(), "seconds": seconds}
-                for role, seconds in (("cell", 21.0), ("basis", 402.5), ("generator", 187.7))
+                for role, seconds in (("cell", 21.0), ("basis", 402.5), ("vae", 187.7))
             },
-            "sampling": {"slerp": {"n": 48, "clean": 30}, "random": {"n": 48, "clean": 21}},
+            "sampling": {"slerp": {"n": 48, "clean": 30}, "prior": {"n": 48, "clean": 21}},
         },
         "hull": {"elements": sorted(system), "potential": SCALE, "references": _references(system)},
         "latent": {
@@ -263,7 +263,7 @@ def rewrite():
 
 @pytest.fixture
 def give_rounds(rewrite):
-    """Spread a run's samples over rounds, and write their books: give_rounds(run, count)."""
+    """Spread a run's samples over rounds, and write their ledger: give_rounds(run, count)."""
 
     def apply(run, count):
         place = iter(range(10_000))
@@ -286,8 +286,8 @@ def give_rounds(rewrite):
 
 
 @pytest.fixture
-def judge(rewrite):
-    """Let a second scale judge the shortlist of a run: every third is refused, every other third waits."""
+def validate(rewrite):
+    """Validate the shortlist of a run on a second scale: every third is refused, every other third waits."""
 
     def apply(run, scale="MP2020 GGA/GGA+U"):
         rng = np.random.default_rng(3)

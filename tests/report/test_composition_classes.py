@@ -11,6 +11,7 @@ from imatgen_flows.report.composition_classes import (
     merged,
 )
 from imatgen_flows.report.compositions import published_formulas
+from imatgen_flows.report.run_directory import sampler_label
 
 
 def amend(path, change):
@@ -22,12 +23,12 @@ def amend(path, change):
 def test_every_sample_with_valid_oxidation_states_is_counted_once_and_no_other(shared_run):
     run = RunDirectory.open(shared_run)
     counted = classes_of_samples(run)
-    assert list(counted) == run.methods
-    for method, classes in counted.items():
-        rows = [row for row in run.candidates if row["method"] == method]
+    assert list(counted) == run.samplers
+    for sampler, classes in counted.items():
+        rows = [row for row in run.candidates if row["sampler"] == sampler]
         invalid = [row for row in rows if row["rejected_stage"] in ("decode", "validity")]
         assert merged(classes).total() == len(rows) - len(invalid)
-    assert sum(merged(classes).total() for classes in counted.values()) == run.funnel()[2].total
+    assert sum(merged(classes).total() for classes in counted.values()) == run.funnel()[1].total
 
 
 def test_what_a_round_found_does_not_make_its_composition_one_of_the_dataset(own_run):
@@ -65,7 +66,7 @@ def test_elements_are_reference_phases_and_no_compositions_of_the_system(shared_
 def test_the_section_says_for_each_sampler_structures_and_compositions(shared_run):
     run = RunDirectory.open(shared_run)
     section = classes_section(run)
-    for method, classes in classes_of_samples(run).items():
-        line = re.search(rf"<tr><td>{method.replace('_', ' ')}</td>(.*?)</tr>", section)[1]
+    for sampler, classes in classes_of_samples(run).items():
+        line = re.search(rf"<tr><td>{sampler_label(sampler)}</td>(.*?)</tr>", section)[1]
         every = merged(classes)
         assert line.endswith(f"{every.total():,} <small>({len(every):,})</small></td>")

@@ -99,8 +99,8 @@ def test_the_hull_under_every_strip_is_that_of_the_reference_phases(unseen):
     assert all(any(x == pytest.approx(corner) for x in fractions) for corner in corners)
 
 
-def test_each_view_keeps_to_one_scale_and_shows_the_tables_energies(unseen, judge):
-    judge(unseen)
+def test_each_view_keeps_to_one_scale_and_shows_the_tables_energies(unseen, validate):
+    validate(unseen)
     run = RunDirectory.open(unseen)
     first, second = views(run, choose(run))
     assert (first.scale, second.scale) == ("CHGNet 0.3.0", "MP2020 GGA/GGA+U")
@@ -123,8 +123,8 @@ def test_the_polymorph_drawn_is_the_lowest_of_its_composition(shared_run):
 
 
 @pytest.mark.parametrize("system", [("V", "O"), ("Ca", "Ti", "O")])
-def test_both_figures_are_drawn_for_any_system_judged_or_not(make_run, judge, system):
+def test_both_figures_are_drawn_for_any_system_validated_or_not(make_run, validate, system):
     path = make_run(system=system)
-    judge(path)
+    validate(path)
     names = {file.stem for file in draw_figures(RunDirectory.open(path))}
     assert {"compositions", "polymorphs"} <= names

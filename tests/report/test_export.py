@@ -8,8 +8,11 @@ import pytest
 from ase.io import read
 from pymatgen.core import Structure
 
+from imatgen_flows.candidates import schema
+from imatgen_flows.candidates.schema import Column
 from imatgen_flows.errors import InputError
 from imatgen_flows.report import RunDirectory, export_run
+from imatgen_flows.report.page_data import page_data
 
 
 def test_each_new_candidate_becomes_a_cif_file_that_reads_back(shared_run, tmp_path):
@@ -77,3 +80,21 @@ def test_a_destination_that_cannot_be_written_to_is_named(shared_run, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="file: cannot be written to"):
         export_run(shared_run, "csv", tmp_path / "file")
+
+
+def test_a_new_column_appears_in_every_export_and_on_the_page(own_run, rewrite):
+    column = Column("hardness", "number", "Hardness", "Invented.", lambda view: 1.5, "GPa", in_header=True)
+    schema.COLUMNS.append(column)
+    try:
+        assert RunDirectory.open(own_run).relaxed[0]["hardness"] is None  # a table of before has no such column
+        rewrite(own_run, lambda row: row | {"hardness": 1.5})
+        (text,), (crystals,), (table,) = (export_run(own_run, name) for name in ("csv", "extxyz", "parquet"))
+        assert float(next(csv.DictReader(text.open(newline="", encoding="utf-8")))["hardness"]) == 1.5
+        assert read(crystals, index=0, format="extxyz").info["hardness"] == 1.5
+        field = pyarrow.parquet.read_schema(table).field("hardness")
+        assert (field.metadata[b"label"], field.metadata[b"unit"]) == (b"Hardness", b"GPa")
+        data = page_data(RunDirectory.open(own_run))
+        assert {"name": "hardness", "label": "Hardness", "unit": "GPa", "type": "number"} in data["columns"]
+        assert {row["hardness"] for row in data["candidates"]} == {1.5}
+    finally:
+        schema.COLUMNS.remove(column)

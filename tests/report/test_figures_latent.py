@@ -21,11 +21,11 @@ def offsets(axes):
 def test_each_sampler_has_a_panel_of_its_samples_over_the_training_structures(shared_run):
     run = RunDirectory.open(shared_run)
     panels = latent_map(run).axes
-    assert len(panels) == 1 + len(run.methods)
-    for axes, method in zip(panels[1:], run.methods, strict=True):
+    assert len(panels) == 1 + len(run.samplers)
+    for axes, sampler in zip(panels[1:], run.samplers, strict=True):
         background, samples, *_ = offsets(axes)
         assert len(background) == len(run.latent["training"])
-        rows = [row for row in run.mapped if row["method"] == method]
+        rows = [row for row in run.mapped if row["sampler"] == sampler]
         np.testing.assert_allclose(samples, [(row["latent_x"], row["latent_y"]) for row in rows])
         assert axes.get_xlim() == panels[0].get_xlim() and axes.get_ylim() == panels[0].get_ylim()
 
@@ -33,11 +33,11 @@ def test_each_sampler_has_a_panel_of_its_samples_over_the_training_structures(sh
 def test_the_known_phases_around_which_samples_were_drawn_are_ringed(own_run, rewrite):
     run = RunDirectory.open(own_run)
     known = next(row for row in run.latent["training"] if row["known"])
-    rewrite(own_run, lambda row: row | ({"parents": [known["id"]]} if row["method"] == "perturb" else {}))
+    rewrite(own_run, lambda row: row | ({"parents": [known["id"]]} if row["sampler"] == "perturb" else {}))
     run = RunDirectory.open(own_run)
-    panels = dict(zip(["training", *run.methods], latent_map(run).axes, strict=True))
+    panels = dict(zip(["training", *run.samplers], latent_map(run).axes, strict=True))
     np.testing.assert_allclose(offsets(panels["perturb"])[-1], [(known["x"], known["y"])])
-    assert len(offsets(panels["random"])) == 2
+    assert len(offsets(panels["prior"])) == 2
 
 
 def test_the_bars_of_a_class_are_its_samples(shared_run):

@@ -6,9 +6,11 @@ import shutil
 import time
 
 import pytest
+from jinja2 import UndefinedError
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.report import RunDirectory, build_report
+from imatgen_flows.report.markup import formula, render, share, spacegroup
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -119,7 +121,7 @@ def test_filters_show_what_they_name_and_count_it(page, shared_run):
     text, limit = _all(page, "#filter-text")[0], _all(page, "#filter-hull")[0]
     text.send_keys("V2O5 slerp")
     assert set(_column(page, "formula")) == {"V2O5"}
-    assert set(_column(page, "method")) == {"slerp"}
+    assert set(_column(page, "sampler")) == {"Interpolation"}
     text.clear()
     limit.send_keys("0.05")
     assert len(_column(page, "id")) == sum(row["e_above_hull"] <= 0.05 for row in rows)
@@ -203,12 +205,13 @@ def test_a_run_without_a_single_relaxed_candidate_opens_as_well(browser, own_run
 
 def test_sections_are_there_for_what_the_run_has_and_for_nothing_else(report):
     page = report.read_text()
-    assert re.findall("<section id=(\\w+)", page) == ["classes", "compositions"]
+    always = {"headline", "funnel", "hull", "best", "candidates", "latent", "reconstruction", "ledger", "provenance"}
+    assert set(re.findall('<section id="(\\w+)"', page)) - always == {"classes", "compositions"}
     assert 'href="#rounds"' not in page
 
 
-def test_rounds_and_a_second_scale_are_shown_and_no_script_fails(browser, own_run, judge, give_rounds):
-    judge(own_run)
+def test_rounds_and_a_second_scale_are_shown_and_no_script_fails(browser, own_run, validate, give_rounds):
+    validate(own_run)
     give_rounds(own_run, 2)
     page = _open(browser, build_report(own_run))
     run = RunDirectory.open(own_run)
@@ -228,9 +231,9 @@ def test_rounds_and_a_second_scale_are_shown_and_no_script_fails(browser, own_ru
         row = next(row for row in run.new if row["id"] == card.get_attribute("data-id"))
         assert f"{row['e_above_hull']:.3f} eV/atom" in card.text.replace("−", "-")
         assert ("by MP2020 GGA/GGA+U" in card.text) == (row["validated_e_above_hull"] is not None)
-    judged = _all(page, ".judged tr[data-id]")
-    assert len(judged) == sum(row["state"] == "validated" for row in run.candidates)
-    page.execute_script("arguments[0].click()", judged[0])
+    validated = _all(page, ".validated tr[data-id]")
+    assert len(validated) == sum(row["state"] == "validated" for row in run.candidates)
+    page.execute_script("arguments[0].click()", validated[0])
     assert "MP2020 GGA/GGA+U" in _all(page, "dialog[open]")[0].text
     assert {link.get_attribute("href").split("#")[1] for link in _all(page, "nav a")} >= {"rounds", "validation"}
     assert _faults(page) == []
@@ -255,3 +258,16 @@ def test_a_report_that_cannot_be_written_is_named(own_run, monkeypatch):
     (own_run / "report.html").mkdir()
     with pytest.raises(InputError, match=r"report.html cannot be written"):
         build_report(own_run)
+
+
+def test_formulas_and_space_groups_are_written_with_their_indices_and_escaped():
+    assert formula("V2O5<") == "V<sub>2</sub>O<sub>5</sub>&lt;"
+    assert spacegroup("P-12_1<") == "P<span class=over>1</span>2<sub>1</sub>&lt;"
+    assert share(1, 2) == "1 &nbsp;50.0 % <small>(9.5–90.5)</small>"
+
+
+def test_text_is_escaped_in_every_template_and_a_missing_value_is_no_silence(shared_run):
+    run = RunDirectory.open(shared_run)
+    assert "oxides &lt;for a test&gt;" in render("header", run=run, facts=[], drawn=0, relaxed=0, new=0, best=None)
+    with pytest.raises(UndefinedError):
+        render("header", run=run)

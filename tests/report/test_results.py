@@ -32,14 +32,14 @@ def cells(text, first):
 def test_composition_classes_stand_beside_the_papers(results, shared_run):
     run = RunDirectory.open(shared_run)
     text = results.composition_classes(run)
-    for method, classes in classes_of_samples(run).items():
-        [line] = cells(text, method.replace("_", " "))
+    for sampler, classes in classes_of_samples(run).items():
+        [line] = cells(text, sampler.replace("_", " "))
         assert line[-1] == f"{merged(classes).total()} ({len(merged(classes))})"
     assert "7,845 (36)" in text and "1,697 (47)" in text
 
 
 def test_the_papers_classes_add_up_to_its_totals(results):
-    for name in ("slerp", "random"):
+    for name in ("slerp", "prior"):
         texts = [text.replace(",", "") for text in results.PAPER_CLASSES[name].values()]
         *parts, total = ([int(number) for number in re.findall(r"\d+", text)] for text in texts)
         assert [sum(column) for column in zip(*parts, strict=True)] == total
@@ -50,7 +50,7 @@ def test_a_run_without_the_evaluation_of_its_latent_space_has_no_table_of_it(res
 
 
 @pytest.mark.parametrize("note", ["", "no training structure is unstable"])
-def test_the_latent_space_is_told_with_and_without_numbers(results, own_run, note):
+def test_the_latent_space_is_described_with_and_without_numbers(results, own_run, note):
     share = {"all": 0.31, "plane": 0.1, "shuffled": -0.1}
     measured = {"auc": 0.912, "balanced_accuracy": 0.8, "silhouette": 0.1, "unseen": {"auc": 0.7, "structures": 4}}
     space = {

@@ -24,8 +24,8 @@ def test_a_run_of_one_round_has_no_account_of_rounds(own_run, give_rounds):
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
-def test_cumulative_numbers_end_at_the_books_totals(own_run, give_rounds, judge, count):
-    judge(own_run)
+def test_cumulative_numbers_end_at_the_totals_of_the_ledger(own_run, give_rounds, validate, count):
+    validate(own_run)
     give_rounds(own_run, count)
     run = RunDirectory.open(own_run)
     account = accounts(run)
@@ -63,7 +63,7 @@ def test_a_round_that_relaxed_nothing_has_no_rate_and_costs_no_report(own_run, g
     run = RunDirectory.open(own_run)
     assert accounts(run).rounds[0].rate == (0, 0, 0)
     assert "rounds" in {file.stem for file in draw_figures(run)}
-    assert "<section id=rounds>" in rounds_section(run)
+    assert '<section id="rounds">' in rounds_section(run)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_round_that_relaxed_nothing_has_no_rate_and_costs_no_report(own_run, g
             {"mean": 3.0, "low": 1.0, "high": 5.0},
             "the loop found 3.0 more new structures .*interval \\+1.0 to \\+5.0\\)\\.<",
         ),
-        ({"mean": 2.0, "low": -1.0, "high": 5.0}, "2.0 more .*−1.0 to \\+5.0\\): the seeds do not tell"),
+        ({"mean": 2.0, "low": -1.0, "high": 5.0}, "2.0 more .*−1.0 to \\+5.0\\): the seeds do not distinguish"),
         ({"mean": -2.0, "low": -3.0, "high": -1.0}, "2.0 fewer .*−3.0 to −1.0\\)\\.<"),
         ({"mean": 2.0, "low": float("nan"), "high": float("nan")}, "2.0 more .*has no interval"),
         ({"mean": 2.0, "low": None, "high": None}, "2.0 more .*has no interval"),

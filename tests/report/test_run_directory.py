@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from imatgen_flows.candidates.schema import column_names
 from imatgen_flows.errors import InputError
 from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report import RunDirectory
+from imatgen_flows.report.documents import CandidateRow
 from imatgen_flows.report.run_directory import how_made, last_state, per_structure
 
 
@@ -23,8 +25,8 @@ def test_the_funnel_counts_every_sample_out_once(shared_run):
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         on = following.total if following else 0
         assert step.total == on + sum(step.left.values()) + ended[step.state]
-    for method, count in Counter(row["method"] for row in run.candidates).items():
-        assert steps[0].reached[method] == count
+    for sampler, count in Counter(row["sampler"] for row in run.candidates).items():
+        assert steps[0].reached[sampler] == count
 
 
 def test_the_validated_step_is_shown_once_something_was_validated(shared_run):
@@ -84,6 +86,17 @@ def test_candidates_of_another_version_are_refused(own_run, rewrite, change, say
         RunDirectory.open(own_run)
 
 
+def test_a_run_of_version_1_is_answered_with_what_to_do(own_run, rewrite):
+    rewrite(own_run, lambda row: {{"sampler": "method"}.get(name, name): value for name, value in row.items()})
+    says = "version 1, .*report.html stays readable.*imatgen init DIR --from .*campaign.yaml"
+    with pytest.raises(InputError, match=says):
+        RunDirectory.open(own_run)
+    (own_run / "campaign.yaml").write_text("version: 1\nsystem: [V, O]\n")
+    (own_run / "candidates.parquet").unlink()
+    with pytest.raises(InputError, match=says):
+        RunDirectory.open(own_run)
+
+
 def test_a_missing_directory_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such directory"):
         RunDirectory.open(tmp_path / "absent")
@@ -105,7 +118,7 @@ def test_what_disagrees_within_a_run_is_said(own_run):
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_the_interval_is_scipys_wilson_interval(count, total):
     count = min(count, total)
-    low, high = rate_interval(count, total, z=1.959963984540054)
+    low, high = rate_interval(count, total)
     theirs = binomtest(count, total).proportion_ci(method="wilson")
     assert math.isclose(low, theirs.low, abs_tol=1e-9)
     assert math.isclose(high, theirs.high, abs_tol=1e-9)
@@ -121,16 +134,21 @@ def test_the_error_of_a_structure_is_its_largest_and_none_where_one_is_missing()
 
 
 @pytest.mark.parametrize(
-    ("method", "parents", "text"),
+    ("sampler", "prior", "parents", "text"),
     [
-        ("perturb", ["VO2"], "drawn around VO2"),
-        ("slerp", ["VO", "VO2"], "slerp between VO and VO2"),
-        ("random", [], "random draw from the latent Gaussian"),
-        ("genetic_crossing", ["VO", "VO2"], "genetic crossing from VO, VO2"),
+        ("perturb", "", ["VO2"], "perturbation of VO2"),
+        ("slerp", "", ["VO", "VO2"], "interpolation between VO and VO2"),
+        ("prior", "flow", [], "draw from the prior (flow)"),
+        ("prior", "gaussian", [], "draw from the prior (Gaussian)"),
+        ("genetic_crossing", "", ["VO", "VO2"], "genetic crossing from VO, VO2"),
     ],
 )
-def test_the_origin_of_a_sample_is_said_in_words(method, parents, text):
-    assert how_made({"method": method, "parents": parents}) == text
+def test_the_origin_of_a_sample_is_described_in_words(sampler, prior, parents, text):
+    assert how_made({"sampler": sampler, "prior": prior, "parents": parents}) == text
+
+
+def test_the_columns_read_by_name_are_columns_of_the_table():
+    assert set(CandidateRow.__annotations__) <= set(column_names())
 
 
 def test_a_run_from_before_a_column_was_added_can_still_be_read(own_run, rewrite):

@@ -1,6 +1,6 @@
 "use strict";
-// The most frequent compositions: a strip of structures each, by sampling method, with the hull; one energy scale at a time.
-function compositionsOf(data, { $, axis, layout, config, colour, faint, element, escaped, formula, words, fixed, candidateHover, METHOD_SYMBOLS, E_HULL }) {
+// The most frequent compositions: a strip of structures each, by sampler, with the hull; one energy scale at a time.
+function compositionsOf(data, { $, axis, layout, config, colour, faint, element, escaped, formula, fixed, candidateHover, SAMPLER_SYMBOLS, E_HULL }) {
   if (!data.compositions) return () => {};
   const { views, made } = data.compositions;
   const bySample = new Map(data.candidates.map((row) => [row.sample, row]));
@@ -24,7 +24,7 @@ function compositionsOf(data, { $, axis, layout, config, colour, faint, element,
   function phases(place) {
     const kinds = [[(phase) => phase.kind === "substituted", "Substituted, on the hull", "circle-open"], [(phase) => phase.kind !== "substituted", "Known phase", "circle"]];
     return kinds.map(([wanted, name, symbol]) => [view.phases.filter(wanted), name, symbol]).filter(([rows]) => rows.length).map(([rows, name, symbol]) => ({
-      x: rows.map((phase) => place(phase.formula)), y: rows.map((phase) => phase[view.energy]), mode: "markers", name,
+      x: rows.map((phase) => place(phase.formula)), y: rows.map((phase) => phase.formation_energy), mode: "markers", name,
       hovertemplate: rows.map((phase) => `<b>${formula(phase.formula)}</b>  ${escaped(phase.name)}<br>${E_HULL} ${fixed(phase.e_above_hull, 3)} eV/atom<br>${escaped(phase.source)}<extra></extra>`),
       marker: { symbol, size: 8, color: colour("ink"), line: { width: 1.4, color: colour("ink") } },
     }));
@@ -32,12 +32,12 @@ function compositionsOf(data, { $, axis, layout, config, colour, faint, element,
 
   function candidates(place) {
     const rows = view.candidates.map((sample) => bySample.get(sample));
-    return data.methods.flatMap((method, number) => {
-      const drawn = rows.filter((row) => row.method === method);
+    return Object.entries(data.samplers).flatMap(([sampler, label], number) => {
+      const drawn = rows.filter((row) => row.sampler === sampler);
       return drawn.length ? [{
-        x: drawn.map((row) => place(row.formula) + view.lanes[method]), y: drawn.map((row) => row[view.energy]), mode: "markers",
-        name: `New, ${words(method)} (${drawn.length})`, hovertemplate: drawn.map(candidateHover),
-        marker: { symbol: METHOD_SYMBOLS[number % 5], size: 9, color: colour(`m${number % 5}`), line: { width: 1.6, color: colour(`m${number % 5}`) } },
+        x: drawn.map((row) => place(row.formula) + view.lanes[sampler]), y: drawn.map((row) => row[view.energy]), mode: "markers",
+        name: `New, ${escaped(label.toLowerCase())} (${drawn.length})`, hovertemplate: drawn.map(candidateHover),
+        marker: { symbol: SAMPLER_SYMBOLS[number % 5], size: 9, color: colour(`m${number % 5}`), line: { width: 1.6, color: colour(`m${number % 5}`) } },
       }] : [];
     });
   }

@@ -3,24 +3,36 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
   const binary = data.system.length === 2;
-  const CLASSES = {
-    new: { label: "New", symbol: "circle" },
-    closure: { label: "Reached by substitution", short: "Substitution", symbol: "diamond" },
-    known: { label: "Known", symbol: "square" },
-    duplicate: { label: "Duplicate", symbol: "x-thin" },
-  };
-  const METHOD_SYMBOLS = ["triangle-up-open", "x-thin", "square-open", "diamond-open", "triangle-down-open"];
+  const CLASS_SYMBOLS = { new: "circle", substituted: "diamond", known: "square", duplicate: "x-thin" };
+  const SAMPLER_SYMBOLS = ["triangle-up-open", "x-thin", "square-open", "diamond-open", "triangle-down-open"];
 
   // ---- text -------------------------------------------------------------------------------------------------------
   const escaped = (text) => String(text ?? "").replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
   const formula = (text) => escaped(text).replace(/([A-Za-z)])([\d.]+)/g, "$1<sub>$2</sub>");
   const group = (text) => escaped(text).replace(/-(\d)/g, "<span class=over>$1</span>").replace(/_(\d)/g, "<sub>$1</sub>");
   const plainGroup = (text) => escaped(text).replace(/-(\d)/g, "$1\u0305").replace(/_(\d)/g, "<sub>$1</sub>"); // plotly knows few tags
-  const words = (text) => String(text ?? "").replaceAll("_", " ");
+  const novelty = (name) => escaped(data.classes[name] ?? name);
   const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−"));
   const count = (rows) => rows.length.toLocaleString("en");
   const E_HULL = "<i>E</i><sub>hull</sub>";
   const E_FORM = "<i>E</i><sub>f</sub>";
+
+  // ---- columns of the candidate table -----------------------------------------------------------------------------
+  const label = (text) => escaped(text).replace("E_hull", E_HULL);
+  const byName = new Map(data.columns.map((column) => [column.name, column]));
+  const isNumber = (column) => column.type === "number" || column.type === "integer";
+  const WRITTEN = {
+    formula: (row) => formula(row.formula), spacegroup: (row) => group(row.spacegroup), novelty: (row) => novelty(row.novelty),
+    sampler: (row) => escaped(data.samplers[row.sampler] ?? row.sampler), state: (row) => escaped(row.fate),
+    volume_per_atom: (row) => fixed(row.volume_per_atom, 2),
+  };
+  function value(column, row) {
+    const held = row[column.name];
+    if (WRITTEN[column.name]) return WRITTEN[column.name](row);
+    if (column.type === "number") return fixed(held, 3);
+    if (column.type === "boolean") return held ? "yes" : "no";
+    return escaped(Array.isArray(held) ? held.join(", ") : held ?? "–");
+  }
 
   function element(tag, attributes = {}, html = "") {
     const node = document.createElement(tag);
@@ -69,13 +81,13 @@
     hovermode: "closest", ...more,
   });
 
-  const isJudged = (row) => row.validated_e_above_hull !== null;
+  const isValidated = (row) => row.validated_e_above_hull !== null;
   function candidateHover(row) {
     return `<b>${formula(row.formula)}</b>  ${plainGroup(row.spacegroup)} (${row.spacegroup_number})` +
       `<br>${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom` +
       `<br>${E_FORM} ${fixed(row.formation_energy, 3)} eV/atom` +
-      (isJudged(row) ? `<br>${escaped(row.validated_scale)}: ${E_HULL} ${fixed(row.validated_e_above_hull, 3)} eV/atom` : "") +
-      `<br>${CLASSES[row.novelty]?.label ?? words(row.novelty)}${row.novelty_match ? `, as ${escaped(row.novelty_match)}` : ""}` +
+      (isValidated(row) ? `<br>${escaped(row.validated_scale)}: ${E_HULL} ${fixed(row.validated_e_above_hull, 3)} eV/atom` : "") +
+      `<br>${novelty(row.novelty)}${row.novelty_match ? `, as ${escaped(row.novelty_match)}` : ""}` +
       `<br>${escaped(row.made)}<br>${escaped(row.id)}<extra></extra>`;
   }
   const referenceHover = (ref) => `<b>${formula(ref.formula)}</b>${ref.name === ref.formula ? "" : `  ${escaped(ref.name)}`}<br>reference phase, ${escaped(ref.kind)}` +
@@ -132,12 +144,13 @@
           hovertemplate: refs.map(referenceHover), marker: { symbol, size: 8, color: colour("ink"), line: { width: 1.4, color: colour("ink") } }, cliponaxis: false,
         });
     }
-    Object.entries(CLASSES).reverse().forEach(([name, style], place) => {
+    Object.entries(data.classes).reverse().forEach(([name, label], place) => {
+      const symbol = CLASS_SYMBOLS[name] ?? "circle";
       const rows = data.candidates.filter((row) => row.novelty === name);
       if (rows.length) traces.push({
-        x: rows.map(x), y: rows.map(y), mode: "markers", name: `${style.label} (${count(rows)})`, legendrank: 10 - place,
+        x: rows.map(x), y: rows.map(y), mode: "markers", name: `${escaped(label)} (${count(rows)})`, legendrank: 10 - place,
         hovertemplate: rows.map(candidateHover),
-        marker: { symbol: style.symbol, size: name === "new" ? 10 : 8, color: colour(name), opacity: 0.88, line: { width: style.symbol.includes("thin") ? 1.6 : 0.8, color: style.symbol.includes("thin") ? colour(name) : colour("page") } },
+        marker: { symbol, size: name === "new" ? 10 : 8, color: colour(name), opacity: 0.88, line: { width: symbol.includes("thin") ? 1.6 : 0.8, color: symbol.includes("thin") ? colour(name) : colour("page") } },
       });
     });
     const range = closeUp ? around(data.candidates.map(x), 0.12) : [-0.03, 1.03];
@@ -168,12 +181,12 @@
       x: known.map((row) => row.x), y: known.map((row) => row.y), mode: "markers", name: `Known phase (${count(known)})`, hoverinfo: "skip",
       marker: { symbol: "circle-open", size: many ? 9 : 13, color: colour("ink"), line: { width: 1.6 } },
     });
-    data.methods.forEach((method, place) => {
-      const rows = data.samples.filter((row) => row[1] === method);
+    Object.entries(data.samplers).forEach(([sampler, label], place) => {
+      const rows = data.samples.filter((row) => row[1] === sampler);
       traces.push({
-        x: rows.map((row) => row[2]), y: rows.map((row) => row[3]), mode: "markers", name: `${words(method)} (${count(rows)})`,
-        hovertemplate: rows.map((row) => `<b>${row[5] ? formula(row[5]) : "sample"}</b>  ${escaped(words(method))}<br>${escaped(row[6])}<br>${escaped(row[0])}<extra></extra>`),
-        marker: { symbol: METHOD_SYMBOLS[place % 5], size: 7, color: colour(`m${place % 5}`), opacity: 0.9, line: { width: 1.3, color: colour(`m${place % 5}`) } },
+        x: rows.map((row) => row[2]), y: rows.map((row) => row[3]), mode: "markers", name: `${escaped(label)} (${count(rows)})`,
+        hovertemplate: rows.map((row) => `<b>${row[4] ? formula(row[4]) : "sample"}</b>  ${escaped(label)}<br>${escaped(row[5])}<br>${escaped(row[0])}<extra></extra>`),
+        marker: { symbol: SAMPLER_SYMBOLS[place % 5], size: 7, color: colour(`m${place % 5}`), opacity: 0.9, line: { width: 1.3, color: colour(`m${place % 5}`) } },
       });
     });
     const share = (place) => (data.explained[place] === undefined ? "" : ` (${(100 * data.explained[place]).toFixed(0)} % of variance)`);
@@ -199,7 +212,7 @@
     Plotly.react("errors-plot", traces, layout({ ...axes, shapes, annotations, margin: { l: 56, r: 34, t: 34, b: 52 } }), config);
   }
 
-  const tools = { $, axis, layout, config, colour, faint, element, escaped, formula, words, fixed, candidateHover, referenceHover, METHOD_SYMBOLS, E_HULL };
+  const tools = { $, axis, layout, config, colour, faint, element, escaped, formula, fixed, candidateHover, SAMPLER_SYMBOLS, E_HULL };
   const compositionsPlot = compositionsOf(data, tools);
   const roundsPlot = roundsOf(data, tools);
   function plotAll() { hullPlot(); compositionsPlot(); roundsPlot(); latentPlot(); errorsPlot(); }
@@ -277,7 +290,7 @@
     node.insertAdjacentHTML("beforeend", `${legend(row)}
       <h3><b>${formula(row.formula)}</b><span>${group(row.spacegroup)} (${row.spacegroup_number})</span></h3>
       <p class="energy">${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom</p>
-      ${isJudged(row) ? `<p class="energy judged">${fixed(row.validated_e_above_hull, 3)} eV/atom by ${escaped(row.validated_scale)}</p>` : ""}
+      ${isValidated(row) ? `<p class="energy validated">${fixed(row.validated_e_above_hull, 3)} eV/atom by ${escaped(row.validated_scale)}</p>` : ""}
       <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made).replaceAll("-", "\u2011")}</p>`);
     const actions = element("div", { class: "row" });
     const cif = element("button", { type: "button", class: "cif" }, "CIF");
@@ -291,31 +304,16 @@
   best.forEach((row) => $("cards").append(card(row)));
   const byId = new Map(data.candidates.map((row) => [row.id, row]));
   for (const id of data.compositions?.lowest ?? []) $("polymorphs").append(card(byId.get(id)));
-  for (const line of document.querySelectorAll(".judged tr[data-id]")) line.addEventListener("click", () => show(byId.get(line.dataset.id)));
+  for (const line of document.querySelectorAll(".validated tr[data-id]")) line.addEventListener("click", () => show(byId.get(line.dataset.id)));
 
   // ---- one candidate ----------------------------------------------------------------------------------------------
+  const FIRST = ["e_above_hull", "formation_energy", "validated_e_above_hull", "validated_formation_energy", "validated_scale"];
+  const IN_TITLE = ["formula", "spacegroup", "spacegroup_number"];
   function show(row) {
-    const facts = [
-      [`${E_HULL} (${escaped(data.scale)})`, `${fixed(row.e_above_hull, 3)} eV/atom`],
-      [`${E_FORM} (${escaped(data.scale)})`, `${fixed(row.formation_energy, 3)} eV/atom`],
-      ...(isJudged(row) ? [
-        [`${E_HULL} (${escaped(row.validated_scale)})`, `${fixed(row.validated_e_above_hull, 3)} eV/atom`],
-        [`${E_FORM} (${escaped(row.validated_scale)})`, `${fixed(row.validated_formation_energy, 3)} eV/atom`],
-        ["Validation", `${row.validation_evaluations} ionic steps`],
-      ] : []),
-      ["Energy", `${fixed(row.energy_per_atom, 3)} eV/atom`],
-      ["Atoms in the cell", row.nsites],
-      ["Volume", `${fixed(row.volume_per_atom, 2)} Å³/atom`],
-      ["Closest atoms, as decoded", `${fixed(row.min_distance, 2)} Å`],
-      ["Novelty", `${CLASSES[row.novelty]?.label ?? escaped(row.novelty)}${row.novelty_match ? `, as ${escaped(row.novelty_match)}` : ""}`],
-      ["Made by", escaped(row.made)],
-      ["Image residual", fixed(row.residual, 3)],
-      ["Atoms dropped in repair", row.repaired],
-      ["Relaxation", `${row.steps} steps, ${row.evaluations} evaluations`],
-      ["State", escaped(words(row.fate))],
-      ["Sample", escaped(row.sample)],
-      ["Id", escaped(row.id)],
-    ];
+    const facts = [...FIRST.flatMap((name) => byName.get(name) ?? []), ...data.columns.filter(({ name }) => ![...FIRST, ...IN_TITLE].includes(name))]
+      .filter(({ name }) => row[name] !== null && row[name] !== "" && (isValidated(row) || !/^validat(ed|ion)_/.test(name)))
+      .map((column) => [label(column.label), `${value(column, row)}${column.unit ? ` ${escaped(column.unit)}` : ""}`]);
+    facts.push(["Made by", escaped(row.made)]);
     const dialog = $("detail");
     dialog.innerHTML = `<h2 id="detail-title"><span>${formula(row.formula)}</span><small>${group(row.spacegroup)} (${row.spacegroup_number})</small></h2><div class="two"><div id="detail-drawing"></div>
       <div><dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd>${value}</dd>`).join("")}</dl><div class="row"></div></div></div>`;
@@ -331,22 +329,21 @@
   $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
 
   // ---- table ------------------------------------------------------------------------------------------------------
-  const COLUMNS = [
-    ["formula", "Formula", (row) => formula(row.formula)],
-    ["spacegroup_number", "Space group", (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`],
-    ["e_above_hull", `${E_HULL} (eV/atom)`, (row) => fixed(row.e_above_hull, 3), true],
-    ["formation_energy", `${E_FORM} (eV/atom)`, (row) => fixed(row.formation_energy, 3), true],
-    ...(data.candidates.some(isJudged) ? [["validated_e_above_hull", `${E_HULL},<br>validated`, (row) => fixed(row.validated_e_above_hull, 3), true]] : []),
-    ["nsites", "Atoms", (row) => row.nsites, true],
-    ["volume_per_atom", "Å³/atom", (row) => fixed(row.volume_per_atom, 2), true],
-    ["novelty", "Novelty", (row) => `<span class="tag ${escaped(row.novelty)}">${CLASSES[row.novelty]?.short ?? CLASSES[row.novelty]?.label ?? escaped(row.novelty)}</span>`],
-    ["method", "Sampled", (row) => escaped(words(row.method))],
-    ["evaluations", "Evaluations", (row) => row.evaluations, true],
-    ["id", "Id", (row) => `<code>${escaped(row.id)}</code>`],
-  ];
+  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "nsites", "volume_per_atom", "novelty", "sampler", "evaluations", "id"];
+  const CELLS = {
+    spacegroup: (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`,
+    novelty: (row) => `<span class="tag ${escaped(row.novelty)}">${novelty(row.novelty)}</span>`,
+    id: (row) => `<code>${escaped(row.id)}</code>`,
+  };
+  const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated))).map((name) => {
+    const column = byName.get(name);
+    const heading = label(column.label) + (column.unit ? ` (${escaped(column.unit)})` : "");
+    // space groups sort by their number
+    return [name === "spacegroup" ? "spacegroup_number" : name, heading, CELLS[name] ?? ((row) => value(column, row)), isNumber(column)];
+  });
   const PAGE = 100;
   const state = { key: "e_above_hull", down: false, all: false };
-  const searched = new Map(data.candidates.map((row) => [row, [row.formula, row.spacegroup, row.spacegroup_number, row.id, row.sample, words(row.method), row.made].join(" ").toLowerCase()]));
+  const searched = new Map(data.candidates.map((row) => [row, [row.formula, row.spacegroup, row.spacegroup_number, row.id, row.sample, row.sampler, data.samplers[row.sampler], row.made].join(" ").toLowerCase()]));
 
   COLUMNS.forEach(([key, label, , number]) => {
     const head = element("th", { scope: "col", "data-key": key, ...(number ? { class: "num" } : {}) });
@@ -361,9 +358,9 @@
   });
   $("table").tHead.rows[0].append(element("th", { scope: "col" }));
 
-  for (const [name, style] of Object.entries(CLASSES)) {
+  for (const name of Object.keys(data.classes)) {
     const number = data.candidates.filter((row) => row.novelty === name).length;
-    if (number) $("filter-novelty").append(element("label", {}, `<input type="checkbox" value="${name}" checked> ${style.short ?? style.label} <small>${number}</small>`));
+    if (number) $("filter-novelty").append(element("label", {}, `<input type="checkbox" value="${name}" checked> ${novelty(name)} <small>${number}</small>`));
   }
 
   function chosen() {
@@ -401,7 +398,7 @@
   $("filters").addEventListener("input", fill);
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   $("save-csv").addEventListener("click", () => {
-    const keys = ["id", "sample", "formula", "spacegroup", "spacegroup_number", "e_above_hull", "formation_energy", "energy_per_atom", "scale", "validated_e_above_hull", "validated_formation_energy", "validated_scale", "nsites", "volume_per_atom", "novelty", "novelty_match", "method", "made", "evaluations"];
+    const keys = [...data.columns.map((column) => column.name), "made"];
     const quoted = (value) => { const text = String(value ?? ""); return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
     save("candidates.csv", [keys.join(","), ...chosen().map((row) => keys.map((key) => quoted(row[key])).join(","))].join("\n") + "\n", "text/csv");
   });

@@ -1,5 +1,5 @@
 "use strict";
-// What the rounds found, by what they cost, beside the first round's rate carried on.
+// New structures that the rounds found, by their cost, beside the first round's rate continued.
 function roundsOf(data, { axis, layout, config, colour, faint }) {
   if (!data.rounds) return () => {};
   const { evaluations, found, rate, near } = data.rounds;

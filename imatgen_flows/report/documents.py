@@ -1,0 +1,167 @@
+"""Types of the content of a run directory: rows of the candidate table, and the JSON files beside it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+EnergyColumn = Literal["formation_energy", "validated_formation_energy"]
+DistanceColumn = Literal["e_above_hull", "validated_e_above_hull"]
+
+
+class _AddedColumns(TypedDict, total=False):
+    """Columns that a table may lack, since it was written before they existed."""
+
+    prior: str
+    validated_note: str
+
+
+class SampleRow(_AddedColumns):
+    """One sample: the columns of `candidates.schema.COLUMNS` that programs read by name; a row holds the others too."""
+
+    sample: str
+    id: str
+    round: int
+    sampler: str
+    parents: list[str] | None
+    latent_x: float | None
+    latent_y: float | None
+    state: str
+    rejected_stage: str
+    rejected_reason: str
+    rejected_detail: str
+    formula: str
+    nsites: int
+    energy_per_atom: float | None
+    scale: str
+    validated_e_above_hull: float | None
+    validated_formation_energy: float | None
+    validated_scale: str
+    validation_evaluations: int
+    spacegroup: str
+    spacegroup_number: int
+    novelty: str
+    novelty_match: str
+    evaluations: int
+    volume_per_atom: float | None
+    structure: str
+
+
+class CandidateRow(SampleRow):
+    """A sample, relaxed or not; energies in eV/atom."""
+
+    formation_energy: float | None
+    e_above_hull: float | None
+
+
+class RelaxedRow(SampleRow):
+    """A sample that has an energy on the hull; energies in eV/atom."""
+
+    formation_energy: float
+    e_above_hull: float
+
+
+class Phase(TypedDict):
+    """A reference phase of the hull; energies in eV/atom."""
+
+    name: str
+    formula: str
+    kind: str
+    source: str
+    fractions: dict[str, float]
+    formation_energy: float
+    e_above_hull: float
+
+
+class FailedPhase(TypedDict):
+    """A reference phase that could not be relaxed."""
+
+    name: str
+    formula: NotRequired[str]
+    kind: NotRequired[str]
+    reason: str
+
+
+class HullTable(TypedDict):
+    """Content of hull.json."""
+
+    potential: str
+    references: list[Phase]
+    failed: NotRequired[list[FailedPhase]]
+
+
+class TrainingPoint(TypedDict):
+    """A training structure on the latent map."""
+
+    id: str
+    formula: str
+    x: float
+    y: float
+    stable: bool | None
+    formation_energy: float | None
+    known: bool
+
+
+class LatentMap(TypedDict):
+    """Content of latent.json; `explained` are shares of the variance along x and y."""
+
+    training: list[TrainingPoint]
+    explained: NotRequired[list[float]]
+
+
+class ReconstructionSummary(TypedDict):
+    """Errors of one path through the networks: lengths and atoms in A, angles in degrees, counts of crystals."""
+
+    n: int
+    rmse: dict[str, float | None]
+    median: dict[str, float | None]
+    cells: int
+    cells_reconstructed: int
+    counts_match: int
+    fully_reconstructed: int
+    fraction_fully_reconstructed: float | None
+
+
+class TrainingRecord(TypedDict):
+    """Training of one network: epochs, loss of each, and time in s."""
+
+    epochs: int
+    loss: list[float]
+    seconds: float
+
+
+class SamplingRecord(TypedDict):
+    """Number of samples of one sampler, and of those that decode to a valid crystal without a repair."""
+
+    n: int
+    clean: int
+
+
+class Metrics(TypedDict, total=False):
+    """Content of metrics.json; `reconstruction` holds a summary for each path, and the `errors` of single structures."""
+
+    reconstruction: dict[str, Any]
+    training: dict[str, TrainingRecord]
+    sampling: dict[str, SamplingRecord]
+    notes: list[str]
+
+
+class Provenance(TypedDict):
+    """Content of provenance.json."""
+
+    system: list[str]
+    name: NotRequired[str]
+    campaign: NotRequired[str]
+    seed: NotRequired[int]
+    potential: NotRequired[str]
+    started: NotRequired[str]
+    finished: NotRequired[str]
+    hardware: NotRequired[str | dict[str, Any]]
+    seconds: NotRequired[dict[str, float]]
+    versions: NotRequired[dict[str, str]]
+
+
+class RoundRow(TypedDict):
+    """One round in rounds.json, with the energy evaluations that it spent."""
+
+    round: int
+    evaluations: int
