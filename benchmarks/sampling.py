@@ -1,7 +1,7 @@
-"""From latent vectors to repaired structures that are told from each other and from all that is known, with a run's networks.
+"""Time from latent vectors to repaired structures that are deduplicated and classified, with the networks of a run.
 
-Half of the samples are drawn between neighbours, half from the prior. Wall time, in as many processes as the setting
-IMATGEN_WORKERS says.
+Half of the samples are drawn between neighbours, half from the prior. It is wall time, in the number of processes of the
+setting IMATGEN_WORKERS.
 """
 
 from __future__ import annotations
@@ -12,15 +12,23 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
+
+if TYPE_CHECKING:
+    from imatgen_flows.config import Limits
+    from imatgen_flows.jobs.documents import CampaignData, JobDocument, NetworkDocuments
+    from imatgen_flows.models.crystal_model import CrystalModel
+    from imatgen_flows.models.drawing import StartingPoints
+
+Document = TypeVar("Document", bound="JobDocument")
 
 MINUTES = 5  # that 10,000 samples may take on two cores
 
 
 def main() -> int:
-    """Draw, decode and compare; print the seconds of each step."""
+    """Draw, decode, deduplicate and classify samples; print the seconds of each step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="directory of a finished run")
     parser.add_argument("--samples", type=int, default=10_000)
@@ -30,13 +38,15 @@ def main() -> int:
     torch.set_num_threads(1)
     from pymatgen.core import Structure
 
-    from imatgen_flows.candidates.novelty import Novelty
-    from imatgen_flows.jobs.candidates import _make, novelty_classifier
-    from imatgen_flows.jobs.samples import draw_samples
+    from imatgen_flows.candidates.classes import Novelty
+    from imatgen_flows.candidates.decode_samples import decode_samples
+    from imatgen_flows.jobs.candidate_records import novelty_classifier
     from imatgen_flows.matching.grouping import group_duplicates, primitive_cells
+    from imatgen_flows.models.drawing import draw_samples
+    from imatgen_flows.models.registry import PERTURB, PRIOR, SLERP
     from imatgen_flows.settings import get_settings
 
-    model, start, dataset, references, limits = open_run(given.run)
+    model, start, data, limits = open_run(given.run)
     workers, seconds = get_settings().n_workers, {}
     clock = time.monotonic()
 
@@ -45,18 +55,23 @@ def main() -> int:
         seconds[step], clock = round(time.monotonic() - clock, 1), time.monotonic()
 
     half = given.samples // 2
-    drawn = draw_samples(model, start, {"slerp": half, "random": given.samples - half, "perturb": 0}, given.seed)
+    drawn = draw_samples(model, start, {SLERP: half, PRIOR: given.samples - half, PERTURB: 0}, given.seed)
     lap("draw")
-    records = [record for samples in drawn.values() for record in _make(model, samples, limits, workers)[1]]
-    lap("decode, certify, repair")
-    cells = primitive_cells([Structure.from_dict(record.structure) for record in records if record.id], workers)
+    decoded = [
+        item
+        for samples in drawn.values()
+        for item in decode_samples(model, samples, limits.max_sites, limits.max_edge, workers)[1]
+    ]
+    lap("decode, repair")
+    cells = primitive_cells([Structure.from_dict(item.structure or {}) for item in decoded if item.id], workers)
     firsts = [index for index, first in enumerate(group_duplicates(cells, workers=workers)) if first == index]
-    lap("tell from each other")
-    verdicts = novelty_classifier(dataset, references).classify_all([cells[index] for index in firsts], workers)
-    lap("tell from all that is known")
+    lap("deduplicate")
+    classifier = novelty_classifier(data["dataset"], data["references"])
+    classes = classifier.classify_all([cells[index] for index in firsts], workers)
+    lap("classify")
     found = {
-        "samples": len(records), "valid": len(cells), "different": len(firsts),
-        "new": Counter(novelty for novelty, *_ in verdicts)[Novelty.NEW],
+        "samples": len(decoded), "valid": len(cells), "unique": len(firsts),
+        "new": Counter(novelty for novelty, *_ in classes)[Novelty.NEW],
     }  # fmt: skip
     total = sum(seconds.values())
     print(f"{workers} processes, {torch.__version__}: {found}; seconds: {seconds}, together {total:.0f}")
@@ -67,30 +82,40 @@ def main() -> int:
     return int(total > 60 * MINUTES * given.samples / 10_000)
 
 
-def open_run(run: Path) -> tuple[Any, ...]:
-    """Networks, starting points, dataset, references and limits of the first round of a run."""
+def open_run(run: Path) -> tuple[CrystalModel, StartingPoints, CampaignData, Limits]:
+    """Read networks, starting points, data and limits of the first round of a run."""
     from imatgen_flows.config import CampaignConfig
-    from imatgen_flows.io.artifacts import read_lines
-    from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ModelDocument, ReferenceDocument
-    from imatgen_flows.jobs.models import load_generator, training_rows
-    from imatgen_flows.jobs.samples import StartingPoints, energies_of
-    from imatgen_flows.representation import PackedCrystals
+    from imatgen_flows.jobs.documents import ModelDocument
+    from imatgen_flows.jobs.networks import load_model
+    from imatgen_flows.jobs.sample_candidates import starting_points
+    from imatgen_flows.jobs.train import train_autoencoder, train_vae
 
-    def documents(kind: Any, name: str) -> list[Any]:
-        paths = sorted((run / "artifacts" / "documents").glob(f"{name}-*.json"), key=lambda path: path.stat().st_mtime)
-        return [kind(**json.loads(path.read_text())) for path in paths]
+    config, data = CampaignConfig.from_file(run / "campaign.yaml"), open_data(run)
+    trained = documents(run, ModelDocument, train_autoencoder) + documents(run, ModelDocument, train_vae)
+    # of several networks of a role the first, which is of the first round
+    networks = cast("NetworkDocuments", {document.role: document for document in reversed(trained)})
+    model = load_model(data["dataset"], networks, config.model)
+    return model, starting_points(model, data, config.model), data, config.limits
 
-    config = CampaignConfig.from_file(run / "campaign.yaml")
-    section = config.generator.model_dump()
-    dataset = documents(DatasetDocument, "build_dataset")[0]
-    labels, references = documents(LabelDocument, "label_dataset")[0], documents(ReferenceDocument, "extend_hull")[0]
-    networks = {model.role: model for model in reversed(documents(ModelDocument, "train_*"))}
-    model = load_generator(dataset, networks["cell"], networks["basis"], networks["generator"], section)
-    rows, crystals = read_lines(dataset.crystals), PackedCrystals.load(dataset.packed.path())
-    start = StartingPoints(
-        crystals, model.encode(crystals), rows, energies_of(rows, labels, references), training_rows(dataset, section)
+
+def open_data(run: Path) -> CampaignData:
+    """Read dataset, labels and references of the first round of a run."""
+    from imatgen_flows.jobs.build_dataset import build_dataset
+    from imatgen_flows.jobs.documents import CampaignData, DatasetDocument, LabelDocument, ReferenceDocument
+    from imatgen_flows.jobs.label_dataset import label_dataset
+    from imatgen_flows.jobs.references import extend_hull
+
+    return CampaignData(
+        dataset=documents(run, DatasetDocument, build_dataset)[0],
+        labels=documents(run, LabelDocument, label_dataset)[0],
+        references=documents(run, ReferenceDocument, extend_hull)[0],
     )
-    return model, start, dataset, references, config.limits.model_dump()
+
+
+def documents(run: Path, kind: type[Document], job: Any) -> list[Document]:
+    """Read the documents that a job made in a run, the oldest first."""
+    paths = (run / "artifacts" / "documents").glob(f"{job.spec.name}-*.json")
+    return [kind(**json.loads(path.read_text())) for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How fast image autoencoders train: ours beside the published networks trained the published way, on this machine.
+"""Training speed of image autoencoders on this machine: ours, and the published networks trained as published.
 
-The published way: images made beforehand and read from disk, plain convolutions, Adam in float32. That the published script
-took 0.7 s an atom to make them is not counted here. Ours: crystals alone are kept, and each batch is rendered where the
-network is. Counted are crystals a second through training steps (forward, backward, update) of the basis autoencoder, each
-with the images of all its elements. Every way has a process of its own, so that its peak memory is its own; on one thread
-of a CPU processor time counts, since others may use the machine too.
+As published, images are rendered beforehand and read from disk, and the networks are plain convolutions, trained by Adam in
+float32; the 0.7 s an atom that the published script took to render are not counted. Ours keep the crystals alone, and render
+each batch on the device of the network. The figure is crystals a second in training steps (forward, backward, update) of the
+basis autoencoder, each with the images of all its elements. Every way runs in a process of its own, which gives its peak
+memory; on one thread of a CPU processor time counts, since others may use the machine too.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from imatgen_flows.crystals.box import BOX
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
 TARGET = 5.0  # times the published rate
-POOL = 64  # images of the published way that lie on disk
-ATOMS, ELEMENTS, BOX = 5, 2, 15.0  # of a crystal of middling size
+POOL = 64  # images on disk
+ATOMS, ELEMENTS = 5, 2  # atoms of an element, and elements, of a crystal of medium size
 WAYS = [  # title, preset, grid, whether images come from disk
     ("published networks, images from disk, 64^3", "paper", None, True),
     ("published networks, rendered, 64^3", "paper", None, False),
@@ -41,14 +43,14 @@ WAYS = [  # title, preset, grid, whether images come from disk
 
 
 def crystals(number: int) -> tuple[Tensor, Tensor]:
-    """Positions (number * ELEMENTS, ATOMS, 3) and their mask; for the speed it does not matter where atoms are."""
+    """Draw random positions (number * ELEMENTS, ATOMS, 3), A, and their mask; the speed does not depend on them."""
     generator = torch.Generator().manual_seed(0)
     positions = BOX / 2 + 5 * (torch.rand(number * ELEMENTS, ATOMS, 3, generator=generator) - 0.5)
     return positions, torch.ones(positions.shape[:2], dtype=torch.bool)
 
 
 def step_of(preset_name: str, grid: int | None, device: str, folder: Path | None) -> tuple[Callable[[], None], int]:
-    """Return a training step and how many crystals it sees; from images in `folder`, or rendered if None."""
+    """Return a training step and its number of crystals; images are read from `folder`, or rendered if None."""
     from imatgen_flows.models.autoencoder import ImageAutoencoder
     from imatgen_flows.models.losses import image_loss
     from imatgen_flows.models.presets import get_preset
@@ -57,7 +59,7 @@ def step_of(preset_name: str, grid: int | None, device: str, folder: Path | None
 
     settings = get_preset(preset_name, grid).basis
     model = ImageAutoencoder(settings).to(device)
-    if not folder:  # as our training has it
+    if not folder:  # as in `fitting`
         model = model.to(memory_format=torch.channels_last_3d)
     optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate, fused=not folder)
     codec = BasisImageCodec(grid=settings.grid, box=BOX, sigma=settings.sigma)
@@ -89,7 +91,7 @@ def step_of(preset_name: str, grid: int | None, device: str, folder: Path | None
 
 
 def attainable(device: str, clock: Callable[[], float], seconds: float = 2.0) -> float:
-    """Floating-point operations a second of a large matrix product here: what a training could reach at best."""
+    """Measure the floating-point operations a second of a large matrix product, the upper limit of a training."""
     kind = torch.bfloat16 if device == "cuda" else torch.float32
     size = 4096 if device == "cuda" else 1024
     matrix = torch.randn(size, size, device=device).to(kind)
@@ -105,7 +107,7 @@ def attainable(device: str, clock: Callable[[], float], seconds: float = 2.0) ->
 def measure(
     title: str, preset: str, grid: int | None, disk: bool, device: str, threads: int, seconds: float
 ) -> dict[str, Any]:
-    """Time the steps of one way, two at least, after one that warms up and is counted in operations."""
+    """Time the steps of one way, two at least, after a first one whose operations are counted."""
     from torch.utils.flop_counter import FlopCounterMode
 
     torch.set_num_threads(threads)
@@ -133,7 +135,7 @@ def measure(
 
 
 def main() -> int:
-    """Measure all ways in turn and print the table."""
+    """Measure all ways in turn, and print their table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each way, but two steps at least")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

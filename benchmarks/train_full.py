@@ -1,4 +1,4 @@
-r"""Train the basis autoencoder at full scale, and measure how many crystals come back that it never saw.
+r"""Train the basis autoencoder at full scale, and measure its reconstruction of a held-out set.
 
 Needs numpy and torch alone, so that it runs on a bare GPU node; from the root of the repository:
 
@@ -6,8 +6,9 @@ Needs numpy and torch alone, so that it runs on a bare GPU node; from the root o
     PYTHONPATH=. torchrun --nproc-per-node 4 --signals-to-handle SIGTERM,SIGINT,SIGUSR1 \
         benchmarks/train_full.py crystals.npz runs/full --preset paper
 
-`crystals.npz` is what `PackedCrystals.save` writes. The same command goes on from the checkpoint in the directory, after a
-signal, a crash or `--minutes`. Only atoms are measured: cells are taken as they are, since the default preset's are exact.
+`crystals.npz` is written by `PackedCrystals.save`. The same command continues from the checkpoint in the directory, after a
+signal, a crash or `--minutes`. Only atoms are compared: the cells of the originals are used, since the default preset's codes
+of them are exact.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ import torch
 
 if TYPE_CHECKING:
     from imatgen_flows.models.autoencoder import ImageAutoencoder
-    from imatgen_flows.models.distributed import Team
+    from imatgen_flows.models.distributed import ProcessGroup
     from imatgen_flows.representation import BasisImageCodec, PackedCrystals
 
 
 def split(n: int, rows: Path | None, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows to train on, and rows to hold out: those of a file with one number a line, or a random share."""
+    """Split rows into a training set and a held-out set: the rows of a file with one number a line, or a random share."""
     if rows:
         held_out = torch.from_numpy(np.unique(np.loadtxt(rows, dtype=np.int64, ndmin=1)))
         if len(held_out) and not (held_out[0] >= 0 and held_out[-1] < n):
@@ -49,17 +50,17 @@ def split(n: int, rows: Path | None, fraction: float, seed: int) -> tuple[torch.
 
 @torch.no_grad()
 def reconstruction(
-    model: ImageAutoencoder, codec: BasisImageCodec, crystals: PackedCrystals, team: Team, batch: int = 64
+    model: ImageAutoencoder, codec: BasisImageCodec, crystals: PackedCrystals, group: ProcessGroup, batch: int = 64
 ) -> dict[str, Any]:
-    """Send every image through the network, read it, and compare: by all processes, each its share of the crystals."""
+    """Reconstruct every image, read the atoms, and compare them; each process takes its share of the crystals."""
     from imatgen_flows.metrics.reconstruction import compare, summarise
     from imatgen_flows.representation import PackedCrystals
 
     errors = []
-    mine = crystals[team.rank :: team.size]
+    mine = crystals[group.rank :: group.size]
     for start in range(0, len(mine), batch):
-        here = mine[start : start + batch].to(team.device)
-        there = here.mask.any(dim=2)  # an element that a crystal has not is no image
+        here = mine[start : start + batch].to(group.device)
+        there = here.mask.any(dim=2)  # elements that a crystal lacks have no image
         atoms = iter(codec.decode(model(codec.encode(here.positions[there], here.mask[there])).float()))
         found = [[next(atoms) if has else np.empty((0, 3)) for has in row] for row in there.tolist()]
         most = max(len(places) for row in found for places in row)
@@ -69,7 +70,7 @@ def reconstruction(
                 positions[b, e, : len(places)] = torch.from_numpy(places)
                 mask[b, e, : len(places)] = True
         errors += compare(here, PackedCrystals(here.lattices, positions, mask, here.elements, here.box))
-    summary = summarise(team.gather(errors))
+    summary = summarise(group.gather(errors)).to_dict()
     return {
         "crystals": summary["n"],
         "counts_match": summary["counts_match"],
@@ -81,12 +82,12 @@ def reconstruction(
 
 
 def stop_after(minutes: float) -> threading.Event:
-    """Have the training end with a checkpoint, as a signal would; the event tells that it was the time limit."""
+    """End the training with a checkpoint, as a signal does; the event is set if it was the time limit."""
     late = threading.Event()
 
     def stop() -> None:
         late.set()
-        while True:  # one that comes before the training is not heard
+        while True:  # a signal before the training starts has no effect
             os.kill(os.getpid(), signal.SIGUSR1)
             time.sleep(0.02)
 
@@ -98,7 +99,7 @@ def stop_after(minutes: float) -> threading.Event:
 
 
 def hardware(device: str) -> str:
-    """Name what the training ran on."""
+    """Name the hardware of the training."""
     return (
         torch.cuda.get_device_name()
         if device == "cuda"
@@ -107,7 +108,7 @@ def hardware(device: str) -> str:
 
 
 def memory(device: str) -> int:
-    """Peak memory in bytes: of the GPU, or else of this process."""
+    """Return the peak memory in bytes: of the GPU, or else of this process."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -121,7 +122,7 @@ def main() -> int:
     parser.add_argument("--preset", default="default")
     parser.add_argument("--grid", type=int, help="voxels along an edge; the preset's if not given")
     parser.add_argument("--epochs", type=float, default=1.0, help="factor on the preset's epochs")
-    parser.add_argument("--minutes", type=float, help="stop then, measure, and let the same command go on later")
+    parser.add_argument("--minutes", type=float, help="stop then and measure; the same command continues later")
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the order and all noise")
     parser.add_argument("--hold-out", type=float, default=0.1, help="share that is not trained on")
     parser.add_argument("--rows", type=Path, help="rows to hold out instead, one a line from 0")
@@ -130,7 +131,7 @@ def main() -> int:
     given = parser.parse_args()
 
     from imatgen_flows.models.autoencoder import ImageAutoencoder
-    from imatgen_flows.models.distributed import join
+    from imatgen_flows.models.distributed import initialise
     from imatgen_flows.models.fitting import fit_basis_autoencoder
     from imatgen_flows.models.presets import get_preset
     from imatgen_flows.models.training import CHECKPOINT, METRICS, TrainingInterrupted
@@ -139,9 +140,9 @@ def main() -> int:
     settings = get_preset(given.preset, given.grid, given.epochs).basis
     crystals = PackedCrystals.load(given.crystals)
     seen, held_out = split(len(crystals), given.rows, given.hold_out, given.seed)
-    team = join(given.device)
-    late = stop_after(given.minutes) if given.minutes and team.rank == 0 else threading.Event()
-    if team.rank:
+    group = initialise(given.device)
+    late = stop_after(given.minutes) if given.minutes and group.rank == 0 else threading.Event()
+    if group.rank:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     finished = True
     try:
@@ -149,24 +150,24 @@ def main() -> int:
             crystals[seen], settings, given.seed, given.directory, given.device, box=crystals.box
         )
     except TrainingInterrupted as interruption:
-        if not team.largest(late.is_set()):
+        if not group.largest(late.is_set()):
             sys.exit(str(interruption))
         finished = False
-        state = team.read(lambda: torch.load(given.directory / CHECKPOINT, map_location="cpu", weights_only=True))
+        state = group.read(lambda: torch.load(given.directory / CHECKPOINT, map_location="cpu", weights_only=True))
         model, history = ImageAutoencoder(settings).to(given.device).eval(), state["history"]
         model.load_state_dict(state["model"])
     codec = BasisImageCodec(grid=settings.grid, box=crystals.box, sigma=settings.sigma)
     draw = torch.Generator().manual_seed(given.seed)
     figures = {
         name: reconstruction(
-            model, codec, crystals[rows[torch.randperm(len(rows), generator=draw)[: given.at_most]]], team
+            model, codec, crystals[rows[torch.randperm(len(rows), generator=draw)[: given.at_most]]], group
         )
         for name, rows in (("training", seen), ("held_out", held_out))
     }
-    if team.rank == 0:
+    if group.rank == 0:
         speed = len(history) * len(seen) / history[-1]["seconds"] if history else None
         result = {
-            "hardware": hardware(given.device), "processes": team.size, "torch": torch.__version__,
+            "hardware": hardware(given.device), "processes": group.size, "torch": torch.__version__,
             "crystals_file": given.crystals.name, "preset": given.preset, "basis": asdict(settings),
             "epochs_factor": given.epochs, "seed": given.seed, "trained_on": len(seen), "held_out": len(held_out),
             "finished": finished, "crystals_per_s": speed, "peak_bytes": memory(given.device),

@@ -1,4 +1,4 @@
-"""Image autoencoders: one image of a cell, or of one element's atoms, to a short code and back."""
+"""Image autoencoders: they compress the image of a cell, or of the atoms of one element, to a short code."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from torch import Tensor, nn
 from imatgen_flows.models.presets import AutoencoderSettings
 from imatgen_flows.representation import CellImageCodec
 
-EMPTY = -4.0  # where an output begins, so that its sigmoid is near zero
-GROUPS = 8  # of channels that are normalised together
-MARGIN = 0.05  # by which a clipped output may fall short of an empty voxel
-INPUT_SCALE = 5.0  # Gaussians fill a percent of the voxels: scaled up, the first layer sees numbers of order one
+# All four are without a unit. They were set once, with the `default` preset, and kept: docs/models.md has what was measured.
+EMPTY = -4.0  # initial bias of the output: its sigmoid is 0.02, the value below which a voxel of an image is empty
+GROUPS = 8  # groups of channels of a group normalisation; it must divide the number of channels
+MARGIN = 0.05  # overshoot of a clipped output at both ends of [0, 1], so that a voxel can be exactly empty
+INPUT_SCALE = (
+    5.0  # factor on the input: the Gaussians fill a percent of the voxels, and layers want numbers of order one
+)
 
 
 def build_autoencoder(settings: AutoencoderSettings) -> ImageAutoencoder | MetricAutoencoder:
-    """Build the autoencoder that the settings ask for."""
+    """Build an autoencoder from its settings, with random weights."""
     return MetricAutoencoder(settings) if settings.style == "metric" else ImageAutoencoder(settings)
 
 
 class ImageAutoencoder(nn.Module):
-    """Compress cubic images (paper, Sections S1.1 and S1.2).
+    """Autoencoder of cubic images (paper, Sections S1.1 and S1.2), in one of three styles.
 
     `published` is the paper's: convolutions without biases or normalisation, leaky ReLU, tanh codes. `patched` is ours:
-    blocks of voxels merged step by step by dense layers, with normalisation, linear codes of zero mean and unit
-    variance, and an output that begins near zero, so that the many empty voxels do not pull training to the empty image.
+    blocks of voxels are merged step by step by dense layers, with normalisation, linear codes of zero mean and unit
+    variance, and an output that starts near zero, so that the many empty voxels do not pull training to the empty image.
     On a CPU its matrix products are ten times cheaper than convolutions of the usual widths. `convolved` has the paper's
-    convolutions with these normalisations, codes and output, for a GPU: what a convolution learns of an atom in one place
-    it knows in all.
+    convolutions with these normalisations, codes and output, for a GPU: convolutions are equivariant to translation, so
+    that what is learned of an atom in one place holds in all.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ class ImageAutoencoder(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Map (B, code) codes to (B, N, N, N) images in [0, 1]."""
-        return self._output(self._draw(codes)).clamp(0, 1)
+        return self._output(self._logits(codes)).clamp(0, 1)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Reconstruct images; `noise` (B, code) is added to the codes."""
@@ -58,40 +61,40 @@ class ImageAutoencoder(nn.Module):
         return self.decode(codes if noise is None else codes + noise)
 
     def compare(self, images: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Reconstruct images; return what came out, before it is clipped, and what should have, voxel beside voxel.
+        """Reconstruct images; return output before clipping, and target, with their voxels in the same order.
 
-        A loss does not ask where in the image a voxel lies. `patched` leaves them block by block, as its layers have them:
-        to put them back in their places takes a third of the time of a training step on a CPU.
+        The order itself does not matter to a loss. `patched` keeps the voxels block by block, as its layers have them: to
+        put them back in their places takes a third of the time of a training step on a CPU.
         """
         if self.settings.style != "patched":
             codes = self.encode(images)
-            return self._output(self._draw(codes if noise is None else codes + noise)), images
+            return self._output(self._logits(codes if noise is None else codes + noise)), images
         blocks = self.encoder[0](images[..., None])
         codes = self.encoder[1:](blocks * INPUT_SCALE)
         return self._output(self.decoder[:-1](codes if noise is None else codes + noise)), blocks
 
-    def _draw(self, codes: Tensor) -> Tensor:
-        """Map codes to what the last layer gives for each voxel."""
+    def _logits(self, codes: Tensor) -> Tensor:
+        """Map codes to the activations of the last layer, one for each voxel."""
         raw = self.decoder(codes)
         return raw[..., 0] if self.settings.style == "patched" else raw[:, 0]
 
     def _output(self, raw: Tensor) -> Tensor:
-        """Bring what the last layer gives into the range of images; `clipped` goes a little beyond it at both ends.
+        """Map activations to the range of images, [0, 1]; `clipped` overshoots it by `MARGIN` at both ends.
 
-        A sigmoid is never zero, and what it leaves in thousands of empty voxels looks like another atom's mass.
+        A sigmoid is never zero, and its sum over thousands of empty voxels is that of another atom.
         """
         if self.settings.output == "ramp":
-            return (2500 * raw).clamp(0, 1)
+            return (2500 * raw).clamp(0, 1)  # slope of the authors' scripts
         images = torch.sigmoid(raw)
         return images if self.settings.output == "sigmoid" else (1 + 2 * MARGIN) * images - MARGIN
 
 
 class MetricAutoencoder(nn.Module):
-    """Compress cell images to the six numbers that made them.
+    """Autoencoder of cell images whose code is the logarithm of the metric tensor; it has no weights to train.
 
-    A cell image is one Gaussian, so the metric tensor G that the codec fits to it says all. The code is log G, which is
-    any symmetric matrix: every code is a cell, if perhaps one too large for its image to be read. It is scaled to zero
-    mean and unit variance over the dataset; the decoder is the renderer. Nothing is left to learn, and nothing is lost.
+    A cell image is one Gaussian, so that the metric tensor G, which the codec fits to it, determines it. The code is log G,
+    which is any symmetric matrix: every code is a cell, if perhaps one too large for its image to be read. It is scaled to
+    zero mean and unit variance over the dataset; the decoder is the renderer. The reconstruction is exact.
 
     Parameters
     ----------
@@ -99,7 +102,7 @@ class MetricAutoencoder(nn.Module):
     """
 
     ROWS, COLUMNS = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)
-    THIN, WIDE = 0.1, 100.0  # A, bounds on the principal axes of a cell, far from any crystal
+    THIN, WIDE = 0.1, 100.0  # A, bounds on the principal axes of a decoded cell, far from those of any crystal
     mean: Tensor
     std: Tensor
 
@@ -115,11 +118,11 @@ class MetricAutoencoder(nn.Module):
         """Set the scale of the code from the cells (B, 3, 3) of a dataset, A."""
         raw = self._log_metric(lattices @ lattices.transpose(1, 2))
         self.mean.copy_(raw.mean(0))
-        # a dataset of cubic cells has no spread in some numbers; the floor keeps their code finite
+        # where all cells are cubic some components do not vary; the floor keeps their codes finite
         self.std.copy_(raw.std(0, correction=0).clamp(min=0.01))
 
     def encode_lattices(self, lattices: Tensor) -> Tensor:
-        """Map cells (B, 3, 3), A, to the (B, 6) codes of their images, which need not be drawn for this."""
+        """Map cells (B, 3, 3), A, to the (B, 6) codes of their images, without rendering these."""
         return (self._log_metric(lattices @ lattices.transpose(1, 2)) - self.mean) / self.std
 
     def encode(self, images: Tensor) -> Tensor:
@@ -143,6 +146,7 @@ class MetricAutoencoder(nn.Module):
 
 
 def _published(settings: AutoencoderSettings) -> tuple[nn.Sequential, nn.Sequential]:
+    """Build encoder and decoder of the paper's convolutions."""
     sizes = (1, *settings.channels)
     down: list[nn.Module] = []
     for wide, narrow in zip(sizes, sizes[1:], strict=False):
@@ -162,6 +166,7 @@ def _published(settings: AutoencoderSettings) -> tuple[nn.Sequential, nn.Sequent
 
 
 def _convolved(settings: AutoencoderSettings) -> tuple[nn.Sequential, nn.Sequential]:
+    """Build encoder and decoder of normalised convolutions."""
     sizes = (1, *settings.channels)
     last = sizes[-1]
 
@@ -183,7 +188,7 @@ def _convolved(settings: AutoencoderSettings) -> tuple[nn.Sequential, nn.Sequent
 
 
 class _Merge(nn.Module):
-    """Gather blocks of p^3 neighbours: (B, k, k, k, c) to (B, k/p, k/p, k/p, p^3 c)."""
+    """Merge blocks of p^3 neighbours into channels: (B, k, k, k, c) to (B, k/p, k/p, k/p, p^3 c)."""
 
     def __init__(self, p: int) -> None:
         super().__init__()
@@ -195,7 +200,7 @@ class _Merge(nn.Module):
 
 
 class _Split(nn.Module):
-    """Undo `_Merge`."""
+    """Split channels into blocks of p^3 neighbours, the inverse of `_Merge`."""
 
     def __init__(self, p: int) -> None:
         super().__init__()
@@ -208,7 +213,8 @@ class _Split(nn.Module):
 
 
 def _patched(settings: AutoencoderSettings) -> tuple[nn.Sequential, nn.Sequential]:
-    # blocks of 4^3 voxels, then 2^3 blocks at a time, until 4^3 blocks are left
+    """Build encoder and decoder of dense layers that merge and split blocks of voxels."""
+    # first 4^3 voxels are merged, then 2^3 blocks at a time, until 4^3 blocks are left
     sizes = (1, *settings.channels)
     steps = (4, *[2] * (len(settings.channels) - 1))
     last, blocks = sizes[-1], 4**3

@@ -1,4 +1,4 @@
-"""The trained networks together: crystals to latent vectors, and latent vectors to crystals."""
+"""The trained networks together: they map crystals to latent vectors, and latent vectors to crystals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder
-from imatgen_flows.models.excess_atoms import mend
+from imatgen_flows.models.excess_atoms import remove_excess_atoms
 from imatgen_flows.models.materials_vae import MaterialsVAE
 from imatgen_flows.models.presets import Preset
 from imatgen_flows.representation import CrystalCodec, CrystalImages
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from imatgen_flows.representation import PackedCrystals
 
 
-BATCH = 128  # crystals whose images are held at once
+BATCH = 128  # crystals whose images are held in memory at once
 
 
 class ImageCompressor:
-    """Both image autoencoders: a crystal to the codes of its channels and back (paper, Figure 3, first step).
+    """Both image autoencoders: they map a crystal to the codes of its channels and back (paper, Figure 3, first step).
 
     Parameters
     ----------
-    preset : the settings that the networks were made with
+    preset : settings of the networks
     elements : in the order of the image channels
     cell, basis : the trained networks
     """
@@ -74,7 +74,7 @@ class ImageCompressor:
         for start in range(0, len(crystals), batch_size):
             rows = torch.arange(start, min(start + batch_size, len(crystals)))
             images = self.codec.encode(crystals[rows])
-            if isinstance(self.cell, MetricAutoencoder):  # to fit the cell to its image would only find it again
+            if isinstance(self.cell, MetricAutoencoder):  # a fit to the image would only give the same cell
                 cell = self.cell.encode_lattices(crystals.lattices[rows])
             else:
                 cell = self.cell.encode(images.cell)
@@ -96,7 +96,13 @@ class ImageCompressor:
 
 
 class CrystalModel:
-    """The whole path of the paper's Figures 3 and 4: crystal, codes, latent vector, codes, crystal."""
+    """The model of crystals: image autoencoders and VAE, with its prior (paper, Figures 3 and 4).
+
+    Parameters
+    ----------
+    compressor : the trained image autoencoders
+    vae : the trained VAE over their codes
+    """
 
     def __init__(self, compressor: ImageCompressor, vae: MaterialsVAE) -> None:
         self.compressor, self.vae = compressor, vae.eval()
@@ -112,28 +118,28 @@ class CrystalModel:
         return self.compressor.decode(self.vae.decode(latent))
 
     @torch.no_grad()
-    def project(self, latent: Tensor, contents: Tensor | None = None) -> Tensor:
-        """Pull latent vectors towards crystals that the networks can draw.
+    def project(self, latent: Tensor, atom_counts: Tensor | None = None) -> Tensor:
+        """Project latent vectors on those of crystals that the networks reproduce.
 
-        Each of the preset's passes reads the atoms of the decoded images, takes out those that cannot be there (`mend`)
-        where it is known what was asked for, draws the others cleanly in the middle of the box, and encodes that. A vector
+        Each of the preset's passes reads the atoms of the decoded images, removes excess atoms where there are target atom
+        counts (`remove_excess_atoms`), renders the others in the middle of the box, and encodes these images. A vector
         whose images hold no crystal stays as it is.
 
         Parameters
         ----------
         latent : (B, latent)
-        contents : (B, elements), atoms of each element that were asked for; None where nobody asked
+        atom_counts : (B, elements), target number of atoms of each element; None where there is no target
         """
         for _ in range(self.compressor.preset.projections):
             parts = latent.split(BATCH)
-            asked = [None] * len(parts) if contents is None else contents.split(BATCH)
-            latent = torch.cat([self._project_once(*part) for part in zip(parts, asked, strict=True)])
+            targets = [None] * len(parts) if atom_counts is None else atom_counts.split(BATCH)
+            latent = torch.cat([self._project_once(*part) for part in zip(parts, targets, strict=True)])
         return latent
 
-    def _project_once(self, latent: Tensor, contents: Tensor | None) -> Tensor:
+    def _project_once(self, latent: Tensor, atom_counts: Tensor | None) -> Tensor:
         crystals, heights = self.compressor.codec.read_unchecked(self.decode(latent))
-        if contents is not None:  # unasked samples of few structures would only come back as known ones
-            crystals = mend(crystals, heights, contents)
+        if atom_counts is not None:  # without a target, samples from few structures would only become known ones
+            crystals = remove_excess_atoms(crystals, heights, atom_counts)
         whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
         if whole.any():
             latent = latent.clone()
@@ -161,7 +167,7 @@ def save_weights(model: torch.nn.Module, path: Path) -> None:
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Read the weights of a network of the same settings.
+    """Read the weights of a network with the same settings.
 
     Raises
     ------

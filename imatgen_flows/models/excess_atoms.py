@@ -1,4 +1,4 @@
-"""Atoms of a decoded crystal that cannot be there: too close to another, or more than were asked for."""
+"""Removal of excess atoms of a decoded crystal: those that overlap another, or exceed the target atom counts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     from imatgen_flows.representation import PackedCrystals
 
 
-def mend(crystals: PackedCrystals, heights: Tensor, contents: Tensor) -> PackedCrystals:
-    """Take out atoms until none overlap, and of no element there are more than were asked for.
+def remove_excess_atoms(crystals: PackedCrystals, heights: Tensor, atom_counts: Tensor) -> PackedCrystals:
+    """Remove atoms until none overlap and no element has more atoms than its target.
 
-    Of two atoms that overlap, periodic images included, the one goes whose element has too many; where neither or both
-    have, the fainter. Then the faintest of each element go. Nothing is added: a missing atom stays missing.
+    Of two atoms that overlap, periodic images included, the one is removed whose element has more atoms than its target;
+    where neither or both have, the one of the lower peak. Then the atoms of the lowest peaks are removed of each element
+    that still has too many. A missing atom is not added.
 
     Parameters
     ----------
     crystals : as read from images
-    heights : (B, E, A), of the atoms' peaks
-    contents : (B, E), atoms of each element that were asked for
+    heights : (B, E, A), heights of the atoms' peaks in the images
+    atom_counts : (B, E), target number of atoms of each element
 
     Returns
     -------
@@ -34,7 +35,7 @@ def mend(crystals: PackedCrystals, heights: Tensor, contents: Tensor) -> PackedC
     from pymatgen.core import Lattice
 
     from imatgen_flows.crystals.chemistry import minimum_distance
-    from imatgen_flows.crystals.repair import periodic_distances
+    from imatgen_flows.crystals.distances import periodic_distances
 
     limits = np.array([[minimum_distance(a, b) for b in crystals.elements] for a in crystals.elements])
     mask = crystals.mask.clone()
@@ -44,28 +45,28 @@ def mend(crystals: PackedCrystals, heights: Tensor, contents: Tensor) -> PackedC
         element, places = mask[row].nonzero()[:, 0].numpy(), crystals.positions[row][mask[row]].double().numpy()
         closeness = periodic_distances(Lattice(lattice), places) / limits[np.ix_(element, element)]
         height = heights[row][crystals.mask[row]].numpy()
-        stays = _stays(closeness, element, height, contents[row].numpy())
-        mask[row][crystals.mask[row]] = torch.from_numpy(stays)
+        kept = _kept_atoms(closeness, element, height, atom_counts[row].numpy())
+        mask[row][crystals.mask[row]] = torch.from_numpy(kept)
     return replace(crystals, mask=mask)
 
 
-def _stays(
+def _kept_atoms(
     closeness: NDArray[np.float64],
     element: NDArray[np.int64],
     height: NDArray[np.float32],
-    wanted: NDArray[np.int64],
+    targets: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Say which atoms (n,) stay, by distances (n, n) in units of the shortest that is allowed."""
-    stays = np.ones(len(element), dtype=bool)
+    """Return which atoms (n,) are kept, by their distances (n, n) in units of the shortest that is allowed."""
+    kept = np.ones(len(element), dtype=bool)
 
     def surplus(of: int) -> int:
-        return int((stays & (element == of)).sum() - wanted[of])
+        return int((kept & (element == of)).sum() - targets[of])
 
     pairs = np.argwhere(np.triu(closeness < 1, 1))
     for pair in sorted(pairs.tolist(), key=lambda pair: closeness[pair[0], pair[1]]):
-        if stays[pair].all():
-            stays[min(pair, key=lambda atom: (surplus(int(element[atom])) <= 0, height[atom]))] = False
+        if kept[pair].all():
+            kept[min(pair, key=lambda atom: (surplus(int(element[atom])) <= 0, height[atom]))] = False
     for of in set(element.tolist()):
-        faintest = sorted(np.flatnonzero(stays & (element == of)), key=lambda atom: height[atom])
-        stays[faintest[: max(0, surplus(of))]] = False
-    return stays
+        faintest = sorted(np.flatnonzero(kept & (element == of)), key=lambda atom: height[atom])
+        kept[faintest[: max(0, surplus(of))]] = False
+    return kept

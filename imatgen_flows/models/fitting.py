@@ -1,20 +1,21 @@
-"""Fit the three networks to packed crystals. Images are rendered batch by batch on the device, and never stored."""
+"""Train the three networks on packed crystals; images are rendered batch by batch on the device, and never stored."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from imatgen_flows.crystals.box import BOX
 from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder, build_autoencoder
 from imatgen_flows.models.crystal_model import load_weights
 from imatgen_flows.models.distributed import initialise
 from imatgen_flows.models.losses import code_loss, image_loss, kl_divergence, stability_loss
 from imatgen_flows.models.materials_vae import MaterialsVAE
 from imatgen_flows.models.presets import AutoencoderSettings, Preset, PriorSettings, VAESettings
-from imatgen_flows.models.training import Schedule, accelerated, train
+from imatgen_flows.models.training import History, Schedule, accelerated, train
 from imatgen_flows.representation import BasisImageCodec, CellImageCodec
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from imatgen_flows.representation import PackedCrystals
 
-History = list[dict[str, Any]]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -42,8 +42,8 @@ def fit_cell_autoencoder(
     settings : of the preset
     seed : of the initial weights, the data order and all noise
     directory : for the checkpoint and the metrics
-    device : where to train
-    start : weights of the same network to go on from, instead of random ones
+    device : of the network
+    start : weights of the same network to continue from, instead of random ones
 
     Returns
     -------
@@ -55,7 +55,7 @@ def fit_cell_autoencoder(
         load_weights(model, start)
     lattices = crystals.lattices.to(device)
     if isinstance(model, MetricAutoencoder):
-        if not start:  # codes must keep their meaning for a generator that goes on too
+        if not start:  # codes must keep their meaning for a VAE that continues from earlier weights too
             model.fit(lattices)
         return model.eval(), []
     codec = CellImageCodec(grid=settings.grid, sigma=settings.sigma)
@@ -73,7 +73,7 @@ def fit_basis_autoencoder(
     directory: Path,
     device: str = "cpu",
     start: Path | None = None,
-    box: float = 15.0,
+    box: float = BOX,
 ) -> tuple[ImageAutoencoder, History]:
     """Train the basis autoencoder on every element's image of all crystals; one network serves all elements.
 
@@ -98,7 +98,7 @@ def fit_basis_autoencoder(
     return model, _fit_images(model, draw, len(positions), settings, seed, directory, device, "basis autoencoder")
 
 
-def fit_generator(
+def fit_vae(
     codes: Tensor,
     present: Tensor,
     stable: Tensor,
@@ -108,7 +108,7 @@ def fit_generator(
     device: str = "cpu",
     start: Path | None = None,
 ) -> tuple[MaterialsVAE, History]:
-    """Train the materials generator and its classifier on the codes of the training structures.
+    """Train the VAE and its classifier on the codes of the training structures.
 
     Parameters
     ----------
@@ -119,10 +119,10 @@ def fit_generator(
 
     Returns
     -------
-    the network, in evaluation mode, and its history; its prior is for `fit_prior` to train
+    the network, in evaluation mode, and its history; its prior is trained by `fit_prior`
     """
     torch.manual_seed(seed)
-    settings: VAESettings = preset.generator
+    settings: VAESettings = preset.vae
     model = _placed(MaterialsVAE(settings, codes.shape[1], codes.shape[2], preset.prior), device)
     if start:
         load_weights(model, start)
@@ -140,26 +140,26 @@ def fit_generator(
             + settings.classifier_weight * stability_loss(logits, stable[items])
         )
 
-    # the prior waits outside: no step of this training changes it, and no checkpoint of it need know its size
+    # without the prior, which no step of this training changes: checkpoints need not hold it
     prior, model.prior = model.prior, None
-    history = train(model, loss, len(codes), _schedule(settings), seed, directory, label="generator")
+    history = train(model, loss, len(codes), _schedule(settings), seed, directory, label="VAE")
     model.prior = prior
     return model, history
 
 
 def fit_prior(model: MaterialsVAE, codes: Tensor, conditions: Tensor, seed: int, directory: Path) -> History:
-    """Train the prior of a generator on latent vectors as its encoder draws them, noise and all.
+    """Train the prior of a VAE on latent vectors drawn from the posterior of the training structures.
 
     Parameters
     ----------
     model : trained; its prior is changed in place, and keeps its scales where it was trained before
-    codes : (B, C, width), as for `fit_generator`
-    conditions : (B, C), atoms of each element and an energy, as `LatentPrior` wants them
+    codes : (B, C, width), as for `fit_vae`
+    conditions : (B, C), atom counts and an energy, as `LatentPrior` has them
     seed, directory : as for the autoencoders
 
     Returns
     -------
-    its history, empty where the generator has no prior
+    its history, empty where the VAE has no prior
     """
     prior = model.prior
     if prior is None:
@@ -173,18 +173,18 @@ def fit_prior(model: MaterialsVAE, codes: Tensor, conditions: Tensor, seed: int,
         prior.fit_scale(scale * mean, conditions)
 
     def loss(_: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
-        n, told = len(items), conditions[items].clone()
+        n, given = len(items), conditions[items].clone()
         blur, noise = torch.randn(2, n, mean.shape[1], generator=generator).to(device)
         time, hide = torch.rand(2, n, generator=generator).to(device)
-        told[:, -1] += prior.settings.energy_blur * torch.randn(n, generator=generator).to(device)
-        told[hide < prior.settings.any_energy, -1] = torch.nan
-        return prior.loss(scale * (mean[items] + width[items] * blur), told, noise, time)
+        given[:, -1] += prior.settings.energy_noise * torch.randn(n, generator=generator).to(device)
+        given[hide < prior.settings.energy_dropout, -1] = torch.nan
+        return prior.loss(scale * (mean[items] + width[items] * blur), given, noise, time)
 
     return train(prior, loss, len(codes), _schedule(prior.settings), seed, directory, label="prior")
 
 
 def _placed(model: Network, device: str) -> Network:
-    """Put a network where it trains, with the channels of volumes last: convolutions take a third less time so on a CPU."""
+    """Move a network to its device, with the channels of volumes last: convolutions then take a third less time on a CPU."""
     initialise(device)  # under torchrun, `cuda` is the GPU of this process from here on
     model = model.to(device)
     return model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # which torch's stubs leave out
@@ -200,7 +200,7 @@ def _fit_images(
     device: str,
     label: str,
 ) -> History:
-    """Train an image autoencoder; `draw` renders the images of a batch, with the randomness of its step."""
+    """Train an image autoencoder; `draw` renders the images of a batch, with the random numbers of its step."""
 
     def loss(_: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
         images = draw(items, generator)
@@ -213,21 +213,22 @@ def _fit_images(
 
 
 def _code_weights(preset: Preset, present: Tensor, width: int) -> Tensor:
-    """Weights (B, C, width) of the code numbers in the loss.
+    """Return the weights (B, C, width) of the elements of codes in the loss.
 
-    As published, all count alike, empty channels and padding too. Ours count what exists, each channel as much as another:
-    the cell has fewer numbers than an element, and each of them matters more.
+    As published, all have the same weight, empty channels and padding included. Ours weight channels that exist, each as
+    much as another: the code of a cell is shorter than that of an element, and each of its numbers weighs more.
     """
-    if preset.generator.style == "published":
+    if preset.vae.style == "published":
         return torch.ones(*present.shape, width, device=present.device)
     lengths = [preset.basis.code] * preset.max_elements + [preset.cell.code]
-    share = torch.zeros(len(lengths), width, device=present.device)
+    weights = torch.zeros(len(lengths), width, device=present.device)
     for channel, length in enumerate(lengths):
-        share[channel, :length] = 1 / length
-    return share * present[..., None]
+        weights[channel, :length] = 1 / length
+    return weights * present[..., None]
 
 
 def _schedule(settings: AutoencoderSettings | VAESettings | PriorSettings) -> Schedule:
+    """Return the schedule of a network; the published ones do not clip gradients."""
     return Schedule(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
@@ -239,6 +240,7 @@ def _schedule(settings: AutoencoderSettings | VAESettings | PriorSettings) -> Sc
 
 
 def _code_noise(n: int, settings: AutoencoderSettings, generator: torch.Generator, device: str) -> Tensor | None:
+    """Draw the noise (n, code) on codes of a step, where there is any."""
     if not settings.code_noise:
         return None
     return settings.code_noise * torch.randn(n, settings.code, generator=generator).to(device)

@@ -1,7 +1,8 @@
-"""Codes and latent vectors found by looking: from the encoder's answer on, down the gradient of what the images miss.
+"""Latent inversion: invert the decoders by gradient descent, starting from the encoder's prediction.
 
-A decoder can draw crystals that it never saw better than an encoder can find their codes. The images are smooth in both, so
-that some steps of gradient descent find them. The steps are few and short: a vector stays near where the encoder put it.
+A decoder often reproduces unseen crystals that its encoder does not map to the right codes. The images are smooth functions
+of codes and latent vectors, so that some steps of gradient descent find these. The steps are few and short: the result
+stays near the encoder's prediction.
 """
 
 from __future__ import annotations
@@ -16,25 +17,29 @@ if TYPE_CHECKING:
     from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
     from imatgen_flows.representation import PackedCrystals
 
-STEPS = 120  # 60 leave a percent more of held-out crystals unfound, 300 find hardly more
-STEP = 0.05  # of Adam, in units of codes and latent vectors
-BATCH = 64  # crystals that are refined at once
+# steps of the descent: with 60 a percent fewer of held-out crystals are reproduced, with 300 hardly more (docs/models.md,
+# `imatgen evaluate reconstruction`)
+STEPS = 120
+STEP_SIZE = 0.05  # learning rate of Adam, in units of codes and latent vectors, whose variance is one; not tuned
+BATCH = 64  # crystals that are inverted at once
 
-Misfit = Callable[[Tensor, Tensor], Tensor]  # of vectors, and of the rows of the crystals that they are for
+Misfit = Callable[
+    [Tensor, Tensor], Tensor
+]  # of vectors (B, ...), and of the rows (B,) of the crystals that they are for
 
 
 def invert_autoencoder(compressor: ImageCompressor, crystals: PackedCrystals, steps: int = STEPS) -> Tensor:
-    """Encode crystals as `ImageCompressor.encode` does, then move the codes towards their images.
+    """Invert the image decoders: find the codes whose images are nearest to those of crystals.
 
     Parameters
     ----------
     compressor : trained image autoencoders
     crystals : what is encoded
-    steps : of the descent; 0 leaves the encoder's codes
+    steps : steps of the descent; 0 gives the encoder's codes
 
     Returns
     -------
-    (B, max_elements + 1, width)
+    (B, max_elements + 1, width), as from `ImageCompressor.encode`
     """
     codes, present = compressor.encode(crystals)
     target = _Target(compressor, crystals, codes, present)
@@ -42,30 +47,30 @@ def invert_autoencoder(compressor: ImageCompressor, crystals: PackedCrystals, st
 
 
 def invert_decoder(model: CrystalModel, crystals: PackedCrystals, steps: int = STEPS) -> Tensor:
-    """Encode crystals as `CrystalModel.encode` does, then move the latent vectors (B, latent) towards their images."""
-    return _refine(model, crystals, steps)[0]
+    """Invert the whole decoder: find the latent vectors (B, latent) whose images are nearest to those of crystals."""
+    return _invert(model, crystals, steps)[0]
 
 
 def invert_decoder_over_origins(
     model: CrystalModel, origin_shifts: PackedCrystals, crystal: Tensor, steps: int = STEPS
 ) -> Tensor:
-    """Refine several origin_shifts of each crystal, and keep the latent vector that shows its telling best.
+    """Invert the decoder for each crystal from several origins of its cell, and keep the best latent vector.
 
-    The same atoms have other images where the cell begins elsewhere, and a descent ends in one of them where it does not in
+    The images of a crystal change with the origin of its cell. A descent that loses atoms from one origin keeps them from
     another.
 
     Parameters
     ----------
     model : the trained networks
-    origin_shifts : crystals, some of them the same ones told anew
-    crystal : (B,), which crystal each of them tells, from 0 on without a gap
-    steps : of each descent
+    origin_shifts : crystals, each of them several times with other origins of its cell
+    crystal : (B,), which crystal each of these is, from 0 on without a gap
+    steps : steps of each descent
 
     Returns
     -------
     (crystals, latent)
     """
-    latent, misfit = _refine(model, origin_shifts, steps)
+    latent, misfit = _invert(model, origin_shifts, steps)
     with torch.no_grad():
         missed = torch.cat([misfit(latent[rows], rows) for rows in torch.arange(len(origin_shifts)).split(BATCH)])
     order = missed.argsort()
@@ -73,8 +78,8 @@ def invert_decoder_over_origins(
     return latent[best]
 
 
-def _refine(model: CrystalModel, crystals: PackedCrystals, steps: int) -> tuple[Tensor, Misfit]:
-    """Refine latent vectors; return them, and what tells how far any others miss the crystals."""
+def _invert(model: CrystalModel, crystals: PackedCrystals, steps: int) -> tuple[Tensor, Misfit]:
+    """Find latent vectors by descent; return them, and the misfit that was minimised."""
     codes, present = model.compressor.encode(crystals)
     target = _Target(model.compressor, crystals, codes, present)
 
@@ -87,39 +92,40 @@ def _refine(model: CrystalModel, crystals: PackedCrystals, steps: int) -> tuple[
 
 
 class _Target:
-    """What decoded codes should show: images of the atoms, and the cell."""
+    """The images of the atoms and the codes of the cells that decoded codes are compared with."""
 
     def __init__(self, compressor: ImageCompressor, crystals: PackedCrystals, codes: Tensor, present: Tensor) -> None:
         self.compressor, self.crystals = compressor, crystals
         self.present, self.cell = present[:, : len(compressor.elements)], codes[:, -1, : compressor.preset.cell.code]
 
     def misfit(self, codes: Tensor, rows: Tensor) -> Tensor:
-        """Squared residual of the atoms' images, and error of the cell's code, of each crystal (B,)."""
+        """Return the misfit (B,): relative squared error of the atoms' images, plus mean squared error of the cell's code."""
         compressor, preset = self.compressor, self.compressor.preset
         with torch.no_grad():
             images = compressor.codec.encode(self.crystals[rows])
         crystal, element = self.present[rows].nonzero(as_tuple=True)
-        drawn = compressor.basis.decode(codes[crystal, element, : preset.basis.code])
-        missed = _squares(drawn - images.basis[crystal, element])
+        decoded = compressor.basis.decode(codes[crystal, element, : preset.basis.code])
+        missed = _squares(decoded - images.basis[crystal, element])
         whole = _squares(images.basis.flatten(1))
         atoms = torch.zeros_like(whole).index_add(0, crystal, missed) / whole
-        # of the cell the code, which says as much as its image
+        # the code of a cell determines its image, and is cheaper to compare
         return atoms + ((codes[:, -1, : preset.cell.code] - self.cell[rows]) ** 2).mean(dim=1)
 
 
 def _descend(start: Tensor, misfit: Misfit, steps: int) -> Tensor:
-    """Move vectors down the gradient of their misfits, each by itself."""
-    refined = []
+    """Minimise the misfit of each vector by gradient descent with Adam."""
+    inverted = []
     for rows in torch.arange(len(start)).split(BATCH):
         place = start[rows].clone()
-        optimiser = torch.optim.Adam([place], STEP)
+        optimiser = torch.optim.Adam([place], STEP_SIZE)
         for _ in range(steps):
             with torch.enable_grad():
                 (place.grad,) = torch.autograd.grad(misfit(place.requires_grad_(), rows).sum(), [place])
             optimiser.step()
-        refined.append(place.detach())
-    return torch.cat(refined) if refined else start
+        inverted.append(place.detach())
+    return torch.cat(inverted) if inverted else start
 
 
 def _squares(images: Tensor) -> Tensor:
+    """Return the sum of squares (B,) of each image."""
     return (images**2).flatten(1).sum(dim=1)

@@ -1,4 +1,4 @@
-"""What the networks are trained to make small."""
+"""Loss functions of the networks."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-OCCUPIED = 0.02  # the images' own cutoff: below it a voxel is empty
+OCCUPIED = 0.02  # cutoff of the images: a voxel below it is empty (`representation` sets it to zero)
+# weight of empty voxels beside occupied ones, without a unit: it makes up for errors that are small in each and many. The
+# `default` preset was developed with it; docs/models.md has what it reaches
+EMPTY_WEIGHT = 20
 
 
 def image_loss(output: Tensor, target: Tensor, kind: str) -> Tensor:
-    """Compare images voxel by voxel.
+    """Squared error of images, averaged over voxels.
 
     Parameters
     ----------
     output, target : of one shape, (B, N, N, N) or any other order of the voxels
-    kind : `mse`, the paper's mean over all voxels; or `balanced`, where occupied and empty voxels are averaged apart
+    kind : `mse`, the paper's mean over all voxels; or `balanced`, where occupied and empty voxels are averaged separately
         and weighted 1 : 20. A percent of the voxels is occupied: in the plain mean the empty image is a deep minimum.
-        What is negative in an empty voxel will be clipped, and is no error.
+        A negative output in an empty voxel will be clipped to zero, and counts as no error.
     """
     if kind == "mse":
         return ((output - target) ** 2).mean()
     occupied = target > OCCUPIED
     squares = (torch.where(occupied, output, output.clamp(min=0)) - target) ** 2
     n_occupied = occupied.sum()
-    share = 1 / n_occupied.clamp(min=1), 20 / (occupied.numel() - n_occupied).clamp(min=1)
-    return (squares * torch.where(occupied, *share)).sum()
+    weights = 1 / n_occupied.clamp(min=1), EMPTY_WEIGHT / (occupied.numel() - n_occupied).clamp(min=1)
+    return (squares * torch.where(occupied, *weights)).sum()
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -34,7 +37,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def code_loss(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Mean squared error of codes, weighted.
+    """Weighted mean squared error of codes.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ def code_loss(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
 
 
 def stability_loss(logits: Tensor, stable: Tensor) -> Tensor:
-    """Binary cross entropy over the structures that have a label; `stable` is 1, 0, or NaN where unknown."""
+    """Binary cross entropy of the stability classifier; `stable` is 1, 0, or NaN where unknown, which does not count."""
     known = ~torch.isnan(stable)
     if not known.any():
         return logits.sum() * 0

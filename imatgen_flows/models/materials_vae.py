@@ -1,4 +1,4 @@
-"""The materials generator: codes of all channels of a crystal to one latent vector and back."""
+"""The VAE: it maps the codes of all channels of a crystal to one latent vector and back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from imatgen_flows.models.prior import LatentPrior
 
 
 class MaterialsVAE(nn.Module):
-    """Variational autoencoder with a stability classifier (paper, Section S1.3), and a prior over its latent space.
+    """Variational autoencoder with a stability classifier (paper, Section S1.3) and a prior over its latent space.
 
     Parameters
     ----------
     settings : sizes and style
-    channels : number of code channels: five elements and the cell
+    channels : number of code channels: `max_elements` of the preset and the cell
     width : length of a code; shorter ones are padded with zeros
-    prior : settings of the flow that says where crystals lie; None for a Gaussian, as published
+    prior : settings of the flow over latent vectors; None for a Gaussian, as published
     """
 
     def __init__(self, settings: VAESettings, channels: int, width: int, prior: PriorSettings | None = None) -> None:
@@ -42,7 +42,7 @@ class MaterialsVAE(nn.Module):
         return self.mean(features), self.log_variance(features).clamp(-20, 10)
 
     def encode(self, codes: Tensor) -> Tensor:
-        """Map codes to the latent vectors that the decoder takes, without noise."""
+        """Map codes to the means of their latent vectors, in the decoder's scale."""
         return self.settings.latent_scale * self.posterior(codes)[0]
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -50,17 +50,29 @@ class MaterialsVAE(nn.Module):
         return self.decoder(latent)
 
     def stability(self, latent: Tensor) -> Tensor:
-        """Logit (B,) of being stable."""
+        """Return the logit (B,) of the probability of being stable."""
         return self.classifier(latent)[:, 0]
 
     def forward(self, codes: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return reconstructed codes, stability logits, mean and log variance; `noise` is N(0,1), (B, latent)."""
+        """Reconstruct codes from a random latent vector of their posterior.
+
+        Parameters
+        ----------
+        codes : (B, C, width)
+        noise : (B, latent), drawn from N(0, 1)
+
+        Returns
+        -------
+        reconstructed codes, stability logits (B,), mean and log variance of the posterior, each (B, latent)
+        """
         mean, log_variance = self.posterior(codes)
         latent = self.settings.latent_scale * (mean + torch.exp(log_variance / 2) * noise)
         return self.decode(latent), self.stability(latent), mean, log_variance
 
 
 class _Reshape(nn.Module):
+    """Reshape all but the first dimension."""
+
     def __init__(self, *shape: int) -> None:
         super().__init__()
         self.shape = shape
@@ -70,6 +82,7 @@ class _Reshape(nn.Module):
 
 
 def _published(settings: VAESettings, channels: int, width: int) -> tuple[nn.Module, nn.Module, int]:
+    """Build the paper's encoder and decoder of convolutions; the last value is the encoder's number of features."""
     wide, thin, length = settings.channels, settings.channels // 2, width // 8
     encoder = nn.Sequential(
         nn.Conv1d(channels, wide, 4, 2, 1, bias=False), nn.LeakyReLU(0.2),
@@ -88,6 +101,7 @@ def _published(settings: VAESettings, channels: int, width: int) -> tuple[nn.Mod
 
 
 def _normalised(settings: VAESettings, channels: int, width: int) -> tuple[nn.Module, nn.Module, int]:
+    """Build our encoder and decoder of normalised dense layers; the last value is the encoder's number of features."""
     wide = settings.channels
 
     def stack(first: int) -> list[nn.Module]:

@@ -1,92 +1,120 @@
-"""A trained model in one file: the weights of its three networks, and a card that says what they are.
+"""Model files: the weights of the three networks of a model in one file, with a card that describes them.
 
-The file is safetensors, which holds numbers and no code: one from elsewhere can be opened without trusting it. The card
-is JSON in its header. Hashes of the card and of each network's weights show damage; they are no signature.
+The format is safetensors, which holds numbers and no code, so that a file from elsewhere can be opened without trusting it.
+The card is JSON in its header. Hashes of the card and of each network's weights detect damage; they are no signature.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.files import write_atomic
 from imatgen_flows.models.autoencoder import ImageAutoencoder, build_autoencoder
 from imatgen_flows.models.materials_vae import MaterialsVAE
-from imatgen_flows.models.presets import Preset
+from imatgen_flows.models.presets import Json, Preset, PresetRecord
+from imatgen_flows.models.registry import ROLES
 
-FORMAT = 1
-ROLES = ("cell", "basis", "generator")
+FORMAT = 2  # in format 1 the role of the VAE was called `generator`, and some weights of the prior had other names
 SUFFIX = ".safetensors"
 KEY = "imatgen"  # of the header; a single one, since safetensors writes several in any order
 NOTE = (
     "One basis network draws the atoms of every element, so that its weights may suit other elements too. The channels "
-    "of the generator belong to the elements listed here, in this order: a campaign of others is refused."
+    "of the VAE belong to the elements listed here, in this order: a campaign of others is refused."
 )
-# what decides the shape of the weights and what their numbers mean; the rest only tells how they were trained
+# the settings that decide the shapes of the weights and the meaning of codes; the others concern the training alone
 LAYOUT = {
     "cell": ("grid", "sigma", "code", "channels", "style", "output"),
     "basis": ("grid", "sigma", "code", "channels", "style", "output"),
-    "generator": ("style", "latent", "channels", "latent_scale"),
-    "prior": ("width", "blocks"),  # a part of the generator; a preset may have none
+    "vae": ("style", "latent", "channels", "latent_scale"),
+    "prior": ("width", "blocks"),  # a part of the VAE; a preset may have none
 }
-
-DATA = ("system", "templates", "limits", "counts", "labels", "unseen_templates")
-TRAINING = ("epochs", "seed", "losses")
 AGAIN = "Copy it again from where it was exported."
 
-Networks = Mapping[str, Mapping[str, Tensor]]
+Networks: TypeAlias = Mapping[str, Mapping[str, Tensor]]
+
+
+class _CampaignRecord(TypedDict, total=False):
+    """Entries of a card that may be absent."""
+
+    known: dict[str, Json]
+    rounds: int
+    start: dict[str, Json]
+
+
+class DataRecord(_CampaignRecord):
+    """The data that a model was trained on, with the sections of the campaign as plain values."""
+
+    system: list[str]
+    templates: dict[str, Json]
+    limits: dict[str, Json]
+    counts: dict[str, int]
+    labels: dict[str, Json]
+    unseen_templates: list[str]
+
+
+class TrainingRecord(TypedDict):
+    """The training of one network."""
+
+    epochs: int
+    seed: int | None
+    losses: list[float]  # of each epoch
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model file says of its networks.
+    """Description of the networks in a model file.
 
     Attributes
     ----------
     name : of the campaign that trained them
     elements : of the image channels, in their order
-    preset : settings of all three networks, as `Preset.to_dict` gives them
-    data : what they learnt from: templates, known phases, limits, counts, labels, templates that were held out
-    training : by role: `epochs`, `seed`, and `losses`, of each epoch
-    reconstruction : how well training structures, and those held out, came back
+    preset : settings of all three networks, as from `Preset.to_dict`
+    data : what they were trained on
+    training : by role
+    reconstruction : by path through the networks, number of structures and reconstruction errors
     versions : of the program and the libraries that trained them
-    sha256 : of the weights, by role; `write_model` fills it in
-    note : what a reader must know
+    sha256 : of the weights, by role; `write_model` sets it
+    note : limits of use
     format : of the file
     """
 
     name: str
     elements: list[str]
-    preset: dict[str, Any]
-    data: dict[str, Any]
-    training: dict[str, dict[str, Any]]
-    reconstruction: dict[str, Any]
+    preset: PresetRecord
+    data: DataRecord
+    training: dict[str, TrainingRecord]
+    reconstruction: dict[str, dict[str, Json]]
     versions: dict[str, str]
     sha256: dict[str, str] = field(default_factory=dict)
     note: str = NOTE
     format: int = FORMAT
 
+    def settings(self, role: str) -> dict[str, Json]:
+        """Return the settings that a network was trained with."""
+        return {"cell": self.preset["cell"], "basis": self.preset["basis"], "vae": self.preset["vae"]}[role]
+
     @property
-    def asked(self) -> str:
-        """The campaign's section that asks for networks of this layout."""
+    def campaign_section(self) -> str:
+        """The section `model` of a campaign whose networks have this layout."""
         return f"{{preset: {self.preset['name']}, grid: {self.preset['basis']['grid']}}}"
 
 
 def write_model(path: Path, card: ModelCard, networks: Networks) -> ModelCard:
-    """Write a model file, whole or not at all; equal models give equal bytes.
+    """Write a model file atomically; equal models give equal bytes.
 
     Parameters
     ----------
     path : ends in .safetensors
-    card : its hashes are taken anew
+    card : its hashes are computed again
     networks : the state of each network, by role
 
     Raises
@@ -105,7 +133,7 @@ def write_model(path: Path, card: ModelCard, networks: Networks) -> ModelCard:
 
 
 def place_model(path: Path, content: bytes) -> None:
-    """Put a model file in its place; one that is there already is left alone."""
+    """Write the content of a model file, unless it is there already; a file with other content is not overwritten."""
     if path.suffix != SUFFIX:
         raise InputError(f"{path}: the name of a model file ends in {SUFFIX}.")
     try:
@@ -114,18 +142,13 @@ def place_model(path: Path, content: bytes) -> None:
                 raise InputError(f"{path} is another file already; it was not touched. Choose another name.")
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomic(path, content)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
 
 
 def read_model(path: Path) -> tuple[ModelCard, dict[str, dict[str, Tensor]]]:
-    """Read a model file and check that it is what was written.
+    """Read a model file and check that it is undamaged.
 
     Returns
     -------
@@ -158,7 +181,7 @@ def read_model(path: Path) -> tuple[ModelCard, dict[str, dict[str, Tensor]]]:
 
 
 def open_model(path: Path, elements: Sequence[str], preset: Preset) -> tuple[ModelCard, dict[str, dict[str, Tensor]]]:
-    """Read a model file for a campaign.
+    """Read a model file and check that a campaign can start from it.
 
     Parameters
     ----------
@@ -176,7 +199,7 @@ def open_model(path: Path, elements: Sequence[str], preset: Preset) -> tuple[Mod
         Where the file is no sound model file, or its networks do not fit the campaign; with the reason.
     """
     card, networks = read_model(path)
-    reason = misfit(card, elements, preset)
+    reason = incompatibility(card, elements, preset)
     if not reason and {role: _shapes(weights) for role, weights in networks.items()} != _shapes_of(preset):
         written = card.versions.get("imatgen_flows", "another version")
         reason = f"its networks have other layers than those made here: imatgen-flows {written} wrote it"
@@ -185,20 +208,19 @@ def open_model(path: Path, elements: Sequence[str], preset: Preset) -> tuple[Mod
     return card, networks
 
 
-def misfit(card: ModelCard, elements: Sequence[str], preset: Preset) -> str:
-    """Say why a model does not fit a campaign of these elements (in channel order) and this preset; empty if it does."""
+def incompatibility(card: ModelCard, elements: Sequence[str], preset: Preset) -> str:
+    """Explain why a model cannot be used with these elements (in channel order) and this preset; empty if it can."""
     theirs, ours = "-".join(card.elements), "-".join(elements)
     if set(card.elements) != set(elements):
         return (
-            f"its networks were trained on {theirs}, the campaign is of {ours}. The channels of the generator belong to "
-            "the elements that it learnt from; train anew, or take a model of this system"
+            f"its networks were trained on {theirs}, the campaign is of {ours}. The channels of the VAE belong to "
+            "the elements that it was trained on; train anew, or take a model of this system"
         )
     if theirs != ours:
         return f"its image channels are in the order {theirs}, the campaign's in the order {ours}"
-    asked = (preset.name, preset.basis.grid)
-    if (card.preset["name"], card.preset["basis"]["grid"]) != asked:
+    if (card.preset["name"], card.preset["basis"]["grid"]) != (preset.name, preset.basis.grid):
         here = f"{{preset: {preset.name}, grid: {preset.basis.grid}}}"
-        return f"its networks were made with `generator: {card.asked}`, the campaign has {here}; set it likewise"
+        return f"its networks were made with `model: {card.campaign_section}`, the campaign has {here}; set it likewise"
     their_layout, our_layout = layout(card.preset), layout(preset.to_dict())
     differing = [
         f"{name} {their_layout[name]} instead of {value}"
@@ -210,15 +232,11 @@ def misfit(card: ModelCard, elements: Sequence[str], preset: Preset) -> str:
     return ""
 
 
-def layout(preset: Mapping[str, Any]) -> dict[str, Any]:
-    """Gather the settings that networks must share to exchange weights.
-
-    Parameters
-    ----------
-    preset : as `Preset.to_dict` gives it
-    """
-    inner = {f"{role}.{name}": (preset.get(role) or {}).get(name) for role, names in LAYOUT.items() for name in names}
-    # JSON knows no tuples
+def layout(preset: PresetRecord) -> dict[str, Json]:
+    """Return the settings that two models must share to exchange weights, such as `vae.latent`."""
+    parts = {"cell": preset["cell"], "basis": preset["basis"], "vae": preset["vae"], "prior": preset.get("prior") or {}}
+    inner = {f"{role}.{name}": parts[role].get(name) for role, names in LAYOUT.items() for name in names}
+    # JSON has no tuples
     return json.loads(json.dumps({"max_elements": preset["max_elements"], "box": preset["box"]} | inner))
 
 
@@ -232,6 +250,7 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
 
 
 def _read_card(path: Path, text: str | None) -> ModelCard:
+    """Read the card from the header of a model file."""
     if text is None:
         raise InputError(f"{path}: safetensors, but no model of imatgen-flows: it has no card.")
     try:
@@ -240,6 +259,11 @@ def _read_card(path: Path, text: str | None) -> ModelCard:
         version = content["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: its card cannot be read. {AGAIN}") from error
+    if version == 1:
+        raise InputError(
+            f"{path}: a model file of format 1, written by an earlier version of imatgen-flows: train the networks with "
+            f"this version, and export them anew from that run with `imatgen models export RUN FILE{SUFFIX}`."
+        )
     if version != FORMAT:
         raise InputError(f"{path}: a model file of format {version}; this version of imatgen-flows reads {FORMAT}.")
     if digest != _card_hash(content):
@@ -251,7 +275,7 @@ def _read_card(path: Path, text: str | None) -> ModelCard:
 
 
 def _missing(content: Mapping[str, Any]) -> list[str]:
-    """List what a card must say and does not."""
+    """List the entries that a card lacks."""
 
     def part(*keys: str) -> Mapping[str, Any]:
         inner: Any = content
@@ -263,29 +287,35 @@ def _missing(content: Mapping[str, Any]) -> list[str]:
 
     missing = [item.name for item in fields(ModelCard) if item.name not in content]
     missing += [f"preset.{name}" for name in ("name", "max_elements", "box") if name not in part("preset")]
-    missing += [f"data.{name}" for name in DATA if name not in part("data")]
+    missing += [f"data.{name}" for name in sorted(DataRecord.__required_keys__ - set(part("data")))]
     for role in ROLES:
         missing += [f"preset.{role}.{name}" for name in LAYOUT[role] if name not in part("preset", role)]
-        missing += [f"training.{role}.{name}" for name in TRAINING if name not in part("training", role)]
+        training = part("training", role)
+        missing += [f"training.{role}.{name}" for name in sorted(TrainingRecord.__required_keys__ - set(training))]
         missing += [f"sha256.{role}"] if role not in part("sha256") else []
     return missing
 
 
 def _card_hash(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a card."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple]:
+Shapes: TypeAlias = dict[str, tuple[torch.dtype, tuple[int, ...]]]
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> Shapes:
+    """Return type and shape of each weight of a network."""
     return {name: (value.dtype, tuple(value.shape)) for name, value in weights.items()}
 
 
-def _shapes_of(preset: Preset) -> dict[str, dict[str, tuple]]:
-    """Names and shapes of the weights that networks of a preset have; none of them is made."""
+def _shapes_of(preset: Preset) -> dict[str, Shapes]:
+    """Return types and shapes of the weights of a preset's networks, without allocating them."""
     with torch.device("meta"):
         width = max(preset.basis.code, preset.cell.code)
         networks: dict[str, nn.Module] = {
             "cell": build_autoencoder(preset.cell),
             "basis": ImageAutoencoder(preset.basis),
-            "generator": MaterialsVAE(preset.generator, preset.max_elements + 1, width, preset.prior),
+            "vae": MaterialsVAE(preset.vae, preset.max_elements + 1, width, preset.prior),
         }
     return {role: _shapes(network.state_dict()) for role, network in networks.items()}

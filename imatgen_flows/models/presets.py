@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeAlias, TypedDict, TypeVar, cast
 
-from imatgen_flows.errors import InputError
+from imatgen_flows.crystals.box import BOX
+from imatgen_flows.models.registry import PRESETS
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True)
 class AutoencoderSettings:
-    """One image autoencoder and its training."""
+    """Settings of one image autoencoder and of its training."""
 
     grid: int  # voxels along an edge
     sigma: float  # width of the Gaussians, A
     code: int  # length of the code
-    channels: tuple[int, ...]  # of the stride-2 convolutions
+    channels: tuple[int, ...]  # of the stride-2 convolutions, or of the merges of blocks
     style: Literal["published", "convolved", "patched", "metric"]
     output: Literal["sigmoid", "ramp", "clipped"]
     loss: Literal["mse", "balanced"]
@@ -31,39 +35,43 @@ class AutoencoderSettings:
 
 @dataclass(frozen=True)
 class VAESettings:
-    """The materials generator and its training."""
+    """Settings of the VAE and of its training."""
 
     style: Literal["published", "normalised"]
-    latent: int
-    channels: int
-    classifier_weight: float
-    kl_weight: float
+    latent: int  # length of the latent vector
+    channels: int  # width of the layers
+    classifier_weight: float  # of the classifier's loss beside that of the codes
+    kl_weight: float  # of the KL divergence beside the loss of the codes
     latent_scale: float  # z = scale (mu + std eps), to decoder and classifier
     learning_rate: float
     cosine: bool
     batch_size: int
     epochs: int
     min_steps: int = 0
-    code_noise: float = 0.0
-    around: float = (
-        0.001  # distance (`published`) or noise in units of the latent data's width of a sample near a known
-    )
+    code_noise: float = 0.0  # on codes of unit variance, in training
+    # of the sampler `perturb`: distance from an anchor in latent space (style `published`), or standard deviation of the
+    # noise in units of the data's (`normalised`)
+    perturbation: float = 0.001
 
 
 @dataclass(frozen=True)
 class PriorSettings:
-    """The flow from noise to latent vectors, and its training."""
+    """Settings of the flow prior and of its training."""
 
-    width: int
-    blocks: int
+    width: int  # of the layers
+    blocks: int  # residual
     steps: int  # of the integration, two evaluations each
     learning_rate: float
     batch_size: int
     epochs: int
     min_steps: int = 0
-    enough: int = 2000  # training structures; of fewer, a prior and near neighbours only repeat them
-    any_energy: float = 0.2  # share of the training vectors that are not told the energy
-    energy_blur: float = 0.1  # eV/atom, on the energies that the others are told: an exact one would name its structure
+    # training structures; with fewer, a prior and near neighbours only repeat them: of 900 samples from 298 structures 39
+    # were new, where a Gaussian gave 240 (docs/models.md, "Sampling"). The value itself was not tuned
+    min_train_size: int = 2000
+    energy_dropout: float = 0.2  # share of training vectors without an energy, as for guidance (Ho and Salimans, 2022)
+    energy_noise: float = (
+        0.1  # eV/atom, on the energies in training, since an exact one identifies its structure; not tuned
+    )
     cosine: bool = True
 
 
@@ -72,23 +80,41 @@ TrainedSettings = TypeVar("TrainedSettings", AutoencoderSettings, VAESettings, P
 
 @dataclass(frozen=True)
 class Preset:
-    """All three networks."""
+    """Settings of all three networks."""
 
     name: str
     cell: AutoencoderSettings
     basis: AutoencoderSettings
-    generator: VAESettings
+    vae: VAESettings
     prior: PriorSettings | None = None  # a Gaussian, as published, where there is none
-    max_elements: int = 5  # channels of the generator, beside the cell's
-    box: float = 15.0  # A
-    projections: int = 0  # passes of decode, re-render, encode that a sample makes
+    max_elements: int = 5  # channels of the VAE, beside the cell's
+    box: float = BOX  # A
+    projections: int = 0  # passes of decode, render, encode for each sample (`CrystalModel.project`)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return asdict(self)
+    def to_dict(self, trained: Mapping[str, dict[str, Json]] | None = None) -> PresetRecord:
+        """Return the settings as plain values.
+
+        Parameters
+        ----------
+        trained : by role, settings that networks were trained with where they are not those of the preset
+        """
+        return cast("PresetRecord", asdict(self) | dict(trained or {}))
 
 
-# Noh et al., Matter 1, 1370 (2019), Section S1, as recovered from the authors' scripts
+class PresetRecord(TypedDict):
+    """A preset as plain values, perhaps of another version of this program."""
+
+    name: str
+    cell: dict[str, Json]
+    basis: dict[str, Json]
+    vae: dict[str, Json]
+    prior: dict[str, Json] | None
+    max_elements: int
+    box: float
+    projections: int
+
+
+# Noh et al., Matter 1, 1370 (2019), Section S1, and the authors' scripts
 PAPER = Preset(
     name="paper",
     cell=AutoencoderSettings(
@@ -99,14 +125,15 @@ PAPER = Preset(
         grid=64, sigma=0.26, code=200, channels=(64, 64, 64, 64), style="published", output="ramp", loss="mse",
         learning_rate=3e-4, cosine=False, batch_size=24, epochs=20,
     ),
-    generator=VAESettings(
+    vae=VAESettings(
         style="published", latent=500, channels=100, classifier_weight=5e-7, kl_weight=1e-6, latent_scale=1e-4,
         learning_rate=1e-4, cosine=False, batch_size=64, epochs=142,
     ),
 )  # fmt: skip
 
 # The cell as the six numbers of log G is exact, where trained autoencoders of the cell image left one cell in five
-# more than 0.1 A or 2 degrees off (docs/generator.md has the comparison).
+# more than 0.1 A or 2 degrees off. docs/models.md has this comparison, and what `python benchmarks/ablation.py` and trainings
+# on the paper's dataset measured of the other settings; those that it does not name were not tuned.
 DEFAULT = Preset(
     name="default",
     cell=AutoencoderSettings(
@@ -117,9 +144,9 @@ DEFAULT = Preset(
         grid=32, sigma=0.35, code=128, channels=(64, 128), style="patched", output="clipped", loss="balanced",
         learning_rate=2e-3, cosine=True, batch_size=32, epochs=28, min_steps=2000, code_noise=0.15, shift=0.1, jitter=0.12,
     ),
-    generator=VAESettings(
+    vae=VAESettings(
         style="normalised", latent=256, channels=1024, classifier_weight=0.05, kl_weight=0.003, latent_scale=1.0,
-        learning_rate=1e-3, cosine=True, batch_size=128, epochs=200, min_steps=2000, code_noise=0.05, around=0.3,
+        learning_rate=1e-3, cosine=True, batch_size=128, epochs=200, min_steps=2000, code_noise=0.05, perturbation=0.3,
     ),
     prior=PriorSettings(
         width=512, blocks=6, steps=50, learning_rate=1e-3, batch_size=256, epochs=150, min_steps=2000,
@@ -128,7 +155,7 @@ DEFAULT = Preset(
 )  # fmt: skip
 
 
-# For a GPU: convolutions, whose codes say more of crystals that they never saw
+# For a GPU: with convolutions more held-out crystals are reconstructed (94.7 instead of 88.1 %, docs/models.md)
 LARGE = replace(
     DEFAULT,
     name="large",
@@ -136,31 +163,31 @@ LARGE = replace(
 )
 
 
+SETTINGS = {preset.name: preset for preset in (DEFAULT, LARGE, PAPER)}  # one for each entry of `PRESETS`
+
+
 def get_preset(name: str, grid: int | None = None, epochs: float = 1.0) -> Preset:
-    """Return a preset, with another basis grid or a factor on its epochs where asked.
+    """Return a preset, perhaps on another grid of the basis images, or with a factor on its epochs.
 
     Raises
     ------
     InputError
         Where there is no such preset.
     """
-    presets = {preset.name: preset for preset in (PAPER, DEFAULT, LARGE)}
-    if name not in presets:
-        raise InputError(f"no preset `{name}`; there are {', '.join(presets)}.")
-    preset = presets[name]
+    preset = SETTINGS[PRESETS[name].name]
     if grid is not None and grid != preset.basis.grid:
         preset = replace(preset, basis=_on_grid(preset.basis, grid))
     return replace(
         preset,
         cell=_scaled(preset.cell, epochs),
         basis=_scaled(preset.basis, epochs),
-        generator=_scaled(preset.generator, epochs),
+        vae=_scaled(preset.vae, epochs),
         prior=_scaled(preset.prior, epochs) if preset.prior else None,
     )
 
 
 def _scaled(settings: TrainedSettings, epochs: float) -> TrainedSettings:
-    """Train longer or shorter, but what is trained at all for one epoch at least."""
+    """Multiply epochs and steps by a factor; a network that is trained gets one epoch at least."""
     return replace(
         settings,
         epochs=round(settings.epochs * epochs) or min(1, settings.epochs),
@@ -169,7 +196,7 @@ def _scaled(settings: TrainedSettings, epochs: float) -> TrainedSettings:
 
 
 def _on_grid(settings: AutoencoderSettings, grid: int) -> AutoencoderSettings:
-    """Put a basis autoencoder on another grid: one more or one fewer halving down to 4 voxels."""
+    """Change the grid of a basis autoencoder, with one more or one fewer halving down to 4 voxels."""
     change = (grid // settings.grid).bit_length() - 1 if grid > settings.grid else -1
     channels = settings.channels + settings.channels[-1:] if change > 0 else settings.channels[1:]
     # a voxel of 0.47 A needs a Gaussian of 0.35 A, or peaks fall between voxels

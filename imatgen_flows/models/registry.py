@@ -13,7 +13,7 @@ class Sampler(Entry):
 
     Parameters
     ----------
-    default : samples of a round where the campaign file does not say
+    default : number of samples in a round, unless the campaign file gives one
     """
 
     default: int = 0
@@ -48,3 +48,6 @@ class ModelRole(DescribedEnum):
     CELL = "cell", "cell autoencoder", "Compresses the image of the cell."
     BASIS = "basis", "basis autoencoder", "Compresses the images of the atoms, one for each element."
     VAE = "vae", "VAE", "Variational autoencoder over the codes of all images, with its classifier and its prior."
+
+
+ROLES: tuple[str, ...] = tuple(role.value for role in ModelRole)

@@ -1,9 +1,9 @@
-"""Draw latent vectors: around known crystals, between them, and from the whole distribution (paper, Section S3.1)."""
+"""Samplers of latent vectors: near known crystals, between them, and from the prior (paper, Section S3.1)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -14,26 +14,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """Latent vectors and how each was drawn."""
+    """Latent vectors and how they were drawn.
 
-    latent: Tensor  # (n, latent)
+    Attributes
+    ----------
+    latent : (n, latent)
+    seed : of the draw
+    parents : rows of the structures that each was made from; empty for draws from a prior
+    atom_counts : (n, elements), target number of atoms of each element, where there is a target
+    prior : which prior the samples were drawn from: the trained flow, or a Gaussian; empty for other samplers
+    """
+
+    latent: Tensor
     seed: int
-    parents: list[tuple[int, ...]]  # rows of the anchors that each came from
-    contents: Tensor | None = None  # (n, elements), atoms that were asked for, where any were
+    parents: list[tuple[int, ...]]
+    atom_counts: Tensor | None = None
+    prior: Literal["", "flow", "gaussian"] = ""
 
 
-def sample_around(
+def sample_perturbed(
     anchors: Tensor, n: int, seed: int, distance: float | None = None, width: Tensor | None = None
 ) -> Samples:
-    """Draw samples near anchors, each anchor in turn.
+    """Draw samples near anchors by random perturbations, the same number for each anchor.
 
     Parameters
     ----------
     anchors : (A, latent)
     n : number of samples
     seed : of the draw
-    distance : the paper's way, a random direction at this fixed distance
-    width : ours, (latent,) or (n, latent), standard deviations of Gaussian noise; used where `distance` is None
+    distance : as published: a random direction at this fixed distance
+    width : ours: (latent,) or (n, latent), standard deviations of Gaussian noise; used where `distance` is None
     """
     generator = torch.Generator().manual_seed(seed)
     rows = torch.arange(n) % len(anchors)
@@ -46,7 +56,7 @@ def sample_around(
 
 
 def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
-    """Interpolate along the great circle between vectors, their norms linearly.
+    """Interpolate spherically between vectors: along the great circle, and linearly in the norm.
 
     Parameters
     ----------
@@ -61,7 +71,7 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
     a, b = start / lengths[0][:, None], end / lengths[1][:, None]
     angle = torch.arccos((a * b).sum(1).clamp(-1, 1))
     sine = torch.sin(angle)
-    # nearly parallel vectors have no great circle of their own: the straight line is its limit
+    # between nearly parallel vectors the great circle is not defined: its limit is the straight line
     straight = sine < 1e-4
     safe = torch.where(straight, torch.ones_like(sine), sine)
     first = torch.where(straight, 1 - t, torch.sin((1 - t) * angle) / safe)
@@ -71,9 +81,10 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
 
 
 def sample_slerp(anchors: Tensor, n: int, seed: int, points: int = 19) -> Samples:
-    """Draw samples between pairs of anchors, at `points` equal steps inside each (paper: t = k/20, k = 1..19).
+    """Draw samples by spherical interpolation between pairs of anchors, at `points` equal steps.
 
-    All pairs and steps are drawn before one is drawn again; where there are more than `n`, a random part of them.
+    The paper has t = k/20, k = 1..19. All pairs and steps are drawn before one is drawn again; where there are more than
+    `n`, a random part of them.
 
     Raises
     ------
@@ -94,17 +105,17 @@ def sample_slerp(anchors: Tensor, n: int, seed: int, points: int = 19) -> Sample
 def sample_between_neighbours(
     latent: Tensor, groups: Tensor, weights: Tensor, n: int, seed: int, neighbours: int = 5, points: int = 19
 ) -> Samples:
-    """Draw samples on great circles between a crystal and one of the nearest of its group, at `points` equal steps.
+    """Draw samples by spherical interpolation between a crystal and one of its nearest neighbours with the same atoms.
 
     Parameters
     ----------
     latent : (A, latent) of the crystals
-    groups : (A,) integers; crystals of one group hold the same atoms, so that what lies between them may hold them too
-    weights : (A,), how often each crystal is an end of its own accord, relative to the others
+    groups : (A,) integers; crystals of one group have the same atom counts, as what lies between them then may have
+    weights : (A,), relative probability that a crystal is the first end of an interpolation
     n : number of samples
     seed : of the draw
-    neighbours : how many nearest crystals may be the other end
-    points : steps inside a great circle
+    neighbours : number of nearest crystals that may be the other end
+    points : equal steps of an interpolation
 
     Raises
     ------
@@ -131,26 +142,26 @@ def sample_between_neighbours(
 
 
 def sample_prior(prior: LatentPrior, conditions: Tensor, seed: int) -> Samples:
-    """Draw a sample for each condition (n, elements + 1): contents of the cell, and an energy in eV/atom."""
-    return Samples(prior.sample(conditions, seed).cpu(), seed, [()] * len(conditions))
+    """Draw samples from the trained flow, one for each condition (n, elements + 1) as `LatentPrior` has them."""
+    return Samples(prior.sample(conditions, seed).cpu(), seed, [()] * len(conditions), prior="flow")
 
 
 def sample_gaussian(latent: Tensor, n: int, seed: int, full_covariance: bool = True) -> Samples:
-    """Draw samples from the Gaussian of the data's latent vectors.
+    """Draw samples from a Gaussian with the mean and the covariance of the data.
 
     Parameters
     ----------
     latent : (B, latent), of the training structures
     n : number of samples
     seed : of the draw
-    full_covariance : keep the correlations; else one standard deviation a dimension, as published
+    full_covariance : with the correlations of the data; else one standard deviation a dimension, as published
     """
     generator = torch.Generator().manual_seed(seed)
     mean, noise = latent.mean(0), torch.randn(n, latent.shape[1], generator=generator, dtype=torch.float64)
     if not full_covariance:
-        return Samples(mean + noise.float() * latent.std(0), seed, [()] * n)
+        return Samples(mean + noise.float() * latent.std(0), seed, [()] * n, prior="gaussian")
     centred = (latent - mean).double()
     # by eigenvectors rather than Cholesky: with few structures the covariance is singular
     values, vectors = torch.linalg.eigh(centred.T @ centred / max(1, len(latent) - 1))
     noise = noise * values.clamp(min=0).sqrt()
-    return Samples(mean + (noise @ vectors.T).float(), seed, [()] * n)
+    return Samples(mean + (noise @ vectors.T).float(), seed, [()] * n, prior="gaussian")

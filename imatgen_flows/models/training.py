@@ -1,4 +1,4 @@
-"""A training loop that can be killed at any moment and continues as if it had not been."""
+"""The training loop: it can be killed at any moment, and continues from its checkpoint with the same result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import math
-import os
 import signal
 import threading
 import time
@@ -14,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from imatgen_flows.errors import ImatgenError, Interrupted
+from imatgen_flows.io.files import write_atomic
 from imatgen_flows.models.distributed import ProcessGroup, initialise
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,19 @@ logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
 
-LossOfBatch = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+LossOfBatch: TypeAlias = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+
+
+class Epoch(TypedDict):
+    """The record of one epoch of a training."""
+
+    epoch: int  # from 1
+    loss: float  # mean over its batches
+    learning_rate: float  # of its last step
+    seconds: float  # wall time since the start of the training
+
+
+History: TypeAlias = list[Epoch]
 
 
 class TrainingInterrupted(Interrupted):
@@ -40,26 +52,26 @@ class CheckpointError(ImatgenError):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train, in what steps."""
+    """Number of epochs, batch size and learning rate of a training."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     cosine: bool = False  # warm up over 2 % of the steps, then anneal to zero
-    min_steps: int = 0  # a small dataset is seen more often
+    min_steps: int = 0  # more epochs for a small dataset
     clip: float | None = None  # largest norm of the gradient
 
     def total_epochs(self, n_items: int) -> int:
-        """Epochs that reach both `epochs` and `min_steps`."""
+        """Return the number of epochs, which reach both `epochs` and `min_steps`."""
         return max(self.epochs, math.ceil(self.min_steps / self.steps_per_epoch(n_items)))
 
     def steps_per_epoch(self, n_items: int) -> int:
-        """Batches of one pass; a last batch of one item is left out, since it has no variance."""
+        """Return the number of batches of an epoch; a last batch of one item is dropped, since it has no variance."""
         whole, rest = divmod(n_items, self.batch_size)
         return max(1, whole + (rest > 1))
 
     def rate(self, step: int, n_steps: int) -> float:
-        """Learning rate of a step."""
+        """Return the learning rate of a step."""
         if not self.cosine:
             return self.learning_rate
         done = step / n_steps
@@ -75,14 +87,15 @@ def train(
     directory: Path,
     label: str = "training",
     save_every: float = 20.0,
-) -> list[dict[str, Any]]:
+) -> History:
     """Train a model, with checkpoints in `directory`; continue from one that is there.
 
-    Every step draws its randomness from (seed, epoch, step) alone, so a run that was killed and continued sees the same
-    batches with the same noise as one that was not.
+    The random numbers of a step depend on (seed, epoch, step) alone, so that a training that was killed and continued has
+    the same batches with the same noise as one that was not.
 
-    Under torchrun every process takes its part of each batch (`ProcessGroup` says what that changes); the first one alone reads
-    and writes files. A signal to any of them stops all after the same step, and another number of processes may continue.
+    Under torchrun every process takes its part of each batch (`ProcessGroup` has what that changes); the first one alone
+    reads and writes files. A signal to any of them stops all after the same step, and another number of processes may
+    continue.
 
     Parameters
     ----------
@@ -97,7 +110,7 @@ def train(
 
     Returns
     -------
-    list of {"epoch", "loss", "learning_rate", "seconds"}
+    one record for each epoch
 
     Raises
     ------
@@ -106,7 +119,7 @@ def train(
     CheckpointError
         Where the checkpoint is corrupt, or belongs to another model, dataset or schedule.
     ImatgenError
-        Where the loss is not finite, with the batch that did it; or where a GPU's memory does not hold two items.
+        Where the loss is not finite, naming the items of the batch; or where a GPU's memory does not hold two items.
     """
     epochs, per_epoch = schedule.total_epochs(n_items), schedule.steps_per_epoch(n_items)
     n_steps = epochs * per_epoch
@@ -124,8 +137,8 @@ def train(
             order = torch.randperm(n_items, generator=_generator(seed, epoch, -1))
             items = order[index * schedule.batch_size : (index + 1) * schedule.batch_size]
             rate = schedule.rate(step, n_steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            for parameters in optimiser.param_groups:
+                parameters["lr"] = rate
             draw = (seed, epoch, index + group.rank * per_epoch)
             share = len(group.part(items)) / len(items)
             loss, parts = _gradients(model, optimiser, loss_of_batch, group.part(items), share, draw, parts, label)
@@ -145,9 +158,7 @@ def train(
             bar.update()
             if step % per_epoch == 0:
                 seconds = round(time.monotonic() - began, 3)
-                history.append(
-                    {"epoch": epoch + 1, "loss": total / per_epoch, "learning_rate": rate, "seconds": seconds}
-                )
+                history.append(Epoch(epoch=epoch + 1, loss=total / per_epoch, learning_rate=rate, seconds=seconds))
                 bar.set_postfix(loss=f"{total / per_epoch:.4f}")
                 total = 0.0
                 if group.rank == 0:
@@ -168,7 +179,7 @@ def train(
 
 
 def accelerated(device: str) -> AbstractContextManager[Any]:
-    """Compute in bfloat16 where that is faster, on a GPU; around a network alone, never around what draws images."""
+    """Compute in bfloat16 on a GPU, where that is faster; around a network alone, never around the rendering of images."""
     return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else nullcontext()
 
 
@@ -182,11 +193,18 @@ def _gradients(
     parts: int,
     label: str,
 ) -> tuple[float, int]:
-    """Leave the gradients of a batch in the model; return the loss, and the parts that the batch had to be taken in.
+    """Compute the gradients of a batch, in several parts where a GPU's memory does not hold it.
 
-    `share` is what the items count for: 1, or less where other processes have the rest of the batch.
+    Parameters
+    ----------
+    model, optimiser, loss_of_batch, items, label : as for `train`
+    share : of the whole batch that the items are: 1, or less where other processes have the rest
+    draw : seed, epoch and step, for the random generator
+    parts : number of parts that batches have been taken in so far; it doubles where a GPU runs out of memory
 
-    Where a GPU runs out of memory the batch is taken in twice as many parts, from then on, and their gradients are added.
+    Returns
+    -------
+    the loss, and the number of parts
     """
     while True:
         optimiser.zero_grad()
@@ -213,18 +231,24 @@ def _gradients(
 
 
 def _some(items: Tensor) -> str:
+    """List the first ten items for an error message."""
     shown = ", ".join(map(str, items[:10].tolist()))
     return shown if len(items) <= 10 else f"{shown} and {len(items) - 10} more"
 
 
 def _generator(seed: int, epoch: int, index: int) -> torch.Generator:
+    """Return the random generator of a step, or of the order of an epoch, whose index is -1."""
     # a large odd stride keeps the streams of neighbouring epochs and steps apart; torch takes seeds of 64 bits
     return torch.Generator().manual_seed(((seed * 1_000_003 + epoch) * 1_000_003 + index + 1) % 2**63)
 
 
+Identity: TypeAlias = dict[str, int | float | bool | None]  # number of items, seed and schedule of a training
+
+
 def _restore(
-    directory: Path, identity: dict, model: nn.Module, optimiser: torch.optim.Optimizer, group: ProcessGroup
-) -> tuple[int, float, list[dict[str, Any]]]:
+    directory: Path, identity: Identity, model: nn.Module, optimiser: torch.optim.Optimizer, group: ProcessGroup
+) -> tuple[int, float, History]:
+    """Load a checkpoint, where there is one; return the step, the summed loss of its epoch so far, and the history."""
     path = directory / CHECKPOINT
     advice = "Delete the file to train from the start."
     state = group.read(lambda: _read(path, identity, advice))
@@ -238,7 +262,8 @@ def _restore(
         raise CheckpointError(f"checkpoint {path} is of another network: {error}. {advice}") from error
 
 
-def _read(path: Path, identity: dict, advice: str) -> dict[str, Any] | None:
+def _read(path: Path, identity: Identity, advice: str) -> dict[str, Any] | None:
+    """Read a checkpoint and check that it belongs to this training."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         return None
@@ -254,13 +279,14 @@ def _read(path: Path, identity: dict, advice: str) -> dict[str, Any] | None:
 
 def _save(
     directory: Path,
-    identity: dict,
+    identity: Identity,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     step: int,
     total: float,
-    history: list[dict],
+    history: History,
 ) -> None:
+    """Write a checkpoint."""
     state = {
         "identity": identity,
         "model": model.state_dict(),
@@ -269,24 +295,20 @@ def _save(
         "total": total,
         "history": history,
     }
-    temporary = directory / f".{CHECKPOINT}"
     buffer = io.BytesIO()
     torch.save(state, buffer)
     # written by Python: torch's own writer hides a full disk behind a RuntimeError
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, directory / CHECKPOINT)
+    write_atomic(directory / CHECKPOINT, buffer.getvalue())
 
 
-def _write_metrics(directory: Path, history: list[dict]) -> None:
-    """Rewrite the lines: a continued training must not repeat the epochs after its checkpoint."""
-    temporary = directory / f".{METRICS}"
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in history))
-    os.replace(temporary, directory / METRICS)
+def _write_metrics(directory: Path, history: History) -> None:
+    """Rewrite all lines: a continued training must not repeat the epochs after its checkpoint."""
+    write_atomic(directory / METRICS, "".join(json.dumps(row) + "\n" for row in history))
 
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Note SIGTERM and SIGUSR1 in a list, so that the step in progress ends first."""
+    """Record SIGTERM and SIGUSR1 in a list, so that the step in progress is finished first."""
     stop: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -300,15 +322,25 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(name, handler)
 
 
+class _Bar(Protocol):
+    """The part of a tqdm progress bar that is used here."""
+
+    def update(self) -> object: ...
+
+    def set_postfix(self, **_: str) -> object: ...
+
+
 class _Silent:
+    """A progress bar that shows nothing."""
+
     def update(self) -> None: ...
 
     def set_postfix(self, **_: str) -> None: ...
 
 
 @contextmanager
-def _progress(n_steps: int, step: int, label: str, group: ProcessGroup) -> Iterator[Any]:
-    """Show one bar, on a terminal only: a log file wants none, and a bare GPU node may have no tqdm."""
+def _progress(n_steps: int, step: int, label: str, group: ProcessGroup) -> Iterator[_Bar]:
+    """Show a progress bar, on a terminal only and where tqdm is installed, which a bare GPU node may lack."""
     hide = True if group.rank else None
     try:
         from tqdm import tqdm

@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
-from imatgen_flows.models.fitting import fit_basis_autoencoder, fit_cell_autoencoder, fit_generator
+from imatgen_flows.models.fitting import fit_basis_autoencoder, fit_cell_autoencoder, fit_vae
 from imatgen_flows.models.presets import DEFAULT
 from imatgen_flows.representation import PackedCrystals, pack
 
@@ -49,8 +49,8 @@ PRESET = replace(
     DEFAULT,
     box=BOX,
     basis=replace(DEFAULT.basis, grid=16, channels=(64,), code=24, batch_size=13, epochs=1, min_steps=250, shift=0.05),
-    generator=replace(
-        DEFAULT.generator,
+    vae=replace(
+        DEFAULT.vae,
         channels=64,
         latent=16,
         batch_size=7,
@@ -77,10 +77,10 @@ def compressor(crystals, tmp_path_factory) -> ImageCompressor:
 
 
 @pytest.fixture(scope="session")
-def generator(crystals, compressor, tmp_path_factory) -> CrystalModel:
+def model(crystals, compressor, tmp_path_factory) -> CrystalModel:
     """All three networks."""
     codes, present = compressor.encode(crystals)
-    vae, _ = fit_generator(codes, present, STABLE, PRESET, 7, tmp_path_factory.mktemp("vae"))
+    vae, _ = fit_vae(codes, present, STABLE, PRESET, 7, tmp_path_factory.mktemp("vae"))
     return CrystalModel(compressor, vae)
 
 

@@ -7,34 +7,29 @@ import pytest
 import torch
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.jobs.samples import ENERGIES, StartingPoints, _anchors, _starts, draw_samples
+from imatgen_flows.models.drawing import StartingPoints, choose_anchors, choose_starts, draw_samples
 from imatgen_flows.models.materials_vae import MaterialsVAE
 from imatgen_flows.models.presets import DEFAULT
 from imatgen_flows.representation import PackedCrystals
 
 
-def rows(*formulas: str, known: tuple[int, ...] = ()) -> list[dict]:
-    return [{"formula": formula, "known": index in known} for index, formula in enumerate(formulas)]
-
-
 def test_anchors_are_known_phases_then_the_lowest_and_never_what_the_networks_did_not_see():
-    dataset = rows("VO", "VO2", "V2O3", "V2O5", "VO2", known=(3,))
-    energies = [0.3, 0.1, 0.2, 0.9, -1.0]
-    assert _anchors(dataset, energies, seen=[0, 1, 2, 3]) == [3, 1, 2, 0]
+    known = [False, False, False, True, False]
+    assert choose_anchors(known, [0.3, 0.1, 0.2, 0.9, -1.0], seen=[0, 1, 2, 3]) == [3, 1, 2, 0]
 
 
 def test_structures_without_an_energy_or_a_neutral_composition_start_nothing():
-    dataset = rows("VO", "VO4", "V2O3", "VO2")
-    assert _starts(dataset, [0.1, 0.0, None, 0.5], seen=[0, 1, 2, 3]) == [0, 3]
+    formulas = ["VO", "VO4", "V2O3", "VO2"]
+    assert choose_starts(formulas, [0.1, 0.0, None, 0.5], seen=[0, 1, 2, 3]) == [0, 3]
 
 
 def test_where_no_composition_may_be_neutral_all_start_samples():
-    assert _starts(rows("VO4", "V4O"), [0.1, 0.2], seen=[0, 1]) == [0, 1]
+    assert choose_starts(["VO4", "V4O"], [0.1, 0.2], seen=[0, 1]) == [0, 1]
 
 
 def test_one_structure_is_nothing_to_start_from():
     with pytest.raises(InputError, match="fewer than two"):
-        _anchors(rows("VO", "VO2"), [0.1, None], seen=[0, 1])
+        choose_anchors([False, False], [0.1, None], seen=[0, 1])
 
 
 @pytest.fixture
@@ -47,37 +42,38 @@ def start():
     crystals = PackedCrystals(cell, torch.rand(40, 2, 4, 3) * 4, mask, ("O", "V"))
     formulas = ["VO2"] * 20 + ["VO3"] * 20
     energies = torch.linspace(0, 1, 40).tolist()
-    return StartingPoints(
-        crystals, torch.randn(40, 8), rows(*formulas), dict.fromkeys(ENERGIES, energies), torch.arange(2, 40)
-    )
+    latent, seen = torch.randn(40, 8), torch.arange(2, 40)
+    return StartingPoints(crystals, latent, seen, formulas, [False] * 40, energies, energies)
 
 
 @pytest.fixture
 def model(start):
     """Networks that are not trained: what is drawn from does not ask what it is decoded to."""
-    preset = replace(DEFAULT, prior=replace(DEFAULT.prior, enough=30, width=16, steps=5))
-    vae = MaterialsVAE(replace(preset.generator, latent=8, channels=16), 6, 8, preset.prior)
+    preset = replace(DEFAULT, prior=replace(DEFAULT.prior, min_train_size=30, width=16, steps=5))
+    vae = MaterialsVAE(replace(preset.vae, latent=8, channels=16), 6, 8, preset.prior)
     vae.prior.fit_scale(start.latent, torch.ones(40, 6))
     return SimpleNamespace(vae=vae)
 
 
-SAMPLING = {"perturb": 40, "slerp": 60, "random": 50}
+SAMPLING = {"perturb": 40, "slerp": 60, "prior": 50}
 
 
 def test_samples_ask_for_the_atoms_of_what_they_start_from(model, start):
     drawn, atoms = draw_samples(model, start, SAMPLING, seed=3), start.crystals.counts()
     assert {method: len(samples.latent) for method, samples in drawn.items()} == SAMPLING
     for method in ("perturb", "slerp"):
-        for parents, asked in zip(drawn[method].parents, drawn[method].contents, strict=True):
+        for parents, asked in zip(drawn[method].parents, drawn[method].atom_counts, strict=True):
             assert min(parents) >= 2  # never a structure that the networks did not see
             assert all(torch.equal(atoms[parent], asked) for parent in parents)
-    assert {tuple(asked) for asked in drawn["random"].contents.tolist()} <= {(2, 1), (3, 1)}
+    assert {tuple(asked) for asked in drawn["prior"].atom_counts.tolist()} <= {(2, 1), (3, 1)}
     # those near the hull more often: VO2 is, by half an eV
-    assert (drawn["random"].contents[:, 0] == 2).float().mean() > 0.7
+    assert (drawn["prior"].atom_counts[:, 0] == 2).float().mean() > 0.7
 
 
 def test_few_structures_or_a_prior_that_was_not_trained_leave_samples_to_the_anchors(model, start):
     few = replace(start, seen=torch.arange(2, 20))
-    assert all(samples.contents is None for samples in draw_samples(model, few, SAMPLING, 3).values())
-    model.vae.prior.forget()
-    assert all(samples.contents is None for samples in draw_samples(model, start, SAMPLING, 3).values())
+    assert draw_samples(model, start, SAMPLING, 3)["prior"].prior == "flow"
+    drawn = draw_samples(model, few, SAMPLING, 3)
+    assert all(samples.atom_counts is None for samples in drawn.values()) and drawn["prior"].prior == "gaussian"
+    model.vae.prior.reset()
+    assert all(samples.atom_counts is None for samples in draw_samples(model, start, SAMPLING, 3).values())

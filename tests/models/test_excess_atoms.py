@@ -1,4 +1,4 @@
-"""Which atoms of a decoded crystal are taken out."""
+"""Which atoms of a decoded crystal are removed as excess."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.crystals.chemistry import minimum_distance
-from imatgen_flows.models.excess_atoms import mend
+from imatgen_flows.models.excess_atoms import remove_excess_atoms
 from imatgen_flows.representation import PackedCrystals
 
 ELEMENTS = ("O", "V")
@@ -18,18 +18,18 @@ def packed(*atoms, lattice=CELL):
     """A crystal of atoms (channel, place, height), and their heights."""
     mask, places, heights = torch.zeros(1, 2, 9, dtype=torch.bool), torch.zeros(1, 2, 9, 3), torch.zeros(1, 2, 9)
     for channel in (0, 1):
-        for slot, (_, place, height) in enumerate(atom for atom in atoms if atom[0] == channel):
-            mask[0, channel, slot], heights[0, channel, slot] = True, height
-            places[0, channel, slot] = torch.tensor(place)
+        for index, (_, place, height) in enumerate(atom for atom in atoms if atom[0] == channel):
+            mask[0, channel, index], heights[0, channel, index] = True, height
+            places[0, channel, index] = torch.tensor(place)
     return PackedCrystals(lattice[None], places, mask, ELEMENTS), heights
 
 
-ANY = (9, 9)  # asked for as many as there may be
+ANY = (9, 9)  # targets that no crystal here exceeds
 
 
-def left(*atoms, contents=ANY, **options):
-    """Which slots of O and of V are left."""
-    mask = mend(*packed(*atoms, **options), torch.tensor([contents])).mask[0]
+def left(*atoms, atom_counts=ANY, **options):
+    """Indices of the atoms of O and of V that are left."""
+    mask = remove_excess_atoms(*packed(*atoms, **options), torch.tensor([atom_counts])).mask[0]
     return mask[0].nonzero()[:, 0].tolist(), mask[1].nonzero()[:, 0].tolist()
 
 
@@ -45,13 +45,13 @@ def test_atoms_that_overlap_through_the_wall_of_the_cell_overlap():
 def test_of_two_elements_in_one_place_the_one_goes_of_which_there_are_too_many():
     atoms = (0, (1, 1, 1), 0.9), (0, (3, 3, 3), 0.9), (1, (1, 1, 1.4), 0.3)
     assert left(*atoms) == ([0, 1], [])
-    assert left(*atoms, contents=(1, 1)) == ([1], [0])
-    assert left(*atoms, contents=(2, 1)) == ([0, 1], [])  # neither is too many: the fainter
+    assert left(*atoms, atom_counts=(1, 1)) == ([1], [0])
+    assert left(*atoms, atom_counts=(2, 1)) == ([0, 1], [])  # neither is too many: the fainter
 
 
-def test_beyond_what_was_asked_for_the_faintest_go_and_a_missing_atom_stays_missing():
+def test_beyond_the_target_the_faintest_go_and_a_missing_atom_stays_missing():
     atoms = (0, (1, 1, 1), 0.5), (0, (1, 3, 3), 0.9), (0, (3, 1, 3), 0.7), (1, (3, 3, 1), 0.9)
-    assert left(*atoms, contents=(2, 2)) == ([1, 2], [0])
+    assert left(*atoms, atom_counts=(2, 2)) == ([1, 2], [0])
     assert left(*atoms) == ([0, 1, 2], [0])
 
 
@@ -69,15 +69,15 @@ def test_what_is_left_overlaps_nowhere_and_only_what_had_to_go_is_gone(seed, n, 
     atoms = [(int(i >= n), tuple(rng.uniform(0, 8, 3)), float(rng.uniform(0.3, 1))) for i in range(n + m)]
     crystals, heights = packed(*atoms, lattice=torch.tensor(lattice.matrix, dtype=torch.float32))
     before = crystals.structures()[0]
-    mended = mend(crystals, heights, torch.tensor([ANY]))
-    after = mended.structures()[0]
+    cleaned = remove_excess_atoms(crystals, heights, torch.tensor([ANY]))
+    after = cleaned.structures()[0]
     assert after is not None and before is not None
     assert overlaps(after) == []
     gone = len(before) - len(after)
     assert (gone == 0) == (overlaps(before) == [])
-    assert torch.equal(mend(mended, heights, torch.tensor([ANY])).mask, mended.mask)
-    asked = torch.tensor([[2, 2]])
-    assert (mend(crystals, heights, asked).counts() <= asked).all()
+    assert torch.equal(remove_excess_atoms(cleaned, heights, torch.tensor([ANY])).mask, cleaned.mask)
+    target = torch.tensor([[2, 2]])
+    assert (remove_excess_atoms(crystals, heights, target).counts() <= target).all()
 
 
 def overlaps(crystal: Structure) -> list[tuple[int, int]]:

@@ -18,15 +18,15 @@ from imatgen_flows.models.materials_vae import MaterialsVAE
 from imatgen_flows.models.model_file import (
     KEY,
     LAYOUT,
-    ROLES,
     ModelCard,
-    misfit,
+    incompatibility,
     open_model,
     place_model,
     read_model,
     write_model,
 )
 from imatgen_flows.models.presets import DEFAULT, PAPER, get_preset
+from imatgen_flows.models.registry import ROLES
 
 ELEMENTS = ["O", "V"]
 
@@ -37,7 +37,7 @@ def states(preset, seed=0):
     networks = (
         build_autoencoder(preset.cell),
         ImageAutoencoder(preset.basis),
-        MaterialsVAE(preset.generator, preset.max_elements + 1, width),
+        MaterialsVAE(preset.vae, preset.max_elements + 1, width),
     )
     return {role: network.state_dict() for role, network in zip(ROLES, networks, strict=True)}
 
@@ -109,7 +109,7 @@ def test_equal_models_give_equal_bytes_and_other_weights_another_hash(written, p
     assert {role: other.sha256[role] == card.sha256[role] for role in ROLES} == {
         "cell": True,  # nothing is random in it
         "basis": False,
-        "generator": False,
+        "vae": False,
     }
 
 
@@ -160,8 +160,20 @@ def test_a_card_that_was_changed_or_lacks_something_is_refused(written, refusal,
         assert f"its card lacks {name}" in refusal(with_card(path, networks, signed(lacking)))
     lacking = content | {"preset": content["preset"] | {"basis": {"grid": 16}}}
     assert "preset.basis.sigma, preset.basis.code" in refusal(with_card(path, networks, signed(lacking)))
-    later = signed(content | {"format": 2})
-    assert "of format 2; this version of imatgen-flows reads 1" in refusal(with_card(path, networks, later))
+    later = signed(content | {"format": 3})
+    assert "of format 3; this version of imatgen-flows reads 2" in refusal(with_card(path, networks, later))
+
+
+def test_a_file_of_version_1_is_refused_with_what_to_do(written, refusal, tmp_path, networks):
+    """Such a file has the role `generator` in its card and in the names of its weights."""
+    content = json.loads(json.dumps(asdict(written[1])).replace('"vae"', '"generator"')) | {"format": 1}
+    tensors = {f"{role}.{name}": value for role in ROLES for name, value in networks[role].items()}
+    tensors = {name.replace("vae.", "generator."): value for name, value in tensors.items()}
+    path = tmp_path / "old.safetensors"
+    save_file(tensors, path, {KEY: signed(content)})
+    message = refusal(path.read_bytes())
+    assert message.startswith("a model file of format 1, written by an earlier version")
+    assert "export them anew from that run with `imatgen models export RUN FILE.safetensors`" in message
 
 
 def test_weights_that_are_not_those_of_the_card_are_named(written, preset, refusal, tmp_path):
@@ -169,9 +181,9 @@ def test_weights_that_are_not_those_of_the_card_are_named(written, preset, refus
     changed["basis"]["decoder.0.bias"][3] += 1e-7
     content = with_card(tmp_path / "swapped.safetensors", changed, signed(asdict(written[1])))
     assert refusal(content).startswith("damaged: the weights of basis are not those")
-    del changed["generator"]["mean.bias"]
+    del changed["vae"]["mean.bias"]
     content = with_card(tmp_path / "swapped.safetensors", changed, signed(asdict(written[1])))
-    assert "the weights of basis, generator are not those" in refusal(content)
+    assert "the weights of basis, vae are not those" in refusal(content)
 
 
 @pytest.mark.parametrize(
@@ -190,22 +202,22 @@ def test_other_elements_or_another_order_of_them_are_refused(written, preset, el
 @pytest.mark.parametrize(
     ("ours", "words"),
     [
-        (PAPER, "`generator: {preset: default, grid: 32}`, the campaign has {preset: paper, grid: 64}"),
+        (PAPER, "`model: {preset: default, grid: 32}`, the campaign has {preset: paper, grid: 64}"),
         (get_preset("default", 64), "the campaign has {preset: default, grid: 64}"),
         (replace(DEFAULT, box=12.0), "networks have box 15.0 instead of 12.0"),
         (replace(DEFAULT, basis=replace(DEFAULT.basis, sigma=0.26)), "basis.sigma 0.35 instead of 0.26"),
         (replace(DEFAULT, basis=replace(DEFAULT.basis, code=96)), "basis.code 128 instead of 96"),
         (replace(DEFAULT, cell=replace(DEFAULT.cell, style="patched")), "cell.style metric instead of patched"),
-        (replace(DEFAULT, generator=replace(DEFAULT.generator, latent=32)), "generator.latent 256 instead of 32"),
+        (replace(DEFAULT, vae=replace(DEFAULT.vae, latent=32)), "vae.latent 256 instead of 32"),
     ],
 )
 def test_another_layout_is_refused_with_what_differs(ours, words):
-    assert words in misfit(card_of(DEFAULT), ELEMENTS, ours)
+    assert words in incompatibility(card_of(DEFAULT), ELEMENTS, ours)
 
 
 def test_networks_that_were_trained_otherwise_fit_all_the_same():
     longer = get_preset("default", epochs=3)
-    assert misfit(card_of(longer), ELEMENTS, replace(DEFAULT, projections=0)) == ""
+    assert incompatibility(card_of(longer), ELEMENTS, replace(DEFAULT, projections=0)) == ""
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -221,7 +233,7 @@ def test_settings_outside_the_layout_shape_no_network(preset, networks, role):
 
 def test_networks_of_other_layers_than_the_card_says_are_refused(preset, tmp_path):
     path = tmp_path / "other.safetensors"
-    wider = replace(preset, generator=replace(preset.generator, latent=24))
+    wider = replace(preset, vae=replace(preset.vae, latent=24))
     write_model(path, card_of(preset), states(wider))
     assert read_model(path)
     with pytest.raises(InputError, match="other layers than those made here: imatgen-flows another version wrote it"):

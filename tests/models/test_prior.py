@@ -1,4 +1,4 @@
-"""The prior: it learns which latent vectors go with which contents and energy."""
+"""The prior learns which latent vectors belong to which atom counts and energy."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ CENTRES = torch.tensor([[3.0, 0.0], [-3.0, 0.0]])  # of crystals of two and of f
 
 
 def crystals(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latent vectors around a centre for each contents, shifted along the second axis by the energy."""
+    """Latent vectors around a centre for each number of atoms, shifted along the second axis by the energy."""
     generator = torch.Generator().manual_seed(seed)
     kind = torch.randint(2, (n,), generator=generator)
     energy = torch.randn(n, generator=generator)
@@ -29,17 +29,17 @@ def trained(steps: int = 1500) -> LatentPrior:
     generator = torch.Generator().manual_seed(1)
     for _ in range(steps):
         items = torch.randint(len(latent), (256,), generator=generator)
-        told = conditions[items].clone()
-        told[:50, -1] = torch.nan
+        given = conditions[items].clone()
+        given[:50, -1] = torch.nan
         noise, time = torch.randn(256, 2, generator=generator), torch.rand(256, generator=generator)
-        loss = prior.loss(latent[items], told, noise, time)
+        loss = prior.loss(latent[items], given, noise, time)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     return prior.eval()
 
 
-def test_samples_have_the_contents_and_the_energy_that_were_asked_for():
+def test_samples_have_the_atom_counts_and_the_energy_of_their_condition():
     prior = trained()
     for atoms, centre in ((2.0, CENTRES[0]), (4.0, CENTRES[1])):
         for energy in (-1.0, 1.0):
@@ -58,25 +58,25 @@ def test_a_seed_decides_and_each_sample_is_its_own():
     torch.manual_seed(0)
     prior = LatentPrior(SETTINGS, latent=8, channels=5)
     prior.fit_scale(torch.randn(50, 8), torch.ones(50, 6))
-    asked = torch.ones(20, 6)
-    assert torch.equal(prior.sample(asked, seed=1), prior.sample(asked, seed=1))
-    assert not torch.equal(prior.sample(asked, seed=1), prior.sample(asked, seed=2))
-    assert len(torch.unique(prior.sample(asked, seed=1), dim=0)) == 20
-    assert prior.sample(asked[:0], seed=1).shape == (0, 8)
+    conditions = torch.ones(20, 6)
+    assert torch.equal(prior.sample(conditions, seed=1), prior.sample(conditions, seed=1))
+    assert not torch.equal(prior.sample(conditions, seed=1), prior.sample(conditions, seed=2))
+    assert len(torch.unique(prior.sample(conditions, seed=1), dim=0)) == 20
+    assert prior.sample(conditions[:0], seed=1).shape == (0, 8)
 
 
-def test_a_prior_that_was_not_trained_or_has_forgotten_is_not_asked():
+def test_a_prior_that_was_not_trained_or_was_reset_draws_nothing():
     prior = LatentPrior(SETTINGS, latent=2, channels=2)
-    asked = torch.ones(3, 3)
+    conditions = torch.ones(3, 3)
     assert not prior.trained
     with pytest.raises(ValueError, match="not trained"):
-        prior.sample(asked, seed=0)
+        prior.sample(conditions, seed=0)
     prior.fit_scale(*crystals(100))
     assert prior.trained
-    assert prior.sample(asked, seed=0).isfinite().all()
-    prior.forget()
+    assert prior.sample(conditions, seed=0).isfinite().all()
+    prior.reset()
     with pytest.raises(ValueError, match="not trained"):
-        prior.sample(asked, seed=0)
+        prior.sample(conditions, seed=0)
 
 
 def test_before_its_first_step_a_prior_is_the_gaussian_of_the_data():

@@ -5,10 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imatgen_flows.models.presets import PriorSettings
+from imatgen_flows.models.prior import LatentPrior
 from imatgen_flows.models.sampling import (
-    sample_around,
     sample_between_neighbours,
     sample_gaussian,
+    sample_perturbed,
+    sample_prior,
     sample_slerp,
     slerp,
 )
@@ -78,18 +81,18 @@ def test_one_known_cannot_be_interpolated():
         sample_slerp(vectors(0), 5, seed=0)
 
 
-def test_samples_around_lie_at_the_distance_and_take_each_anchor_in_turn():
+def test_perturbed_samples_lie_at_the_distance_and_take_each_anchor_in_turn():
     anchors = vectors(1, 4)
-    samples = sample_around(anchors, 10, seed=0, distance=0.001)
+    samples = sample_perturbed(anchors, 10, seed=0, distance=0.001)
     assert samples.parents == [(i % 4,) for i in range(10)]
     offsets = samples.latent - anchors[[i % 4 for i in range(10)]]
     torch.testing.assert_close(offsets.norm(dim=1), torch.full((10,), 0.001), atol=1e-5, rtol=0)
 
 
-def test_samples_around_have_the_width_asked_for():
+def test_perturbed_samples_have_the_width_asked_for():
     width = torch.tensor([0.0, 0.1, 2.0])
     anchor = torch.tensor([[1.0, 2.0, 3.0]])
-    samples = sample_around(anchor, 20_000, seed=0, width=width)
+    samples = sample_perturbed(anchor, 20_000, seed=0, width=width)
     torch.testing.assert_close(samples.latent.mean(0), anchor[0], atol=0.05, rtol=0)
     torch.testing.assert_close(samples.latent.std(0), width, atol=0.02, rtol=0.02)
 
@@ -125,14 +128,14 @@ def test_a_gaussian_of_few_vectors_stays_in_their_span():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda seed, n: sample_around(vectors(0, 6), n, seed, distance=0.1),
+        lambda seed, n: sample_perturbed(vectors(0, 6), n, seed, distance=0.1),
         lambda seed, n: sample_slerp(vectors(0, 6), n, seed),
         lambda seed, n: sample_gaussian(vectors(0, 6), n, seed),
         lambda seed, n: sample_between_neighbours(
             vectors(0, 6), torch.zeros(6, dtype=torch.long), torch.ones(6), n, seed
         ),
     ],
-    ids=["around", "slerp", "gaussian", "neighbours"],
+    ids=["perturb", "slerp", "gaussian", "neighbours"],
 )
 def test_the_same_seed_draws_the_same_samples(draw):
     one, two, other = draw(11, 40), draw(11, 40), draw(12, 40)
@@ -140,6 +143,15 @@ def test_the_same_seed_draws_the_same_samples(draw):
     assert not torch.equal(one.latent, other.latent)
     assert len(one.latent) == len(one.parents) == 40
     assert len(draw(11, 0).latent) == 0
+
+
+def test_samples_say_which_prior_they_were_drawn_from():
+    torch.manual_seed(0)
+    prior = LatentPrior(PriorSettings(8, 1, 2, learning_rate=1e-3, batch_size=4, epochs=1), latent=16, channels=2)
+    prior.fit_scale(vectors(0, 6), torch.ones(6, 3))
+    assert sample_prior(prior, torch.ones(5, 3), seed=0).prior == "flow"
+    assert {sample_gaussian(vectors(0, 6), 5, 0, full).prior for full in (True, False)} == {"gaussian"}
+    assert sample_slerp(vectors(0, 6), 5, 0).prior == sample_perturbed(vectors(0, 6), 5, 0).prior == ""
 
 
 def test_neighbours_share_their_group_and_are_the_nearest_of_it():

@@ -68,7 +68,7 @@ def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(toy, whole,
     assert killed.stdout.split() == [str(-signal.SIGKILL)] * len(steps)
     for step in steps:
         directory = tmp_path / str(step)
-        assert (directory / f".{CHECKPOINT}").exists()  # it died with a checkpoint half made
+        assert list(directory.glob(".checkpoint.*.pt"))  # it died with a checkpoint half made
         assert (directory / CHECKPOINT).exists() == (step > 1)
         model, history = toy.run(directory)
         assert_same(model, history, whole)

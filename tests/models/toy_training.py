@@ -47,7 +47,7 @@ def die(directory: Path, left: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         replace(source, target)
 
-    training.os.replace = die_or_replace
+    os.replace = die_or_replace
     run(directory)
 
 
