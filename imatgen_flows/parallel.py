@@ -1,8 +1,8 @@
-"""Run a function on many items in worker processes, so that an item that kills its process costs that item alone.
+"""Worker processes: a function is applied to many items, and an item that kills its process is the only one lost.
 
-Each worker is a fresh interpreter at the end of a pipe. Pools were tried and left: when a child aborts,
-`concurrent.futures` breaks the whole pool; and every pool that spawns its children, pebble's too, runs the caller's
-script again in them, which hangs for a script without a `__main__` guard.
+Each worker is a fresh interpreter that is connected by a pipe. A pool of the standard library does not suffice: when a
+child aborts, `concurrent.futures` breaks the whole pool; and every pool that spawns its children, pebble's too, runs the
+caller's script again in them, which hangs for a script without a `__main__` guard.
 """
 
 from __future__ import annotations
@@ -20,154 +20,192 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from imatgen_flows.errors import ImatgenError
 
 START_ATTEMPTS = 3
 START_SECONDS = 300.0  # to import the packages and load the weights from a cold file system
-SHARE_SECONDS = 86_400.0  # of a shared task; only a hanging process takes that long
-ORPHAN_SECONDS = 60.0  # beyond its time limit an item ends its own process, for when nobody is left to do it
+TASK_SECONDS = 86_400.0  # limit of a task of `parallel_map`; only a process that hangs takes that long
+ORPHAN_SECONDS = 60.0  # a worker whose parent is gone ends itself so long after the time limit of its item
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+Tick = Callable[[], None]  # called by the function, to count work that may be lost with the process
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of an item: its value, or why there is none."""
+class Outcome(Generic[Value]):
+    """Result of one item: its value, or the reason why there is none.
 
-    value: Any = None
-    failure: str = ""  # "error", "crashed" or "timed_out"
+    Attributes
+    ----------
+    value : what the function returned; None where it failed
+    failure : ``error`` (an exception), ``crashed`` (the process died) or ``timed_out``; empty where it succeeded
+    detail : message of the exception, or how the process ended
+    ticks : number of calls of `tick`, those before a failure included
+    seconds : wall time
+    """
+
+    value: Value | None = None
+    failure: Literal["", "error", "crashed", "timed_out"] = ""
     detail: str = ""
-    ticks: int = 0  # how often the function called `tick`, whether it came to an end or not
+    ticks: int = 0
     seconds: float = 0.0
 
 
+def core_count() -> int:
+    """Return the number of cores that this process may use: under SLURM fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run_isolated(
-    make: Callable[..., Callable[[Any, Callable[[], None]], Any]],
+    make: Callable[..., Callable[[Item, Tick], Value]],
     setup: tuple,
-    items: Sequence[Any],
+    items: Sequence[Item],
     *,
     workers: int,
     timeout: float,
-    on_outcome: Callable[[int, Outcome], None],
+    on_outcome: Callable[[int, Outcome[Value]], None],
 ) -> None:
-    """Evaluate ``make(*setup)(item, tick)`` for each item, first come first served.
+    """Evaluate ``make(*setup)(item, tick)`` for each item in worker processes, in the order in which workers become free.
 
     Parameters
     ----------
     make : importable function; each worker calls it once, to load what is slow to load
     setup : its arguments
     items : picklable
-    workers : number of processes, each held to one thread
-    timeout : seconds an item may take; the loading does not count
-    on_outcome : called in this thread with the index of an item and its outcome, as each ends
+    workers : number of processes, each limited to one thread
+    timeout : time limit of an item, s; the time to load does not count
+    on_outcome : called in this thread with the index of an item and its outcome, when the item ends
 
     Raises
     ------
     ImatgenError
-        Where a worker cannot be made ready: no item is to blame then.
+        Where a worker cannot be started, which is not the fault of an item.
     """
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in range(len(items)):
         waiting.put(index)
-    ended: queue.SimpleQueue[tuple[int, Outcome] | BaseException] = queue.SimpleQueue()
-    crew = [_Worker(make, setup, items, timeout, waiting, ended) for _ in range(min(workers, len(items)))]
+    ended: queue.SimpleQueue[tuple[int, Outcome[Value]] | BaseException] = queue.SimpleQueue()
+    threads = [_Worker(_Process(make, setup), items, timeout, waiting, ended) for _ in range(min(workers, len(items)))]
     try:
-        for worker in crew:
-            worker.start()
+        for thread in threads:
+            thread.start()
         for _ in items:
-            news = ended.get()
-            if isinstance(news, BaseException):
-                raise news
-            on_outcome(*news)
+            message = ended.get()
+            if isinstance(message, BaseException):
+                raise message
+            on_outcome(*message)
     finally:
-        for worker in crew:
-            worker.dismiss()
+        for thread in threads:
+            thread.close()
 
 
-def share(
-    function: Callable[..., Any], tasks: Sequence[tuple], workers: int, what: str, fixed: tuple = ()
-) -> list[Any]:
-    """Call a function for each task, in several processes where there are more than one, and return what it gives, in order.
+def parallel_map(
+    function: Callable[..., Value], tasks: Sequence[tuple], workers: int, what: str, fixed: tuple = ()
+) -> list[Value]:
+    """Apply a function to tasks in several processes, and return the results in the order of the tasks.
 
     Parameters
     ----------
     function : importable; called as ``function(*fixed, *task)``
     tasks : picklable
-    workers : number of processes, each held to one thread; with one, nothing is started
-    what : is being done, for the message of an error
-    fixed : arguments of all calls, which each process is sent once
+    workers : number of processes, each limited to one thread; with one, or one task, no process is started
+    what : the activity, for error messages
+    fixed : leading arguments of all calls, sent to each process once
 
     Raises
     ------
     ImatgenError
-        Where a task fails: it ends all, for a part of the answers would be a wrong answer.
+        Where a task fails, which ends all: a part of the results would be a wrong result.
     """
     if workers == 1 or len(tasks) == 1:
         return [function(*fixed, *task) for task in tasks]
-    results: list[Any] = [None] * len(tasks)
+    results: dict[int, Value] = {}
 
-    def receive(number: int, outcome: Outcome) -> None:
+    def receive(number: int, outcome: Outcome[Value]) -> None:
         if outcome.failure:
             raise ImatgenError(f"{what}: {outcome.detail}.")
-        results[number] = outcome.value
+        results[number] = cast("Value", outcome.value)
 
-    run_isolated(_bind, (function, *fixed), tasks, workers=workers, timeout=SHARE_SECONDS, on_outcome=receive)
-    return results
+    run_isolated(_bind, (function, *fixed), tasks, workers=workers, timeout=TASK_SECONDS, on_outcome=receive)
+    return [results[number] for number in range(len(tasks))]
 
 
-def _bind(function: Callable[..., Any], *fixed: Any) -> Callable[[tuple, Callable[[], None]], Any]:
+def _bind(function: Callable[..., Value], *fixed: Any) -> Callable[[tuple, Tick], Value]:
     return lambda task, _: function(*fixed, *task)
 
 
 class _Worker(threading.Thread):
-    """Looks after one child process: feeds it, times it, and replaces it when it dies."""
+    """Thread that feeds one worker process, limits its time, and replaces it when it dies."""
 
     def __init__(
         self,
-        make: Callable,
-        setup: tuple,
+        process: _Process,
         items: Sequence[Any],
         timeout: float,
         waiting: queue.SimpleQueue,
         ended: queue.SimpleQueue,
     ) -> None:
         super().__init__(daemon=True)
-        self.order, self.items, self.timeout = (make, setup), items, timeout
+        self.process, self.items, self.timeout = process, items, timeout
         self.waiting, self.ended = waiting, ended
-        self.dismissed = False
-        self.child: subprocess.Popen | None = None
 
     def run(self) -> None:
         try:
-            while not self.dismissed:
+            while not self.process.closed:
                 try:
                     index = self.waiting.get_nowait()
                 except queue.Empty:
                     return
-                if self.child is None:
-                    self.hire()
-                self.ended.put((index, self.serve(self.items[index])))
-        except BaseException as error:  # handed to the caller's thread, which raises it
+                if self.process.child is None:
+                    self.process.start()
+                self.ended.put((index, self.process.evaluate(self.items[index], self.timeout)))
+        except BaseException as error:  # passed to the caller's thread, which raises it
             self.ended.put(error)
         finally:
-            self.fire()
+            self.process.stop()
 
-    def hire(self) -> None:
-        """Start a child and wait until it has loaded what it needs."""
+    def close(self) -> None:
+        """End the thread, whatever its process is doing, and even while a process is being started."""
+        self.process.closed = True
+        while self.is_alive():
+            child = self.process.child
+            if child is not None:
+                child.kill()
+            self.join(0.1)
+
+
+class _Process:
+    """One worker process after another, and the pipe to the present one.
+
+    Parameters
+    ----------
+    make, setup : see `run_isolated`
+    """
+
+    def __init__(self, make: Callable, setup: tuple) -> None:
+        self.setup = (make, setup)
+        self.closed = False
+        self.child: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start a process and wait until it has loaded what it needs."""
         for _ in range(START_ATTEMPTS):
             self.channel, theirs = Pipe()
-            self.words = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child goes
+            self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child is stopped
             with theirs:
                 self.child = subprocess.Popen(
-                    [sys.executable, "-P", "-c", f"from {__name__} import work; work({theirs.fileno()})"],
+                    [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
                     pass_fds=[theirs.fileno()],
                     env=_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=self.words,
+                    stderr=self.stderr,
                 )
             try:
-                _send(self.channel, self.order)
+                _send(self.channel, self.setup)
                 if self.channel.poll(START_SECONDS):
                     state, detail = self.channel.recv()
                     if state == "ready":
@@ -175,72 +213,64 @@ class _Worker(threading.Thread):
                     raise (
                         detail if isinstance(detail, ImatgenError) else ImatgenError(f"a worker cannot start: {detail}")
                     )
-                trouble = f"it was not ready after {START_SECONDS:.0f} s"
+                reason = f"it was not ready after {START_SECONDS:.0f} s"
             except (EOFError, OSError):
-                trouble = self.last_words()
-            self.fire()
-            if self.dismissed:
+                reason = self.exit_message()
+            self.stop()
+            if self.closed:
                 break
-        raise ImatgenError(f"worker processes cannot be started ({START_ATTEMPTS} attempts): {trouble}.")
+        raise ImatgenError(f"worker processes cannot be started ({START_ATTEMPTS} attempts): {reason}.")
 
-    def serve(self, item: Any) -> Outcome:
-        """Have the child work on one item."""
+    def evaluate(self, item: Any, timeout: float) -> Outcome:
+        """Evaluate one item in the process; stop the process where it dies or takes too long."""
         start, ticks = time.monotonic(), 0
+        failure: Literal["crashed", "timed_out"]
         try:
-            _send(self.channel, (item, self.timeout))
-            while (left := start + self.timeout - time.monotonic()) > 0 and self.channel.poll(left):
+            _send(self.channel, (item, timeout))
+            while (left := start + timeout - time.monotonic()) > 0 and self.channel.poll(left):
                 state, content = self.channel.recv()
                 if state == "done":
                     return Outcome(content, ticks=ticks, seconds=time.monotonic() - start)
                 if state == "error":
                     return Outcome(None, "error", content, ticks, time.monotonic() - start)
                 ticks += 1
-            failure, detail = "timed_out", f"not done after {self.timeout:g} s"
+            failure, detail = "timed_out", f"not done after {timeout:g} s"
         except (EOFError, OSError):
-            failure, detail = "crashed", self.last_words()
-        self.fire()
+            failure, detail = "crashed", self.exit_message()
+        self.stop()
         return Outcome(None, failure, detail, ticks, time.monotonic() - start)
 
-    def last_words(self) -> str:
-        """Say how a child ended."""
+    def exit_message(self) -> str:
+        """Describe how the process ended: by which signal or exit status, and the last line that it wrote."""
         assert self.child is not None
         try:
             status = self.child.wait(timeout=10)
-        except subprocess.TimeoutExpired:  # it closed the pipe, but lives on
+        except subprocess.TimeoutExpired:  # it closed the pipe without ending
             self.child.kill()
             status = self.child.wait()
         end = f"ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
-        self.words.seek(0)
-        lines = [line for line in self.words.read().decode(errors="replace").splitlines() if line.strip()]
+        self.stderr.seek(0)
+        lines = [line for line in self.stderr.read().decode(errors="replace").splitlines() if line.strip()]
         return f"the worker process {end}" + (f": {lines[-1][:200]}" if lines else "")
 
-    def fire(self) -> None:
-        """End the child, if there is one."""
+    def stop(self) -> None:
+        """Kill the process, if there is one, and close its pipe."""
         if self.child is not None:
             self.child.kill()
             self.child.wait()
             self.channel.close()
-            self.words.close()
+            self.stderr.close()
             self.child = None
-
-    def dismiss(self) -> None:
-        """End the thread, whatever its child is doing, and even if it is just starting one."""
-        self.dismissed = True
-        while self.is_alive():
-            child = self.child
-            if child is not None:
-                child.kill()
-            self.join(0.1)
 
 
 def _environment() -> dict[str, str]:
-    """Environment of a worker: one thread, and the import path of this process."""
+    """Return the environment of a worker: one thread, and the import path of this process."""
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**os.environ, **single, "PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in sys.path)}
 
 
-def work(descriptor: int) -> None:
-    """Life of a child process, at its end of the pipe."""
+def serve(descriptor: int) -> None:
+    """Run the loop of a worker process: read items from a pipe and write their results to it."""
     channel = Connection(descriptor)
     make, setup = channel.recv()
     try:
@@ -253,7 +283,7 @@ def work(descriptor: int) -> None:
     while True:
         try:
             item, timeout = channel.recv()
-        except (EOFError, OSError):  # dismissed, or the parent is gone
+        except (EOFError, OSError):  # closed, or the parent is gone
             return None
         signal.setitimer(signal.ITIMER_REAL, timeout + ORPHAN_SECONDS)
         try:
@@ -265,7 +295,7 @@ def work(descriptor: int) -> None:
 
 
 def _send(channel: Connection, content: Any) -> None:
-    """Send what `recv` reads. `Connection.send` would hand tensors over as open files, which only a forked child can take."""
+    """Send an object as bytes; `Connection.send` would send tensors as open files, which only a forked child can take."""
     channel.send_bytes(pickle.dumps(content))
 
 

@@ -1,4 +1,4 @@
-"""Where things are on this machine: `IMATGEN_*` variables over `~/.imatgen.yaml` over defaults."""
+"""Settings of this machine: environment variables `IMATGEN_*`, then `~/.imatgen.yaml`, then defaults."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.parallel import core_count
 
-MEMORY_OF_A_WORKER = 1_000_000_000  # bytes; CHGNet takes 0.6 GB
+MEMORY_OF_A_WORKER = 1_000_000_000  # bytes; a worker with CHGNet takes 0.6 GB
 
 
 class Settings(BaseSettings):
@@ -25,9 +26,9 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where networks are trained and run.")
 
     on_walltime: Literal["stop", "continue"] = Field(
-        "stop", description="What a stage does on SIGUSR1, SLURM's warning: stop, or hand over to a job that continues."
+        "stop", description="What a job does on SIGUSR1, SLURM's warning: stop, or hand over to a job that continues."
     )
-    stand_in: bool = Field(False, description="Believe a program that only plays VASP: for tests of the DFT path.")
+    stand_in: bool = Field(False, description="Accept results of the stand-in for VASP: for tests of the DFT path.")
     cluster: Path | None = Field(None, description="Configuration directory of the cluster.")
 
     @classmethod
@@ -45,13 +46,13 @@ class Settings(BaseSettings):
     @field_validator("cache_dir", "cluster")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
-        """Jobs run in directories of their own: a relative path would mean another one there."""
+        """Make a path absolute, since jobs run in directories of their own."""
         return path.expanduser().absolute() if path else None
 
     @property
     def n_workers(self) -> int:
-        """Processes for relaxations: as many as there are cores, and memory for."""
-        return self.workers or max(1, min(_cores(), _memory() // MEMORY_OF_A_WORKER))
+        """Number of worker processes for relaxations: one for each core, as far as the memory suffices."""
+        return self.workers or max(1, min(core_count(), _memory() // MEMORY_OF_A_WORKER))
 
 
 def get_settings() -> Settings:
@@ -80,9 +81,5 @@ def get_settings() -> Settings:
 
 
 def _memory() -> int:
-    """Memory of the machine in bytes."""
+    """Return the memory of the machine in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,1 +1,1 @@
-"""Energies of crystals: potentials, relaxation, reference phases, convex hulls and the checks of DFT results."""
+"""Energies of crystals: potentials, relaxation, reference phases, convex hulls and checks of DFT results."""

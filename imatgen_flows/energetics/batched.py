@@ -1,4 +1,4 @@
-"""Relax many crystals together on a GPU, through atomate2's torch-sim maker. One bad structure costs one structure."""
+"""Relaxation of crystals in batches on a GPU by torch-sim; a failure remains that of one structure."""
 
 from __future__ import annotations
 
@@ -8,64 +8,69 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.energetics.relax import (
-    ABSURD_ENERGY,
+    DEFAULT,
+    MAX_ENERGY,
     SHORTEST_DISTANCE,
     VOLUME_CHANGE,
     Relaxation,
+    RelaxSettings,
     StoppedError,
     Task,
     check_geometry,
     check_results,
     relax_many,
+    relax_tasks,
 )
 from imatgen_flows.errors import InputError
-from imatgen_flows.parallel import Outcome, run_isolated
+from imatgen_flows.parallel import Outcome, Tick, run_isolated
 
-ATOMS_AT_ONCE = 2000  # in the memory of the GPU; as structures leave, others move up
-# torch-sim evaluates the start for the optimiser and once more for the cell filter; atomate2 evaluates the end again
+if TYPE_CHECKING:
+    from ase import Atoms
+
+ATOMS_AT_ONCE = 2000  # atoms in the memory of the GPU; when structures leave, others take their place
+# torch-sim evaluates the initial structure for the optimiser and once more for the cell filter, atomate2 the final one
+# again; tests/energetics/test_batched.py counts them
 EXTRA_EVALUATIONS = {"free cell": 3, "fixed cell": 2}
 
 
 def relax_batched(
     structures: Sequence[Structure],
     potential: str | Potential,
-    fmax: float = 0.05,
-    max_steps: int = 500,
+    settings: RelaxSettings = DEFAULT,
+    *,
+    fixed_cell: bool | Sequence[bool] = False,
     batch_size: int = 256,
     timeout: float = 3600.0,
-    fixed_cell: bool | Sequence[bool] = False,
-    rattle: float = 0.01,
-    seed: int = 0,
     device: str = "cuda",
     on_result: Callable[[int, Relaxation], None] | None = None,
 ) -> list[Relaxation]:
-    """Relax structures together, with the FIRE and the Frechet cell filter of torch-sim; else as `relax_many`.
+    """Relax structures in batches, with the FIRE and the Frechet cell filter of torch-sim; otherwise as `relax_many`.
 
-    Both paths displace the atoms by the same noise, and agree in energy to well within 1 meV/atom. A batch that raises,
-    crashes or takes too long is halved until the structures at fault are alone; those `relax_many` relaxes, or says why
-    it cannot. A batch makes at least one step.
+    Both displace the atoms by the same noise, and agree in energy to well within 1 meV/atom. A batch that raises,
+    crashes or takes too long is halved until the faulty structures are alone; `relax_many` relaxes those, or says why it
+    cannot. A batch makes at least one step.
 
     Parameters
     ----------
     structures : ordered crystals
-    potential : see `get_potential`; `batching_obstacle` tells which can be had
-    fmax, max_steps, fixed_cell, rattle, seed : see `relax_many`
-    batch_size : structures of a batch, what an interruption may lose
-    timeout : seconds for a batch
+    potential : see `get_potential`; `batching_obstacle` says which are supported
+    settings, fixed_cell : see `relax_many`
+    batch_size : structures of a batch; an interruption loses at most one batch
+    timeout : time limit of a batch, s
     device : where the potential runs
     on_result : called with index and result of each structure when its batch ends
 
     Returns
     -------
     one `Relaxation` a structure, in the order of the structures. Its evaluations are the steps taken, and two or (where
-    the cell is free) three that torch-sim and atomate2 add; a batch that failed has its evaluations shared out evenly.
-    Its seconds are an even share of the batch's.
+    the cell is free) three that torch-sim and atomate2 add; those of a batch that failed are divided evenly. Its seconds
+    are an even share of the batch's.
 
     Raises
     ------
@@ -77,24 +82,12 @@ def relax_batched(
     potential = get_potential(potential)
     if obstacle := batching_obstacle(potential, device):
         raise InputError(f"potential `{potential.name}` cannot relax in batches on {device}: {obstacle}.")
-    if max_steps < 1:
-        raise InputError(f"max_steps is {max_steps}; a relaxation in batches takes at least one step.")
-    fixed = [fixed_cell] * len(structures) if isinstance(fixed_cell, bool) else list(fixed_cell)
-    if len(fixed) != len(structures):
-        raise InputError(f"fixed_cell has {len(fixed)} flags for {len(structures)} structures; give one each.")
-    run = _Run(
-        [
-            Task(structure, fmax, max_steps, flag, rattle, seed)
-            for structure, flag in zip(structures, fixed, strict=True)
-        ],
-        potential,
-        device,
-        timeout,
-        on_result,
-    )
+    if settings.max_steps < 1:
+        raise InputError(f"max_steps is {settings.max_steps}; a relaxation in batches takes at least one step.")
+    run = _Run(relax_tasks(structures, settings, fixed_cell), settings, potential, device, timeout, on_result)
     batches = [
         group[start : start + batch_size]
-        for group in ([i for i, flag in enumerate(fixed) if flag is held] for held in (False, True))
+        for group in ([i for i, task in enumerate(run.tasks) if task.fixed_cell is held] for held in (False, True))
         for start in range(0, len(group), batch_size)
     ]
     while batches:
@@ -105,9 +98,9 @@ def relax_batched(
 
 
 def batching_obstacle(potential: str | Potential, device: str = "cuda") -> str:
-    """Why structures cannot be relaxed in batches here: a clause for the user, empty if they can."""
+    """Say in a clause why structures cannot be relaxed in batches on this machine; empty if they can."""
     potential = get_potential(potential)
-    if potential.factory not in _SAME_MODEL:
+    if potential.factory not in _TORCHSIM_MODELS:
         return "torch-sim has no model for it"
     if sys.version_info < (3, 12):
         return f"atomate2's torch-sim makers need Python 3.12 or newer, this is {sys.version_info[0]}.{sys.version_info[1]}"
@@ -123,9 +116,10 @@ def batching_obstacle(potential: str | Potential, device: str = "cuda") -> str:
 
 @dataclass
 class _Run:
-    """Results so far, and what the structures without one have cost."""
+    """Results so far, and the evaluations spent on structures without a result."""
 
     tasks: list[Task]
+    settings: RelaxSettings
     potential: Potential
     device: str
     timeout: float
@@ -133,13 +127,13 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.results: dict[int, Relaxation] = {}
-        self.lost = [0] * len(self.tasks)  # evaluations
+        self.lost = [0] * len(self.tasks)  # evaluations of batches that failed
 
     def attempt(self, batches: list[list[int]]) -> list[list[int]]:
         """Relax batches, in fresh processes; return those that failed."""
         failed = []
 
-        def receive(position: int, outcome: Outcome) -> None:
+        def receive(position: int, outcome: Outcome[list[Relaxation]]) -> None:
             batch = batches[position]
             if outcome.value is None:
                 failed.append(batch)
@@ -161,52 +155,47 @@ class _Run:
         return failed
 
     def relax_singly(self) -> None:
-        """Relax what no batch could."""
+        """Relax the structures that have no result, each on its own."""
         rest = [index for index in range(len(self.tasks)) if index not in self.results]
         if rest:
-            task = self.tasks[rest[0]]
             relax_many(
                 [self.tasks[index].structure for index in rest],
                 self.potential,
-                fmax=task.fmax,
-                max_steps=task.max_steps,
+                self.settings,
                 fixed_cell=[self.tasks[index].fixed_cell for index in rest],
-                rattle=task.rattle,
-                seed=task.seed,
                 device=self.device,
                 on_result=lambda position, result: self.deliver(rest[position], result),
             )
 
     def deliver(self, index: int, result: Relaxation) -> None:
+        """Store a result and pass it to the caller."""
         result.evaluations += self.lost[index]
         self.results[index] = result
         if self.on_result:
             self.on_result(index, result)
 
 
-def _batcher(potential: Potential, device: str) -> Callable[[list[Task], Callable[[], None]], list[Relaxation]]:
-    """Load the model once, so that one that cannot be loaded is no fault of a structure."""
+def _batcher(potential: Potential, device: str) -> Callable[[list[Task], Tick], list[Relaxation]]:
+    """Load the model once; where it cannot be loaded, that is not the fault of a structure."""
     from atomate2.torchsim.core import pick_model
 
-    model = _same_model(potential, device)
+    model = _torchsim_model(potential, device)
     pick_model(model["model_type"], model["model_path"], **model["model_kwargs"])
     return partial(_relax_or_exit, potential, model)
 
 
 def _relax_or_exit(*arguments: Any) -> list[Relaxation]:
-    """End the process on an error: a CUDA context may not survive it, and the next batch needs one."""
+    """Relax a batch; end the process on an error, after which its CUDA context may be unusable."""
     try:
         return _relax_batch(*arguments)
     except Exception as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
 
 
-def _relax_batch(
-    potential: Potential, model: Mapping[str, Any], tasks: list[Task], tick: Callable[[], None]
-) -> list[Relaxation]:
-    """Relax structures that agree in all settings. `tick` is called once for each evaluation of each structure."""
+def _relax_batch(potential: Potential, model: Mapping[str, Any], tasks: list[Task], tick: Tick) -> list[Relaxation]:
+    """Relax structures with equal settings. `tick` is called once for each evaluation of each structure."""
     results: dict[int, Relaxation] = {}
-    starts: dict[int, Any] = {}
+    starts: dict[int, Atoms] = {}
     for index, task in enumerate(tasks):
         atoms = _start(task)
         try:
@@ -222,25 +211,23 @@ def _relax_batch(
     return [results[index] for index in range(len(tasks))]
 
 
-def _start(task: Task) -> Any:
-    """Atoms where `relax_one` would start, to the last digit."""
+def _start(task: Task) -> Atoms:
+    """Return the initial atoms of `relax_one`, to the last digit."""
     from pymatgen.io.ase import AseAtomsAdaptor
 
     atoms = AseAtomsAdaptor.get_atoms(task.structure, msonable=False)
-    if task.rattle and len(atoms) > 1:
-        atoms.rattle(task.rattle, seed=task.seed)
+    if task.settings.rattle and len(atoms) > 1:
+        atoms.rattle(task.settings.rattle, seed=task.settings.seed)
     return atoms
 
 
-def _optimize(
-    starts: list[Any], settings: Task, model: Mapping[str, Any], tick: Callable[[], None]
-) -> list[Relaxation]:
-    """Run atomate2's maker on structures, and judge each end by the rules of `relax_one`."""
+def _optimize(starts: list[Atoms], task: Task, model: Mapping[str, Any], tick: Tick) -> list[Relaxation]:
+    """Run atomate2's maker on structures, and check each final geometry as `relax_one` does."""
     from atomate2.torchsim import core
     from torch_sim.optimizers import Optimizer
     from torch_sim.optimizers.cell_filters import CellFilter
 
-    watch = _Watch([len(atoms) for atoms in starts], [atoms.get_volume() for atoms in starts], settings, tick)
+    watch = _Watch([len(atoms) for atoms in starts], [atoms.get_volume() for atoms in starts], task, tick)
     name: Any = "watched"  # the maker looks its convergence function up by name, though it is annotated otherwise
     core.CONVERGENCE_FN_REGISTRY[name] = lambda watch: watch
     maker = core.TorchSimOptimizeMaker(
@@ -252,11 +239,11 @@ def _optimize(
             "memory_scales_with": "n_atoms",
             "max_memory_scaler": max(ATOMS_AT_ONCE, *(len(atoms) for atoms in starts)),
         },
-        max_steps=settings.max_steps,
+        max_steps=task.settings.max_steps,
         steps_between_swaps=1,
-        init_kwargs={} if settings.fixed_cell else {"cell_filter": CellFilter.frechet},
+        init_kwargs={} if task.fixed_cell else {"cell_filter": CellFilter.frechet},
     )
-    extra = EXTRA_EVALUATIONS["fixed cell" if settings.fixed_cell else "free cell"]
+    extra = EXTRA_EVALUATIONS["fixed cell" if task.fixed_cell else "free cell"]
     for _ in range(extra * len(starts)):
         tick()
     document = maker.make.original(maker, [_structure(atoms) for atoms in starts]).output
@@ -270,12 +257,14 @@ def _optimize(
         volume = atoms.get_volume()
         atoms.set_cell(end.lattice.matrix)
         atoms.set_positions(end.cart_coords)
-        results.append(_judged(account, atoms, volume, values, settings))
+        results.append(_final_result(account, atoms, volume, values, task.settings))
     return results
 
 
-def _judged(account: Relaxation, atoms: Any, volume: float, values: dict[str, Any], settings: Task) -> Relaxation:
-    """Complete the account of a relaxation with its end, or with the reason why it is rejected."""
+def _final_result(
+    account: Relaxation, atoms: Atoms, volume: float, values: dict[str, Any], settings: RelaxSettings
+) -> Relaxation:
+    """Add the final structure and energy to the account of a relaxation, or the reason why it is rejected."""
     try:
         check_geometry(atoms, volume)
         check_results(values, len(atoms))
@@ -292,19 +281,19 @@ def _rejected(stop: StoppedError) -> Relaxation:
     return Relaxation(state="rejected", reason=stop.reason, detail=stop.detail)
 
 
-def _structure(atoms: Any) -> Structure:
+def _structure(atoms: Atoms) -> Structure:
     return Structure(Lattice(atoms.cell[:]), atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True)
 
 
 class _Watch:
-    """Convergence function that lets a system go when it is relaxed, out of steps or lost, and keeps its account.
+    """Convergence function that releases a system when it is relaxed, out of steps or unphysical, and counts its steps.
 
-    torch-sim tells a convergence function which state the systems are in, but not which systems they are. They are
-    known by their order: the first ones start, those that stay keep their order, and those that move up come last.
+    torch-sim passes the state of the present systems to a convergence function, but not which systems they are. Their
+    order tells: the first ones start, those that stay keep their order, and newcomers are last.
     """
 
-    def __init__(self, sizes: list[int], volumes: list[float], settings: Task, tick: Callable[[], None]) -> None:
-        self.sizes, self.volumes, self.settings, self.tick = sizes, volumes, settings, tick
+    def __init__(self, sizes: list[int], volumes: list[float], task: Task, tick: Tick) -> None:
+        self.sizes, self.volumes, self.task, self.tick = sizes, volumes, task, tick
         self.present: list[int] = []
         self.started = 0
         self.steps = [0] * len(sizes)
@@ -323,8 +312,8 @@ class _Watch:
             self.tick()
             self.steps[i] += 1
             self.fmax[i] = force
-        spent = torch.tensor([self.steps[i] >= self.settings.max_steps for i in self.present], device=state.device)
-        leave = (forces < self.settings.fmax) | spent | self._lost(state, forces)
+        spent = torch.tensor([self.steps[i] >= self.task.settings.max_steps for i in self.present], device=state.device)
+        leave = (forces < self.task.settings.fmax) | spent | self._unphysical(state, forces)
         self.present = [i for i, gone in zip(self.present, leave.tolist(), strict=True) if not gone]
         return leave
 
@@ -332,10 +321,10 @@ class _Watch:
         from torch_sim import system_wise_max_force
 
         forces = system_wise_max_force(state)
-        return forces if self.settings.fixed_cell else forces.maximum(state.cell_forces.norm(dim=2).amax(dim=1))
+        return forces if self.task.fixed_cell else forces.maximum(state.cell_forces.norm(dim=2).amax(dim=1))
 
-    def _lost(self, state: Any, forces: Any) -> Any:
-        """Systems that have left the potential's domain, by the limits of `relax_many`."""
+    def _unphysical(self, state: Any, forces: Any) -> Any:
+        """Return a mask of the systems that are outside the limits of `relax_many`."""
         import torch
         from torch_sim.neighbors import torchsim_nl
 
@@ -344,7 +333,7 @@ class _Watch:
         change = torch.linalg.det(state.cell).abs() / initial
         lost = ~(forces.isfinite() & state.energy.isfinite() & change.isfinite())
         lost[state.system_idx[~state.forces.isfinite().all(dim=1)]] = True
-        lost |= (state.energy / sizes).abs() > ABSURD_ENERGY
+        lost |= (state.energy / sizes).abs() > MAX_ENERGY
         lost |= (change > VOLUME_CHANGE) | (change < 1 / VOLUME_CHANGE)
         shortest = torch.tensor(SHORTEST_DISTANCE, device=state.device, dtype=state.dtype)
         _, close, _ = torchsim_nl(state.positions, state.row_vector_cell, state.pbc, shortest, state.system_idx)
@@ -352,12 +341,12 @@ class _Watch:
         return lost
 
 
-def _same_model(potential: Potential, device: str) -> dict[str, Any]:
-    """Arguments of a torch-sim maker that load the weights which the potential's own options name."""
+def _torchsim_model(potential: Potential, device: str) -> dict[str, Any]:
+    """Return the arguments with which a torch-sim maker loads the weights that the potential's options name."""
     import torch
     from atomate2.torchsim.schema import TorchSimModelType
 
-    model_type, path, options = _SAME_MODEL[potential.factory](dict(potential.options))
+    model_type, path, options = _TORCHSIM_MODELS[potential.factory](dict(potential.options))
     return {
         "model_type": TorchSimModelType[model_type],
         "model_path": path,
@@ -378,8 +367,8 @@ def _mace(options: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     return "MACE", path, {"dtype": getattr(torch, options.pop("default_dtype", "float32")), **options}
 
 
-# by the factory of the ASE calculator
-_SAME_MODEL: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = {
+# by the factory of the ASE calculator: model type, weights and options of the same model in torch-sim
+_TORCHSIM_MODELS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = {
     "sevenn.calculator:SevenNetCalculator": _sevennet,
     "mace.calculators:mace_mp": _mace,
 }

@@ -1,6 +1,6 @@
-"""CHGNet as it is used here: nothing is differentiated that nobody asked for, and nothing twice.
+"""CHGNet with one backward pass for forces and stress together, and none for an energy alone.
 
-The package takes forces and stress from a gradient each, and keeps both so that they can be differentiated again, which
+The package computes forces and stress by one gradient each, and keeps both graphs for a second derivative, which
 training needs and a relaxation does not.
 """
 
@@ -13,7 +13,7 @@ from ase import units
 from chgnet.model import CHGNet
 from chgnet.model.dynamics import CHGNetCalculator
 
-GPA = 1 / units.GPa  # of an eV/A^3
+GPA = 1 / units.GPa  # GPa in one eV/A^3
 
 
 class OneGradient(CHGNet):
@@ -38,17 +38,17 @@ class OneGradient(CHGNet):
 
 
 class Calculator(CHGNetCalculator):
-    """ASE calculator that gives the energy alone where it is asked for no more."""
+    """ASE calculator that computes the energy alone where no other property is requested."""
 
     def calculate(
         self, atoms: Any = None, properties: Any = None, system_changes: Any = None, task: Any = None
     ) -> None:
-        """Fill `results`; see ASE. The task is what the properties need, where it is not given."""
+        """Compute `results`; see ASE. Where no task is given, it follows from the properties."""
         task = task or ("e" if list(properties or ()) == ["energy"] else "efsm")
         super().calculate(atoms, properties, system_changes, task=task)
 
 
 def chgnet(device: str, weights: str = "0.3.0") -> Calculator:
-    """Load the weights of a version on a device."""
+    """Load the weights of a version onto a device."""
     model = OneGradient.load(model_name=weights, use_device=device, verbose=False)
     return Calculator(model, use_device=device, on_isolated_atoms="ignore")

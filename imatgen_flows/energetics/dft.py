@@ -1,120 +1,54 @@
-"""Whether a finished DFT calculation may be believed: one gate for every document that VASP leaves behind."""
+"""Checks of finished DFT calculations: every document of VASP or of a force field is accepted or refused here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Structure
 
-from imatgen_flows.errors import InputError
+from imatgen_flows.energetics.dft_result import CalculationResult, DFTResult, Refusal
+from imatgen_flows.energetics.mp_settings import hubbard_fault, potcar_fault, prescribed_u
 
 if TYPE_CHECKING:
     from emmet.core.tasks import TaskDoc
 
-MIXED = "GGA/GGA+U"  # whichever of the two the Materials Project prescribes for a composition
-RUN_TYPES = ("GGA", "GGA+U", MIXED, "r2SCAN")
-STAND_IN = "STANDIN"  # in the version of what only plays VASP
-U_TOLERANCE = 0.005  # eV; U values are given with two decimals
+    from imatgen_flows.energetics.backends import Backend
+
+STAND_IN = "STANDIN"  # in the version of a program that imitates VASP
 
 
-@dataclass(frozen=True)
-class DFTResult:
-    """A calculation that passed the gate.
-
-    Attributes
-    ----------
-    structure : final structure
-    energy_per_atom : eV/atom, as VASP gave it, without any correction
-    fmax : largest force on an atom at the last ionic step, eV/A
-    run_type : ``GGA``, ``GGA+U`` or ``r2SCAN``
-    hubbards : element -> U in eV; elements without U are left out
-    potcar_spec : one of each pseudopotential, with its ``titel`` and ``hash``
-    ionic_steps : evaluations of energy and forces
-    gap : band gap, eV
-    magnetisation : of the cell, Bohr magnetons; None for a calculation without spin
-    directory : where VASP ran
-    vasp_version : as VASP printed it
-    """
-
-    structure: Structure
-    energy_per_atom: float
-    fmax: float
-    run_type: str
-    hubbards: dict[str, float]
-    potcar_spec: tuple[dict[str, Any], ...]
-    ionic_steps: int
-    gap: float
-    magnetisation: float | None
-    directory: str
-    vasp_version: str
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a calculation is not believed.
-
-    Attributes
-    ----------
-    reason : machine readable: ``unreadable``, ``stand_in``, ``walltime``, ``stopped``, ``not_successful``,
-        ``energy_not_finite``, ``no_forces``, ``no_stress``, ``no_gap``, ``wrong_run_type``, ``wrong_potcar``,
-        ``wrong_u`` or ``not_converged``
-    detail : a sentence with what decided
-    """
-
-    reason: str
-    detail: str
-
-
-def judge(
-    task: TaskDoc | Mapping[str, Any],
-    *,
-    fmax: float,
-    run_type: str = MIXED,
-    allow_stand_in: bool = False,
-    expected_u: Mapping[str, float] | None = None,
+def check_task_document(
+    task: TaskDoc | Mapping[str, Any], backend: Backend, *, fmax: float, allow_stand_in: bool = False
 ) -> DFTResult | Refusal:
-    """Accept or refuse the document of a relaxation or a static calculation.
+    """Accept or refuse the document of a relaxation or a static calculation by VASP.
 
-    A document says "successful" more often than it should: after a stop near the walltime, without an energy, or with
-    large forces where VASP converges on the energy. Everything that decides is therefore looked at here, in the order
-    of `Refusal.reason`; what comes first is reported.
+    The state of a document is "successful" more often than it should be: after a stop near the walltime, without an
+    energy, or with large forces where VASP converges on the energy. Everything that decides is therefore checked here,
+    in the order of `Refusal.reason`; the first fault is reported.
 
     Parameters
     ----------
-    task : of emmet, or its plain form as a store returns it
+    task : document of emmet, or its plain form as a store returns it
+    backend : whose run type, U and pseudopotentials are required
     fmax : largest force allowed at the last ionic step, eV/A
-    run_type : ``GGA``, ``GGA+U``, ``r2SCAN``, or ``GGA/GGA+U`` for what the Materials Project prescribes
-    allow_stand_in : believe a program that only plays VASP, in tests
-    expected_u : element -> U in eV; by default that of the Materials Project for the composition
+    allow_stand_in : accept a program that only imitates VASP, in tests
 
     Returns
     -------
     DFTResult, or the Refusal; no document raises, however little is in it
-
-    Raises
-    ------
-    InputError
-        Where `run_type` is none of these.
     """
-    if run_type not in RUN_TYPES:
-        raise InputError(f"run type `{run_type}` is unknown; choose from {', '.join(RUN_TYPES)}.")
     try:
         record = _Record(task)
     except _UnreadableError as fault:
         return Refusal("unreadable", str(fault))
-    composition = record.structure.composition
-    wanted_u = prescribed_u(composition, run_type) if expected_u is None else expected_u
-    wanted_run = run_type if run_type != MIXED else ("GGA+U" if any(wanted_u.values()) else "GGA")
     refusal = (
-        _honesty(record, allow_stand_in)
+        _stand_in_refusal(record, allow_stand_in)
         or _interruption(record)
-        or _gaps(record)
-        or _settings(record, wanted_run, run_type, wanted_u)
+        or _missing_results(record)
+        or _other_settings(record, backend)
     )
     if refusal:
         return refusal
@@ -140,56 +74,36 @@ def judge(
     )
 
 
-def ionic_evaluations(task: TaskDoc | Mapping[str, Any]) -> int:
-    """Evaluations of energy and forces that DFT spent: ionic steps, summed over the calculations of a document.
+def check_force_field_document(
+    task: Any, backend: Backend, *, fmax: float, allow_stand_in: bool = False
+) -> CalculationResult | Refusal:
+    """Accept or refuse the document of a relaxation by a force field of atomate2; see `check_task_document`."""
+    document = task if isinstance(task, Mapping) else task.model_dump()
+    output = document["output"]
+    largest = max(sum(x * x for x in force) ** 0.5 for force in output["forces"])
+    if not np.isfinite(output["energy_per_atom"]):
+        return Refusal("energy_not_finite", f"the energy is {output['energy_per_atom']} eV/atom.")
+    if not largest <= fmax:  # NaN included
+        return Refusal("not_converged", f"largest force {largest:.3f} eV/A (limit {fmax:g})")
+    try:
+        structure = _structure(output.get("structure") or output.get("mol_or_struct"))
+    except _UnreadableError as fault:
+        return Refusal("unreadable", str(fault))
+    return CalculationResult(structure, output["energy_per_atom"], largest)
 
-    Attempts that custodian threw away are not in the document, and not counted. Of a force field, the steps of its
-    relaxation, the last of which atomate2 lists twice.
+
+def ionic_evaluations(task: TaskDoc | Mapping[str, Any]) -> int:
+    """Count the evaluations of energy and forces in a document: ionic steps, summed over its calculations.
+
+    Attempts that custodian discarded are not in the document, and not counted. For a force field they are the steps of
+    its relaxation, the last of which atomate2 lists twice.
     """
     steps = sum(_steps(calculation) for calculation in _sequence(_dig(task, "calcs_reversed")))
     listed = _number(_dig(task, "output", "n_steps"))
     return steps or (max(1, int(listed) - 1) if np.isfinite(listed) else 0)
 
 
-def prescribed_u(composition: Composition | str, run_type: str = MIXED) -> dict[str, float]:
-    """U values that the Materials Project prescribes: element -> U in eV, only where there is one.
-
-    Transition metals carry U where the most electronegative element is O or F: V in VO2, but not in VN or V.
-    """
-    if run_type == "r2SCAN":
-        return {}
-    elements = sorted(Composition(composition).elements, key=lambda element: element.X)
-    table = _mp_settings(run_type)["INCAR"]["LDAUU"].get(elements[-1].symbol, {})
-    return {element.symbol: float(table[element.symbol]) for element in elements if table.get(element.symbol)}
-
-
-def potcar_fault(composition: Composition, titles: Sequence[str], run_type: str = MIXED) -> str:
-    """Say in which pseudopotentials a calculation differs from the Materials Project's; empty where in none.
-
-    Releases of the same pseudopotential (PBE, PBE_52, PBE_54) bear the same title and cannot be told apart.
-    """
-    known = _mp_settings(run_type)["POTCAR"]
-    expected = {f"PAW_PBE {known.get(element.symbol, 'no pseudopotential')}" for element in composition.elements}
-    found = {" ".join(title.split()[:2]) for title in titles}
-    if found == expected:
-        return ""
-    return (
-        f"pseudopotentials {', '.join(sorted(found)) or 'unknown'} where the Materials Project takes "
-        f"{', '.join(sorted(expected))} for {composition.reduced_formula}."
-    )
-
-
-def hubbard_fault(composition: Composition, found: Mapping[str, float], expected: Mapping[str, float]) -> str:
-    """Say on which elements U differs from what was expected; empty where on none. Values in eV."""
-    faults = [
-        f"U of {found.get(symbol, 0.0):g} eV on {symbol}, expected {expected.get(symbol, 0.0):g} eV"
-        for symbol in sorted({element.symbol for element in composition.elements} | set(found))
-        if not abs(found.get(symbol, 0.0) - expected.get(symbol, 0.0)) < U_TOLERANCE
-    ]
-    return f"{'; '.join(faults)} in {composition.reduced_formula}." if faults else ""
-
-
-def _honesty(record: _Record, allow_stand_in: bool) -> Refusal | None:
+def _stand_in_refusal(record: _Record, allow_stand_in: bool) -> Refusal | None:
     if STAND_IN in record.vasp_version.upper() and not allow_stand_in:
         return Refusal("stand_in", f"version {record.vasp_version} is a stand-in for tests; its energies mean nothing.")
     return None
@@ -207,7 +121,7 @@ def _interruption(record: _Record) -> Refusal | None:
     return None
 
 
-def _gaps(record: _Record) -> Refusal | None:
+def _missing_results(record: _Record) -> Refusal | None:
     sites = len(record.structure)
     if not np.isfinite(record.energy):
         return Refusal("energy_not_finite", f"the energy is {record.energy} eV for {sites} sites.")
@@ -220,14 +134,16 @@ def _gaps(record: _Record) -> Refusal | None:
     return None
 
 
-def _settings(record: _Record, wanted_run: str, run_type: str, wanted_u: Mapping[str, float]) -> Refusal | None:
+def _other_settings(record: _Record, backend: Backend) -> Refusal | None:
     composition = record.structure.composition
+    wanted_u = prescribed_u(composition, backend)
+    wanted_run = backend.run_types[-1 if wanted_u else 0]
     if record.run_type != wanted_run:
         return Refusal(
             "wrong_run_type",
             f"the run type is {record.run_type}, expected {wanted_run} for {composition.reduced_formula}.",
         )
-    if fault := potcar_fault(composition, [spec["titel"] for spec in record.potcar_spec], run_type):
+    if fault := potcar_fault(composition, [spec["titel"] for spec in record.potcar_spec], backend):
         return Refusal("wrong_potcar", fault)
     if fault := hubbard_fault(composition, record.hubbards, wanted_u):
         return Refusal("wrong_u", fault)
@@ -235,11 +151,11 @@ def _settings(record: _Record, wanted_run: str, run_type: str, wanted_u: Mapping
 
 
 class _UnreadableError(Exception):
-    """A document lacks what it takes to judge it; says what."""
+    """A document lacks what is needed to check it; the message says what."""
 
 
 class _Record:
-    """What decides, taken from a document or its plain form; NaN or None where a number is missing."""
+    """Values of a document, or of its plain form, that decide; NaN or None where a number is missing."""
 
     def __init__(self, task: Any) -> None:
         last = _dig(task, "calcs_reversed", 0)
@@ -279,7 +195,7 @@ class _Record:
 
 
 def _dig(document: Any, *path: str | int) -> Any:
-    """Follow keys, attributes and indices; None where they end, the value of an enumeration at their end."""
+    """Follow keys, attributes and indices; return None where one is missing, and the value of an enumeration."""
     for step in path:
         if isinstance(step, int):
             items = _sequence(document)
@@ -326,7 +242,7 @@ def _steps(calculation: Any) -> int:
 
 
 def _walltime(task: Any) -> str:
-    """What custodian wrote when it stopped VASP because of the walltime; empty where it did not."""
+    """Return the error with which custodian stopped VASP before the walltime; empty where it did not."""
     for run in _sequence(_dig(task, "custodian")):
         for correction in _sequence(_dig(run, "corrections")):
             errors = _dig(correction, "errors")
@@ -349,10 +265,3 @@ def _hubbards(calculation: Any) -> dict[str, float]:
     if not _dig(calculation, "input", "is_hubbard") or not isinstance(values, Mapping):
         return {}
     return {str(symbol): _number(u) for symbol, u in values.items() if _number(u) != 0}
-
-
-@lru_cache
-def _mp_settings(run_type: str) -> dict[str, Any]:
-    from pymatgen.io.vasp.sets import MPRelaxSet, MPScanRelaxSet
-
-    return MPScanRelaxSet.CONFIG if run_type == "r2SCAN" else MPRelaxSet.CONFIG

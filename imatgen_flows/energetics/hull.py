@@ -1,11 +1,11 @@
-"""Formation energies and distances to the convex hull, on one energy scale at a time."""
+"""Convex hull of formation energies: energies above the hull and decompositions, on one energy scale at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pymatgen.core import Composition, Element
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HullEntry:
-    """A phase that may carry the hull.
+    """A reference phase of a convex hull.
 
     Attributes
     ----------
@@ -35,8 +35,38 @@ class HullEntry:
     kind: str = "compound"
 
 
+class EntryData(TypedDict):
+    """Plain form of a `HullEntry`."""
+
+    name: str
+    composition: dict[str, float]
+    energy_per_atom: float
+    source: str
+    kind: str
+
+
+class HullData(TypedDict):
+    """Plain form of a `Hull`."""
+
+    potential: str
+    entries: list[EntryData]
+
+
+class PhaseRow(TypedDict):
+    """Row of `Hull.table`: energies in eV/atom, fractions of the atoms."""
+
+    name: str
+    formula: str
+    fractions: dict[str, float]
+    energy_per_atom: float
+    formation_energy: float
+    e_above_hull: float
+    source: str
+    kind: str
+
+
 def formation_energy(energy_per_atom: float, composition: Composition | str, elemental: Mapping[str, float]) -> float:
-    """Energy of a phase with respect to its elements, eV/atom.
+    """Return the energy of a phase with respect to its elements, eV/atom.
 
     Parameters
     ----------
@@ -56,19 +86,11 @@ def formation_energy(energy_per_atom: float, composition: Composition | str, ele
     return energy_per_atom - sum(fraction * elemental[symbol] for symbol, fraction in fractions.items())
 
 
-def hull_distance(energy_per_atom: float, composition: Composition | str, entries: Sequence[HullEntry]) -> float:
-    """Energy of a phase above the hull of `entries`, eV/atom; negative for a phase that would extend the hull.
-
-    To ask for many phases, build a `Hull` once.
-    """
-    return Hull(entries).e_above_hull(composition, energy_per_atom)
-
-
 class Hull:
     """The lower convex hull of reference phases.
 
-    Candidates are no part of it, so that the distance of one does not depend on the others, and that of a discovery is
-    negative.
+    Candidates are not part of it: the energy above the hull of one does not depend on the others, and is negative for a
+    new stable phase.
 
     Parameters
     ----------
@@ -78,7 +100,7 @@ class Hull:
     Raises
     ------
     InputError
-        Where an element has no phase of its own, a name stands twice, or an energy is not a finite number.
+        Where an element has no phase of its own, two phases have one name, or an energy is not a finite number.
     """
 
     def __init__(self, entries: Sequence[HullEntry], potential: str = "") -> None:
@@ -128,20 +150,20 @@ class Hull:
         )
 
     def formation_energy(self, composition: Composition | str, energy_per_atom: float) -> float:
-        """Energy with respect to the elements, eV/atom."""
+        """Return the energy with respect to the elements, eV/atom."""
         return formation_energy(energy_per_atom, composition, self.elemental)
 
     def e_above_hull(self, composition: Composition | str, energy_per_atom: float) -> float:
-        """Energy above the hull, eV/atom; negative below it."""
+        """Return the energy above the hull, eV/atom; negative below it."""
         return energy_per_atom - float(self._diagram.get_hull_energy_per_atom(self._known(composition)))
 
     def decomposition(self, composition: Composition | str) -> dict[str, float]:
-        """Phases of the hull that a composition falls apart into: name -> fraction of the atoms."""
+        """Return the phases of the hull into which a composition decomposes: name -> fraction of the atoms."""
         parts: dict[Any, float] = self._diagram.get_decomposition(self._known(composition))
         return {entry.name: float(fraction) for entry, fraction in parts.items()}
 
-    def table(self) -> list[dict[str, Any]]:
-        """One row a phase, for reports: energies in eV/atom, fractions of the atoms."""
+    def table(self) -> list[PhaseRow]:
+        """Return one row a phase, for reports: energies in eV/atom, fractions of the atoms."""
         return [
             {
                 "name": entry.name,
@@ -156,8 +178,8 @@ class Hull:
             for entry in self.entries
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
+    def to_dict(self) -> HullData:
+        """Return plain data, for JSON."""
         return {
             "potential": self.potential,
             "entries": [
@@ -173,18 +195,26 @@ class Hull:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Hull:
-        """Inverse of `to_dict`."""
+    def from_dict(cls, data: HullData) -> Hull:
+        """Make a hull of what `to_dict` returned."""
         entries = [
-            HullEntry(**{**entry, "composition": Composition(entry["composition"])}) for entry in data["entries"]
+            HullEntry(
+                entry["name"],
+                Composition(entry["composition"]),
+                entry["energy_per_atom"],
+                entry["source"],
+                entry["kind"],
+            )
+            for entry in data["entries"]
         ]
         return cls(entries, data["potential"])
 
     def _known(self, composition: Composition | str) -> Composition:
+        """Return a composition whose elements the hull has."""
         composition = Composition(composition)
         missing = [e.symbol for e in composition.elements if e.symbol not in self.elemental]
         if missing:
             raise InputError(
-                f"{composition.formula}: the hull of {'-'.join(self.elements)} knows no {', '.join(missing)}."
+                f"{composition.formula}: the hull of {'-'.join(self.elements)} has no {', '.join(missing)}."
             )
         return composition

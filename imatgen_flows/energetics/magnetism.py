@@ -1,4 +1,4 @@
-"""Magnetic starts of a calculation: DFT keeps the order that it was given."""
+"""Initial magnetic moments of a calculation, whose order a DFT calculation usually keeps."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-MOMENT = 5.0  # Bohr magnetons, where the Materials Project starts its d elements
+MOMENT = 5.0  # Bohr magnetons; initial moment of most d elements in pymatgen's MPRelaxSet
 
 
 def antiferromagnetic(structure: Structure) -> Structure | None:
     """Return the structure with alternating moments on its d elements; None where the cell holds fewer than two.
 
-    The moments alternate along the direction in which the magnetic sites are spread furthest, so that neighbouring layers
-    oppose each other. This is one order of many: it tells whether an order matters, not which is the lowest.
+    The moments alternate along the lattice direction in which the magnetic sites have the largest spread, so that
+    neighbouring layers are antiparallel. This is one order of many: it shows whether the order matters, not which is the
+    lowest.
     """
     import numpy as np
 

@@ -1,28 +1,30 @@
-"""The potentials that can price a crystal: where each comes from, and on which energy scale it speaks."""
+"""Registry of interatomic potentials: where each comes from, and on which energy scale its energies are."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module, metadata
+from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.registry import Entry, Registry, load_object
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
     from pymatgen.core import Structure
 
+CORRECTIONS = ("none", "mp2020")
 
-@dataclass(frozen=True)
-class Potential:
-    """An interatomic potential, described but not loaded. It may travel to another process.
+
+@dataclass(frozen=True, kw_only=True)
+class Potential(Entry):
+    """An interatomic potential that is described but not loaded; it can be pickled.
 
     Parameters
     ----------
-    name : what the user calls it
+    name, label, description : see `Entry`
     factory : ``module:function``; called as ``function(device=..., **options)``, it returns an ASE calculator
     package : the distribution on PyPI that provides it
     version : of that package, as installed
@@ -32,7 +34,6 @@ class Potential:
     options : further keyword arguments of the factory
     """
 
-    name: str
     factory: str
     package: str = ""
     version: str = ""
@@ -42,61 +43,99 @@ class Potential:
 
     @property
     def scale(self) -> str:
-        """Name of the energy scale; energies of two scales must never meet on one hull."""
+        """Name of the energy scale; energies of two scales must never be combined on one hull."""
         return f"{self.name} {self.weights or self.version}".strip()
 
     def calculator(self, device: str = "cpu") -> Calculator:
         """Load the weights onto a device and return the ASE calculator."""
-        module, _, function = self.factory.partition(":")
-        return getattr(import_module(module), function)(device=device, **self.options)
+        return load_object(self.factory)(device=device, **self.options)
 
     def correction_per_atom(self, structure: Structure) -> float:
-        """Energy that the correction scheme adds to a structure, eV/atom."""
-        return mp2020_correction(structure) if self.correction == "mp2020" else 0.0
+        """Return the energy that the correction scheme adds to a structure, eV/atom."""
+        if self.correction == "none":
+            return 0.0
+        from imatgen_flows.energetics.mp_corrections import mp2020_correction
+
+        return mp2020_correction(structure)
 
 
-_HERE = "imatgen_flows.energetics"
-_POTENTIALS = {
-    potential.name: potential
-    for potential in (
-        Potential("chgnet", f"{_HERE}.chgnet:chgnet", "chgnet", weights="0.3.0"),
-        Potential("emt", f"{_HERE}.potentials:_emt", "ase"),
-        Potential("toy", f"{_HERE}.toy:ToyCalculator", "imatgen-flows", weights="1"),
-        Potential(
-            "mace",
-            "mace.calculators:mace_mp",
-            "mace-torch",
-            weights="mpa-0-medium",
-            correction="mp2020",
-            options={"model": "medium-mpa-0", "default_dtype": "float64"},
-        ),
-        Potential(
-            "sevennet",
-            "sevenn.calculator:SevenNetCalculator",
-            "sevenn",
-            weights="7net-0",
-            correction="mp2020",
-            options={"model": "7net-0"},
-        ),
-        Potential(
-            "mattersim",
-            "mattersim.forcefield:MatterSimCalculator",
-            "mattersim",
-            weights="v1.0.0-1M",
-            correction="mp2020",
-            options={"load_path": "MatterSim-v1.0.0-1M.pth"},
-        ),
-    )
-}
+def _emt(device: str) -> Calculator:
+    from ase.calculators.emt import EMT
+
+    return EMT()
+
+
+POTENTIALS = Registry(
+    "potential",
+    Potential(
+        "chgnet",
+        "CHGNet",
+        "CHGNet 0.3.0, trained on the Materials Project with its corrections of 2020.",
+        factory="imatgen_flows.energetics.chgnet:chgnet",
+        package="chgnet",
+        weights="0.3.0",
+    ),
+    Potential(
+        "emt",
+        "EMT",
+        "Effective medium theory of ASE, for Al, Cu, Ag, Au, Ni, Pd and Pt.",
+        factory="imatgen_flows.energetics.potentials:_emt",
+        package="ase",
+    ),
+    Potential(
+        "toy",
+        "Toy potential",
+        "A Morse potential for any elements, for tests; its energies mean nothing.",
+        factory="imatgen_flows.energetics.toy:ToyCalculator",
+        package="imatgen-flows",
+        weights="1",
+    ),
+    Potential(
+        "mace",
+        "MACE",
+        "MACE-MPA-0 (package mace-torch).",
+        factory="mace.calculators:mace_mp",
+        package="mace-torch",
+        weights="mpa-0-medium",
+        correction="mp2020",
+        options={"model": "medium-mpa-0", "default_dtype": "float64"},
+    ),
+    Potential(
+        "sevennet",
+        "SevenNet",
+        "SevenNet-0 (package sevenn); on a GPU it relaxes structures in batches.",
+        factory="sevenn.calculator:SevenNetCalculator",
+        package="sevenn",
+        weights="7net-0",
+        correction="mp2020",
+        options={"model": "7net-0"},
+    ),
+    Potential(
+        "mattersim",
+        "MatterSim",
+        "MatterSim 1.0.0 with 1M parameters (package mattersim).",
+        factory="mattersim.forcefield:MatterSimCalculator",
+        package="mattersim",
+        weights="v1.0.0-1M",
+        correction="mp2020",
+        options={"load_path": "MatterSim-v1.0.0-1M.pth"},
+    ),
+)
 
 
 def register_potential(potential: Potential) -> None:
-    """Make a potential known by its name in this process; worker processes receive the description itself."""
-    if potential.correction not in ("none", "mp2020"):
+    """Add a potential to the registry of this process; worker processes receive the description itself.
+
+    Raises
+    ------
+    InputError
+        Where its correction is none that is known.
+    """
+    if potential.correction not in CORRECTIONS:
         raise InputError(
             f"potential `{potential.name}`: correction is {potential.correction!r}; none or mp2020 is known."
         )
-    _POTENTIALS[potential.name] = potential
+    POTENTIALS.add(potential)
 
 
 def get_potential(name: str | Potential) -> Potential:
@@ -104,8 +143,8 @@ def get_potential(name: str | Potential) -> Potential:
 
     Parameters
     ----------
-    name : ``chgnet``, ``emt``, ``toy``, ``mace``, ``sevennet``, ``mattersim``, a registered name, or
-        ``module:function`` for a function that takes ``device`` and returns an ASE calculator
+    name : a name in `POTENTIALS`, or ``module:function`` for a function that takes ``device`` and returns an ASE
+        calculator
 
     Raises
     ------
@@ -114,14 +153,13 @@ def get_potential(name: str | Potential) -> Potential:
     """
     if isinstance(name, Potential):
         potential = name
-    elif name in _POTENTIALS:
-        potential = _POTENTIALS[name]
-    elif ":" in name:
-        potential = Potential(name, name)
+    elif name not in POTENTIALS and ":" in name:
+        potential = Potential(name, name, f"The function {name}.", factory=name)
     else:
-        near = difflib.get_close_matches(name, _POTENTIALS, n=1)
-        hint = f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(_POTENTIALS)}, or `module:function`."
-        raise InputError(f"unknown potential `{name}`. {hint}")
+        try:
+            potential = POTENTIALS[name]
+        except InputError as error:
+            raise InputError(f"{error} A function of your own is given as `module:function`.") from None
     needed = potential.factory.partition(":")[0].split(".")[0]
     if needed == "imatgen_flows" and potential.package:
         needed = potential.package.replace("-", "_")
@@ -131,34 +169,9 @@ def get_potential(name: str | Potential) -> Potential:
     return replace(potential, version=potential.version or _installed(potential.package))
 
 
-def mp2020_correction(structure: Structure) -> float:
-    """Correction of the Materials Project 2020 scheme for a plain PBE / PBE+U energy, eV/atom.
-
-    The scheme adds an energy per anion and, in oxides and fluorides, one per transition metal treated with U
-    (Wang et al., Sci. Rep. 11, 15496 (2021)). The U values are those of pymatgen's MPRelaxSet.
-    """
-    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
-    from pymatgen.entries.computed_entries import ComputedStructureEntry
-    from pymatgen.io.vasp.sets import MPRelaxSet
-
-    symbols = [element.symbol for element in structure.composition]
-    most_electronegative = max(structure.composition, key=lambda element: element.X).symbol
-    table = MPRelaxSet.CONFIG["INCAR"]["LDAUU"].get(most_electronegative, {})
-    hubbards = {symbol: table.get(symbol, 0) for symbol in symbols} if any(s in table for s in symbols) else {}
-    parameters = {"hubbards": hubbards, "run_type": "GGA+U" if hubbards else "GGA", "software": "mlip"}
-    entry = ComputedStructureEntry(structure, 0.0, parameters=parameters)
-    scheme = MaterialsProject2020Compatibility(check_potcar=False)
-    return sum(adjustment.value for adjustment in scheme.get_adjustments(entry)) / len(structure)
-
-
 def _installed(package: str) -> str:
+    """Return the version of an installed package; empty where there is none."""
     try:
         return metadata.version(package) if package else ""
     except metadata.PackageNotFoundError:  # run from a source tree that was never installed
         return ""
-
-
-def _emt(device: str) -> Calculator:
-    from ase.calculators.emt import EMT
-
-    return EMT()

@@ -1,4 +1,4 @@
-"""Published phases that make the hull, and simple crystals for elements without one."""
+"""Reference phases of the convex hull: published phases, and simple crystals for elements without one."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from pymatgen.core import Element, Lattice, Structure
 
 from imatgen_flows.errors import InputError
 
-# bond lengths in A: Huber & Herzberg, Constants of Diatomic Molecules, Van Nostrand Reinhold (1979)
+# bond lengths in A, from Huber & Herzberg, Constants of Diatomic Molecules, Van Nostrand Reinhold (1979)
 DIATOMIC = {"H": 0.7414, "N": 1.0977, "O": 1.2075, "F": 1.4119, "Cl": 1.9879}
-BOX = (10.0, 10.1, 10.2)  # A; unequal, so that the molecule has no cubic neighbours to choose from
-SAME_SITE = 1e-3  # fractional; two images of a special position
+MOLECULE_BOX = (10.0, 10.1, 10.2)  # A; unequal edges break the symmetry between the periodic images of a molecule
+SAME_SITE = 1e-3  # fractional; symmetry images of a special position that are nearer are one site
 
 
 @dataclass(frozen=True)
 class ReferencePhase:
-    """A known phase to put on the hull.
+    """A known phase that is placed on the hull.
 
     Attributes
     ----------
     name : formula and modification, for example ``VO2 rutile``
-    structure : primitive cell, as in the source; to be relaxed with the potential that is used
-    source : the publication, and what was done to its structure
+    structure : primitive cell, as in the source, unrelaxed
+    source : the publication, and how its structure was changed
     kind : ``element`` or ``compound``
-    molecule : a molecule in a box, whose cell must be kept
+    molecule : a molecule in a box, whose cell must not relax
     spacegroup : Hermann-Mauguin symbol; empty for molecules and guessed structures
     """
 
@@ -44,13 +44,13 @@ class ReferencePhase:
 
 
 def reference_phases(elements: Iterable[str]) -> list[ReferencePhase]:
-    """All published phases that ship with the program and lie within a set of elements."""
+    """Return the published phases, of those that ship with the program, that contain only the given elements."""
     wanted = {Element(symbol).symbol for symbol in elements}
     return [phase for phase in _shipped() if {e.symbol for e in phase.structure.composition.elements} <= wanted]
 
 
 def elemental_fallback(element: str) -> list[ReferencePhase]:
-    """Simple structures of an element, at its molar volume; the lowest after relaxation serves as its reference.
+    """Return simple structures of an element at its molar volume; the lowest after relaxation is its reference.
 
     H, N, O, F and Cl are diatomic molecules in a box. Others take the structures of the elements among pymatgen's AFLOW
     prototypes with up to four atoms: close-packed, bcc, diamond, graphite, As, Ga, Se, black P and some 25 more. Where
@@ -89,7 +89,7 @@ def _read(record: dict[str, Any]) -> ReferencePhase:
 
 
 def _orbits(hall: str, sites: list[list[Any]]) -> tuple[list[str], list[np.ndarray]]:
-    """Apply the symmetry of a setting, named by its Hall symbol, to the sites of the asymmetric unit."""
+    """Apply the symmetry operations of a Hall symbol to the sites of the asymmetric unit."""
     operations: Any = spglib.get_symmetry_from_database(_hall_numbers()[hall])
     species: list[str] = []
     positions: list[np.ndarray] = []
@@ -111,14 +111,14 @@ def _hall_numbers() -> dict[str, int]:
 
 
 def _diatomic(symbol: str) -> ReferencePhase:
-    box = Lattice.orthorhombic(*BOX)
+    box = Lattice.orthorhombic(*MOLECULE_BOX)
     atoms = Structure(box, [symbol] * 2, [[0.0, 0.0, 0.0], [0.0, 0.0, DIATOMIC[symbol]]], coords_are_cartesian=True)
     source = "K. P. Huber, G. Herzberg, Constants of Diatomic Molecules, Van Nostrand Reinhold (1979)"
     return ReferencePhase(f"{symbol}2 molecule", atoms, source, "element", molecule=True)
 
 
 def _atomic_volume(element: Element) -> float:
-    """Volume of an atom in the solid, A^3: the molar volume, else a close packing of spheres of the atomic radius."""
+    """Return the volume of an atom in the solid, A^3: the molar volume, else that of close-packed spheres."""
     molar = element.molar_volume  # cm^3/mol
     if molar:
         return float(molar) / 0.602214076
@@ -129,14 +129,14 @@ def _atomic_volume(element: Element) -> float:
 
 
 def _at_volume(structure: Structure, symbol: str, volume: float) -> Structure:
-    """Make the structure one of `symbol`, with `volume` A^3 an atom."""
+    """Replace all atoms of a structure by an element and scale it to a volume per atom, A^3."""
     lattice = structure.lattice.scale(volume * len(structure))
     return Structure(lattice, [symbol] * len(structure), structure.frac_coords)
 
 
 @lru_cache
 def _simple_crystals() -> tuple[tuple[str, Structure, str], ...]:
-    """Name, primitive cell and source of unary structures with up to four atoms."""
+    """Return name, primitive cell and source of the AFLOW prototypes of elements with up to four atoms."""
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
     crystals = []

@@ -1,28 +1,33 @@
-"""Relax many crystals with a potential. One bad structure costs one structure."""
+"""Relaxation of crystals with a potential; each is isolated, so that a failure is that of one structure."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.errors import InputError
-from imatgen_flows.parallel import Outcome, run_isolated
+from imatgen_flows.parallel import Outcome, Tick, core_count, run_isolated
 
-VOLUME_CHANGE = 3.0  # a cell that grows or shrinks by more has left the potential's domain
-SHORTEST_DISTANCE = 0.5  # A
-ABSURD_ENERGY = 1000.0  # eV/atom
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+# limits that no sound relaxation reaches: outside them a potential extrapolates, and the rest of its steps is wasted
+VOLUME_CHANGE = 3.0  # factor by which a cell may grow or shrink
+SHORTEST_DISTANCE = 0.5  # A; the shortest bond, of H2, is 0.74 A
+MAX_ENERGY = 1000.0  # eV/atom, absolute value; cohesive energies are below 10 eV/atom
+PROPERTIES = ("energy", "forces", "stress")
 
 
 @dataclass
 class Relaxation:
-    """What a relaxation, or a single point, came to.
+    """Result of a relaxation or a single point.
 
     Attributes
     ----------
@@ -30,7 +35,7 @@ class Relaxation:
     energy_per_atom : eV/atom, on the potential's scale (corrections applied); None as `structure` is
     fmax : eV/A, largest force on an atom or, where the cell is free, generalised force on the cell
     steps : steps of the optimiser
-    evaluations : energy-and-force evaluations really spent, also by what failed
+    evaluations : energy-and-force evaluations that were spent, those before a failure included
     state : ``relaxed`` (done) or ``rejected``
     reason : ``not_converged``, ``not_finite``, ``diverged``, ``crashed``, ``timed_out`` or ``error``; empty if done
     detail : for people
@@ -42,30 +47,52 @@ class Relaxation:
     fmax: float | None = None
     steps: int = 0
     evaluations: int = 0
-    state: str = "relaxed"
+    state: Literal["relaxed", "rejected"] = "relaxed"
     reason: str = ""
     detail: str = ""
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Task:
-    """One structure, and what is done with it; no steps mean a single point."""
+Evaluator = Callable[[Mapping[str, Structure]], Mapping[str, Relaxation]]  # structures by name -> results by name
 
-    structure: Structure
+
+@dataclass(frozen=True)
+class RelaxSettings:
+    """Settings of a relaxation by ASE's FIRE and a Frechet cell filter.
+
+    A symmetric structure may be at a saddle point, where its forces vanish; therefore the atoms are first displaced by
+    a little noise, the same for the same seed.
+
+    Attributes
+    ----------
+    fmax : a structure is relaxed when the largest force, of atoms and cell, is below it, eV/A
+    max_steps : steps of the optimiser; zero means a single point
+    rattle : standard deviation of the initial displacements, A
+    seed : of these displacements
+    """
+
     fmax: float = 0.05
-    max_steps: int = 0
-    fixed_cell: bool = True
-    rattle: float = 0.0
+    max_steps: int = 500
+    rattle: float = 0.01
     seed: int = 0
 
 
-PROPERTIES = ("energy", "forces", "stress")
+DEFAULT = RelaxSettings()
+SINGLE_POINT = RelaxSettings(max_steps=0, rattle=0.0)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One structure to be relaxed, for a worker process."""
+
+    structure: Structure
+    settings: RelaxSettings
+    fixed_cell: bool = False
 
 
 @dataclass
 class StoppedError(Exception):
-    """A relaxation that makes no sense any more."""
+    """A relaxation was stopped because a geometry or an energy is unphysical."""
 
     reason: str
     detail: str = field(default="")
@@ -74,34 +101,26 @@ class StoppedError(Exception):
 def relax_many(
     structures: Sequence[Structure],
     potential: str | Potential = "chgnet",
-    fmax: float = 0.05,
-    max_steps: int = 500,
+    settings: RelaxSettings = DEFAULT,
+    *,
+    fixed_cell: bool | Sequence[bool] = False,
     workers: int | None = None,
     timeout: float = 900.0,
-    fixed_cell: bool | Sequence[bool] = False,
-    rattle: float = 0.01,
-    seed: int = 0,
     device: str = "cpu",
     on_result: Callable[[int, Relaxation], None] | None = None,
 ) -> list[Relaxation]:
-    """Relax structures with ASE's FIRE and a Frechet cell filter, each isolated from the others.
-
-    A symmetric structure may sit on a saddle point, where its forces vanish; therefore the atoms are first displaced by
-    a little noise, the same for the same seed.
+    """Relax structures in worker processes, each isolated from the others.
 
     Parameters
     ----------
     structures : ordered crystals
     potential : see `get_potential`
-    fmax : a structure is relaxed when the largest force, of atoms and cell, is below it, eV/A
-    max_steps : of the optimiser
-    workers : processes, each with one thread; the cores this process may use if None
-    timeout : seconds for one structure
+    settings : of the relaxation
     fixed_cell : keep the cell; for all structures, or one flag each (a molecule in a box keeps it)
-    rattle : standard deviation of the starting noise, A
-    seed : of that noise
+    workers : processes, each with one thread; where None, one for each core that this process may use
+    timeout : time limit of one structure, s
     device : where the potential runs
-    on_result : called with index and result as each structure ends, in any order
+    on_result : called with index and result when a structure ends, in any order
 
     Returns
     -------
@@ -114,13 +133,7 @@ def relax_many(
     ImatgenError
         Where the potential cannot be loaded. Nothing that a structure does raises.
     """
-    fixed = [fixed_cell] * len(structures) if isinstance(fixed_cell, bool) else list(fixed_cell)
-    if len(fixed) != len(structures):
-        raise InputError(f"fixed_cell has {len(fixed)} flags for {len(structures)} structures; give one each.")
-    tasks = [
-        Task(structure, fmax, max_steps, flag, rattle, seed) for structure, flag in zip(structures, fixed, strict=True)
-    ]
-    return _run(tasks, potential, workers, timeout, device, on_result)
+    return _run(relax_tasks(structures, settings, fixed_cell), potential, workers, timeout, device, on_result)
 
 
 def single_points(
@@ -131,40 +144,53 @@ def single_points(
     device: str = "cpu",
     on_result: Callable[[int, Relaxation], None] | None = None,
 ) -> list[Relaxation]:
-    """Energies of structures as they are, without forces; see `relax_many`. What succeeds has the state ``relaxed``."""
-    return _run([Task(structure) for structure in structures], potential, workers, timeout, device, on_result)
+    """Calculate the energies of unrelaxed structures, without forces; see `relax_many`. A success is ``relaxed``."""
+    return _run(relax_tasks(structures, SINGLE_POINT, True), potential, workers, timeout, device, on_result)
+
+
+def relax_tasks(
+    structures: Sequence[Structure], settings: RelaxSettings, fixed_cell: bool | Sequence[bool]
+) -> list[Task]:
+    """Make one task a structure.
+
+    Raises
+    ------
+    InputError
+        Where the number of flags `fixed_cell` is not that of the structures.
+    """
+    fixed = [fixed_cell] * len(structures) if isinstance(fixed_cell, bool) else list(fixed_cell)
+    if len(fixed) != len(structures):
+        raise InputError(f"fixed_cell has {len(fixed)} flags for {len(structures)} structures; give one each.")
+    return [Task(structure, settings, flag) for structure, flag in zip(structures, fixed, strict=True)]
 
 
 def relax_one(
     structure: Structure,
-    calculator: Any,
+    calculator: Calculator,
+    settings: RelaxSettings = DEFAULT,
     *,
-    fmax: float = 0.05,
-    max_steps: int = 500,
     fixed_cell: bool = False,
-    rattle: float = 0.01,
-    seed: int = 0,
-    tick: Callable[[], None] = lambda: None,
+    tick: Tick = lambda: None,
 ) -> Relaxation:
-    """Relax one structure in this process with an ASE calculator; `max_steps=0` is a single point.
+    """Relax one structure in this process with an ASE calculator.
 
     `tick` is called before each evaluation. The evaluations in the result are those counted here. Exceptions of the
-    calculator pass through.
+    calculator are not caught.
     """
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
     from pymatgen.io.ase import AseAtomsAdaptor
 
     atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
-    atoms.calc = guard = _guarded(calculator, tick, PROPERTIES if max_steps else PROPERTIES[:1])
-    if rattle and max_steps and len(atoms) > 1:
-        atoms.rattle(rattle, seed=seed)
-    if not max_steps:
+    atoms.calc = guard = _guarded(calculator, tick, PROPERTIES if settings.max_steps else PROPERTIES[:1])
+    if not settings.max_steps:
         return _single_point(structure, atoms, guard)
+    if settings.rattle and len(atoms) > 1:
+        atoms.rattle(settings.rattle, seed=settings.seed)
     target = atoms if fixed_cell else FrechetCellFilter(atoms)
     optimiser = FIRE(target, logfile=None)
     try:
-        converged = optimiser.run(fmax=fmax, steps=max_steps)
+        converged = optimiser.run(fmax=settings.fmax, steps=settings.max_steps)
     except StoppedError as stop:
         return Relaxation(
             steps=optimiser.nsteps,
@@ -183,12 +209,12 @@ def relax_one(
     )
     if not converged:
         result.state, result.reason = "rejected", "not_converged"
-        result.detail = f"largest force {force:.3f} eV/A after {result.steps} steps (limit {fmax:g})"
+        result.detail = f"largest force {force:.3f} eV/A after {result.steps} steps (limit {settings.fmax:g})"
     return result
 
 
-def _single_point(structure: Structure, atoms: Any, guard: Any) -> Relaxation:
-    """Ask for the energy alone, which many potentials give in a quarter of the time."""
+def _single_point(structure: Structure, atoms: Atoms, guard: Any) -> Relaxation:
+    """Calculate the energy alone, which takes many potentials a quarter of the time."""
     try:
         energy = float(atoms.get_potential_energy()) / len(atoms)
     except StoppedError as stop:
@@ -208,7 +234,7 @@ def _run(
     order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].structure))  # the longest first: no straggler
     results: dict[int, Relaxation] = {}
 
-    def receive(position: int, outcome: Outcome) -> None:
+    def receive(position: int, outcome: Outcome[Relaxation]) -> None:
         index = order[position]
         result = outcome.value or Relaxation(state="rejected", reason=outcome.failure, detail=outcome.detail)
         result.evaluations, result.seconds = outcome.ticks, outcome.seconds
@@ -220,41 +246,27 @@ def _run(
         _relaxer,
         (potential, device),
         [tasks[i] for i in order],
-        workers=workers or (_cores() if device == "cpu" else 1),
+        workers=workers or (core_count() if device == "cpu" else 1),
         timeout=timeout,
         on_outcome=receive,
     )
     return [results[index] for index in range(len(tasks))]
 
 
-def _cores() -> int:
-    """Cores that this process may use: under SLURM fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _relaxer(potential: Potential, device: str) -> Callable[[Task, Callable[[], None]], Relaxation]:
-    """Load the potential, once a worker."""
+def _relaxer(potential: Potential, device: str) -> Callable[[Task, Tick], Relaxation]:
+    """Load the potential, once in each worker."""
     return partial(_relax_task, potential, potential.calculator(device))
 
 
-def _relax_task(potential: Potential, calculator: Any, task: Task, tick: Callable[[], None]) -> Relaxation:
-    result = relax_one(
-        task.structure,
-        calculator,
-        fmax=task.fmax,
-        max_steps=task.max_steps,
-        fixed_cell=task.fixed_cell,
-        rattle=task.rattle,
-        seed=task.seed,
-        tick=tick,
-    )
+def _relax_task(potential: Potential, calculator: Calculator, task: Task, tick: Tick) -> Relaxation:
+    result = relax_one(task.structure, calculator, task.settings, fixed_cell=task.fixed_cell, tick=tick)
     if result.structure is not None and result.energy_per_atom is not None:
         result.energy_per_atom += potential.correction_per_atom(result.structure)
     return result
 
 
-def _guarded(calculator: Any, tick: Callable[[], None], properties: Sequence[str]) -> Any:
-    """Wrap a calculator so that each evaluation, of these properties, is counted, and nonsense stops it at once."""
+def _guarded(calculator: Calculator, tick: Tick, properties: Sequence[str]) -> Any:
+    """Wrap a calculator so that each evaluation of these properties is counted, and an unphysical one raises."""
     from ase.calculators.calculator import Calculator, all_changes
 
     wanted = [name for name in properties if name in calculator.implemented_properties]
@@ -277,8 +289,14 @@ def _guarded(calculator: Any, tick: Callable[[], None], properties: Sequence[str
     return Guarded()
 
 
-def check_geometry(atoms: Any, volume: float) -> None:
-    """Raise StoppedError where coordinates, or the volume beside the first one (A^3), have left all reason."""
+def check_geometry(atoms: Atoms, volume: float) -> None:
+    """Check coordinates, distances, and the volume against the initial one (A^3).
+
+    Raises
+    ------
+    StoppedError
+        Where one is not finite or outside the limits.
+    """
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell[:]).all()):
@@ -301,10 +319,16 @@ def check_geometry(atoms: Any, volume: float) -> None:
 
 
 def check_results(results: dict[str, Any], n_atoms: int) -> None:
-    """Raise StoppedError where a potential returns what is no number, or absurd."""
+    """Check the results of a potential.
+
+    Raises
+    ------
+    StoppedError
+        Where one is not finite, or the energy exceeds `MAX_ENERGY`.
+    """
     for name, value in results.items():
         if not np.isfinite(value).all():
             raise StoppedError("not_finite", f"the potential returned {name} that is not a finite number")
     energy = float(results["energy"]) / n_atoms
-    if abs(energy) > ABSURD_ENERGY:
-        raise StoppedError("diverged", f"the energy is {energy:.3g} eV/atom (limit {ABSURD_ENERGY:g})")
+    if abs(energy) > MAX_ENERGY:
+        raise StoppedError("diverged", f"the energy is {energy:.3g} eV/atom (limit {MAX_ENERGY:g})")

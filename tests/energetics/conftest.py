@@ -1,4 +1,4 @@
-"""Documents of finished VASP calculations, built by emmet itself from numbers that a test chooses."""
+"""Documents of finished VASP calculations, built by emmet from numbers that a test chooses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from emmet.core.tasks import TaskDoc
 from pymatgen.core import Structure
 
-from imatgen_flows.energetics.dft import DFTResult, judge, prescribed_u
+from imatgen_flows.energetics.backends import BACKENDS
+from imatgen_flows.energetics.dft_result import DFTResult
+from imatgen_flows.energetics.mp_settings import prescribed_u
 from imatgen_flows.energetics.references import reference_phases
 
 DATES = {"V_pv": "07Sep2000", "O": "08Apr2002", "N": "08Apr2002", "Fe_pv": "06Sep2000", "Mn_pv": "07Sep2000"}
@@ -29,18 +31,31 @@ def vasp_document() -> Callable[..., TaskDoc]:
 
 @pytest.fixture(scope="session")
 def dft_result() -> Callable[..., DFTResult]:
-    """What the gate lets pass of such a document."""
+    """The result of such a document, which is accepted."""
 
     def accept(
-        structure: Structure, energy_per_atom: float = -8.0, run_type: str = "GGA/GGA+U", **changes
+        structure: Structure, energy_per_atom: float = -8.0, backend: str = "vasp-mp-gga", **changes
     ) -> DFTResult:
-        if run_type == "r2SCAN":
+        if backend == "vasp-mp24":
             changes = {"parameters": {"GGA": "--", "METAGGA": "R2SCAN"}, "hubbards": {}, **changes}
-        result = judge(_document(structure, energy_per_atom, **changes), fmax=0.05, run_type=run_type)
+        result = BACKENDS[backend].check_document(_document(structure, energy_per_atom, **changes), fmax=0.05)
         assert isinstance(result, DFTResult), result
         return result
 
     return accept
+
+
+@pytest.fixture
+def results(phases, dft_result):
+    """Elements and three oxides, at energies that VASP might give."""
+    energies = {
+        "V2O3 corundum": -8.0,
+        "VO2 rutile": -8.1,
+        "V2O5": -7.7,
+        "V bcc": -9.08,
+        "O2 molecule": -4.95,
+    }
+    return {name: dft_result(phases[name], energy) for name, energy in energies.items()}
 
 
 def _document(
@@ -57,7 +72,7 @@ def _document(
     state: str = "successful",
     version: str = "6.4.2",
 ) -> TaskDoc:
-    """Document of a relaxation with the settings of the Materials Project, unless told otherwise."""
+    """Document of a relaxation with the settings of the Materials Project, but for the given changes."""
     symbols = [element.symbol for element in structure.composition.elements]
     u = prescribed_u(structure.composition) if hubbards is None else hubbards
     if titles is None:

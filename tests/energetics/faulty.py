@@ -1,4 +1,4 @@
-"""Potentials that go wrong, for the fault tests; a structure chooses its fault by a noble gas in it."""
+"""Potentials with faults, for tests; a noble gas in a structure selects the fault."""
 
 from __future__ import annotations
 

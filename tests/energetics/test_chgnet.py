@@ -1,4 +1,4 @@
-"""CHGNet, differentiated once: the numbers are those of the package."""
+"""CHGNet with one gradient: energies, forces and stresses equal those of the package."""
 
 import numpy as np
 import pytest

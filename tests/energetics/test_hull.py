@@ -1,4 +1,4 @@
-"""The hull: laws that any convex hull obeys, and the vanadium oxides on CHGNet's scale."""
+"""Convex hull: laws that any hull obeys, and the vanadium oxides on CHGNet's scale."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Lattice
 
-from imatgen_flows.energetics.hull import Hull, HullEntry, formation_energy, hull_distance
+from imatgen_flows.energetics.hull import Hull, HullEntry, formation_energy
 from imatgen_flows.energetics.references import reference_phases
-from imatgen_flows.energetics.relax import relax_many
+from imatgen_flows.energetics.relax import RelaxSettings, relax_many
 from imatgen_flows.errors import InputError
 
 ENERGIES = {"V": -9.0, "O2": -4.8, "VO": -9.0, "V2O3": -9.07, "VO2": -8.76, "V2O5": -8.36}
@@ -71,10 +72,33 @@ def test_distances_ignore_the_zero_of_the_elements(energy, shift_v, shift_o):
 
 
 def test_a_phase_below_the_hull_has_a_negative_distance():
-    entries = make(ENERGIES).entries
-    assert hull_distance(-9.9, "VO", entries) < 0
-    assert hull_distance(ENERGIES["V2O3"], "V4O6", entries) == pytest.approx(0)
+    hull = make(ENERGIES)
+    assert hull.e_above_hull("VO", -9.9) < 0
+    assert hull.e_above_hull("V4O6", ENERGIES["V2O3"]) == pytest.approx(0)
     assert formation_energy(-6.9, "VO", {"V": -9.0, "O": -4.8}) == pytest.approx(0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5), st.floats(-2, 0.5)), max_size=6),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.floats(-3, 1),
+)
+def test_hull_distances_are_those_of_pymatgen_negative_ones_included(compounds, v, o, energy):
+    entries = [HullEntry("V", Composition("V"), -9.0), HullEntry("O", Composition("O2"), -5.0)]
+    for number, (x, y, formation) in enumerate(compounds):
+        base = (-9.0 * x - 5.0 * y) / (x + y)
+        entries.append(HullEntry(f"phase {number}", Composition({"V": x, "O": y}), base + formation))
+    diagram = PhaseDiagram([PDEntry(e.composition, e.energy_per_atom * e.composition.num_atoms) for e in entries])
+    composition = Composition({"V": v, "O": o})
+    per_atom = (-9.0 * v - 5.0 * o) / (v + o) + energy
+    candidate = PDEntry(composition, per_atom * (v + o))
+    hull = Hull(entries)
+    expected = diagram.get_e_above_hull(candidate, allow_negative=True)
+    assert hull.e_above_hull(composition, per_atom) == pytest.approx(expected, abs=1e-9)
+    formation = diagram.get_form_energy_per_atom(candidate)
+    assert hull.formation_energy(composition, per_atom) == pytest.approx(formation, abs=1e-9)
 
 
 def test_a_ternary_hull_mixes_three_phases():
@@ -101,7 +125,7 @@ def test_the_table_lists_every_phase():
 def test_what_is_missing_is_named():
     with pytest.raises(InputError, match="element O"):
         make({"V": -9, "VO2": -8})
-    with pytest.raises(InputError, match="knows no Ti"):
+    with pytest.raises(InputError, match="has no Ti"):
         make(ENERGIES).e_above_hull("TiO2", -9)
     with pytest.raises(InputError, match="reference energy for O"):
         formation_energy(-9, "VO2", {"V": -9})
@@ -118,7 +142,9 @@ def test_chgnet_places_the_vanadium_oxides():
     phases = {phase.name: phase for phase in reference_phases(["V", "O"])}
     chosen = [phases[name] for name in ("V bcc", "O2 molecule", "VO2 rutile", "V2O5")]
     fixed = [phase.molecule for phase in chosen]
-    relaxed = relax_many([phase.structure for phase in chosen], "chgnet", fmax=0.15, workers=1, fixed_cell=fixed)
+    relaxed = relax_many(
+        [phase.structure for phase in chosen], "chgnet", RelaxSettings(0.15), workers=1, fixed_cell=fixed
+    )
     elemental = {"V": relaxed[0].energy_per_atom, "O": relaxed[1].energy_per_atom}
     found = [formation_energy(r.energy_per_atom, r.structure.composition, elemental) for r in relaxed[2:]]
     np.testing.assert_allclose(found, [-2.520, -2.329], atol=0.01)

@@ -1,6 +1,9 @@
-"""Potentials: what a name stands for, and that energy, forces and stress belong together."""
+"""Potentials: the registry, and that forces and stress are derivatives of the energy."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import ase
 import numpy as np
@@ -9,8 +12,9 @@ from ase import Atoms
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.energetics.potentials import Potential, get_potential, mp2020_correction, register_potential
-from imatgen_flows.energetics.relax import relax_one, single_points
+from imatgen_flows.energetics.mp_corrections import mp2020_correction
+from imatgen_flows.energetics.potentials import POTENTIALS, Potential, get_potential, register_potential
+from imatgen_flows.energetics.relax import SINGLE_POINT, relax_one, single_points
 from imatgen_flows.errors import InputError
 
 
@@ -37,19 +41,24 @@ def test_toy_forces_and_stress_are_the_derivatives_of_its_energy(seed):
 def test_a_misspelt_name_gets_a_hint():
     with pytest.raises(InputError, match="Did you mean `chgnet`"):
         get_potential("chgnt")
+    with pytest.raises(InputError, match="Known: chgnet, emt.*`module:function`"):
+        get_potential("zzz")
 
 
 def test_a_missing_package_is_named():
-    register_potential(Potential("unheard", "no_such_package.calculators:make", package="no-such-package"))
+    register_potential(
+        Potential("unheard", "", "", factory="no_such_package.calculators:make", package="no-such-package")
+    )
     with pytest.raises(InputError, match="pip install no-such-package"):
         get_potential("unheard")
+    POTENTIALS.remove("unheard")
     with pytest.raises(InputError, match="`no_such_module`"):
         get_potential("no_such_module:make")
 
 
 def test_an_unknown_correction_is_refused():
     with pytest.raises(InputError, match="mp2019"):
-        register_potential(Potential("old", "ase:Atoms", correction="mp2019"))
+        register_potential(Potential("old", "", "", factory="ase:Atoms", correction="mp2019"))
 
 
 def test_mp2020_adds_per_anion_and_per_metal_with_u():
@@ -62,8 +71,10 @@ def test_mp2020_adds_per_anion_and_per_metal_with_u():
 
 def test_the_correction_reaches_the_energy_of_a_structure():
     structure = rutile("V", "O")
-    corrected = Potential("corrected", "imatgen_flows.energetics.toy:ToyCalculator", correction="mp2020")
-    plain = relax_one(structure, corrected.calculator(), max_steps=0).energy_per_atom
+    corrected = Potential(
+        "corrected", "", "", factory="imatgen_flows.energetics.toy:ToyCalculator", correction="mp2020"
+    )
+    plain = relax_one(structure, corrected.calculator(), SINGLE_POINT).energy_per_atom
     assert single_points([structure], corrected, workers=1)[0].energy_per_atom == pytest.approx(
         plain + mp2020_correction(structure)
     )
@@ -72,3 +83,22 @@ def test_the_correction_reaches_the_energy_of_a_structure():
 def test_the_scale_names_the_weights():
     assert get_potential("chgnet").scale == "chgnet 0.3.0"
     assert get_potential("emt").scale == f"emt {ase.__version__}"
+
+
+def test_a_registered_potential_is_listed_and_relaxes_in_worker_processes():
+    copper = Potential(
+        "copper", "Copper", "EMT under another name.", factory="imatgen_flows.energetics.potentials:_emt"
+    )
+    register_potential(copper)
+    try:
+        assert POTENTIALS.help().endswith("`copper`: EMT under another name.")
+        crystal = Structure(Lattice.cubic(3.6), ["Cu"], [[0, 0, 0]])
+        ours, theirs = (single_points([crystal], name, workers=1)[0] for name in ("copper", "emt"))
+        assert ours.energy_per_atom == theirs.energy_per_atom
+    finally:
+        POTENTIALS.remove("copper")
+
+
+def test_the_registry_needs_neither_ase_nor_pymatgen():
+    code = "import sys, imatgen_flows.energetics.potentials; print(*sorted({'ase', 'pymatgen', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []

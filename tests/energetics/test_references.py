@@ -1,4 +1,4 @@
-"""Reference phases: what the file says of them must be true of the crystals that it builds."""
+"""Reference phases: formula, space group and distances of each crystal are those that the file states."""
 
 from __future__ import annotations
 

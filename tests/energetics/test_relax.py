@@ -1,4 +1,4 @@
-"""Relaxation: what it must reach, and what a bad structure may cost."""
+"""Relaxation: convergence, reproducibility, and that a faulty structure fails on its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.energetics.potentials import get_potential
-from imatgen_flows.energetics.relax import relax_many, relax_one, single_points
+from imatgen_flows.energetics.relax import SINGLE_POINT, RelaxSettings, relax_many, relax_one, single_points
 from imatgen_flows.errors import ImatgenError, InputError
 
 FAULTS = {"He": "not_finite", "Ne": "diverged", "Ar": "error", "Kr": "crashed", "Xe": "timed_out", "Rn": "diverged"}
@@ -34,7 +34,9 @@ def test_each_fault_costs_one_structure():
     bad = [rocksalt("V", gas) for gas in FAULTS]
     structures = [rocksalt("Ti", "O"), *bad, rocksalt("Ti", "O")]
     seen = {}
-    results = relax_many(structures, "faulty:make", fmax=0.5, workers=1, timeout=2.0, on_result=seen.__setitem__)
+    results = relax_many(
+        structures, "faulty:make", RelaxSettings(fmax=0.5), workers=1, timeout=2.0, on_result=seen.__setitem__
+    )
 
     assert [r.state for r in results] == ["relaxed", *["rejected"] * len(bad), "relaxed"]
     assert [r.reason for r in results[1:-1]] == list(FAULTS.values())
@@ -45,16 +47,16 @@ def test_each_fault_costs_one_structure():
 
 def test_results_do_not_depend_on_workers_or_order():
     structures = [rocksalt("V", "O"), rocksalt("Mn", "S", 5.0), Structure(Lattice.cubic(3), ["V"], [[0] * 3])]
-    one = relax_many(structures, "toy", workers=1, max_steps=8)
-    two = relax_many(structures[::-1], "toy", workers=2, max_steps=8)[::-1]
+    one = relax_many(structures, "toy", RelaxSettings(max_steps=8), workers=1)
+    two = relax_many(structures[::-1], "toy", RelaxSettings(max_steps=8), workers=2)[::-1]
     assert [r.energy_per_atom for r in one] == [r.energy_per_atom for r in two]
     assert [r.evaluations for r in one] == [r.evaluations for r in two] == [r.steps + 1 for r in one]
     assert [r.structure.composition for r in one] == [s.composition for s in structures]
 
 
 def test_a_relaxed_structure_feels_no_force():
-    result = relax_one(rocksalt("V", "O", 3.8), get_potential("toy").calculator(), fmax=0.02)
-    again = relax_one(result.structure, get_potential("toy").calculator(), max_steps=0)
+    result = relax_one(rocksalt("V", "O", 3.8), get_potential("toy").calculator(), RelaxSettings(fmax=0.02))
+    again = relax_one(result.structure, get_potential("toy").calculator(), SINGLE_POINT)
     assert result.fmax < 0.02
     assert again.energy_per_atom == pytest.approx(result.energy_per_atom, abs=1e-9)
     assert again.fmax is None  # a single point asks for no forces
@@ -67,20 +69,20 @@ def test_a_relaxed_structure_feels_no_force():
 def test_noise_lets_a_symmetric_structure_leave_its_saddle_point():
     square = Structure(Lattice.tetragonal(4.4, 9.0), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0]])
     toy = get_potential("toy").calculator()
-    held = relax_one(square, toy, rattle=0, fixed_cell=True, fmax=0.001)
-    freed = relax_one(square, toy, rattle=0.01, fixed_cell=True, fmax=0.001)
+    held = relax_one(square, toy, RelaxSettings(rattle=0, fmax=0.001), fixed_cell=True)
+    freed = relax_one(square, toy, RelaxSettings(rattle=0.01, fmax=0.001), fixed_cell=True)
     assert freed.energy_per_atom < held.energy_per_atom - 0.05
 
 
 def test_the_cell_is_kept_where_asked():
     structures = [rocksalt("V", "O"), rocksalt("V", "O")]
-    fixed, free = relax_many(structures, "toy", workers=1, max_steps=5, fixed_cell=[True, False])
+    fixed, free = relax_many(structures, "toy", RelaxSettings(max_steps=5), workers=1, fixed_cell=[True, False])
     np.testing.assert_allclose(fixed.structure.lattice.matrix, structures[0].lattice.matrix)
     assert abs(free.structure.volume / structures[0].volume - 1) > 0.05
 
 
 def test_a_relaxation_out_of_steps_is_rejected_but_kept():
-    result = relax_one(rocksalt("V", "O", 5.0), get_potential("toy").calculator(), max_steps=2)
+    result = relax_one(rocksalt("V", "O", 5.0), get_potential("toy").calculator(), RelaxSettings(max_steps=2))
     assert (result.state, result.reason, result.steps) == ("rejected", "not_converged", 2)
     assert result.structure is not None
     assert f"{result.fmax:.3f} eV/A" in result.detail
@@ -132,7 +134,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from pymatgen.core import Lattice, Structure\n"
-        "from imatgen_flows.energetics import single_points\n"
+        "from imatgen_flows.energetics.relax import single_points\n"
         "print(single_points([Structure(Lattice.cubic(3), ['V'], [[0, 0, 0]])], 'toy')[0].state)\n"
     )
     root = str(Path(__file__).parents[2])
