@@ -6,9 +6,22 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, Self, TypeVar
+from importlib import import_module
+from typing import Any, Generic, Self, TypeVar
 
 from imatgen_flows.errors import InputError
+
+
+def load_object(path: str) -> Any:
+    """Import what ``module:name`` names: how an entry refers to code that is too heavy to import with its registry.
+
+    Examples
+    --------
+    >>> load_object("math:tau") > 6
+    True
+    """
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
 
 
 class DescribedEnum(str, Enum):

@@ -1,10 +1,17 @@
-"""A candidate: one record from the sample that it was to the phase that it may be."""
+"""A candidate: one record of a sample, from its latent vector to the phase that it may be."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+import math
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imatgen_flows.candidates.states import Stage, State
+
+# relative residual of an image from which on a decode does not count as clean; a convention of the reported shares, by which
+# no candidate is rejected
+MAX_RESIDUAL = 0.3
 
 
 class Rejection(BaseModel):
@@ -26,14 +33,39 @@ class Origin(BaseModel):
     prior: str = Field("", description="For the sampler `prior`: flow or gaussian.")
     seed: int = Field(description="Seed of the sampler.")
     row: int = Field(description="Row of its latent vector in the round's artifact of latent vectors.")
-    parents: list[str] = Field(default_factory=list, description="Ids of the structures whose codes it came from.")
+    parents: list[str] = Field(
+        default_factory=list, description="Ids of the structures whose latent vectors it came from."
+    )
     x: float = Field(description="First principal component of its latent vector.")
     y: float = Field(description="Second principal component of its latent vector.")
     stability: float | None = Field(None, description="The classifier's probability that it is stable, unrelaxed.")
 
 
+class DecodeRecord(BaseModel):
+    """How far the decoded structure explains its images, as `DecodeQuality.to_dict` of `representation` writes it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    residual: float = Field(description="Relative difference of the image from one of the atoms read; 0 is perfect.")
+    cell_residual: float | None = Field(None, description="The same for the image of the cell.")
+    atoms_by_mass: dict[str, float] = Field(default_factory=dict, description="Atoms of each element by image mass.")
+    peaks: dict[str, int] = Field(default_factory=dict, description="Atoms of each element that were found.")
+    min_distance: float | None = Field(None, description="Shortest distance of two atoms, A; None without a crystal.")
+    count_matches: bool = Field(description="Whether mass and peaks agree on the number of atoms of each element.")
+
+    @field_validator("min_distance")
+    @classmethod
+    def _none_for_nan(cls, value: float | None) -> float | None:
+        return None if value is None or math.isnan(value) else value
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the images show one crystal: matching atom counts and a residual below `MAX_RESIDUAL`."""
+        return self.count_matches and self.residual < MAX_RESIDUAL
+
+
 class Energy(BaseModel):
-    """What one model says of a structure. Values per atom are in eV."""
+    """Energy of a structure on the scale of one energy model, with its place on the hull. Values per atom are in eV."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,9 +79,6 @@ class Energy(BaseModel):
     note: str = Field("", description="What a reader must know of this energy, such as a guessed correction.")
 
 
-MAX_RESIDUAL = 0.3  # residual of the decode_quality from which on the decoder did not see one clear crystal
-
-
 class Candidate(BaseModel):
     """One sample and all that became of it."""
 
@@ -59,28 +88,34 @@ class Candidate(BaseModel):
     id: str = Field("", description="Hash of the standardised structure; empty before a structure exists.")
     round: int = Field(0, description="Round of the campaign.")
     origin: Origin
-    decode_quality: dict = Field(default_factory=dict, description="What the decoder says of its own work.")
+    decode_quality: DecodeRecord | None = Field(None, description="How far the structure explains the images.")
     repaired: list[str] = Field(default_factory=list, description="Atoms that the repair dropped.")
-    structure: dict | None = Field(None, description="As decoded and repaired (pymatgen dictionary).")
-    relaxed: dict | None = Field(None, description="As relaxed (pymatgen dictionary).")
-    validated: dict | None = Field(None, description="As DFT left it (pymatgen dictionary).")
+    structure: dict[str, Any] | None = Field(None, description="As decoded and repaired (pymatgen dictionary).")
+    relaxed: dict[str, Any] | None = Field(None, description="As relaxed (pymatgen dictionary).")
+    validated: dict[str, Any] | None = Field(None, description="As DFT left it (pymatgen dictionary).")
     spacegroup: tuple[str, int] = Field(("", 0), description="Symbol and number, of the latest structure.")
     energies: list[Energy] = Field(default_factory=list, description="One for each energy model.")
     evaluations: int = Field(0, description="Energy-and-force evaluations that the screening spent on it.")
     validation_evaluations: int = Field(0, description="Ionic steps that its validation spent.")
-    novelty: str = Field("", description="A value of `Novelty`.")
+    novelty: str = Field("", description="A value of `Novelty`; empty before it was classified.")
     novelty_match: str = Field("", description="What it matches.")
     state: State = State.SAMPLED
     rejection: Rejection | None = None
 
     @property
+    def decode_order(self) -> tuple[bool, float]:
+        """Sort key by the quality of its decode: matching atom counts without any repair first, then small residuals."""
+        if self.decode_quality is None:
+            return True, math.inf
+        return not self.decode_quality.count_matches or bool(self.repaired), self.decode_quality.residual
+
+    @property
     def is_clean(self) -> bool:
-        """Whether it decoded to a valid crystal without any doubt or repair."""
-        if self.state is State.SAMPLED or not self.decode_quality:
-            return False
+        """Whether it decoded to a valid crystal with matching atom counts, a small residual and no repair."""
         left_early = self.rejection is not None and self.rejection.stage in (Stage.DECODE, Stage.VALIDITY)
-        sure = self.decode_quality["count_matches"] and self.decode_quality["residual"] < MAX_RESIDUAL
-        return bool(sure and not self.repaired and not left_early)
+        if self.state is State.SAMPLED or self.decode_quality is None or left_early:
+            return False
+        return self.decode_quality.is_clear and not self.repaired
 
     def reject(self, stage: Stage, reason: str, detail: str = "") -> None:
         """Take the candidate out of the campaign."""

@@ -1,4 +1,4 @@
-"""What is kept from the networks, so that finding it again means something."""
+"""The held-out set: templates that are kept from the training, so that finding their crystals again is a result."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ from collections.abc import Iterable, Sequence
 
 from pymatgen.core import Structure
 
+from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.substitution import Substituted
-from imatgen_flows.crystals.templates import Exclusion, Template
+from imatgen_flows.crystals.templates import Template
 from imatgen_flows.matching.grouping import StructureIndex
 
-LOOSE = (0.3, 0.5, 10.0)  # tolerances of the matcher: what is held out must not come in by a small distortion
+# ltol, stol, angle_tol (degrees) of the StructureMatcher, looser than its defaults (0.2, 0.3, 5): a slightly distorted copy
+# of a held-out crystal must not stay in the training set
+LOOSE = (0.3, 0.5, 10.0)
 
 
 def hold_out_compounds(
     templates: Iterable[Template], elements: Iterable[str]
 ) -> tuple[list[Template], list[Exclusion]]:
-    """Take away the templates that are compounds of the system itself: they are what is to be found."""
+    """Exclude the templates that are compounds of the system itself, which are to be found.
+
+    Returns
+    -------
+    the other templates, and one exclusion for each that is held out
+    """
     wanted, kept, exclusions = set(elements), [], []
     for template in templates:
         if set(template.structure.symbol_set) == wanted:
@@ -29,9 +37,18 @@ def hold_out_compounds(
 def hold_out_prototypes(
     substituted: Sequence[Substituted], known: Iterable[tuple[str, Structure]]
 ) -> tuple[list[Substituted], list[Exclusion]]:
-    """Take away every template that has become a known phase under any assignment, with all that was made of it.
+    """Exclude each template that became a known phase under any assignment, with all structures that were made of it.
 
-    Equal is what pymatgen's StructureMatcher calls so at its loose tolerances (0.3, 0.5, 10 degrees).
+    Two crystals are equal where pymatgen's StructureMatcher says so at loose tolerances (0.3, 0.5, 10 degrees).
+
+    Parameters
+    ----------
+    substituted : substituted structures of all templates
+    known : known phases with their names
+
+    Returns
+    -------
+    the other substituted structures, and one exclusion for each that is held out
     """
     index = StructureIndex[str](known, *LOOSE)
     found: dict[str, str] = {}

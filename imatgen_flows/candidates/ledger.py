@@ -1,24 +1,43 @@
-"""Two conservation laws: no sample and no energy evaluation goes missing."""
+"""The ledger of a campaign: two conservation laws, so that no sample and no energy evaluation goes missing."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.errors import ImatgenError
 
 
 class LedgerError(ImatgenError):
-    """The books do not balance: something was lost, or counted twice."""
+    """A ledger does not add up: something was lost, or counted twice."""
+
+
+class RejectionCount(TypedDict):
+    """Number of samples that were rejected at one stage for one reason."""
+
+    stage: str
+    reason: str
+    count: int
+
+
+class LedgerTable(TypedDict):
+    """Content of ledger.json."""
+
+    samples: int
+    states: dict[str, int]
+    funnel: dict[str, int]
+    rejections: list[RejectionCount]
+    evaluations: dict[str, int]
+    evaluations_total: int
 
 
 class Ledger:
-    """What became of the samples, and what the energies cost.
+    """Final states of all samples, and energy evaluations by purpose.
 
     Every sample ends in exactly one state, and every energy-and-force evaluation (labels, references, relaxations of
-    candidates, baselines too) is counted where it was spent. Ledgers of rounds add up: `merge`.
+    candidates, baselines too) is counted where it was spent. The ledgers of rounds add up: `merge`.
 
     Parameters
     ----------
@@ -26,7 +45,7 @@ class Ledger:
 
     Attributes
     ----------
-    states : samples by the state they ended in; the rejected ones too
+    states : samples by the value of the state that they ended in, `rejected` included
     rejections : rejected samples by (stage, reason)
     evaluations : energy-and-force evaluations by purpose
     """
@@ -37,38 +56,47 @@ class Ledger:
         self.rejections: Counter[tuple[str, str]] = Counter()
         self.evaluations: Counter[str] = Counter()
 
-    def count(self, state: str, stage: str = "", reason: str = "", number: int = 1) -> None:
-        """Enter samples under the state they ended in; those rejected, with the stage and the reason.
+    def count(self, state: State | str, stage: Stage | str = "", reason: str = "", number: int = 1) -> None:
+        """Count samples under the state that they ended in; rejected ones under their stage and reason as well.
+
+        Parameters
+        ----------
+        state, stage : members or their values
+        reason : of a rejection
+        number : of samples
 
         Raises
         ------
         LedgerError
             Where the state or the stage is unknown, or a rejection has no reason.
         """
-        if state == State.REJECTED.value:
-            if stage not in [known.value for known in Stage] or not reason:
-                known = ", ".join(known.value for known in Stage)
+        ended, left = _value(state), _value(stage)
+        if ended == State.REJECTED.value:
+            stages = [known.value for known in Stage]
+            if left not in stages or not reason:
                 raise LedgerError(
-                    f"a rejection needs a reason and one of the stages {known}; this one has stage {stage!r} and reason {reason!r}"
+                    f"a rejection needs a reason and one of the stages {', '.join(stages)}; "
+                    f"this one has stage {left!r} and reason {reason!r}"
                 )
-            self.rejections[stage, reason] += number
-        elif state not in [known.value for known in State.ordered()] or stage or reason:
-            known = ", ".join(known.value for known in State.ordered())
-            raise LedgerError(
-                f"a sample ends in one of the states {known}, or is rejected with a reason; "
-                f"this one has state {state!r}, stage {stage!r} and reason {reason!r}"
-            )
-        self.states[state] += number
+            self.rejections[left, reason] += number
+        else:
+            states = [known.value for known in State.ordered()]
+            if ended not in states or left or reason:
+                raise LedgerError(
+                    f"a sample ends in one of the states {', '.join(states)}, or is rejected with a reason; "
+                    f"this one has state {ended!r}, stage {left!r} and reason {reason!r}"
+                )
+        self.states[ended] += number
 
     def spend(self, purpose: str, number: int) -> None:
-        """Enter energy-and-force evaluations."""
+        """Count energy-and-force evaluations under their purpose."""
         if number < 0:
             raise LedgerError(f"{purpose}: {number} evaluations cannot have been spent")
         self.evaluations[purpose] += number
 
     @property
     def funnel(self) -> dict[str, int]:
-        """How many samples came as far as each state, those that then left or went on included."""
+        """Number of samples that came as far as each state, those that ended or were rejected after it included."""
         order = State.ordered()
         ended = Counter({state.value: self.states[state.value] for state in order})
         for (stage, _), number in self.rejections.items():
@@ -76,7 +104,7 @@ class Ledger:
         return {state.value: sum(ended[later.value] for later in order[i:]) for i, state in enumerate(order)}
 
     def check(self, evaluations: Mapping[str, int] | None = None, total: int | None = None) -> None:
-        """Hold the books against numbers that were counted on another path.
+        """Compare the ledger with numbers that were counted independently of it.
 
         Parameters
         ----------
@@ -89,13 +117,13 @@ class Ledger:
             Where the final states do not add up to the samples drawn, or the evaluations to those spent; the message
             gives both numbers.
         """
-        books = {"final states of samples": (self.states.total(), self.samples)}
+        pairs = {"final states of samples": (self.states.total(), self.samples)}
         for purpose, spent in (evaluations or {}).items():
-            books[f"evaluations for {purpose}"] = self.evaluations[purpose], spent
+            pairs[f"evaluations for {purpose}"] = self.evaluations[purpose], spent
         if total is not None:
-            books["evaluations in all"] = self.evaluations.total(), total
+            pairs["evaluations in all"] = self.evaluations.total(), total
         faults = [
-            f"{n:,} {what} were entered, {counted:,} counted" for what, (n, counted) in books.items() if n != counted
+            f"{n:,} {what} were entered, {counted:,} counted" for what, (n, counted) in pairs.items() if n != counted
         ]
         if faults:
             raise LedgerError("the ledger does not add up: " + "; ".join(faults))
@@ -109,8 +137,8 @@ class Ledger:
             both.evaluations.update(ledger.evaluations)
         return both
 
-    def to_dict(self) -> dict[str, Any]:
-        """Write plain values, as in `ledger.json`; the funnel and the total are there for readers."""
+    def to_dict(self) -> LedgerTable:
+        """Convert to plain values, with the funnel and the total of the evaluations for readers."""
         return {
             "samples": self.samples,
             "states": dict(self.states),
@@ -124,10 +152,14 @@ class Ledger:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Ledger:
+    def from_dict(cls, values: LedgerTable) -> Ledger:
         """Read what `to_dict` wrote."""
         ledger = cls(values["samples"])
         ledger.states.update(values["states"])
         ledger.rejections.update({(row["stage"], row["reason"]): row["count"] for row in values["rejections"]})
         ledger.evaluations.update(values["evaluations"])
         return ledger
+
+
+def _value(member: State | Stage | str) -> str:
+    return member.value if isinstance(member, State | Stage) else member

@@ -1,4 +1,4 @@
-"""What may be called new."""
+"""Classification of crystals by novelty: duplicate, known, reached by substitution, or new."""
 
 from __future__ import annotations
 
@@ -7,34 +7,22 @@ from math import nan
 
 from pymatgen.core import Structure
 
+from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.matching.grouping import StructureIndex, primitive_cells
 from imatgen_flows.matching.structure_matcher import PrimitiveCell
-from imatgen_flows.registry import DescribedEnum
-
-
-class Novelty(DescribedEnum):
-    """Class of a candidate. Claims are made for `new` only."""
-
-    DUPLICATE = "duplicate", "Duplicate", "It matches another candidate of the campaign."
-    KNOWN = "known", "Known", "It matches a published phase."
-    SUBSTITUTED = (
-        "substituted",
-        "Reached by substitution",
-        "It matches a substituted structure; no generator was needed.",
-    )
-    NEW = "new", "New", "It matches none of these."
 
 
 class NoveltyClassifier:
-    """Tell new structures from what is known and from what plain substitution gives.
+    """Classify structures by comparison with known phases, substituted structures and earlier finds.
 
-    Duplicates within a round are for `group_duplicates` to find; the judge compares nothing with what it judges beside it.
+    Structures that are classified together are not compared with each other: `group_duplicates` finds duplicates among
+    them.
 
     Parameters
     ----------
     known : published phases, by id
     substituted : substituted structures, by id: as made and, where there are any, as relaxed
-    found : what earlier rounds of the campaign relaxed, by id
+    found : structures that earlier rounds of the campaign relaxed, by id
     ltol, stol, angle_tol : as in `StructureIndex`
     """
 
@@ -57,26 +45,26 @@ class NoveltyClassifier:
         }
 
     def classify(self, structure: Structure | PrimitiveCell) -> tuple[Novelty, str, float]:
-        """Say what a structure is; what is both known and a substituted structure is known.
+        """Classify one structure; one that matches both a known phase and a substituted structure is known.
 
         Returns
         -------
-        class, id of what it matches (empty if new), and the root mean square displacement from that in units of
-        (volume per atom)^(1/3) (NaN if new)
+        class, id of the structure that it matches (empty if new), and the root mean square displacement of the atoms from
+        that in units of (volume per atom)^(1/3) (NaN if new)
         """
         return self.classify_all([structure])[0]
 
     def classify_all(
         self, structures: Sequence[Structure | PrimitiveCell], workers: int = 1
     ) -> list[tuple[Novelty, str, float]]:
-        """Say of many structures what `classify` says of one, in several processes."""
+        """Classify many structures as `classify` does one, in several processes."""
         cells = primitive_cells(structures, workers)
-        verdicts = [(Novelty.NEW, "", nan)] * len(cells)
+        classes = [(Novelty.NEW, "", nan)] * len(cells)
         unknown = list(range(len(cells)))
         for novelty, index in self._indices.items():
             matches = index.find_matches([cells[number] for number in unknown], workers)
             for number, match in zip(unknown, matches, strict=True):
                 if match is not None:
-                    verdicts[number] = (novelty, *match)
+                    classes[number] = (novelty, *match)
             unknown = [number for number, match in zip(unknown, matches, strict=True) if match is None]
-        return verdicts
+        return classes

@@ -1,16 +1,18 @@
-"""The columns of the candidate table: one list, from which the table, exports, the report and the docs derive."""
+"""The columns of the candidate table: one list, from which the table, the exports, the report and the docs derive."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from imatgen_flows.candidates.candidate import Energy
+from imatgen_flows.candidates.view import CandidateView
 
 if TYPE_CHECKING:
     import pyarrow
 
-    from imatgen_flows.candidates.table import CandidateView
-
+Value = str | list[str] | int | float | bool | None  # of a cell of the table
 ColumnType = Literal["text", "texts", "integer", "number", "boolean"]
 
 
@@ -34,7 +36,7 @@ class Column:
     type: ColumnType
     label: str
     description: str
-    value: Callable[[CandidateView], Any]
+    value: Callable[[CandidateView], Value]
     unit: str = ""
     on_card: bool = True
     in_header: bool = False
@@ -48,34 +50,49 @@ class Column:
 EV = "eV/atom"
 
 
-def _energy(name: str, index: int) -> Callable[[CandidateView], Any]:
-    """Read a field of the potential's energy (0) or of the validation's (1)."""
+POTENTIAL, VALIDATION = 0, 1  # place of an energy in the list of a candidate
 
-    def read(view: CandidateView) -> Any:
-        energies = view.record.energies
-        return getattr(energies[index], name) if len(energies) > index else None
+
+def _energy(name: str, index: int) -> Callable[[CandidateView], Value]:
+    """Build a reader of one field of the energy by the potential, or of that by the validation."""
+
+    def read(view: CandidateView) -> Value:
+        energy = _energy_of(view, index)
+        value: Value = getattr(energy, name) if energy else None
+        return value
 
     return read
 
 
-def _text(read: Callable[[CandidateView], Any]) -> Callable[[CandidateView], str]:
+def _energy_of(view: CandidateView, index: int) -> Energy | None:
+    energies = view.record.energies
+    return energies[index] if len(energies) > index else None
+
+
+def _text(read: Callable[[CandidateView], Value]) -> Callable[[CandidateView], Value]:
+    """Build a reader that gives an empty text where another gives None."""
     return lambda view: read(view) or ""
 
 
-def _origin(name: str) -> Callable[[CandidateView], Any]:
+def _origin(name: str) -> Callable[[CandidateView], Value]:
     return lambda view: getattr(view.record.origin, name)
 
 
-def _record(name: str) -> Callable[[CandidateView], Any]:
+def _record(name: str) -> Callable[[CandidateView], Value]:
     return lambda view: getattr(view.record, name)
 
 
-def _quality(name: str) -> Callable[[CandidateView], Any]:
-    return lambda view: view.record.decode_quality[name]
+def _quality(name: str) -> Callable[[CandidateView], Value]:
+    return lambda view: getattr(view.record.decode_quality, name) if view.record.decode_quality else None
 
 
-def _rejection(name: str) -> Callable[[CandidateView], str]:
-    return lambda view: str(getattr(view.record.rejection, name)) if view.record.rejection else ""
+def _rejection(name: str) -> Callable[[CandidateView], Value]:
+    return lambda view: getattr(view.record.rejection, name) if view.record.rejection else ""
+
+
+def _steps(view: CandidateView) -> Value:
+    energy = _energy_of(view, POTENTIAL)
+    return energy.steps if energy else 0
 
 
 # fmt: off
@@ -108,20 +125,22 @@ COLUMNS: list[Column] = [
            _quality("min_distance"), "Å"),
     Column("repaired", "integer", "Atoms removed", "Atoms that the repair removed.",
            lambda view: len(view.record.repaired)),
-    Column("energy_per_atom", "number", "Energy", "Energy as relaxed.", _energy("energy_per_atom", 0), EV,
+    Column("energy_per_atom", "number", "Energy", "Energy as relaxed.", _energy("energy_per_atom", POTENTIAL), EV,
            in_header=True),
     Column("formation_energy", "number", "Formation energy", "Formation energy as relaxed.",
-           _energy("formation_energy", 0), EV, in_header=True),
+           _energy("formation_energy", POTENTIAL), EV, in_header=True),
     Column("e_above_hull", "number", "E_hull", "Energy above the hull of the references, negative below it, as relaxed.",
-           _energy("e_above_hull", 0), EV, in_header=True),
+           _energy("e_above_hull", POTENTIAL), EV, in_header=True),
     Column("scale", "text", "Energy scale", "Energy model, for example `chgnet 0.3.0`; energies of two scales do not "
-           "compare.", _text(_energy("scale", 0)), in_header=True),
+           "compare.", _text(_energy("scale", POTENTIAL)), in_header=True),
     Column("validated_e_above_hull", "number", "Validated E_hull", "E_hull by DFT, on a hull of its own scale; null "
-           "where it was not validated.", _energy("e_above_hull", 1), EV),
+           "where it was not validated.", _energy("e_above_hull", VALIDATION), EV),
     Column("validated_formation_energy", "number", "Validated formation energy", "Formation energy by DFT.",
-           _energy("formation_energy", 1), EV),
-    Column("validated_scale", "text", "Validated scale", "Energy scale of the validation.", _text(_energy("scale", 1))),
-    Column("validated_note", "text", "Note", "What must be known of the validated energy.", _text(_energy("note", 1))),
+           _energy("formation_energy", VALIDATION), EV),
+    Column("validated_scale", "text", "Validated scale", "Energy scale of the validation.",
+           _text(_energy("scale", VALIDATION))),
+    Column("validated_note", "text", "Note", "What must be known of the validated energy.",
+           _text(_energy("note", VALIDATION))),
     Column("validation_evaluations", "integer", "Ionic steps", "Ionic steps that its validation spent.",
            _record("validation_evaluations")),
     Column("spacegroup", "text", "Space group", "Symbol of the space group of `structure`.",
@@ -132,7 +151,7 @@ COLUMNS: list[Column] = [
     Column("novelty_match", "text", "Matches", "What it matches.", _record("novelty_match"), in_header=True),
     Column("evaluations", "integer", "Evaluations", "Energy-and-force evaluations of its relaxation.",
            _record("evaluations")),
-    Column("steps", "integer", "Steps", "Steps of its relaxation.", lambda view: _energy("steps", 0)(view) or 0),
+    Column("steps", "integer", "Steps", "Steps of its relaxation.", _steps),
     Column("volume_per_atom", "number", "Volume", "Volume of `structure`.", lambda view: view.volume_per_atom,
            "Å³/atom", in_header=True),
     Column("structure", "text", "Structure", "CIF: as DFT left it, else as relaxed, else as decoded.",
@@ -142,7 +161,7 @@ COLUMNS: list[Column] = [
 
 
 def column_names() -> tuple[str, ...]:
-    """Names of all columns, in order."""
+    """Return the names of all columns, in order."""
     return tuple(column.name for column in COLUMNS)
 
 

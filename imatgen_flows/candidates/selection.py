@@ -1,57 +1,62 @@
-"""Which candidates are worth an energy: a Gaussian process over what earlier rounds have relaxed.
+"""Selection of candidates for relaxation: a Gaussian process over what earlier rounds relaxed, and a lower confidence bound.
 
-Unrelaxed energies hardly rank relaxed ones, and the generator's codes explain little of them; a process says at least how
-unsure it is, and what it is unsure of may be tried.
+Unrelaxed energies hardly rank relaxed ones, and latent vectors explain little of them; a process also states its
+uncertainty, so that candidates of uncertain energy can be tried.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
-from scipy.spatial.distance import cdist
 
-FEWEST = 8  # relaxed structures below which there is nothing to learn from
-JITTER = 1e-8
+from imatgen_flows.candidates.candidate import Candidate
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.preprocessing import StandardScaler
+
+FEWEST = 8  # relaxed structures below which no process is fitted
+JITTER = 1e-10  # added to the diagonal of the kernel matrix, in units of the targets' variance, against rounding
+# eV/atom by which each candidate of a composition raises the score of the next one of it; a choice, small beside the
+# thresholds of E_hull (0.05 to 0.15 eV/atom), so that a composition of much lower scores still comes first
+COMPOSITION_PENALTY = 0.02
 
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """A Gaussian process with a squared exponential kernel, on standardised features.
+    """A Gaussian process that was fitted to standardised features.
 
     Attributes
     ----------
-    points : (N, D), standardised
-    center, scale : (D,), of the features
-    mean : of the targets, their unit
-    length, signal, noise : of the kernel; length in standardised features, the others in the unit of the targets
-    factor : Cholesky factor of the kernel matrix
-    weights : (N,)
+    scaler : standardises the features
+    regressor : of targets less `mean`, in units of `unit`; its kernel is signal variance * RBF(length) + noise variance
+    mean, unit : mean and standard deviation of the targets
     """
 
-    points: NDArray
-    center: NDArray
-    scale: NDArray
+    scaler: StandardScaler
+    regressor: GaussianProcessRegressor
     mean: float
-    length: float
-    signal: float
-    noise: float
-    factor: tuple
-    weights: NDArray
+    unit: float
 
     def predict(self, features: NDArray) -> tuple[NDArray, NDArray]:
         """Return mean and standard deviation (n,), without noise, at features (n, D)."""
-        here = (np.asarray(features, float) - self.center) / self.scale
-        cross = self.signal**2 * np.exp(-0.5 * cdist(here, self.points, "sqeuclidean") / self.length**2)
-        explained = np.einsum("ij,ji->i", cross, cho_solve(self.factor, cross.T))
-        return self.mean + cross @ self.weights, np.sqrt(np.maximum(self.signal**2 - explained, 0.0))
+        mean, deviation = self.regressor.predict(self.scaler.transform(features), return_std=True)
+        variance = deviation**2 - self.regressor.kernel_.k2.noise_level
+        return self.mean + self.unit * mean, self.unit * np.sqrt(np.maximum(variance, 0.0))
 
 
 def fit_process(features: NDArray, targets: NDArray) -> GaussianProcess:
-    """Fit a process by its marginal likelihood (Rasmussen and Williams, Gaussian Processes for Machine Learning, Eq. 5.8).
+    """Fit a Gaussian process by maximum marginal likelihood.
+
+    The kernel is a squared exponential with white noise (Rasmussen and Williams, Gaussian Processes for Machine Learning,
+    Sections 4.2.1 and 5.4.1). The optimiser starts at the median distance between two points as the length, and at a
+    signal of 1 and a noise of 0.3 standard deviations of the targets.
 
     Parameters
     ----------
@@ -63,43 +68,92 @@ def fit_process(features: NDArray, targets: NDArray) -> GaussianProcess:
     ValueError
         Where there are fewer than `FEWEST` points.
     """
-    features, targets = np.asarray(features, float), np.asarray(targets, float)
+    from scipy.spatial.distance import pdist
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+    from sklearn.preprocessing import StandardScaler
+
+    targets = np.asarray(targets, float)
     if len(targets) < FEWEST:
         raise ValueError(f"{len(targets)} points are too few for a process; it takes {FEWEST}")
-    center, scale = features.mean(0), features.std(0)
-    scale[scale < 1e-12] = 1.0  # a feature that is the same everywhere tells nothing
-    points, mean = (features - center) / scale, float(targets.mean())
-    residual, distance = targets - mean, cdist(points, points, "sqeuclidean")
-    spread = float(residual.std()) or 1.0
+    scaler = StandardScaler()
+    points = scaler.fit_transform(np.asarray(features, float))
+    mean, unit = float(targets.mean()), float(targets.std()) or 1.0
+    distances = pdist(points)
+    length = float(np.median(distances[distances > 0])) if (distances > 0).any() else 1.0
+    kernel = ConstantKernel(1.0, (0.05**2, 20**2)) * RBF(length, (0.05 * length, 20 * length))
+    kernel += WhiteKernel(0.3**2, (1e-3**2, 3**2))
+    regressor = GaussianProcessRegressor(kernel, alpha=JITTER, optimizer=_maximise_likelihood)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # an optimum at a bound, as for targets without noise
+        regressor.fit(points, (targets - mean) / unit)
+    return GaussianProcess(scaler, regressor, mean, unit)
 
-    def kernel(logs: NDArray) -> NDArray:
-        length, signal, noise = np.exp(logs)
-        return signal**2 * np.exp(-0.5 * distance / length**2) + (noise**2 + JITTER * signal**2) * np.eye(len(points))
 
-    def cost(logs: NDArray) -> float:
-        factor = cho_factor(kernel(logs), lower=True)
-        return 0.5 * residual @ cho_solve(factor, residual) + np.log(np.diag(factor[0])).sum()
+def _maximise_likelihood(
+    objective: Callable[[NDArray], tuple[float, NDArray]], start: NDArray, bounds: NDArray
+) -> tuple[NDArray, float]:
+    """Minimise scikit-learn's objective by L-BFGS over logarithms of standard deviations, where its own are of variances.
 
-    typical = float(np.sqrt(np.median(distance[distance > 0]))) if (distance > 0).any() else 1.0
-    start = np.log([typical, spread, 0.3 * spread])
-    bounds = [(np.log(0.05 * typical), np.log(20 * typical)), (np.log(0.05 * spread), np.log(20 * spread))]
-    bounds.append((np.log(1e-3 * spread), np.log(3 * spread)))
-    best = minimize(cost, start, method="L-BFGS-B", bounds=bounds).x
-    factor = cho_factor(kernel(best), lower=True)
-    length, signal, noise = np.exp(best)
-    return GaussianProcess(
-        points, center, scale, mean, float(length), float(signal), float(noise), factor, cho_solve(factor, residual)
-    )
+    With few points the likelihood is nearly flat, and the optimum that is reached depends on the scale of the steps.
+    """
+    from scipy.optimize import minimize
+
+    power = np.array([2.0, 1.0, 2.0])  # of the signal's deviation, the length, and the noise's deviation
+
+    def scaled(logs: NDArray) -> tuple[float, NDArray]:
+        cost, gradient = objective(logs * power)
+        return cost, gradient * power
+
+    found = minimize(scaled, start / power, jac=True, method="L-BFGS-B", bounds=bounds / power[:, None])
+    return found.x * power, float(found.fun)
 
 
 def lower_confidence_bound(process: GaussianProcess, features: NDArray, kappa: float) -> NDArray:
-    """Score candidates, lowest first: the predicted target less `kappa` times its uncertainty (a lower bound).
+    """Score candidates, lowest first: the predicted target less `kappa` times its uncertainty.
 
     Parameters
     ----------
-    process : fitted to distances from the hull, eV/atom
+    process : fitted to energies above the hull, eV/atom
     features : (n, D), of the candidates
     kappa : standard deviations that count in a candidate's favour; 0 trusts the prediction
     """
     mean, deviation = process.predict(features)
     return mean - kappa * deviation
+
+
+def select_candidates(
+    records: Sequence[Candidate],
+    at_most: int,
+    scores: Mapping[str, float] | None = None,
+    composition_penalty: float = COMPOSITION_PENALTY,
+) -> list[Candidate]:
+    """Select candidates for relaxation by their scores, with a penalty for each further one of a composition.
+
+    Without scores the compositions take turns, and in each turn clean decodes come first.
+
+    Parameters
+    ----------
+    records : candidates with a structure
+    at_most : how many are selected
+    scores : by sample, eV/atom, the lowest first; None where nothing has been learnt
+    composition_penalty : eV/atom that each candidate of a composition adds to the score of the next one of it
+
+    Returns
+    -------
+    the selected candidates, best first
+    """
+    from pymatgen.core import Structure
+
+    score = scores or {}
+    before: Counter[str] = Counter()  # candidates of each composition with a better score
+    ranks: dict[str, tuple[float, tuple[bool, float], str]] = {}
+    for record in sorted(
+        records, key=lambda record: (score.get(record.sample, 0.0), record.decode_order, record.sample)
+    ):
+        formula = Structure.from_dict(record.structure or {}).composition.reduced_formula
+        penalised = score.get(record.sample, 0.0) + composition_penalty * before[formula]
+        ranks[record.sample] = penalised, record.decode_order, record.sample
+        before[formula] += 1
+    return sorted(records, key=lambda record: ranks[record.sample])[:at_most]

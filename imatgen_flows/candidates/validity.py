@@ -1,4 +1,4 @@
-"""Whether a decoded structure is a crystal of the campaign's system at all."""
+"""Checks that a decoded structure is a plausible crystal of the campaign's system."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from collections.abc import Sequence
 
 from pymatgen.core import Structure
 
+from imatgen_flows.crystals.box import MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.chemistry import has_valid_oxidation
-from imatgen_flows.crystals.repair import shortest_distance
+from imatgen_flows.crystals.distances import shortest_distance
 
-SHORTEST = 0.5  # A; nearer atoms are one atom drawn twice
+SHORTEST = 0.5  # A; below every bond (H-H is 0.74 A), so that closer atoms are one atom drawn twice
+SMALLEST_VOLUME = 1.0  # A^3 per atom; a guard against collapsed cells, far below any crystal
 
 
 def check_validity(
-    structure: Structure, elements: Sequence[str], max_sites: int = 20, max_edge: float = 10.0
+    structure: Structure, elements: Sequence[str], max_sites: int = MAX_SITES, max_edge: float = MAX_EDGE
 ) -> tuple[str, str] | None:
-    """Say why a structure is not valid.
+    """Check a structure, and give the first reason why it is not valid.
 
     Parameters
     ----------
-    structure : repaired crystal
-    elements : all of them must be there
+    structure : crystal, after its repair
+    elements : each of them must occur in it
     max_sites, max_edge : limits on sites and on the longest edge, A
 
     Returns
@@ -37,8 +39,9 @@ def check_validity(
     edge = max(structure.lattice.abc)
     if edge > max_edge:
         return "edge_too_long", f"{edge:.2f} A, the limit is {max_edge:.2f} A"
-    if structure.volume / len(structure) < 1.0:
-        return "volume", f"{structure.volume / len(structure):.2f} A^3 per atom, the limit is 1"
+    volume = structure.volume / len(structure)
+    if volume < SMALLEST_VOLUME:
+        return "volume", f"{volume:.2f} A^3 per atom, the limit is {SMALLEST_VOLUME:g}"
     distance = shortest_distance(structure)
     if distance < SHORTEST:
         return "overlap", f"two atoms at {distance:.2f} A, the limit is {SHORTEST} A"

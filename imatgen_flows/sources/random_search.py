@@ -1,14 +1,13 @@
-"""Random search in the manner of AIRSS (Pickard and Needs, J. Phys. Condens. Matter 23, 053201 (2011)).
+"""Random search as a source, in the manner of AIRSS (Pickard and Needs, J. Phys. Condens. Matter 23, 053201 (2011)).
 
-The crystals are PyXtal's (Fredericks et al., Computer Physics Communications 261, 107810 (2021)): a space group at random,
-a lattice of its system, and the atoms on its Wyckoff positions.
+PyXtal (Fredericks et al., Computer Physics Communications 261, 107810 (2021)) draws the crystals: a random space group, a
+lattice of its crystal system, and the atoms on Wyckoff positions.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.core import Structure
@@ -17,35 +16,35 @@ from imatgen_flows.crystals.chemistry import minimum_distance
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.crystals.substitution import expected_volume
-from imatgen_flows.errors import InputError
-from imatgen_flows.sources.target_cell import Proposal, TargetCell
+from imatgen_flows.sources.proposal import Proposal, SourceContext, redraw_known
+from imatgen_flows.sources.registry import RANDOM_SEARCH, SOURCES
+from imatgen_flows.sources.target_cell import TargetCell
+
+if TYPE_CHECKING:
+    from pyxtal.tolerance import Tol_matrix
 
 ATTEMPTS = 300  # space groups drawn for one structure
 GROUPS = 230
 
 
-def check_random_search() -> None:
-    """Say how PyXtal is installed.
+def propose_random(targets: Sequence[TargetCell], context: SourceContext, seed: int) -> list[Proposal | None]:
+    """Fill each target with a random crystal, drawn again where it matches a known structure."""
+    return redraw_known(draw_crystals, targets, seed, context.is_new)
+
+
+def draw_crystals(targets: Sequence[TargetCell], seed: int) -> list[Proposal | None]:
+    """Draw a random crystal for each target; None where none of 300 space groups holds its atoms.
 
     Raises
     ------
     InputError
-        Where it is not.
+        Where PyXtal is not installed.
     """
-    if importlib.util.find_spec("pyxtal") is None:
-        raise InputError(
-            "random search needs PyXtal: `pip install 'imatgen-flows[search]'`. To compare without it, leave `random` "
-            "out of --sources."
-        )
+    SOURCES[RANDOM_SEARCH].check()
+    return [_draw(target, np.random.default_rng((seed, index))) for index, target in enumerate(targets)]
 
 
-def propose_random(targets: Sequence[TargetCell], seed: int) -> list[Proposal | None]:
-    """Fill each target with a random crystal; None where 300 space groups gave none."""
-    check_random_search()
-    return [_propose(target, np.random.default_rng((seed, index))) for index, target in enumerate(targets)]
-
-
-def _propose(target: TargetCell, random: np.random.Generator) -> Proposal | None:
+def _draw(target: TargetCell, random: np.random.Generator) -> Proposal | None:
     for _ in range(ATTEMPTS):
         number = int(random.integers(1, GROUPS + 1))
         structure = random_crystal(target, number, random)
@@ -55,18 +54,18 @@ def _propose(target: TargetCell, random: np.random.Generator) -> Proposal | None
 
 
 def random_crystal(target: TargetCell, number: int, random: np.random.Generator) -> Structure | None:
-    """Draw one crystal of a space group, at the volume that its composition takes up in other compounds.
+    """Draw one crystal of a space group, at the volume that its composition has in other compounds.
 
     Parameters
     ----------
     target : contents of the primitive cell
     number : of the space group
-    random : decides all
+    random : source of all random numbers
 
     Returns
     -------
-    Standardised, with no two atoms (or an atom and its image) nearer than `minimum_distance`. None where the group cannot
-    hold these atoms, where they found no room, or where they took a smaller period than the cell's.
+    Standardised, with no two atoms (or an atom and its image) nearer than `minimum_distance`. None where the group has no
+    Wyckoff positions for these atoms, where they would overlap, or where the primitive cell is smaller than the target.
     """
     from pyxtal import pyxtal
     from pyxtal.lattice import Lattice
@@ -99,14 +98,14 @@ def random_crystal(target: TargetCell, number: int, random: np.random.Generator)
     return structure if TargetCell.of(structure) == target and _is_apart(structure) else None
 
 
-def _distances(symbols: Sequence[str]) -> Any:
+def _distances(symbols: Sequence[str]) -> Tol_matrix:
     from pyxtal.tolerance import Tol_matrix
 
     return Tol_matrix(*((a, b, minimum_distance(a, b)) for a in symbols for b in symbols))
 
 
 def _is_apart(structure: Structure) -> bool:
-    """Whether atoms are far enough from each other, and from their own images: no edge is too short for any."""
+    """Whether all atoms are far enough from each other, and from their own periodic images."""
     symbols = [element.symbol for element in structure.elements]
     shortest = min(structure.lattice.abc)  # of a Niggli cell, the shortest period there is
     return not repair(structure).dropped and shortest >= max(minimum_distance(symbol, symbol) for symbol in symbols)

@@ -1,4 +1,4 @@
-"""Substitution with noise: the cheapest way from what is known to what may not be."""
+"""Rattled substitution as a source: substituted structures with random displacements and strain."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ import numpy as np
 from pymatgen.core import Structure
 
 from imatgen_flows.crystals.repair import repair
-from imatgen_flows.sources.target_cell import Proposal
+from imatgen_flows.sources.proposal import Proposal, SourceContext, redraw_known
+from imatgen_flows.sources.substitution import propose_substituted
+from imatgen_flows.sources.target_cell import TargetCell
 
-DISPLACEMENT = 0.5  # A, root mean square length
-STRAIN = 0.03  # standard deviation of each component
+DISPLACEMENT = 0.5  # A, root mean square length; fixed by the definition of this baseline, not fitted
+STRAIN = 0.03  # standard deviation of each component; likewise
 ATTEMPTS = 200  # draws until no two atoms overlap
 
 
-def propose_rattled(proposals: Sequence[Proposal | None], seed: int) -> list[Proposal | None]:
-    """Rattle what another source proposed; None where every draw made atoms overlap."""
+def propose_rattled(targets: Sequence[TargetCell], context: SourceContext, seed: int) -> list[Proposal | None]:
+    """Rattle what plain substitution proposes, again where the result matches a known structure."""
+    return redraw_known(rattle_proposals, propose_substituted(targets, context, seed), seed, context.is_new)
+
+
+def rattle_proposals(proposals: Sequence[Proposal | None], seed: int) -> list[Proposal | None]:
+    """Rattle the structures of proposals; None where every draw made atoms overlap."""
     found: list[Proposal | None] = []
     for index, proposal in enumerate(proposals):
         structure = proposal and rattle(proposal.structure, np.random.default_rng((seed, index)))
@@ -28,8 +35,8 @@ def rattle(structure: Structure, random: np.random.Generator) -> Structure | Non
     """Displace all atoms, and strain the cell, at random.
 
     Displacements are Gaussian, of 0.5 A (root mean square of their lengths); the strain is symmetric, each component
-    Gaussian with a standard deviation of 3 %. Atoms stay as far apart as `repair` demands, which is tried by drawing
-    again, 200 times.
+    Gaussian with a standard deviation of 3 %. Atoms stay as far apart as `repair` demands; draws that fail this are
+    repeated, 200 times at most.
 
     Returns
     -------

@@ -1,34 +1,33 @@
-"""Plain substitution: what a dataset of substituted templates already holds."""
+"""Plain substitution as a source: structures that a dataset of substituted templates already holds."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
-from pymatgen.core import Structure
 
-from imatgen_flows.sources.target_cell import Proposal, TargetCell
+from imatgen_flows.sources.proposal import Proposal, SourceContext
+from imatgen_flows.sources.target_cell import TargetCell
 
 
-def propose_substituted(
-    targets: Sequence[TargetCell], crystals: Mapping[str, Structure], seed: int
-) -> list[Proposal | None]:
-    """Fill each target with a structure of the same cell formula, chosen at random; none is taken twice.
+def propose_substituted(targets: Sequence[TargetCell], context: SourceContext, seed: int) -> list[Proposal | None]:
+    """Fill each target with a substituted structure of the same cell formula, chosen at random; none is taken twice.
 
-    Where those have run out, one of the same stratum (composition class and class of size) stands in, and the proposal
-    is not `as_asked`.
+    Where those run out, a structure of the same stratum (composition class and size class) is proposed, which is not
+    `as_asked`.
 
     Parameters
     ----------
-    targets : what is asked for
-    crystals : substituted structures, by name
+    targets : cells to be filled
+    context : with the substituted structures
     seed : of the choice
 
     Returns
     -------
     one proposal a target; None where the stratum has run out too
     """
+    crystals = context.substituted
     names = list(crystals)
     order = [names[index] for index in np.random.default_rng(seed).permutation(len(names))]
     cells = {name: TargetCell.of(crystals[name]) for name in order}
@@ -46,8 +45,6 @@ def propose_substituted(
                 used.add(name)
                 found[index] = Proposal(name, crystals[name], as_asked)
 
-    fill(lambda target: target.atoms, as_asked=True)
-    fill(
-        lambda target: (target.ratio_class, target.size_class), as_asked=False
-    )  # after all targets that have their like
+    fill(lambda cell: cell.atoms, as_asked=True)  # for all targets, before any structure stands in for another formula
+    fill(lambda cell: (cell.ratio_class, cell.size_class), as_asked=False)
     return found

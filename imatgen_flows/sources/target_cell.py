@@ -1,35 +1,29 @@
-"""What every source is asked for: cells of given contents, and the strata by which their answers are compared."""
+"""Target cells: the contents of the cells that every source fills, and the strata by which results are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from pymatgen.core import Composition, Element, Structure
 
-RATIOS = (1.5, 2.0)  # anions to cations, where one composition class ends and the next begins
-SIZES = (10, 15, 21)  # sites; the same
-ANSWERS = 20  # of a source to one target, until one is new
-SEED_STEP = 100_000  # between the seeds of these answers
-
-Asked = TypeVar("Asked")
+RATIOS = (1.5, 2.0)  # anions per cation, bounds between composition classes
+SIZES = (10, 15, 21)  # sites, bounds between size classes
 
 
 @dataclass(frozen=True)
 class TargetCell:
-    """A cell that each source fills once: so many atoms of each element."""
+    """Contents of a primitive cell, which each source fills once: the number of atoms of each element."""
 
     atoms: tuple[tuple[str, int], ...]
 
     @classmethod
     def of(cls, structure: Structure) -> TargetCell:
-        """Ask for a cell like this one."""
+        """Take the contents of a structure's cell as the target."""
         return cls(tuple(sorted((symbol, round(n)) for symbol, n in structure.composition.get_el_amt_dict().items())))
 
     @property
     def composition(self) -> Composition:
-        """What the cell holds."""
+        """Composition of the cell, not reduced."""
         return Composition(dict(self.atoms))
 
     @property
@@ -39,19 +33,19 @@ class TargetCell:
 
     @property
     def n_sites(self) -> int:
-        """Atoms of the cell."""
+        """Number of atoms in the cell."""
         return sum(n for _, n in self.atoms)
 
     @property
     def ratio_class(self) -> str:
-        """Composition class, by anions to cations."""
+        """Composition class, by anions per cation."""
         low, high = RATIOS
         ratio = anion_ratio(self.composition)
         return f"under {low:g}" if ratio < low else f"{low:g} to {high:g}" if ratio < high else f"{high:g} and over"
 
     @property
     def size_class(self) -> str:
-        """Class by number of sites."""
+        """Size class, by number of sites."""
         small, middle, large = SIZES
         if self.n_sites < small:
             return f"under {small}"
@@ -61,70 +55,20 @@ class TargetCell:
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """A source's answer to one target.
-
-    Attributes
-    ----------
-    name : what it was made from
-    structure : to be relaxed
-    as_asked : the cell holds what the target asks for
-    """
-
-    name: str
-    structure: Structure
-    as_asked: bool = True
-
-
-def propose_unknown(
-    propose: Callable[[Sequence[Asked], int], list[Proposal | None]],
-    asked: Sequence[Asked],
-    seed: int,
-    is_new: Callable[[Structure], bool],
-) -> list[Proposal | None]:
-    """Let a source answer until each answer is new as it stands: to relax what equals something known finds nothing.
-
-    Parameters
-    ----------
-    propose : the source
-    asked : what it is asked for
-    seed : of its first answers
-    is_new : tells a structure from all that is known
-
-    Returns
-    -------
-    one proposal for each that is asked for; None where the source gave none, or none that is new in 20 answers
-    """
-    found: dict[int, Proposal | None] = {}
-    waiting = list(range(len(asked)))
-    for attempt in range(ANSWERS):
-        answers = propose([asked[index] for index in waiting], seed + SEED_STEP * attempt)
-        found |= {
-            index: answer
-            for index, answer in zip(waiting, answers, strict=True)
-            if answer is None or is_new(answer.structure)
-        }
-        waiting = [index for index in waiting if index not in found]
-        if not waiting:
-            break
-    return [found.get(index) for index in range(len(asked))]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Which cells are compared: number of sites from `low` to `high`, and `ratio` anions to a cation at least."""
+class CellRange:
+    """Range of cells that are compared: sites from `low` to `high`, and at least `ratio` anions per cation."""
 
     low: int = 10
     high: int = 20
     ratio: float = 1.33
 
     def admit(self, structure: Structure) -> bool:
-        """Whether a cell is within the limits."""
+        """Whether a structure lies in the range."""
         return self.low <= len(structure) <= self.high and anion_ratio(structure.composition) >= self.ratio
 
 
 def anion_ratio(composition: Composition) -> float:
-    """Atoms of the most electronegative element to those of all others; infinite where there are none."""
+    """Return the number of atoms of the most electronegative element per other atom; infinite without any other."""
     amounts = composition.get_el_amt_dict()
     anion = max(amounts, key=lambda symbol: Element(symbol).X)
     others = sum(amounts.values()) - amounts[anion]

@@ -1,4 +1,4 @@
-"""The two conservation laws."""
+"""The two conservation laws of the ledger."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imatgen_flows.candidates.ledger import REACHED, REJECTED, STATES, Ledger, LedgerError
+from imatgen_flows.candidates.ledger import Ledger, LedgerError
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.errors import ImatgenError
 
 fates = st.one_of(
-    st.tuples(st.sampled_from(STATES), st.just(""), st.just("")),
+    st.tuples(st.sampled_from(State.ordered()), st.just(""), st.just("")),
     st.tuples(
-        st.just(REJECTED), st.sampled_from(sorted(REACHED)), st.sampled_from(["overlap", "duplicate", "crashed"])
+        st.just(State.REJECTED), st.sampled_from(list(Stage)), st.sampled_from(["overlap", "duplicate", "crashed"])
     ),
 )
 spendings = st.lists(st.tuples(st.sampled_from(["labels", "references", "screen"]), st.integers(0, 10**6)))
@@ -42,16 +42,17 @@ def test_nothing_that_enters_is_lost(ended, spent):
     screened = sum(number for purpose, number in spent if purpose == "screen")
     ledger.check(evaluations={"screen": screened}, total=sum(number for _, number in spent))
     assert sum(ledger.states.values()) == len(ended)
-    assert sum(ledger.rejections.values()) == ledger.states[REJECTED]
+    assert sum(ledger.rejections.values()) == ledger.states[State.REJECTED.value]
 
 
 @given(ledgers())
 def test_what_leaves_the_funnel_between_two_states_ended_or_was_rejected_there(ledger):
     funnel = ledger.funnel
     assert funnel["sampled"] == ledger.samples
-    for state, following in zip(STATES, [*STATES[1:], None], strict=True):
-        rejected = sum(number for (stage, _), number in ledger.rejections.items() if REACHED[stage] == state)
-        assert funnel[state] - funnel.get(following, 0) == ledger.states[state] + rejected
+    order = State.ordered()
+    for state, following in zip(order, [*order[1:], None], strict=True):
+        rejected = sum(number for (stage, _), number in ledger.rejections.items() if Stage(stage).reached is state)
+        assert funnel[state.value] - funnel.get(following, 0) == ledger.states[state.value] + rejected
 
 
 @given(ledgers())
@@ -65,20 +66,20 @@ def test_a_ledger_survives_its_file(ledger):
 def test_rounds_add_up_in_any_order(first, second):
     both = first.merge(second)
     both.check(total=first.evaluations.total() + second.evaluations.total())
-    assert both.funnel == {state: first.funnel[state] + second.funnel[state] for state in STATES}
+    assert both.funnel == {state: first.funnel[state] + second.funnel[state] for state in first.funnel}
     for name in ("states", "rejections", "evaluations"):
         assert getattr(both, name) == getattr(second.merge(first), name)
 
 
 @pytest.mark.parametrize("entered", [2, 4])
-def test_a_sample_lost_or_counted_twice_is_told_with_both_numbers(entered):
+def test_a_sample_lost_or_counted_twice_is_reported_with_both_numbers(entered):
     ledger = Ledger(samples=3)
     ledger.count("valid", number=entered)
     with pytest.raises(LedgerError, match=f"{entered} final states of samples were entered, 3 counted"):
         ledger.check()
 
 
-def test_an_evaluation_lost_is_told_with_both_numbers():
+def test_an_evaluation_lost_is_reported_with_both_numbers():
     ledger = Ledger()
     ledger.spend("screen", 1200)
     ledger.spend("labels", 1)
@@ -115,7 +116,17 @@ def test_evaluations_cannot_be_given_back():
         Ledger().spend("screen", -1)
 
 
-def test_the_ledger_knows_every_state_and_stage_of_a_candidate():
-    assert {state.value for state in State} == {*STATES, REJECTED}
-    assert {stage.value for stage in Stage} == set(REACHED)
+def test_a_value_counts_as_its_member_does():
+    ledgers = [Ledger(samples=2), Ledger(samples=2)]
+    ledgers[0].count(State.VALID)
+    ledgers[0].count(State.REJECTED, Stage.SCREEN, "crashed")
+    ledgers[1].count("valid")
+    ledgers[1].count("rejected", "screen", "crashed")
+    first, second = (repr(ledger.to_dict()) for ledger in ledgers)
+    assert first == second and "State" not in first  # plain text, no members
+
+
+def test_every_state_is_in_the_funnel_and_every_stage_leaves_it_at_a_state():
+    assert list(Ledger().funnel) == [state.value for state in State if state is not State.REJECTED]
+    assert all(stage.reached in State.ordered() for stage in Stage)
     assert issubclass(LedgerError, ImatgenError)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from pymatgen.core import Composition, Lattice, Structure
 
-from imatgen_flows.candidates.selection import FEWEST, fit_process, lower_confidence_bound
+from imatgen_flows.candidates.candidate import Candidate, Origin
+from imatgen_flows.candidates.selection import (
+    COMPOSITION_PENALTY,
+    FEWEST,
+    fit_process,
+    lower_confidence_bound,
+    select_candidates,
+)
+from imatgen_flows.candidates.states import State
 
 
 def data(n=40, d=3, noise=0.01, seed=0):
@@ -15,23 +26,38 @@ def data(n=40, d=3, noise=0.01, seed=0):
     return points, np.sin(points[:, 0]) + 0.05 * points[:, 1] + noise * random.normal(size=n)
 
 
+def parameters(process):
+    """Length in standardised features; signal and noise in the unit of the targets."""
+    kernel = process.regressor.kernel_
+    signal, noise = (process.unit * np.sqrt(v) for v in (kernel.k1.k1.constant_value, kernel.k2.noise_level))
+    return kernel.k1.k2.length_scale, signal, noise
+
+
 def test_the_prediction_is_that_of_the_textbook_formula():
     points, values = data()
     process = fit_process(points, values)
+    length, signal, noise = parameters(process)
     here = points[:5] + 0.1
-    standard = lambda x: (x - process.center) / process.scale  # noqa: E731
+    standard = lambda x: (x - points.mean(0)) / points.std(0)  # noqa: E731
 
     def kernel(a, b):
         distance = ((standard(a)[:, None] - standard(b)[None]) ** 2).sum(-1)
-        return process.signal**2 * np.exp(-distance / 2 / process.length**2)
+        return signal**2 * np.exp(-distance / 2 / length**2)
 
-    inverse = np.linalg.inv(
-        kernel(points, points) + (process.noise**2 + 1e-8 * process.signal**2) * np.eye(len(points))
-    )
+    inverse = np.linalg.inv(kernel(points, points) + noise**2 * np.eye(len(points)))
     mean, deviation = process.predict(here)
-    assert_allclose(mean, values.mean() + kernel(here, points) @ inverse @ (values - values.mean()), rtol=1e-6)
+    assert_allclose(mean, values.mean() + kernel(here, points) @ inverse @ (values - values.mean()), rtol=1e-4)
     variance = np.diag(kernel(here, here) - kernel(here, points) @ inverse @ kernel(points, here))
     assert_allclose(deviation**2, variance, atol=1e-7)
+
+
+def test_no_kernel_nearby_is_more_likely():
+    points, values = data()
+    process = fit_process(points, values)
+    best = process.regressor.kernel_.theta
+    likelihood = process.regressor.log_marginal_likelihood
+    for step in 0.05 * np.vstack([np.eye(3), -np.eye(3)]):
+        assert likelihood(best + step) < likelihood(best)
 
 
 def test_it_learns_what_can_be_learnt():
@@ -54,7 +80,7 @@ def test_the_scale_of_a_feature_does_not_matter():
     assert_allclose(plain, scaled, atol=1e-4)  # the kernel's parameters are found by iteration
 
 
-def test_caution_favours_what_is_unknown():
+def test_kappa_favours_what_is_unknown():
     points, values = data()
     process = fit_process(points, values)
     both = np.vstack([points[:1], points[:1] + 1000])
@@ -69,3 +95,48 @@ def test_too_few_points_and_equal_ones_are_handled():
         fit_process(points, values)
     same = fit_process(np.ones((FEWEST, 2)), np.full(FEWEST, 0.3))
     assert_allclose(same.predict(np.ones((1, 2)))[0], 0.3, atol=1e-6)
+
+
+def test_an_optimum_at_a_bound_is_no_warning():
+    points, _ = data()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_process(points, points[:, 0])  # without noise
+
+
+# The selection
+
+
+def candidate(sample, formula, residual=0.1):
+    elements = [element for element, n in Composition(formula).as_dict().items() for _ in range(int(n))]
+    places = [[i / len(elements)] * 3 for i in range(len(elements))]
+    return Candidate(
+        sample=sample,
+        origin=Origin(sampler="prior", seed=0, row=0, x=0, y=0),
+        decode_quality={"count_matches": True, "residual": residual},
+        state=State.UNIQUE,
+        structure=Structure(Lattice.cubic(5), elements, places).as_dict(),
+    )
+
+
+def names(records):
+    return [record.sample for record in records]
+
+
+def test_compositions_take_turns_and_clean_decodes_come_first_where_nothing_is_known():
+    records = [candidate(f"VO-{i}", "VO", residual=0.01 * i) for i in range(4)] + [candidate("V2O3-0", "V2O3", 0.2)]
+    assert names(select_candidates(records, 3)) == ["VO-0", "V2O3-0", "VO-1"]
+
+
+def test_the_lowest_scores_come_first_and_a_crowded_composition_makes_room_for_others():
+    records = [candidate(f"VO-{i}", "VO") for i in range(4)] + [candidate("V2O3-0", "V2O3"), candidate("VO2-0", "VO2")]
+    scores = {f"VO-{i}": 0.0 for i in range(4)} | {"V2O3-0": 1.5 * COMPOSITION_PENALTY, "VO2-0": 1.0}
+    assert names(select_candidates(records, 6, scores)) == ["VO-0", "VO-1", "V2O3-0", "VO-2", "VO-3", "VO2-0"]
+    plain = select_candidates(records, 6, scores, composition_penalty=0)
+    assert names(plain) == ["VO-0", "VO-1", "VO-2", "VO-3", "V2O3-0", "VO2-0"]
+
+
+def test_no_more_are_selected_than_asked_for_and_none_twice():
+    records = [candidate(f"s{i}", formula) for i, formula in enumerate(["VO", "VO2", "V2O3"] * 5)]
+    selected = names(select_candidates(records, 7))
+    assert len(selected) == len(set(selected)) == 7 and len(select_candidates(records, 100)) == 15

@@ -1,3 +1,5 @@
+"""Each structure that is no plausible crystal of the system has one reason, with its number."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,4 @@
-"""Sources of candidates: all are asked for the same cells, and each keeps to its own rule."""
+"""Sources of candidates: all fill the same target cells, and each keeps to its own rule."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.crystals.chemistry import minimum_distance
-from imatgen_flows.crystals.repair import repair, shortest_distance
+from imatgen_flows.crystals.distances import shortest_distance
+from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.substitution import expected_volume
 from imatgen_flows.errors import InputError
-from imatgen_flows.sources.generator import Generated, choose_generated
-from imatgen_flows.sources.random_search import check_random_search, propose_random
-from imatgen_flows.sources.rattled import DISPLACEMENT, propose_rattled, rattle
+from imatgen_flows.sources.generator import choose_generated
+from imatgen_flows.sources.proposal import Generated, Proposal, SourceContext, redraw_known
+from imatgen_flows.sources.random_search import draw_crystals
+from imatgen_flows.sources.rattled import DISPLACEMENT, rattle, rattle_proposals
+from imatgen_flows.sources.registry import RANDOM_SEARCH, SOURCES
 from imatgen_flows.sources.substitution import propose_substituted
-from imatgen_flows.sources.target_cell import Limits, Proposal, TargetCell, anion_ratio, propose_unknown
+from imatgen_flows.sources.target_cell import CellRange, TargetCell, anion_ratio
 
 
 def target(**atoms):
@@ -36,10 +39,10 @@ def fluorite():
     return Structure.from_spacegroup(225, Lattice.cubic(5.0), ["V", "O"], [[0, 0, 0], [0.25] * 3])
 
 
-# What is asked for
+# Target cells
 
 
-def test_a_slot_knows_its_formula_and_its_strata():
+def test_a_target_has_its_formula_and_its_strata():
     asked = target(V=4, O=7)
     assert (asked.formula, asked.n_sites, asked.ratio_class, asked.size_class) == ("V4O7", 11, "1.5 to 2", "10-14")
     assert TargetCell.of(rutile(repeat=3)) == target(V=6, O=12)
@@ -53,11 +56,11 @@ def test_anions_are_the_most_electronegative_element_of_any_system():
     assert anion_ratio(target(O=4).composition) == float("inf")
 
 
-def test_limits_are_on_the_sites_and_on_the_anions():
-    assert Limits(6, 12, 2.0).admit(rutile()) and Limits(6, 12, 2.0).admit(rutile(repeat=2))
-    assert not Limits(7, 12, 1.0).admit(rutile())
-    assert not Limits(2, 11, 1.0).admit(rutile(repeat=2))
-    assert not Limits(6, 12, 2.1).admit(rutile())
+def test_a_range_is_on_the_sites_and_on_the_anions():
+    assert CellRange(6, 12, 2.0).admit(rutile()) and CellRange(6, 12, 2.0).admit(rutile(repeat=2))
+    assert not CellRange(7, 12, 1.0).admit(rutile())
+    assert not CellRange(2, 11, 1.0).admit(rutile(repeat=2))
+    assert not CellRange(6, 12, 2.1).admit(rutile())
 
 
 # The generator
@@ -70,18 +73,18 @@ def test_the_choice_among_generated_candidates_is_reproducible_grows_with_their_
             Structure(Lattice.orthorhombic(3, edge, 7), ["V", "O", "O"], [[0, 0, 0], [0.5] * 3, [0, 0.4, 0.2]])
         )
     candidates = [Generated(f"s{i}", "slerp", cell) for i, cell in enumerate(cells)]
-    wide = Limits(1, 30, 0)
+    wide = CellRange(1, 30, 0)
     every = choose_generated(candidates, wide, 100, seed=1)
     assert {"s2", "s3", "s4"}.isdisjoint(item.sample for item in every)  # equal to s0, s0 and s1
     assert choose_generated(candidates, wide, 3, seed=1) == every[:3]
     assert choose_generated(candidates, wide, 100, seed=2) != every
-    assert {item.sample for item in choose_generated(candidates, Limits(6, 30, 0), 100, seed=1)} <= {"s0", "s1"}
+    assert {item.sample for item in choose_generated(candidates, CellRange(6, 30, 0), 100, seed=1)} <= {"s0", "s1"}
 
 
 def test_clean_decodes_come_first_where_that_is_asked_and_all_others_after_them():
     cells = [Structure(Lattice.cubic(edge), ["V", "O"], [[0] * 3, [0.5] * 3]) for edge in np.linspace(3, 6, 8)]
-    candidates = [Generated(f"s{i}", "random", cell, clean=i % 3 == 0) for i, cell in enumerate(cells)]
-    wide = Limits(1, 30, 0)
+    candidates = [Generated(f"s{i}", "prior", cell, clean=i % 3 == 0) for i, cell in enumerate(cells)]
+    wide = CellRange(1, 30, 0)
     plain = choose_generated(candidates, wide, 8, seed=1)
     ordered = choose_generated(candidates, wide, 8, seed=1, clean_first=True)
     assert [item.clean for item in ordered] == sorted((item.clean for item in plain), reverse=True)
@@ -92,20 +95,20 @@ def test_clean_decodes_come_first_where_that_is_asked_and_all_others_after_them(
 # Substitution
 
 
-def test_substitution_answers_with_the_same_cells_where_it_has_them():
+def test_substitution_proposes_the_same_cells_where_it_has_them():
     crystals = {"a": rutile(), "b": rutile(repeat=2), "c": fluorite(), "d": rutile(1.2)}
     asked = [target(V=2, O=4), target(V=4, O=8), target(V=2, O=4)]
-    found = propose_substituted(asked, crystals, seed=0)
+    found = propose_substituted(asked, SourceContext(substituted=crystals), 0)
     assert [TargetCell.of(item.structure) for item in found] == asked
     assert {found[0].name, found[2].name} == {"a", "d"} and found[1].name in "bc"
     assert all(item.as_asked for item in found)
-    assert propose_substituted(asked, crystals, seed=0) == found
+    assert propose_substituted(asked, SourceContext(substituted=crystals), 0) == found
 
 
 def test_where_a_formula_runs_out_another_of_its_stratum_stands_in_and_none_is_taken_twice():
     crystals = {"big": fluorite(), "small": rutile(), "other": rutile(1.2)}
     asked = [target(V=2, O=5), target(V=2, O=4), target(V=1, O=2), target(V=1, O=2), target(V=3, O=4)]
-    found = propose_substituted(asked, crystals, seed=0)
+    found = propose_substituted(asked, SourceContext(substituted=crystals), 0)
     stands_in, exact, *empty = found
     assert not stands_in.as_asked and exact.as_asked
     assert {stands_in.name, exact.name} == {"small", "other"}  # "big" is of another size
@@ -133,19 +136,19 @@ def test_rattling_displaces_by_half_an_angstrom_in_all():
     assert abs(np.sqrt((lengths**2).mean()) - DISPLACEMENT) < 0.08
 
 
-def test_rattling_follows_its_seed_and_what_it_was_given():
+def test_rattling_follows_its_seed_and_the_proposals_before_it():
     given = [Proposal("a", rutile()), None, Proposal("b", rutile(), as_asked=False)]
-    found = propose_rattled(given, seed=3)
+    found = rattle_proposals(given, seed=3)
     assert [item and item.name for item in found] == ["a", None, "b"]
     assert not found[2].as_asked
-    assert propose_rattled(given, seed=3) == found
+    assert rattle_proposals(given, seed=3) == found
     assert found[0].structure != found[2].structure != given[2].structure
-    assert propose_rattled(given, seed=4)[0].structure != found[0].structure
+    assert rattle_proposals(given, seed=4)[0].structure != found[0].structure
 
 
 def test_a_crystal_too_dense_to_be_rattled_is_given_up():
     dense = Structure(Lattice.cubic(1.5), ["V", "O"], [[0, 0, 0], [0.5] * 3]) * (2, 2, 2)
-    assert propose_rattled([Proposal("dense", dense)], seed=0) == [None]
+    assert rattle_proposals([Proposal("dense", dense)], seed=0) == [None]
 
 
 # Random search
@@ -155,7 +158,7 @@ CELLS = [target(V=4, O=8), target(V=5, O=9), target(V=6, O=12), target(Cu=3, Al=
 
 def test_random_crystals_have_the_formula_the_volume_and_the_distances_that_are_asked_for():
     pytest.importorskip("pyxtal")
-    for asked, found in zip(CELLS, propose_random(CELLS, seed=7), strict=True):
+    for asked, found in zip(CELLS, draw_crystals(CELLS, seed=7), strict=True):
         crystal = found.structure
         assert TargetCell.of(crystal) == asked and found.as_asked
         assert crystal.volume == pytest.approx(expected_volume(asked.composition), rel=1e-6)
@@ -172,38 +175,61 @@ def test_random_crystals_have_the_formula_the_volume_and_the_distances_that_are_
 def test_random_crystals_follow_their_seed_and_differ_from_each_other():
     pytest.importorskip("pyxtal")
     asked = [target(V=4, O=8)] * 6
-    found = propose_random(asked, seed=1)
-    assert propose_random(asked[:3], seed=1) == found[:3]
+    found = draw_crystals(asked, seed=1)
+    assert draw_crystals(asked[:3], seed=1) == found[:3]
     assert len({item.name for item in found}) > 3
-    assert propose_random(asked, seed=2) != found
+    assert draw_crystals(asked, seed=2) != found
 
 
-def test_every_source_answers_the_same_list():
+def test_every_source_fills_the_same_targets_and_follows_its_seed():
     pytest.importorskip("pyxtal")
     crystals = {"a": rutile(), "b": rutile(repeat=2), "c": fluorite(), "d": rutile(1.2)}
     asked = [target(V=2, O=4), target(V=4, O=8), target(V=4, O=8), target(V=2, O=4)]
-    plain = propose_substituted(asked, crystals, seed=0)
-    for answers in (plain, propose_rattled(plain, seed=0), propose_random(asked, seed=0)):
-        assert [TargetCell.of(item.structure) for item in answers] == asked
+    one, two = Generated("s0", "slerp", rutile()), Generated("s1", "prior", rutile(repeat=2))
+    context = SourceContext([one, two, two, one], crystals)
+    for source in SOURCES:
+        propose = source.load()
+        found = propose(asked, context, 0)
+        assert [TargetCell.of(item.structure) for item in found] == asked, source.name
+        assert all(item.as_asked for item in found) and propose(asked, context, 0) == found, source.name
 
 
-def test_without_pyxtal_the_user_is_told_what_to_do(monkeypatch):
+def test_a_source_that_draws_redraws_what_is_known():
+    pytest.importorskip("pyxtal")
+    crystals, asked = {"a": rutile(), "d": rutile(1.2)}, [target(V=2, O=4)] * 2
+    first = {
+        name: SOURCES[name].load()(asked, SourceContext(substituted=crystals), 0) for name in ("rattled", RANDOM_SEARCH)
+    }
+    for name, found in first.items():
+        known = {found[0].structure.volume}
+        context = SourceContext(
+            substituted=crystals, is_new=lambda structure, known=known: structure.volume not in known
+        )
+        again = SOURCES[name].load()(asked, context, 0)
+        assert again[0].structure != found[0].structure and again[1] == found[1]
+
+
+def test_without_pyxtal_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyxtal", None)
-    with pytest.raises(InputError, match=r"imatgen-flows\[search\]"):
-        check_random_search()
+    with pytest.raises(
+        InputError, match=r"random search needs PyXtal: `pip install 'imatgen-flows\[search\]'`.*`random_search`"
+    ):
+        SOURCES[RANDOM_SEARCH].check()
+    with pytest.raises(InputError, match="PyXtal"):
+        draw_crystals(CELLS, seed=0)
 
 
-def test_a_source_answers_until_its_answer_is_new_and_is_given_up_where_none_is():
+def test_proposals_are_redrawn_until_they_are_new_and_given_up_where_none_is():
     one, two = rutile(), rutile(1.1)
     known = {one.volume}
 
     def propose(asked, seed):
-        """Fluorite never fits; the first answers to the others are what is known."""
+        """Propose nothing for "none", and a known structure for the others in the first draw."""
         return [
             None if name == "none" else Proposal(name, one if name == "stuck" or seed < 100_000 else two)
             for name in asked
         ]
 
-    found = propose_unknown(propose, ["a", "none", "stuck"], 0, lambda structure: structure.volume not in known)
-    assert [answer and answer.structure for answer in found] == [two, None, None]
-    assert [answer and answer.structure for answer in propose_unknown(propose, ["a"], 0, lambda _: True)] == [one]
+    found = redraw_known(propose, ["a", "none", "stuck"], 0, lambda structure: structure.volume not in known)
+    assert [item and item.structure for item in found] == [two, None, None]
+    assert [item and item.structure for item in redraw_known(propose, ["a"], 0, lambda _: True)] == [one]
