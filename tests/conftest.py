@@ -16,10 +16,62 @@ def tiny():
             "system": list(system),
             "limits": {"max_sites": 4, "max_edge": 6},
             "labels": {"potential": "toy"},
-            "generator": {"epochs": 0.06},
-            "sampling": {"slerp": 40, "random": 10, "perturb": 10},
+            "model": {"epochs": 0.06},
+            "sampling": {"slerp": 40, "prior": 10, "perturb": 10},
             "screen": {"potential": "toy", "at_most": 6, "batch_size": 3, "max_steps": 100, "fmax": 0.3},
         }
         return CampaignConfig.model_validate(content | sections)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def documents():
+    """Read the documents that some jobs left in a run directory, in the order of their keys."""
+    from imatgen_flows.io.artifacts import ArtifactStore
+
+    def read(directory, *jobs):
+        store = ArtifactStore(directory / "artifacts")
+        names = [job.spec.name for job in jobs]
+        paths = sorted(path for name in names for path in (store.root / "documents").glob(f"{name}-*.json"))
+        kinds = {job.spec.name: job.spec.document for job in jobs}
+        return [kinds[path.stem.rpartition("-")[0]](**store.finished(path.stem)) for path in paths]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def prototypes():
+    """Five vanadium oxides, by the name of their prototype."""
+    from pymatgen.core import Lattice, Structure
+
+    def cubic(group, edge, anion):
+        return Structure.from_spacegroup(group, Lattice.cubic(edge), ["V", "O"], [[0, 0, 0], anion])
+
+    rutile = Structure.from_spacegroup(136, Lattice.tetragonal(4.55, 2.86), ["V", "O"], [[0, 0, 0], [0.305, 0.305, 0]])
+    return {
+        "rutile": rutile,
+        "fluorite": cubic(225, 4.9, [0.25, 0.25, 0.25]),
+        "rocksalt": cubic(225, 4.1, [0.5, 0.5, 0.5]),
+        "caesium chloride": cubic(221, 2.6, [0.5, 0.5, 0.5]),
+        "zincblende": cubic(216, 4.5, [0.25, 0.25, 0.25]),
+    }
+
+
+@pytest.fixture(scope="session")
+def redescribe():
+    """Describe a crystal by other axes, handedness, origin, order of sites and volume, perhaps as a supercell."""
+    import numpy as np
+    from pymatgen.core import Structure
+
+    def describe(structure, rng):
+        axes = np.eye(3, dtype=int)[rng.permutation(3)]
+        axes[0] += rng.integers(-1, 2) * axes[1]
+        cell = structure.copy()
+        cell.make_supercell(axes * [[1], [1], [rng.integers(1, 3)]])
+        rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        order = rng.permutation(len(cell))
+        species, coords = [cell[i].specie for i in order], cell.frac_coords[order] + rng.random(3)
+        return Structure(cell.lattice.matrix @ rotation * rng.uniform(0.9, 1.1), species, coords)
+
+    return describe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -18,10 +19,16 @@ from pymatgen.core import Structure
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.crystals.standard import standardise, structure_id
 from imatgen_flows.errors import ImatgenError, InputError
-from imatgen_flows.io.artifacts import ArtifactStore
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.finish_round import finish_round
+from imatgen_flows.jobs.rank_candidates import rank_candidates
+from imatgen_flows.jobs.references import extend_hull
+from imatgen_flows.jobs.relax_batch import relax_batch
 from imatgen_flows.managers.local import run_campaign
+from imatgen_flows.models.registry import SAMPLERS
 
-STAGES = 11  # of one round, with one batch
+JOBS_OF_A_ROUND = 13  # with one batch
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,7 @@ def rows_of(directory):
     return pq.read_table(directory / "candidates.parquet").to_pylist()
 
 
-def stage_files(directory):
+def finished_files(directory):
     return {path.name: path.stat().st_mtime_ns for path in (directory / "artifacts" / "documents").iterdir()}
 
 
@@ -47,11 +54,9 @@ def test_every_sample_is_counted_out_once(run):
     assert sum(item["count"] for item in ledger["rejections"]) == len(rejected)
 
 
-def test_evaluations_add_up_to_what_was_spent(run):
+def test_evaluations_add_up_to_what_was_spent(run, documents):
     ledger = json.loads((run / "ledger.json").read_text())
-    documents = [json.loads(path.read_text()) for path in (run / "artifacts" / "documents").iterdir()]
-    batches = [document for document in documents if document["key"].startswith("relax_batch")]
-    screened = sum(document["evaluations"]["screen"] for document in batches)
+    screened = sum(document.evaluations["screen"] for document in documents(run, relax_batch))
     assert ledger["evaluations"]["screen"] == screened == sum(row["evaluations"] for row in rows_of(run)) > 0
     dataset = json.loads((run / "dataset.json").read_text())
     assert ledger["evaluations"]["labels"] == dataset["counts"]["kept"]
@@ -74,29 +79,27 @@ def test_relaxed_candidates_carry_their_full_record(run):
         structure = Structure.from_file(run / "structures" / f"{row['id']}.cif")
         assert structure.composition.reduced_formula == row["formula"]
         assert row["scale"] == "toy 1" and row["spacegroup_number"] >= 1 and row["novelty"]
-        assert row["seed"] >= 7 and row["method"] in ("slerp", "random", "perturb")
+        assert row["seed"] >= 7 and row["sampler"] in SAMPLERS
 
 
-def test_candidate_ids_are_the_hash_of_the_decoded_structure(run):
-    from imatgen_flows.jobs.candidates import load_candidates
-    from imatgen_flows.jobs.documents import CandidatesDocument
+def test_draws_from_the_prior_say_which_prior_it_was(run):
+    rows = rows_of(run)
+    assert {(row["sampler"], row["prior"]) for row in rows} == {("perturb", ""), ("slerp", ""), ("prior", "gaussian")}
 
-    path = next((run / "artifacts" / "documents").glob("rank_candidates-*.json"))
-    for record in load_candidates(CandidatesDocument(**json.loads(path.read_text()))):
+
+def test_candidate_ids_are_the_hash_of_the_decoded_structure(run, documents):
+    (ranked,) = documents(run, rank_candidates)
+    for record in load_candidates(ranked):
         if record.id:
             assert structure_id(standardise(Structure.from_dict(record.structure))) == record.id
 
 
-def test_the_hull_distance_agrees_with_an_independent_phase_diagram(run):
+def test_the_hull_distance_agrees_with_an_independent_phase_diagram(run, documents):
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition
 
-    path = next((run / "artifacts" / "documents").glob("extend_hull-*.json"))
-    store = ArtifactStore(run / "artifacts")
-    from imatgen_flows.io.artifacts import read_lines
-    from imatgen_flows.jobs.documents import ReferenceDocument
-
-    phases = read_lines(ReferenceDocument(**store.finished(path.stem)).phases)
+    (references,) = documents(run, extend_hull)
+    phases = read_lines(references.phases)
     entries = []
     for phase in phases:
         composition = Structure.from_dict(phase["structure"]).composition
@@ -110,10 +113,10 @@ def test_the_hull_distance_agrees_with_an_independent_phase_diagram(run):
             assert row["e_above_hull"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_resume_repeats_no_finished_stage(run, tiny):
-    before, table = stage_files(run), (run / "candidates.parquet").read_bytes()
+def test_resume_repeats_no_finished_job(run, tiny):
+    before, table = finished_files(run), (run / "candidates.parquet").read_bytes()
     run_campaign(tiny(), run, resume=True)
-    assert stage_files(run) == before
+    assert finished_files(run) == before
     assert (run / "candidates.parquet").read_bytes() == table
 
 
@@ -127,9 +130,9 @@ def test_resume_writes_a_lost_table_again(run, tiny):
 def test_a_run_that_was_moved_still_resumes(run, tiny, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.copytree(run, moved)
-    before = stage_files(moved)
+    before = finished_files(moved)
     run_campaign(tiny(), moved, resume=True)
-    assert stage_files(moved) == before
+    assert finished_files(moved) == before
 
 
 def test_a_damaged_artifact_is_made_again(run, tiny, tmp_path):
@@ -142,37 +145,37 @@ def test_a_damaged_artifact_is_made_again(run, tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_kill_at_every_stage_changes_nothing(run, tiny, tmp_path):
+def test_a_kill_in_every_job_changes_nothing(run, tiny, tmp_path):
     campaign, directory = tmp_path / "tiny.yaml", tmp_path / "killed"
     tiny().to_file(campaign)
     command = [sys.executable, "-c", "from imatgen_flows.cli.main import main; main()", "run", str(campaign)]
     command += ["--directory", str(directory), "--resume"]
     kills, seen, finished = 0, set(), {}
-    for _ in range(STAGES + 5):
+    for _ in range(JOBS_OF_A_ROUND + 5):
         process = subprocess.Popen(
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
         )
         for line in process.stderr:
-            stage = line[10:].strip()
-            if stage.endswith("...") and stage not in seen:
-                seen.add(stage)
+            job = line[10:].strip()
+            if job.endswith("...") and job not in seen:
+                seen.add(job)
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1
                 break
         process.stderr.close()
-        assert finished.items() <= stage_files(directory).items()  # no finished stage was made again
-        finished = stage_files(directory)
+        assert finished.items() <= finished_files(directory).items()  # no finished job was repeated
+        finished = finished_files(directory)
         if process.wait() == 0:
             break
     assert process.returncode == 0
-    assert kills >= STAGES - 1  # both autoencoders share a name
+    assert kills >= JOBS_OF_A_ROUND - 1  # a quick job may end before the signal comes
     kept = ("sample", "id", "state", "formula", "e_above_hull", "novelty", "evaluations")
     assert [[row[k] for k in kept] for row in rows_of(directory)] == [[row[k] for k in kept] for row in rows_of(run)]
 
 
 def test_another_system_needs_only_another_campaign_file(tiny, tmp_path):
     directory = run_campaign(
-        tiny(system=("Mn", "S"), sampling={"slerp": 12, "random": 4, "perturb": 4}), tmp_path / "mns"
+        tiny(system=("Mn", "S"), sampling={"slerp": 12, "prior": 4, "perturb": 4}), tmp_path / "mns"
     )
     rows = rows_of(directory)
     assert len(rows) == 20
@@ -182,13 +185,14 @@ def test_another_system_needs_only_another_campaign_file(tiny, tmp_path):
 
 def test_no_element_is_wired_into_the_code():
     package = Path(__file__).parents[1] / "imatgen_flows"
-    wired = re.compile(r"""["'](V|O|Ti|Mn|S)["']""")
+    # the diatomic gases, nonmetals, a correction scheme that names its own elements, and the example that `init` writes
+    marks = ("DIATOMIC", "NONMETALS", "MP2020", "CampaignConfig(system=")
     for path in package.rglob("*.py"):
-        lines = [line for line in path.read_text().splitlines() if wired.search(line)]
-        # defaults of the public names, the diatomic gases, nonmetals, and a correction scheme that names its own elements
-        marks = ('elements: Sequence[str] = ("', "DIATOMIC", "NONMETALS", "MP2020", "help=")
-        allowed = [line for line in lines if any(mark in line for mark in marks)]
-        assert lines == allowed, f"{path}: {lines}"
+        lines = path.read_text().splitlines()
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.Constant) and node.value in ("V", "O", "Ti", "Mn", "S"):
+                line = lines[node.lineno - 1]
+                assert any(mark in line for mark in marks), f"{path}:{node.lineno}: {line}"
 
 
 @pytest.mark.parametrize("name", ["vanadium-oxides", "titanium-oxides", "manganese-sulfides"])
@@ -235,7 +239,7 @@ def test_a_missing_key_for_the_materials_project_is_named(tiny, tmp_path, monkey
 def test_a_full_disk_is_said_and_the_run_can_go_on(run, tiny, tmp_path, monkeypatch):
     directory = tmp_path / "full"
     shutil.copytree(run, directory)
-    for path in (directory / "artifacts" / "documents").glob("finish_round-*"):
+    for path in (directory / "artifacts" / "documents").glob(f"{finish_round.spec.name}-*"):
         path.unlink()
 
     def full(*_):
@@ -257,7 +261,7 @@ def test_a_gpu_that_is_not_there_is_said(run, tiny, tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    from imatgen_flows.jobs.models import use_device
+    from imatgen_flows.jobs.device import use_device
 
     monkeypatch.setenv("IMATGEN_DEVICE", "cuda")
     with pytest.raises(InputError, match="sees no GPU"):

@@ -12,15 +12,22 @@ import pytest
 
 from imatgen_flows.cli import main as cli
 from imatgen_flows.errors import InputError
-from imatgen_flows.io.artifacts import ArtifactStore, read_lines
-from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, ModelDocument, ReconstructionDocument
-from imatgen_flows.jobs.model_files import export_model, import_network
+from imatgen_flows.io.artifacts import read_lines
+from imatgen_flows.jobs.build_dataset import build_dataset
+from imatgen_flows.jobs.documents import InputFile
+from imatgen_flows.jobs.import_network import import_network
+from imatgen_flows.jobs.model_export import export_model
+from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
+from imatgen_flows.jobs.sample_candidates import sample_candidates
+from imatgen_flows.jobs.train import train_autoencoder, train_vae
 from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.managers.preflight import check_machine
-from imatgen_flows.models.model_file import ROLES, read_model
+from imatgen_flows.models.model_file import read_model
+from imatgen_flows.models.registry import ROLES
 
 pytestmark = pytest.mark.slow
-SAMPLING = {"slerp": 120, "random": 40, "perturb": 10}  # enough for a find, without which there is no second round
+TRAINING = (train_autoencoder, train_vae)
+SAMPLING = {"slerp": 120, "prior": 40, "perturb": 10}  # enough for a find, without which there is no second round
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,7 @@ def run(tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(run, tmp_path_factory):
     path = tmp_path_factory.mktemp("file") / "vo.safetensors"
-    export_model(run, ledger_of(run), path)
+    export_model(run, path)
     return path
 
 
@@ -56,18 +63,14 @@ def tuned(campaign, tmp_path_factory):
     return run_campaign(campaign("fine_tune"), tmp_path_factory.mktemp("models") / "tuned")
 
 
-def ledger_of(directory):
-    return json.loads((directory / "ledger.json").read_text())
+@pytest.fixture(scope="module")
+def networks(documents):
+    """Read the networks that a run trained or imported, by role."""
 
+    def read(directory, *jobs):
+        return {document.role: document for document in documents(directory, *jobs)}
 
-def documents(directory, kind, stage):
-    store = ArtifactStore(directory / "artifacts")
-    paths = (directory / "artifacts" / "documents").glob(f"{stage}-*.json")
-    return [kind(**store.finished(path.stem)) for path in paths]
-
-
-def by_role(directory, stage):
-    return {document.role: document for document in documents(directory, ModelDocument, stage)}
+    return read
 
 
 def rows_of(directory, number=0):
@@ -75,39 +78,43 @@ def rows_of(directory, number=0):
     return [row for row in rows if row["round"] == number]
 
 
-def first_latents(directory):
-    """Latent vectors of the first round's samples, and of the training structures."""
-    found = documents(directory, CandidatesDocument, "sample_candidates")
-    (first,) = (document for document in found if document.seed == 7)
-    return np.load(first.extra["latents"].path())
+@pytest.fixture(scope="module")
+def first_latents(documents):
+    """Read the latent vectors of the first round's samples, and of the training structures."""
+
+    def read(directory):
+        (first,) = (document for document in documents(directory, sample_candidates) if document.seed == 7)
+        return np.load(first.extra["latents"].path())
+
+    return read
 
 
-def test_networks_that_only_sample_give_the_same_samples_as_in_their_own_run(run, sampled):
+def test_networks_that_only_sample_give_the_same_samples_as_in_their_own_run(run, sampled, first_latents):
     ours, theirs = first_latents(sampled), first_latents(run)
     for name in ("samples", "training"):
         assert np.array_equal(ours[name], theirs[name])
-    kept = ("sample", "id", "method", "seed", "parents", "latent_x", "formula", "nsites", "residual", "structure")
+    kept = ("sample", "id", "sampler", "seed", "parents", "latent_x", "formula", "nsites", "residual", "structure")
     drawn = [{key: row[key] for key in kept if row["state"] == "rejected"} for row in rows_of(sampled)]
     assert drawn == [{key: row[key] for key in kept if row["state"] == "rejected"} for row in rows_of(run)]
     assert [row["e_above_hull"] for row in rows_of(sampled)] == [row["e_above_hull"] for row in rows_of(run)]
 
 
-def test_nothing_is_trained_where_networks_only_sample_in_any_round(run, sampled):
+def test_nothing_is_trained_where_networks_only_sample_in_any_round(run, sampled, networks):
     assert rows_of(sampled, 1)
-    assert not list((sampled / "artifacts" / "documents").glob("train_*"))
-    trained = by_role(run, "train_autoencoder") | by_role(run, "train_generator")
-    imported = by_role(sampled, "import_network")
+    assert not networks(sampled, *TRAINING)
+    trained = networks(run, *TRAINING)
+    imported = networks(sampled, import_network)
     assert set(imported) == set(ROLES)
     for role, network in imported.items():
         assert network.weights.sha256 == trained[role].weights.sha256
         assert (network.epochs, network.loss) == (trained[role].epochs, trained[role].loss)
 
 
-def test_training_goes_on_from_the_weights_of_the_file(run, tuned):
-    anew = by_role(run, "train_autoencoder") | by_role(run, "train_generator")
-    further = by_role(tuned, "train_autoencoder") | by_role(tuned, "train_generator")
-    imported = by_role(tuned, "import_network")
-    for role in ("basis", "generator"):
+def test_training_goes_on_from_the_weights_of_the_file(run, tuned, networks):
+    anew = networks(run, *TRAINING)
+    further = networks(tuned, *TRAINING)
+    imported = networks(tuned, import_network)
+    for role in ("basis", "vae"):
         first, last = (read_lines(document.metrics) for document in (further[role], anew[role]))
         assert first[0]["loss"] < last[0]["loss"]  # after one epoch each
         assert 0 < further[role].epochs < anew[role].epochs
@@ -116,43 +123,43 @@ def test_training_goes_on_from_the_weights_of_the_file(run, tuned):
     assert further["cell"].weights.sha256 == anew["cell"].weights.sha256  # codes of cells keep their meaning
 
 
-def test_the_card_says_what_the_networks_learnt_from_and_how_well(run, model):
+def test_the_card_says_what_the_networks_were_trained_on_and_how_well(run, model, documents, networks):
     card, _networks = read_model(model)
-    (dataset,) = documents(run, DatasetDocument, "build_dataset")
-    (reconstruction,) = documents(run, ReconstructionDocument, "evaluate_reconstruction")
-    trained = by_role(run, "train_autoencoder") | by_role(run, "train_generator")
+    (dataset,) = documents(run, build_dataset)
+    (reconstruction,) = documents(run, evaluate_reconstruction)
+    trained = networks(run, *TRAINING)
     assert card.elements == dataset.elements == ["O", "V"] and card.data["system"] == ["V", "O"]
     assert card.data["counts"] == dataset.counts and card.data["templates"]["source"] == "prototypes"
     assert card.data["labels"]["potential"] == "toy" and card.data["limits"]["max_sites"] == 4
     assert card.reconstruction == reconstruction.summaries
     for role, network in trained.items():
         assert card.training[role]["losses"] == [row["loss"] for row in read_lines(network.metrics)]
-        assert card.training[role]["seed"] == 7 and card.preset[role]["code" if role != "generator" else "latent"]
+        assert card.training[role]["seed"] == 7 and card.preset[role]["code" if role != "vae" else "latent"]
     assert {"imatgen_flows", "torch"} <= set(card.versions)
     held_out = set(card.data["unseen_templates"])
     templates = {row["template"] for row in read_lines(dataset.crystals) if not row["known"]}
     assert held_out < templates and len(held_out) == round(0.1 * len(templates)) > 0
 
 
-def test_only_what_no_training_has_seen_counts_as_held_out(campaign, run, tmp_path):
+def test_only_what_no_training_has_seen_counts_as_held_out(campaign, run, documents, tmp_path):
     """With another seed other templates are held out; those that the imported networks saw do not count."""
-    config = campaign("fine_tune", generator={"epochs": 0.02, "seed": 8})
+    config = campaign("fine_tune", model={"epochs": 0.02, "seed": 8})
     directory = run_campaign(config, tmp_path / "other-seed")
-    export_model(directory, ledger_of(directory), tmp_path / "further.safetensors")
+    export_model(directory, tmp_path / "further.safetensors")
     before, after = (
         set(read_model(path)[0].data["unseen_templates"])
         for path in (config.start.model, tmp_path / "further.safetensors")
     )
     assert after < before
-    (dataset,) = documents(directory, DatasetDocument, "build_dataset")
-    (found,) = documents(directory, ReconstructionDocument, "evaluate_reconstruction")
+    (dataset,) = documents(directory, build_dataset)
+    (found,) = documents(directory, evaluate_reconstruction)
     templates = {row["id"]: row["template"] for row in read_lines(dataset.crystals)}
     unseen = {templates[row["id"]] for row in read_lines(found.errors) if not row["training"]}
     assert unseen == after and ("images_held_out" in found.summaries) == bool(after)
 
 
 def test_a_model_travels_on_from_a_run_that_only_sampled(sampled, model, tmp_path):
-    path, card = export_model(sampled, ledger_of(sampled), tmp_path)
+    path, card = export_model(sampled, tmp_path)
     before, _networks = read_model(model)
     assert path == tmp_path / "sampled.safetensors"
     assert card.sha256 == before.sha256 and card.training == before.training
@@ -163,8 +170,8 @@ def test_a_model_travels_on_from_a_run_that_only_sampled(sampled, model, tmp_pat
 def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(campaign, tiny, model, tmp_path):
     faults = {
         "trained on O-V, the campaign is of O-Ti": campaign("sample_only", system=("Ti", "O")),
-        "the campaign has {preset: default, grid: 64}": campaign("fine_tune", generator={"grid": 64}),
-        "the campaign has {preset: paper, grid: 64}": campaign("fine_tune", generator={"preset": "paper"}),
+        "the campaign has {preset: default, grid: 64}": campaign("fine_tune", model={"grid": 64}),
+        "the campaign has {preset: paper, grid: 64}": campaign("fine_tune", model={"preset": "paper"}),
         "no such model file": tiny(start={"model": str(tmp_path / "nowhere.safetensors")}),
     }
     for words, config in faults.items():
@@ -196,19 +203,18 @@ def test_a_damaged_model_is_refused_before_anything_is_made(tiny, model, tmp_pat
     content = bytearray(model.read_bytes())
     content[-100] ^= 1
     damaged.write_bytes(content)
-    with pytest.raises(InputError, match="the weights of generator are not those that were written"):
+    with pytest.raises(InputError, match="the weights of vae are not those that were written"):
         run_campaign(tiny(start={"model": str(damaged)}), tmp_path / "never")
     damaged.write_bytes(content[:-1])
     with pytest.raises(InputError, match="cut short"):
         run_campaign(tiny(start={"model": str(damaged)}), tmp_path / "never")
 
 
-def test_a_model_that_changed_after_the_campaign_was_started_is_refused(run, model, tmp_path):
-    (dataset,) = documents(run, DatasetDocument, "build_dataset")
-    given = {"dataset": dataset, "model": str(model), "role": "cell"}
-    generator = {"preset": "default", "grid": None, "epochs": 1.0}
+def test_a_model_that_changed_after_the_campaign_was_started_is_refused(run, model, documents, tmp_path):
+    (dataset,) = documents(run, build_dataset)
+    then = InputFile(path=str(model), key="of another file")
     with pytest.raises(InputError, match="has changed since the campaign was started"):
-        import_network.original(str(tmp_path), content="of another file", generator=generator, **given)
+        import_network.original(str(tmp_path), dataset=dataset, file=then, role="cell", model={})
 
 
 def test_phases_cannot_be_held_out_from_networks_that_may_have_seen_them(campaign):
@@ -219,12 +225,12 @@ def test_phases_cannot_be_held_out_from_networks_that_may_have_seen_them(campaig
 def test_a_damaged_artifact_is_not_exported(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
-    weights = next((copy / "artifacts" / "objects").glob("weights-generator-*"))
+    weights = next((copy / "artifacts" / "objects").glob("weights-vae-*"))
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(InputError, match=r"weights-generator-\w+\.safetensors \(weights-generator\) is damaged"):
-        export_model(copy, ledger_of(copy), tmp_path / "never.safetensors")
+    with pytest.raises(InputError, match=r"weights-vae-\w+\.safetensors \(weights-vae\) is damaged"):
+        export_model(copy, tmp_path / "never.safetensors")
     assert not (tmp_path / "never.safetensors").exists()
 
 
@@ -252,7 +258,7 @@ def test_the_commands_take_a_model_out_of_a_run_and_say_how_a_campaign_begins_wi
     code, text, _ = imatgen("models", "import", path, "--directory", tmp_path / "kept")
     assert code == 0 and (tmp_path / "kept" / "first.safetensors").read_bytes() == model.read_bytes()
     assert "is refused" in " ".join(text.replace("│", " ").split())
-    lines = [line for line in text.splitlines() if line.startswith(("system:", "generator:", "start:"))]
+    lines = [line for line in text.splitlines() if line.startswith(("system:", "model:", "start:"))]
     written = tmp_path / "campaign.yaml"
     written.write_text("\n".join([*lines, "labels: {potential: toy}", "screen: {potential: toy}"]))
     assert imatgen("check", written)[0] == 0

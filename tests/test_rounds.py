@@ -1,4 +1,4 @@
-"""Rounds: each learns from the one before, none finds the same again, and the books hold across them."""
+"""Rounds: each learns from the one before, none finds the same again, and the ledger balances across them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 
 from imatgen_flows.flows.rounds import reason_to_stop
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
-from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ModelDocument, RoundDocument
+from imatgen_flows.jobs.documents import RoundDocument
+from imatgen_flows.jobs.extend_dataset import extend_dataset, extend_labels
+from imatgen_flows.jobs.train import train_autoencoder, train_vae
 from imatgen_flows.managers.local import run_campaign
 
 pytestmark = pytest.mark.slow
@@ -42,12 +44,6 @@ def rows_of(directory):
     return pq.read_table(directory / "candidates.parquet").to_pylist()
 
 
-def documents(directory, kind, stage):
-    store = ArtifactStore(directory / "artifacts")
-    paths = (directory / "artifacts" / "documents").glob(f"{stage}-*.json")
-    return [kind(**store.finished(path.stem)) for path in paths]
-
-
 def test_a_campaign_that_ended_goes_on_and_repeats_nothing(first, both):
     before = {path.name: path.read_bytes() for path in (first / "artifacts" / "documents").iterdir()}
     after = {path.name: path.read_bytes() for path in (both / "artifacts" / "documents").iterdir()}
@@ -66,22 +62,22 @@ def test_every_sample_and_evaluation_of_every_round_is_counted(first, both):
     assert gains[:1] == json.loads((first / "rounds.json").read_text())["rounds"]
 
 
-def test_the_next_round_learns_what_the_first_found_with_its_relaxed_energy(both):
-    (dataset,) = documents(both, DatasetDocument, "extend_dataset")
-    (labels,) = documents(both, LabelDocument, "extend_labels")
+def test_the_next_round_learns_what_the_first_found_with_its_relaxed_energy(both, documents):
+    (dataset,) = documents(both, extend_dataset)
+    (labels,) = documents(both, extend_labels)
     new = {f"found:{row['sample']}": row for row in rows_of(both) if row["round"] == 0 and row["novelty"] == "new"}
-    learnt = [row["id"] for row in read_lines(dataset.crystals) if row.get("learnt")]
-    assert learnt and set(learnt) <= set(new)
+    finds = [row["id"] for row in read_lines(dataset.crystals) if row.get("round_find")]
+    assert finds and set(finds) <= set(new)
     known = {label["id"]: label for label in read_lines(labels.labels)}
     assert list(known) == [row["id"] for row in read_lines(dataset.crystals)]
-    for name in learnt:
+    for name in finds:
         assert known[name]["formation_energy"] == pytest.approx(new[name]["formation_energy"])
         assert known[name]["evaluations"] == 0
 
 
-def test_networks_go_on_from_those_of_the_round_before(both):
-    models = documents(both, ModelDocument, "train_autoencoder") + documents(both, ModelDocument, "train_generator")
-    by_role = {role: [model for model in models if model.role == role] for role in ("basis", "generator")}
+def test_networks_go_on_from_those_of_the_round_before(both, documents):
+    models = documents(both, train_autoencoder, train_vae)
+    by_role = {role: [model for model in models if model.role == role] for role in ("basis", "vae")}
     for role, pair in by_role.items():
         (before,) = (model for model in pair if not any(other.key in model.parents for other in pair))
         (after,) = (model for model in pair if before.key in model.parents)

@@ -1,4 +1,4 @@
-"""Chain only some stages: relax candidates of a finished run again, with tighter forces, on the same hull.
+"""Chain only some jobs: relax candidates of a finished run again, with tighter forces, on the same hull.
 
 python workflows/own_stages.py runs/vanadium-oxides
 """
@@ -14,24 +14,38 @@ from jobflow import run_locally
 from imatgen_flows.config import Screen
 from imatgen_flows.flows import ScreenMaker
 from imatgen_flows.io.artifacts import ArtifactStore
-from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.jobs.build_dataset import build_dataset
+from imatgen_flows.jobs.documents import (
+    CampaignData,
+    CandidatesDocument,
+    DatasetDocument,
+    LabelDocument,
+    ReferenceDocument,
+)
+from imatgen_flows.jobs.filter_candidates import filter_candidates
+from imatgen_flows.jobs.label_dataset import label_dataset
+from imatgen_flows.jobs.provenance import finished_round, first_round, parent
+from imatgen_flows.jobs.rank_candidates import rank_candidates
+from imatgen_flows.jobs.references import extend_hull
 
 if __name__ == "__main__":
-    root = Path(sys.argv[1]) / "artifacts"
-    store = ArtifactStore(root)
-
-    def document(stage: str, schema: type) -> object:
-        """Find what a stage of the run handed on last."""
-        newest = max((root / "stages").glob(f"{stage}-*.json"), key=lambda path: path.stat().st_mtime)
-        return schema(**(store.finished(newest.stem) or {}))
-
-    flow = ScreenMaker(screen=Screen(fmax=0.02, at_most=20)).make(
-        str(root),
-        candidates=document("filter_candidates", CandidatesDocument),
-        dataset=document("build_dataset", DatasetDocument),
-        priced=(labels := document("label_dataset", LabelDocument)),
+    run = Path(sys.argv[1])
+    store = ArtifactStore(run / "artifacts")
+    # a document names the documents that it was made from: from the first round back to its filtered candidates
+    first = first_round(store, finished_round(run))
+    ranked = parent(store, first, CandidatesDocument, rank_candidates)
+    candidates = parent(store, ranked, CandidatesDocument, filter_candidates)
+    labels = parent(store, first, LabelDocument, label_dataset)
+    data = CampaignData(
+        dataset=parent(store, first, DatasetDocument, build_dataset),
         labels=labels,
-        references=document("extend_hull", ReferenceDocument),
+        evaluated=labels,
+        references=parent(store, first, ReferenceDocument, extend_hull),
     )
-    run_locally(flow, ensure_success=True)
-    print(json.dumps(document("rank_candidates", CandidatesDocument).counts))  # type: ignore[attr-defined]
+    flow = ScreenMaker(screen=Screen(fmax=0.02, at_most=20)).make(str(store.root), candidates, data)
+    responses = run_locally(flow, ensure_success=True)
+    outputs = [response.output for runs in responses.values() for response in runs.values()]
+    (again,) = (
+        output for output in outputs if isinstance(output, CandidatesDocument) and output.made_by(rank_candidates)
+    )
+    print(json.dumps(again.counts))

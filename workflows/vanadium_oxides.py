@@ -15,7 +15,7 @@ CAMPAIGN = Path(__file__).parent / "campaigns" / "vanadium-oxides.yaml"
 
 if __name__ == "__main__":
     config = CampaignConfig.from_file(CAMPAIGN)
-    config.sampling.slerp = 800  # any key of the file can be set here
+    config.sampling.root["slerp"] = 800  # any key of the file can be set here
     directory = run_campaign(config, Path("runs") / "vanadium-oxides-800", resume=True)
     for candidate in RunDirectory.open(directory).new[:10]:
         print(f"{candidate['formula']:8} {candidate['spacegroup']:10} {candidate['e_above_hull']:7.3f} eV/atom")

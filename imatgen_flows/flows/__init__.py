@@ -1,4 +1,4 @@
-"""Makers: choices and wiring of the campaign's stages."""
+"""The Makers of a campaign: choices, and how jobs are chained."""
 
 from imatgen_flows.flows.campaign import CampaignMaker
 from imatgen_flows.flows.dataset import DatasetMaker

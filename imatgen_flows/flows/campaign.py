@@ -1,4 +1,4 @@
-"""The whole campaign."""
+"""The flow of a whole campaign."""
 
 from __future__ import annotations
 
@@ -39,13 +39,11 @@ class CampaignMaker(Maker):
             references=config.references,
             screen=config.screen,
         ).make(root, config.system)
-        data = dataset.output
-        data = data | {"priced": data["labels"], "calculated": None}
-        jobs: list[Any] = [dataset]
-        if config.validation.backend != "none":
+        data, jobs = dataset.output, [dataset]
+        if config.validation.is_wanted:
             validate = ValidateMaker(validate=config.validation, walltime=self.dft_walltime)
-            calculated = validate.make_references(root, data["references"], config.system)
-            jobs.append(calculated)
-            data["calculated"] = calculated.output
+            jobs.append(validate.make_references(root, data["references"], config.system))
+            data = data | {"calculated": jobs[-1].output}
         first = round_flow(root, config, (self.walltime, self.dft_walltime), data)
-        return Flow([*jobs, first], output=first.output, name=f"{config.title}: {self.name}")
+        made: list[Any] = [*jobs, first]
+        return Flow(made, output=first.output, name=f"{config.title}: {self.name}")

@@ -1,4 +1,4 @@
-"""What several Makers need."""
+"""Functions that several Makers share."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imatgen_flows.io.artifacts import content_key, file_hash
+from imatgen_flows.jobs.documents import InputFile
 
 
 def plain(section: BaseModel) -> dict[str, Any]:
-    """Return a section of the campaign as plain values: jobs take data, not classes."""
+    """Return a section of the campaign as plain values, which jobs take instead of classes."""
     return section.model_dump(mode="json", by_alias=True)
 
 
-def content_of(path: Path | None) -> str:
-    """Name the content of a file or folder, so that a changed one is a different input."""
-    if path is None or not path.exists():
-        return ""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return content_key([(file.name, file_hash(file)) for file in files if file.is_file()])
+def with_files(section: BaseModel) -> dict[str, Any]:
+    """Return a section as plain values, its paths as input files: the cache keys of jobs depend on their content alone."""
+    paths = {name: value for name, value in section if isinstance(value, Path)}
+    return plain(section) | {name: InputFile.of(path) for name, path in paths.items()}

@@ -1,4 +1,4 @@
-"""From templates to labelled training structures and the hull."""
+"""The flow from templates to labelled training structures and the hull."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from jobflow import Flow, Maker
 
 from imatgen_flows.config import Known, Labels, Limits, References, Screen, Templates
-from imatgen_flows.flows.common import content_of, plain
-from imatgen_flows.jobs.dataset import build_dataset
-from imatgen_flows.jobs.energies import label_dataset
+from imatgen_flows.flows.common import plain, with_files
+from imatgen_flows.jobs.build_dataset import build_dataset
+from imatgen_flows.jobs.documents import CampaignData, RelaxInputs
+from imatgen_flows.jobs.label_dataset import label_dataset
 from imatgen_flows.jobs.references import extend_hull, relax_references
 
 
@@ -26,25 +27,18 @@ class DatasetMaker(Maker):
     screen: Screen = field(default_factory=Screen)
 
     def make(self, root: str, system: list[str]) -> Flow:
-        """Build the flow.
+        """Build the flow; its output is the campaign's data before the first round.
 
         Parameters
         ----------
         root : of the artifact store
         system : element symbols
         """
-        relax = {"fmax": self.screen.fmax, "max_steps": self.screen.max_steps}
-        given = {"known": plain(self.known), "limits": plain(self.limits)}
-        dataset = build_dataset(
-            root,
-            system=system,
-            templates=plain(self.templates),
-            content=[content_of(self.templates.path), content_of(self.known.path)],
-            **given,
-        )
-        published = relax_references(
-            root, system=system, content=content_of(self.known.path), potential=self.screen.potential, **given, **relax
-        )
+        screen = self.screen
+        relax = RelaxInputs(potential=screen.potential, fmax=screen.fmax, max_steps=screen.max_steps)
+        known, limits = with_files(self.known), plain(self.limits)
+        dataset = build_dataset(root, system=system, templates=with_files(self.templates), known=known, limits=limits)
+        published = relax_references(root, system=system, known=known, limits=limits, relax=relax)
         labels = label_dataset(
             root,
             dataset=dataset.output,
@@ -58,7 +52,14 @@ class DatasetMaker(Maker):
             labels=labels.output,
             references=published.output,
             substituted=self.references.substituted,
-            **relax,
+            relax=relax,
         )
-        jobs = {"dataset": dataset, "published": published, "labels": labels, "references": hull}
-        return Flow(list(jobs.values()), output={name: job.output for name, job in jobs.items()}, name=self.name)
+        data = CampaignData(
+            dataset=dataset.output,
+            labels=labels.output,
+            references=hull.output,
+            published=published.output,
+            evaluated=labels.output,
+            calculated=None,
+        )
+        return Flow([dataset, published, labels, hull], output=data, name=self.name)

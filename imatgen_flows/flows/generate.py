@@ -1,4 +1,4 @@
-"""From training structures to new candidates."""
+"""The flow from training structures to new candidates."""
 
 from __future__ import annotations
 
@@ -9,89 +9,75 @@ from jobflow import Flow, Maker
 
 from imatgen_flows.config import Limits, Model, Sampling, Start
 from imatgen_flows.flows.common import plain
-from imatgen_flows.io.artifacts import file_hash
-from imatgen_flows.jobs.candidates import filter_candidates, sample_candidates
-from imatgen_flows.jobs.model_files import ROLES, import_network
-from imatgen_flows.jobs.models import evaluate_reconstruction, train_autoencoder, train_generator
+from imatgen_flows.jobs.documents import CampaignData, InputFile, NetworkDocuments
+from imatgen_flows.jobs.filter_candidates import filter_candidates
+from imatgen_flows.jobs.import_network import import_network
+from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
+from imatgen_flows.jobs.sample_candidates import sample_candidates
+from imatgen_flows.jobs.train import train_autoencoder, train_vae
+from imatgen_flows.models.registry import ModelRole
+
+CELL, BASIS, VAE = (role.value for role in ModelRole)
 
 
 @dataclass
 class GenerateMaker(Maker):
-    """Train the three networks or take trained ones, measure them, sample, and keep what is valid, unique and not known."""
+    """Train the three networks or take trained ones, measure them, sample, and keep what is valid, unique and new."""
 
     name: str = "generate"
-    generator: Model = field(default_factory=Model)
+    model: Model = field(default_factory=Model)
     start: Start = field(default_factory=Start)
     sampling: Sampling = field(default_factory=Sampling)
     limits: Limits = field(default_factory=Limits)
 
     def make(
-        self,
-        root: str,
-        dataset: Any,
-        labels: Any,
-        references: Any,
-        round_number: int = 0,
-        networks: dict[str, Any] | None = None,
+        self, root: str, data: CampaignData, round_number: int = 0, networks: NetworkDocuments | None = None
     ) -> Flow:
         """Build the flow.
 
         Parameters
         ----------
         root : of the artifact store
-        dataset, labels, references : documents of `DatasetMaker`, or references to them
+        data : documents, or references to them: dataset, labels and references
         round_number : of the campaign
-        networks : of an earlier round, by role; None to begin with those of the model file, or anew where there is none
+        networks : of an earlier round; None to begin with those of the model file, or anew where there is none
         """
-        settings = plain(self.generator)
-        imported = self._import(root, dataset) if networks is None else []
+        dataset, settings = data["dataset"], plain(self.model)
+        imported = self._import(root, dataset) if networks is None else {}
         networks = networks or _outputs(imported)
         as_they_are = self.start.model is not None and self.start.use == "sample_only"
-        trained = [] if as_they_are else self._train(root, dataset, labels, networks)
+        trained = {} if as_they_are else self._train(root, data, networks)
         networks = _outputs(trained) or networks
-        codes = {"dataset": dataset, "cell": networks["cell"], "basis": networks["basis"], "generator": settings}
-        vae = networks["generator"]
-        reconstruction = evaluate_reconstruction(root, vae=vae, **codes)
+        common = {"networks": networks, "model": settings}
+        reconstruction = evaluate_reconstruction(root, dataset=dataset, **common)
         samples = sample_candidates(
             root,
-            labels=labels,
-            references=references,
-            vae=vae,
+            data=CampaignData(dataset=dataset, labels=data["labels"], references=data["references"]),
             sampling=plain(self.sampling),
             limits=plain(self.limits),
             round_number=round_number,
-            **codes,
+            **common,
         )
-        candidates = filter_candidates(root, candidates=samples.output, dataset=dataset, references=references)
-        output = {
-            "models": [networks[role] for role in ROLES],
-            "reconstruction": reconstruction.output,
-            "candidates": candidates.output,
-        }
-        return Flow([*imported, *trained, reconstruction, samples, candidates], output=output, name=self.name)
+        candidates = filter_candidates(root, candidates=samples.output, dataset=dataset, references=data["references"])
+        output = {"networks": networks, "reconstruction": reconstruction.output, "candidates": candidates.output}
+        jobs = [*imported.values(), *trained.values(), reconstruction, samples, candidates]
+        return Flow(jobs, output=output, name=self.name)
 
-    def _import(self, root: str, dataset: Any) -> list[Any]:
-        """Jobs that take the networks out of the model file, in the order of `ROLES`; none where there is no file."""
-        path = self.start.model
-        if path is None:
-            return []
-        given = {"model": str(path), "content": file_hash(path), "generator": plain(self.generator)}
-        jobs = [import_network(root, dataset=dataset, role=role, **given) for role in ROLES]
-        for role, job in zip(ROLES, jobs, strict=True):
-            job.name = f"import {role} network"
-        return jobs
+    def _import(self, root: str, dataset: Any) -> dict[str, Any]:
+        """Make the jobs that take the networks out of the model file, by role; none where there is no file."""
+        file = InputFile.of(self.start.model)
+        if file is None:
+            return {}
+        common = {"dataset": dataset, "file": file, "model": plain(self.model)}
+        return {role.value: import_network(root, role=role.value, **common) for role in ModelRole}
 
-    def _train(self, root: str, dataset: Any, labels: Any, start: dict[str, Any]) -> list[Any]:
-        """Jobs that train the networks, from those of `start` where it has any, in the order of `ROLES`."""
-        settings = plain(self.generator)
-        cell, basis = (
-            train_autoencoder(root, dataset=dataset, role=role, generator=settings, start=start.get(role))
-            for role in ("cell", "basis")
-        )
-        cell.name, basis.name = "train cell autoencoder", "train basis autoencoder"
-        codes = {"dataset": dataset, "cell": cell.output, "basis": basis.output, "generator": settings}
-        return [cell, basis, train_generator(root, labels=labels, start=start.get("generator"), **codes)]
+    def _train(self, root: str, data: CampaignData, start: NetworkDocuments) -> dict[str, Any]:
+        """Make the jobs that train the networks, by role, each from that of `start` where there is one."""
+        common = {"dataset": data["dataset"], "model": plain(self.model)}
+        jobs = {role: train_autoencoder(root, role=role, start=start.get(role), **common) for role in (CELL, BASIS)}
+        vae = train_vae(root, labels=data["labels"], networks=_outputs(jobs), start=start.get(VAE), **common)
+        return jobs | {VAE: vae}
 
 
-def _outputs(jobs: list[Any]) -> dict[str, Any]:
-    return {role: job.output for role, job in zip(ROLES, jobs, strict=False)}
+def _outputs(jobs: dict[str, Any]) -> Any:
+    return {role: job.output for role, job in jobs.items()}

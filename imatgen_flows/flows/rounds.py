@@ -1,22 +1,22 @@
-"""Round after round: what one has found, the next one learns from."""
+"""The flow of one round, and the job that decides whether another follows."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
-from jobflow import Flow, Response, job
+from jobflow import Flow, Response
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.flows.common import plain
 from imatgen_flows.flows.generate import GenerateMaker
 from imatgen_flows.flows.screen import ScreenMaker
 from imatgen_flows.flows.validate import ValidateMaker
-from imatgen_flows.jobs.dataset import extend_dataset
-from imatgen_flows.jobs.documents import RoundDocument
-from imatgen_flows.jobs.energies import extend_labels
+from imatgen_flows.jobs.cached_job import dynamic_job
+from imatgen_flows.jobs.documents import CampaignData, NetworkDocuments, RoundDocument
+from imatgen_flows.jobs.extend_dataset import extend_dataset, extend_labels
 from imatgen_flows.jobs.finish_round import finish_round
-from imatgen_flows.jobs.model_files import ROLES
+from imatgen_flows.profiles import Profile
 
 logger = logging.getLogger(__name__)
 
@@ -25,52 +25,37 @@ def round_flow(
     root: str,
     config: CampaignConfig,
     walltimes: tuple[float | None, float | None],
-    data: dict[str, Any],
-    start: dict[str, Any] | None = None,
-    previous: Any = None,
-    number: int = 0,
+    data: CampaignData,
+    start: NetworkDocuments | None = None,
+    previous: RoundDocument | None = None,
 ) -> Flow:
-    """Chain generation, screening and the books of one round, and the decision about the next.
+    """Chain generation, screening and the ledger of one round, and the decision about the next.
 
     Parameters
     ----------
     root : of the artifact store
     config : the campaign
     walltimes : of a relaxation job and of a DFT job, s; None where there is no limit
-    data : documents, or references to them: `dataset` and `labels` that this round learns from; `priced`, the labels that
-        were evaluated; `published` and `references`; `calculated`, the hull of DFT, or None where nothing is validated
+    data : documents, or references to them
     start : networks of the round before this one, by role
     previous : document of the round before this one
-    number : of the round, from 0
     """
-    generator = config.model
-    if start or config.start.model:
-        share = config.rounds.fine_tune if start else config.start.share
-        generator = generator.model_copy(update={"epochs": generator.epochs * share})
-    maker = GenerateMaker(generator=generator, start=config.start, sampling=config.sampling, limits=config.limits)
-    generate = maker.make(root, data["dataset"], data["labels"], data["references"], number, start)
+    number = previous.round + 1 if previous else 0
+    generate = _generate(config, start).make(root, data, number, start)
     made = generate.output
-    screen = ScreenMaker(screen=config.screen, walltime=walltimes[0], kappa=config.rounds.kappa).make(
-        root, made["candidates"], data["dataset"], data["priced"], data["labels"], data["references"]
-    )
-    jobs: list[Any] = [generate, screen]
-    candidates = screen.output
-    if config.validation.backend != "none":
+    screen = ScreenMaker(screen=config.screen, walltime=walltimes[0], kappa=config.rounds.kappa)
+    jobs: list[Any] = [generate, screen.make(root, made["candidates"], data)]
+    if config.validation.is_wanted:
         validate = ValidateMaker(validate=config.validation, walltime=walltimes[1])
-        jobs.append(validate.make(root, candidates, data["calculated"]))
-        candidates = jobs[-1].output
+        jobs.append(validate.make(root, jobs[-1].output, data["calculated"]))
+    candidates = jobs[-1].output
     finish = finish_round(
         root,
         samples=config.sampling.total,
-        dataset=data["dataset"],
-        published=data["published"],
-        labels=data["labels"],
-        references=data["references"],
-        models=made["models"],
+        data=data,
+        models=list(made["networks"].values()),
         reconstruction=made["reconstruction"],
         candidates=candidates,
-        calculated=data["calculated"],
-        round_number=number,
         previous=previous,
     )
     jobs.append(finish)
@@ -80,7 +65,7 @@ def round_flow(
             campaign=plain(config),
             walltimes=walltimes,
             data=data,
-            models=made["models"],
+            networks=made["networks"],
             candidates=candidates,
             finished=finish.output,
         )
@@ -91,14 +76,14 @@ def round_flow(
     return flow
 
 
-@job(name="decide next round")
+@dynamic_job(profile=Profile.LIGHT, label="decide next round")
 def decide_next_round(
     root: str,
     *,
     campaign: dict[str, Any],
     walltimes: tuple[float | None, float | None],
-    data: dict[str, Any],
-    models: list[Any],
+    data: CampaignData,
+    networks: NetworkDocuments,
     candidates: Any,
     finished: RoundDocument,
 ) -> Response:
@@ -108,8 +93,7 @@ def decide_next_round(
     if reason:
         logger.info("no further round: %s", reason)
         return Response(output={"stopped": reason, "rounds": finished.round + 1})
-    common = {"limits": plain(config.limits), "candidates": candidates}
-    dataset = extend_dataset(root, dataset=data["dataset"], **common)
+    dataset = extend_dataset(root, dataset=data["dataset"], candidates=candidates, limits=plain(config.limits))
     labels = extend_labels(
         root,
         dataset=dataset.output,
@@ -117,13 +101,12 @@ def decide_next_round(
         candidates=candidates,
         stable_below=config.labels.stable_below,
     )
-    data = data | {"dataset": dataset.output, "labels": labels.output}
-    start = dict(zip(ROLES, models, strict=True))
-    number = finished.round + 1
+    number = finished.round + 2  # for people, from 1
     for made in (dataset, labels):
-        made.append_name(f" (round {number + 1})", dynamic=False)
-    rest = round_flow(root, config, walltimes, data, start, finished, number)
-    return Response(replace=Flow([dataset, labels, rest], output=rest.output, name=f"round {number + 1}"))
+        made.append_name(f" (round {number})", dynamic=False)
+    extended: Any = {**data, "dataset": dataset.output, "labels": labels.output}
+    rest = round_flow(root, config, walltimes, extended, networks, finished)
+    return Response(replace=Flow([dataset, labels, rest], output=rest.output, name=f"round {number}"))
 
 
 def reason_to_stop(config: CampaignConfig, finished: RoundDocument) -> str:
@@ -139,3 +122,12 @@ def reason_to_stop(config: CampaignConfig, finished: RoundDocument) -> str:
     if not gain["shortlisted"]:
         return f"this round found nothing new within {config.screen.threshold:g} eV/atom of the hull"
     return ""
+
+
+def _generate(config: CampaignConfig, start: NetworkDocuments | None) -> GenerateMaker:
+    """Configure the generation of a round: networks that go on from others take a share of the training."""
+    model = config.model
+    if start or config.start.model:
+        share = config.rounds.fine_tune if start else config.start.share
+        model = model.model_copy(update={"epochs": model.epochs * share})
+    return GenerateMaker(model=model, start=config.start, sampling=config.sampling, limits=config.limits)

@@ -1,4 +1,4 @@
-"""From candidates to a ranked shortlist."""
+"""The flow from candidates to a ranked shortlist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from jobflow import Flow, Maker
 
 from imatgen_flows.config import Screen
 from imatgen_flows.flows.common import plain
-from imatgen_flows.jobs.screening import screen_batches
+from imatgen_flows.jobs.documents import CampaignData
+from imatgen_flows.jobs.screen_batches import screen_batches
 
 
 @dataclass
@@ -21,18 +22,25 @@ class ScreenMaker(Maker):
     walltime: float | None = None  # of a relaxation job, s; None where there is no limit
     kappa: float = 1.0  # standard deviations of a predicted E_hull that count in a candidate's favour
 
-    def make(self, root: str, candidates: Any, dataset: Any, priced: Any, labels: Any, references: Any) -> Flow:
-        """Build the flow; `candidates` and what follows it are documents or references to them.
+    def make(self, root: str, candidates: Any, data: CampaignData) -> Flow:
+        """Build the flow.
 
-        `priced` are the labels that were evaluated, and tell what an evaluation costs; `labels` those learnt from.
+        Parameters
+        ----------
+        root : of the artifact store
+        candidates : document of the filtered candidates, or a reference to it
+        data : documents, or references to them: dataset, labels, evaluated labels and references
         """
+        part = CampaignData(
+            dataset=data["dataset"],
+            labels=data["labels"],
+            references=data["references"],
+            evaluated=data["evaluated"],
+        )
         ranked = screen_batches(
             root,
             candidates=candidates,
-            dataset=dataset,
-            priced=priced,
-            labels=labels,
-            references=references,
+            data=part,
             screen=plain(self.screen),
             walltime=self.walltime,
             kappa=self.kappa,

@@ -11,6 +11,7 @@ from imatgen_flows.config import Validate
 from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.flows.common import plain
 from imatgen_flows.jobs.validation import validate_references, validate_shortlist
+from imatgen_flows.registry import load_object
 
 
 @dataclass
@@ -38,4 +39,5 @@ class ValidateMaker(Maker):
 
     def calculation(self) -> Maker:
         """Return atomate2's maker of the back end."""
-        return BACKENDS[self.validate.backend].load_maker(self.validate, self.walltime, self.run_vasp_kwargs)
+        make = load_object(BACKENDS[self.validate.backend].maker)
+        return make(self.validate, self.walltime, self.run_vasp_kwargs)

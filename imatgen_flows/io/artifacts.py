@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class ArtifactStore:
             pending.path.write_text(json.dumps(value))
         return pending.ref
 
-    def put_lines(self, kind: str, rows: list[dict]) -> ArtifactRef:
+    def put_lines(self, kind: str, rows: Iterable[Mapping[str, Any]]) -> ArtifactRef:
         """Store rows as gzipped JSON lines."""
         import gzip
 

@@ -50,6 +50,25 @@ def read_user_file(
     content = read_yaml(path, kind, cure)
     if check:
         check(path, content)
+    return validate_content(path, content, model, renamed)
+
+
+def validate_content(
+    path: Path, content: Mapping[str, Any], model: type[Model], renamed: Mapping[str, str] | None = None
+) -> Model:
+    """Validate the content of a YAML file against its model.
+
+    Parameters
+    ----------
+    path : the file, for messages
+    content : as read
+    model, renamed : as for `read_user_file`
+
+    Raises
+    ------
+    InputError
+        Where the content says something the program does not know.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -103,7 +122,7 @@ def _explain(error: ValidationError, root: type[BaseModel], renamed: Mapping[str
             sentences.append(f"unknown key `{key}`. {hint}")
         elif fault["type"] == "missing":
             sentences.append(f"`{key}` is missing.")
-        elif fault["type"] == "model_type":
+        elif fault["type"] in ("model_type", "dict_type"):
             sentences.append(f"`{key}` is {fault['input']!r}: a section holds `key: value` lines of its own.")
         elif fault["type"] == "value_error":
             sentences.append(f"{f'`{key}`: ' if key else ''}{fault['ctx']['error']}.".replace("?.", "?"))

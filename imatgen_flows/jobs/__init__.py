@@ -1,1 +1,1 @@
-"""Jobs: one module a stage; thin wrappers that return documents."""
+"""The jobs of a campaign: one module a job or a small family; each reads its inputs, calls science and returns a document."""

@@ -1,4 +1,4 @@
-"""A stage: a job that finds its own finished result and then does nothing."""
+"""The two kinds of jobs: those whose result is cached by its inputs, and those that make other jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from jobflow import CURRENT_JOB, Response, job
+from jobflow import CURRENT_JOB, Job, Response
+from jobflow import job as jobflow_job
 from pydantic import BaseModel
 
 from imatgen_flows import __version__
@@ -26,30 +27,32 @@ from imatgen_flows.errors import ImatgenError, InputError, Interrupted, JobFaile
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.documents import JobDocument
+from imatgen_flows.jobs.registry import JOBS, JobSpec
+from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
 CACHE_KEY_PACKAGES = ("torch", "pymatgen", "pymatgen-core", "spglib", "ase", "chgnet", "numpy", "scipy")
 ENVIRONMENT_FILE = "environment.json"
-FAIL_FAST: ContextVar[bool] = ContextVar("fail_fast", default=False)  # where a failed stage ends the whole run
-CONTINUATIONS = 200  # jobs that may take over from each other before a stage counts as stuck
+FAIL_FAST: ContextVar[bool] = ContextVar("fail_fast", default=False)  # where a failed job ends the whole run
+CONTINUATIONS = 200  # jobs that may take over from each other before a job counts as stuck
 
 
-def cached_job(schema: type[JobDocument]) -> Callable[[Callable[..., dict]], Any]:
-    """Turn a function into a jobflow job whose result is found again by what went into it.
+def cached_job(document: type[JobDocument], *, profile: Profile, label: str) -> Callable[[Callable[..., dict]], Any]:
+    """Declare a job whose result is stored under a hash of its inputs, and found there when it is asked for again.
 
-    The function takes the artifact store, a scratch directory that survives a kill, and its inputs; it returns the fields
-    of its document. The job takes the store's root in place of the first two.
+    The decorated function takes the artifact store, a scratch directory that survives a kill, and its inputs as keywords;
+    it returns the fields of its document. The job takes the root of the store in place of the first two.
 
     Parameters
     ----------
-    schema : the document of the stage
+    document : type of the document that the job returns
+    profile : SLURM profile of the job
+    label : its name in the log and in FireWorks; fields such as ``{role}`` are filled from its inputs
     """
 
     def wrap(function: Callable[..., dict]) -> Any:
-        title = function.__name__.replace("_", " ")
-
         @functools.wraps(function)
         def run(root: str, **inputs: Any) -> JobDocument | Response:
             try:
@@ -65,10 +68,11 @@ def cached_job(schema: type[JobDocument]) -> Callable[[Callable[..., dict]], Any
             restored = {name: restore(value) for name, value in inputs.items()}
             versions = versions_of(CACHE_KEY_PACKAGES)
             key = f"{function.__name__}-{content_key(versions, restored)}"
+            title = _current_name(run) or make.spec.title(restored)
             finished = store.finished(key)
             if finished is not None:
                 logger.info("%s: found, not repeated", title)
-                return schema(**finished)
+                return document(**finished)
             logger.info("%s ...", title)
             began = time.monotonic()
             try:
@@ -76,19 +80,66 @@ def cached_job(schema: type[JobDocument]) -> Callable[[Callable[..., dict]], Any
                     fields = function(store, store.scratch(key), **restored)
             except Interrupted as stop:
                 return _hand_over(make(root, **inputs), stop)
-            parents = [value.key for value in restored.values() if isinstance(value, JobDocument)]
             seconds = round(time.monotonic() - began, 3)
-            document = schema(key=key, parents=parents, versions=versions, seconds=seconds, **fields)
-            counts = ", ".join(f"{number:,} {name}" for name, number in getattr(document, "counts", {}).items())
+            made = document(key=key, parents=parents_of(restored), versions=versions, seconds=seconds, **fields)
+            counts = ", ".join(f"{number:,} {name}" for name, number in getattr(made, "counts", {}).items())
             logger.info("%s: done in %.0f s%s", title, seconds, f" ({counts})" if counts else "")
             with _full_disk(store.root):
-                store.finish(key, document.model_dump(mode="json"))
-            return document
+                store.finish(key, made.model_dump(mode="json"))
+            return made
 
-        make = job(run, output_schema=schema, name=title)
+        make = _declare(run, profile, label, document)
         return make
 
     return wrap
+
+
+def dynamic_job(*, profile: Profile, label: str) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a job that makes other jobs while the campaign runs, or only hands plain values on.
+
+    Its result is not cached: it costs next to nothing, and the jobs that it makes are.
+
+    Parameters
+    ----------
+    profile, label : as for `cached_job`
+    """
+    return lambda function: _declare(function, profile, label, None)
+
+
+def _declare(run: Callable[..., Any], profile: Profile, label: str, document: type[JobDocument] | None) -> Any:
+    """Enter a job into the registry; return the function that makes jobflow's job, with its entry as `.spec`."""
+    # jobflow compares job functions without their wrapper, once: a second layer would hide this one
+    vars(run).pop("__wrapped__", None)
+    make_job = jobflow_job(run, output_schema=document)
+
+    @functools.wraps(run)
+    def make(*args: Any, **inputs: Any) -> Job:
+        made = make_job(*args, **inputs)
+        made.name = spec.title(inputs)
+        return made
+
+    description = (run.__doc__ or "").partition("\n")[0]
+    spec = JobSpec(run.__name__, label, description, profile, document, make)
+    make.original, make.spec = run, spec  # type: ignore[attr-defined]  # jobflow looks for the first of them
+    JOBS.add(spec)
+    return make
+
+
+def _current_name(run: Callable[..., Any]) -> str:
+    """Return the name of the jobflow job that runs a function now; empty where it was called without one."""
+    current = CURRENT_JOB.job
+    function = getattr(current, "function", None)
+    return current.name if current and getattr(function, "original", function) is run else ""
+
+
+def parents_of(inputs: Any) -> list[str]:
+    """List the keys of all documents among the inputs of a job, each once, in their order."""
+    if isinstance(inputs, JobDocument):
+        return [inputs.key]
+    if isinstance(inputs, dict):
+        inputs = list(inputs.values())
+    found = [key for item in inputs for key in parents_of(item)] if isinstance(inputs, list | tuple) else []
+    return list(dict.fromkeys(found))
 
 
 def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
@@ -103,7 +154,7 @@ def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def write_environment(root: Path) -> None:
-    """Say what a worker must have installed to take part in a campaign.
+    """Write down which versions a worker must have installed to take part in a campaign.
 
     Parameters
     ----------
@@ -117,7 +168,7 @@ def _environment() -> dict[str, str]:
 
 
 def _check_environment(root: Path) -> None:
-    """Refuse to work beside other versions: the same stage would get another key, and be made twice."""
+    """Refuse to work beside other versions: the same job would get another key, and be run twice."""
     path = root / ENVIRONMENT_FILE
     if not path.is_file():
         return
@@ -136,19 +187,23 @@ def _check_environment(root: Path) -> None:
 
 @contextmanager
 def _interruptible(title: str) -> Iterator[None]:
-    """Let SLURM's warning before the walltime end the work between two steps, with what is done kept in the scratch."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """End the work between two steps on SLURM's warning before the walltime and on Ctrl-C; the scratch keeps what is done."""
+
+    def interruption(number: int) -> Interrupted:
+        return Interrupted(f"{title}: stopped by {signal.Signals(number).name}; it continues from its scratch.", number)
 
     def stop(number: int, _frame: Any) -> None:
-        raise Interrupted(f"{title}: stopped by {signal.Signals(number).name}; it continues from its scratch.", number)
+        raise interruption(number)
 
-    before = signal.signal(signal.SIGUSR1, stop)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGUSR1, stop) if in_main_thread else None
     try:
         yield
+    except KeyboardInterrupt as error:  # Ctrl-C, which nothing on the way here takes for the failure of one structure
+        raise interruption(signal.SIGINT) from error
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        if in_main_thread:
+            signal.signal(signal.SIGUSR1, before)
 
 
 def _hand_over(again: Any, stop: Interrupted) -> Response:
@@ -165,7 +220,7 @@ def _hand_over(again: Any, stop: Interrupted) -> Response:
 
 @contextmanager
 def _full_disk(root: Path) -> Iterator[None]:
-    """Say which disk is full: the plain error names neither place nor cure."""
+    """Name the disk that is full: the plain error gives neither the place nor the cure."""
     try:
         yield
     except OSError as error:
@@ -173,7 +228,7 @@ def _full_disk(root: Path) -> Iterator[None]:
             raise
         raise ImatgenError(
             f"{error.filename or root}: {os.strerror(error.errno)}. Make room, then `imatgen run --resume`, or "
-            "`imatgen retry` on a cluster: finished stages are not repeated."
+            "`imatgen retry` on a cluster: finished jobs are not repeated."
         ) from error
 
 

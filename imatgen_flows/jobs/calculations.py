@@ -1,29 +1,30 @@
-"""DFT, or what takes its place: one chain of calculations for each structure, and one verdict for each chain."""
+"""The jobs of DFT, or of what takes its place: a chain of calculations for each structure, and a result for each chain."""
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobflow import Flow, Maker, OnMissing, Response, job
+from jobflow import Flow, Maker, OnMissing, Response
 from monty.json import jsanitize
 
+from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
-from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.cached_job import cached_job, dynamic_job
 from imatgen_flows.jobs.documents import CalculationsDocument
+from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
 
-# what another attempt from the last structure can mend: it ran out of time or of steps, or its job died
-WORTH_ANOTHER = ("walltime", "stopped", "not_successful", "not_converged", "job_lost")
-FULL = 0.1  # GB free; no calculation can write its files in less
+# reasons of a refusal that another attempt from the last structure can remove: too little time or too few steps, a lost job
+RETRIED = ("walltime", "stopped", "not_successful", "not_converged", "job_lost")
+FULL = 0.1  # GB free on the disk; no calculation can write its files in less
 
 
-@job(name="calculate")
+@dynamic_job(profile=Profile.LIGHT, label="calculate")
 def calculate(root: str, *, subjects: ArtifactRef, maker: Maker, rules: dict[str, Any]) -> Response:
-    """Replace this job by a chain and a verdict for each subject, and a job that collects them.
+    """Replace this job by a chain of calculations and its check for each subject, and a job that collects the results.
 
     Parameters
     ----------
@@ -34,19 +35,19 @@ def calculate(root: str, *, subjects: ArtifactRef, maker: Maker, rules: dict[str
     """
     rows = read_lines(ArtifactRef.model_validate(subjects))
     chains: list[Any] = []
-    verdicts = []
+    results = []
     for row in rows:
         chosen = with_fixed_cell(maker) if row.get("fixed_cell") else maker
         jobs = _attempt(row["name"], row["structure"], chosen, rules)
         chains += jobs
-        verdicts.append(jobs[-1].output)
-    collected = collect_calculations(root, names=[row["name"] for row in rows], verdicts=verdicts)
+        results.append(jobs[-1].output)
+    collected = collect_calculations(root, names=[row["name"] for row in rows], results=results)
     collected.config.on_missing_references = OnMissing.NONE  # what died is one rejection
     return Response(replace=Flow([*chains, collected], output=collected.output, name="calculations"))
 
 
 def with_fixed_cell(maker: Maker) -> Maker:
-    """Keep the cell: that of a molecule is a box of no meaning."""
+    """Change a maker so that it keeps the cell: the one of a molecule is a box without meaning."""
     if hasattr(maker, "relax_cell"):
         return maker.update_kwargs({"relax_cell": False})
     from atomate2.vasp.jobs.base import BaseVaspMaker
@@ -58,7 +59,7 @@ def with_fixed_cell(maker: Maker) -> Maker:
 def _attempt(
     name: str, structure: Any, maker: Maker, rules: dict[str, Any], number: int = 1, spent: int = 0
 ) -> list[Any]:
-    """Chain the calculations of one structure and their verdict."""
+    """Chain the calculations of one structure and their check."""
     from pymatgen.core import Structure
 
     # the workflow engine makes a dictionary of a structure, or a structure of a dictionary, as it pleases
@@ -69,16 +70,15 @@ def _attempt(
     steps = [step for step, _ in chain.iterflow()] if isinstance(chain, Flow) else [chain]
     # what cleans up has no schema, and neither has a force field, which is a single job
     tasks = [step.output for step in steps if step.output_schema is not None] or [chain.output]
-    verdict = judge_calculation(
+    check = check_calculation(
         name=name, start=structure, tasks=tasks, maker=maker, rules=rules, number=number, spent=spent
     )
-    verdict.append_name(f" {name}", dynamic=False)
-    verdict.config.on_missing_references = OnMissing.NONE
-    return [chain, verdict]
+    check.config.on_missing_references = OnMissing.NONE
+    return [chain, check]
 
 
-@job(name="judge")
-def judge_calculation(
+@dynamic_job(profile=Profile.LIGHT, label="check {name}")
+def check_calculation(
     name: str,
     start: Any,
     tasks: list[Any],
@@ -87,35 +87,33 @@ def judge_calculation(
     number: int,
     spent: int,
 ) -> dict[str, Any] | Response:
-    """Accept a chain, refuse it with the reason, or try again from the last structure that it reached."""
-    from imatgen_flows.energetics.dft import Refusal, ionic_evaluations
+    """Accept a chain of calculations, refuse it with the reason, or try again from the last structure that it reached."""
+    from imatgen_flows.energetics.dft import ionic_evaluations
+    from imatgen_flows.energetics.dft_result import Refusal
 
     spent += sum(ionic_evaluations(task) for task in tasks if task is not None)
-    verdict = _verdict(tasks, rules)
+    result = _check(tasks, rules)
     common = {"name": name, "attempts": number, "evaluations": spent}
-    if not isinstance(verdict, Refusal):
-        return common | {"state": "accepted", "reason": "", "detail": ""} | verdict
-    if verdict.reason in WORTH_ANOTHER and number < rules["attempts"]:
+    if not isinstance(result, Refusal):
+        return common | {"state": "accepted", "reason": "", "detail": ""} | result
+    if result.reason in RETRIED and number < rules["attempts"]:
         jobs = _attempt(name, _last_structure(tasks) or start, maker, rules, number + 1, spent)
         return Response(replace=Flow(jobs, output=jobs[-1].output, name=f"again {name}"))
-    return common | {"state": "rejected", "reason": verdict.reason, "detail": verdict.detail}
+    return common | {"state": "rejected", "reason": result.reason, "detail": result.detail}
 
 
-def _verdict(tasks: list[Any], rules: Mapping[str, Any]) -> Any:
-    """Judge the last step, and the forces of the one before it, which relaxed; return plain values, or a refusal."""
+def _check(tasks: list[Any], rules: Mapping[str, Any]) -> Any:
+    """Check the last step, and the relaxation before it; return plain values, or a refusal."""
     from dataclasses import asdict
 
-    from imatgen_flows.energetics.dft import MIXED, Refusal, judge
+    from imatgen_flows.energetics.dft_result import Refusal
 
     if not tasks or any(task is None for task in tasks):
         return Refusal("job_lost", _loss(tasks))
-    if rules["backend"] == "force-field":
-        return _force_field_verdict(tasks[-1], rules["fmax"])
-    run_type = "r2SCAN" if rules["backend"] == "vasp-mp24" else MIXED
-    common = {"fmax": rules["fmax"], "run_type": run_type, "allow_stand_in": get_settings().stand_in}
+    backend = BACKENDS[rules["backend"]]
     result: Any = None
     for task in tasks[-2:]:
-        result = judge(task, **common)
+        result = backend.check_document(task, fmax=rules["fmax"], allow_stand_in=get_settings().stand_in)
         if isinstance(result, Refusal):
             return result
     return asdict(result) | {"structure": result.structure.as_dict()}
@@ -132,24 +130,6 @@ def _loss(tasks: list[Any]) -> str:
     return f"calculation {lost[0]} of {len(tasks)} died without a result{later}.{disk}"
 
 
-def _force_field_verdict(task: Any, fmax: float) -> Any:
-    from imatgen_flows.energetics.dft import Refusal
-
-    document = task if isinstance(task, Mapping) else task.model_dump()
-    output = document["output"]
-    largest = max(sum(x * x for x in force) ** 0.5 for force in output["forces"])
-    if not math.isfinite(output["energy_per_atom"]):
-        return Refusal("energy_not_finite", f"the energy is {output['energy_per_atom']} eV/atom.")
-    if not largest <= fmax:  # NaN included
-        return Refusal("not_converged", f"largest force {largest:.3f} eV/A (limit {fmax:g})")
-    structure = output.get("structure") or output.get("mol_or_struct")
-    return {
-        "structure": structure,
-        "energy_per_atom": output["energy_per_atom"],
-        "fmax": largest,
-    }
-
-
 def _last_structure(tasks: list[Any]) -> Any:
     """Return the structure that the last step which left one reached; None where none has any atoms."""
     for task in reversed(tasks):
@@ -160,15 +140,15 @@ def _last_structure(tasks: list[Any]) -> Any:
     return None
 
 
-@cached_job(CalculationsDocument)
+@cached_job(CalculationsDocument, profile=Profile.LIGHT, label="collect calculations")
 def collect_calculations(
-    store: ArtifactStore, scratch: Path, *, names: list[str], verdicts: list[dict[str, Any] | None]
+    store: ArtifactStore, scratch: Path, *, names: list[str], results: list[dict[str, Any] | None]
 ) -> dict[str, Any]:
-    """Gather the verdicts; a subject without one is a rejection of its own."""
-    lost = {"state": "rejected", "reason": "job_lost", "detail": "no job of it left a verdict", "evaluations": 0}
+    """Collect the results of all chains; a subject without one counts as lost."""
+    lost = {"state": "rejected", "reason": "job_lost", "detail": "no job of it left a result", "evaluations": 0}
     rows = [
-        jsanitize(verdict or lost | {"name": name, "attempts": 0}, strict=True)
-        for name, verdict in zip(names, verdicts, strict=True)
+        jsanitize(result or lost | {"name": name, "attempts": 0}, strict=True)
+        for name, result in zip(names, results, strict=True)
     ]
     accepted = sum(row["state"] == "accepted" for row in rows)
     return {

@@ -1,16 +1,20 @@
-"""What the stages hand to each other: small documents whose bulk lies in artifacts."""
+"""The documents that jobs hand to each other; they are small, and large data lie in artifacts."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, Self, TypedDict
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from imatgen_flows.io.artifacts import ArtifactRef
+from imatgen_flows.io.artifacts import ArtifactRef, content_key, file_hash
 
 __all__ = [
     "BatchDocument",
     "CalculationsDocument",
     "CandidatesDocument",
     "DatasetDocument",
+    "InputFile",
     "JobDocument",
     "LabelDocument",
     "ModelDocument",
@@ -20,26 +24,63 @@ __all__ = [
 ]
 
 
+class InputFile(BaseModel):
+    """A file or folder of the user. A job reads it by its path; the cache key of the job depends on its content alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    key: str = Field(description="Hash of the file, or of names and contents of the files in the folder; empty if missing.")
+
+    @classmethod
+    def of(cls, path: Path | None) -> Self | None:
+        """Refer to a file or folder as it is now; None where there is no path."""
+        if path is None:
+            return None
+        if path.is_file():
+            return cls(path=str(path), key=file_hash(path))
+        files = sorted(path.iterdir()) if path.is_dir() else []
+        content = [(file.name, file_hash(file)) for file in files if file.is_file()]
+        return cls(path=str(path), key=content_key(content) if content else "")
+
+
 class JobDocument(BaseModel):
-    """Common to every stage's output: who made it, from what, and what it cost."""
+    """The part that all documents share: which job made it, from what, and what it cost."""
 
     model_config = ConfigDict(extra="forbid")
 
-    key: str = Field(description="Hash of the stage's inputs, settings and code version.")
+    key: str = Field(
+        description="Name of the job, and a hash of its inputs and of the versions that decide its result."
+    )
     seed: int | None = Field(None, description="Seed of its random steps, if it has any.")
-    parents: list[str] = Field(default_factory=list, description="Keys of the stages that it builds on.")
+    parents: list[str] = Field(default_factory=list, description="Keys of the documents that it was made from.")
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the libraries that decided it.")
     seconds: float = Field(0.0, description="Wall time, s.")
     evaluations: dict[str, int] = Field(default_factory=dict, description="Energy evaluations by purpose.")
 
     @property
-    def stage(self) -> str:
-        """Name of the stage."""
-        return self.key.rpartition("-")[0].replace("_", " ")
+    def job(self) -> str:
+        """Name of the job that made it, as in the registry of jobs."""
+        return job_of(self.key)
+
+    def made_by(self, *jobs: Any) -> bool:
+        """Whether one of some job functions made it."""
+        return self.job in [job.spec.name for job in jobs]
+
+
+def job_of(key: str) -> str:
+    """Read the name of a job from the key of its document.
+
+    Examples
+    --------
+    >>> job_of("build_dataset-0123456789abcdef")
+    'build_dataset'
+    """
+    return key.rpartition("-")[0]
 
 
 class DatasetDocument(JobDocument):
-    """Training structures made by substitution."""
+    """The training structures of a round."""
 
     elements: list[str] = Field(description="In the order of the image channels.")
     crystals: ArtifactRef = Field(description="Rows: id, structure, template, formula.")
@@ -47,7 +88,7 @@ class DatasetDocument(JobDocument):
     exclusions: ArtifactRef = Field(description="Rows: id, reason, detail.")
     found: ArtifactRef | None = Field(None, description="Rows: id, structure; what earlier rounds relaxed.")
     held_out: ArtifactRef | None = Field(None, description="Rows as in `crystals`: known phases to be found again.")
-    counts: dict[str, int] = Field(description="Templates read, structures made, kept, and left out by reason.")
+    counts: dict[str, int] = Field(description="Templates read, structures made, kept, and excluded by reason.")
 
 
 class LabelDocument(JobDocument):
@@ -71,28 +112,30 @@ class ReferenceDocument(JobDocument):
 class ModelDocument(JobDocument):
     """One trained network."""
 
-    role: str = Field(description="cell, basis or generator.")
+    role: str = Field(description="cell, basis or vae: a value of `ModelRole`.")
     preset: str
     settings: dict
     weights: ArtifactRef = Field(description="safetensors")
     metrics: ArtifactRef = Field(description="JSON lines, one an epoch.")
     epochs: int
     loss: float = Field(description="Training loss of the last epoch.")
-    extra: dict[str, ArtifactRef] = Field(default_factory=dict, description="Other results, for example codes.")
+    extra: dict[str, ArtifactRef] = Field(
+        default_factory=dict, description="Other results: losses of the prior, and templates that it has not seen."
+    )
 
 
 class ReconstructionDocument(JobDocument):
-    """How well the trained networks give the training structures back."""
+    """Reconstruction errors of the trained networks, on the training set and on the held-out set."""
 
     errors: ArtifactRef
     summaries: dict[str, dict] = Field(
-        description="Of `images` (the autoencoders alone) and `generator` (the whole path), each also `_held_out`, and that "
-        "with codes that were refined, `_refined_held_out`."
+        description="Of `images` (the autoencoders alone) and `model` (the whole path), on the training set; on the held-out "
+        "set `_held_out`, and `_inverted_held_out` with codes or latent vectors found by latent inversion."
     )
 
 
 class CandidatesDocument(JobDocument):
-    """Candidates at some stage of their life."""
+    """The candidates of a round, as a job left them."""
 
     candidates: ArtifactRef = Field(description="Rows: `Candidate`.")
     counts: dict[str, int] = Field(description="Number of candidates in each state.")
@@ -100,14 +143,14 @@ class CandidatesDocument(JobDocument):
 
 
 class BatchDocument(JobDocument):
-    """Relaxations of one batch."""
+    """Relaxations of one batch of candidates."""
 
     relaxations: ArtifactRef = Field(description="Rows: sample, relaxation.")
     counts: dict[str, int]
 
 
 class CalculationsDocument(JobDocument):
-    """Verdicts on DFT calculations, or on those of a force field in its place."""
+    """Results of DFT calculations, or of those of a force field in its place: accepted, or rejected with the reason."""
 
     calculations: ArtifactRef = Field(
         description="Rows: name, state, reason, detail, attempts, evaluations, and the result."
@@ -117,7 +160,7 @@ class CalculationsDocument(JobDocument):
 
 
 class RoundDocument(JobDocument):
-    """One pass of the campaign, with all that its run directory shows."""
+    """One round of the campaign, with everything that its run directory shows."""
 
     round: int
     candidates: ArtifactRef
@@ -125,3 +168,35 @@ class RoundDocument(JobDocument):
     tables: dict[str, ArtifactRef] = Field(
         description="metrics, hull, latent, dataset and rounds, as the report reads them."
     )
+
+
+class RelaxInputs(TypedDict):
+    """How structures are relaxed: with which potential, below which force (eV/A), and in how many steps at most."""
+
+    potential: str
+    fmax: float
+    max_steps: int
+
+
+class NetworkDocuments(TypedDict, total=False):
+    """The trained networks, by role."""
+
+    cell: ModelDocument
+    basis: ModelDocument
+    vae: ModelDocument
+
+
+class CampaignData(TypedDict, total=False):
+    """What a round starts from; each job gets the part that it needs.
+
+    `labels` belong to the dataset of the round; `evaluated` are those of the first round, which alone cost evaluations.
+    `published` are the published phases as relaxed, `references` these and the substituted ones, `calculated` the hull of
+    the validation, None where nothing is validated.
+    """
+
+    dataset: DatasetDocument
+    labels: LabelDocument
+    references: ReferenceDocument
+    published: ReferenceDocument
+    evaluated: LabelDocument
+    calculated: ReferenceDocument | None

@@ -1,4 +1,4 @@
-"""Relax and price structures by name for an evaluation, as the campaign did."""
+"""Evaluators of a finished run: relaxation and single points of structures by name, as the campaign computed them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
 from imatgen_flows.jobs.documents import ReferenceDocument
-from imatgen_flows.jobs.energies import load_hull
+from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.result_cache import relax_cached, single_points_cached
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from imatgen_flows.energetics.hull import Hull
-    from imatgen_flows.studies.vacancies import Evaluate
+    from imatgen_flows.energetics.relax import Evaluator, Relaxation
 
 
 def hull_of(references: ReferenceDocument, screen: Screen, run: Path) -> Hull:
-    """Read the hull of a finished run, on which what is relaxed now shall stand.
+    """Read the hull of a finished run, for energies that are computed now.
 
     Raises
     ------
@@ -36,11 +36,11 @@ def hull_of(references: ReferenceDocument, screen: Screen, run: Path) -> Hull:
     return hull
 
 
-def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluate, Evaluate]:
-    """Return functions that relax and price with the settings of a campaign's screening.
+def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluator, Evaluator]:
+    """Return functions that relax and compute single points with the settings of a campaign's screening.
 
-    What is computed is kept in the store by the structure itself, for every evaluation of the run: one that was interrupted
-    or is asked for more computes what is missing. A result that is found again says what it has cost.
+    Results are cached in the store by the structure itself, for all evaluations of the run: one that was interrupted or is
+    asked for more computes the missing results only. A cached result keeps the number of evaluations that it took.
 
     Parameters
     ----------
@@ -54,7 +54,9 @@ def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluate, Evaluate
     settings = screen.model_dump(include={"potential", "fmax", "max_steps"})
     scale = get_potential(screen.potential).scale
 
-    def evaluate(how: Callable[..., list[dict]], structures: Mapping[str, Structure], **options: Any) -> Any:
+    def evaluate(
+        how: Callable[..., list[dict[str, Any]]], structures: Mapping[str, Structure], **options: Any
+    ) -> Mapping[str, Relaxation]:
         contents = {name: structure_key(structure) for name, structure in structures.items()}
         different = {contents[name]: structure for name, structure in structures.items()}
         scratch = store.scratch(
@@ -70,13 +72,13 @@ def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluate, Evaluate
     def relax(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
         return evaluate(relax_cached, structures, **settings)
 
-    def price(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
+    def single_point(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
         return evaluate(single_points_cached, structures, potential=screen.potential)
 
-    return relax, price
+    return relax, single_point
 
 
 def structure_key(structure: Structure) -> str:
-    """Name a structure by all that its energy depends on, to the last digit: lattice, elements and coordinates."""
+    """Hash all that the energy of a structure depends on, to the last digit: lattice, elements and coordinates."""
     species = [site.species_string for site in structure]
     return content_key(structure.lattice.matrix.tolist(), species, structure.frac_coords.tolist())

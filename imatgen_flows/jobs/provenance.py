@@ -1,47 +1,70 @@
-"""From a finished run back to the documents that it was made of."""
+"""Provenance: from a finished run back to the documents that it was made from."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, TypeVar
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
-from imatgen_flows.jobs.documents import JobDocument, RoundDocument
+from imatgen_flows.jobs.documents import JobDocument, RoundDocument, job_of
+from imatgen_flows.jobs.finish_round import finish_round
 
 Document = TypeVar("Document", bound=JobDocument)
 
+PROVENANCE_FILE = "provenance.json"
+ROUND_KEY = "document"  # of provenance.json: key of the document that the run directory was written from
 
-def finished_round(store: ArtifactStore, ledger: dict[str, Any]) -> RoundDocument:
-    """Find the round that a run directory was written from: its ledger is the directory's.
+
+def finished_round(run: Path) -> RoundDocument:
+    """Read the document of the last round of a run directory.
+
+    Parameters
+    ----------
+    run : the run directory; its provenance.json names the document
 
     Raises
     ------
     InputError
-        Where there is none whose artifacts are whole.
+        Where it names none, or artifacts of that document are missing or damaged.
     """
-    for path in sorted((store.root / "documents").glob("finish_round-*.json")):
-        found = store.finished(path.stem)
-        if found is not None and found["ledger"] == ledger:
-            return RoundDocument(**found)
-    raise InputError(
-        f"{store.root.parent}: no artifact of the round that wrote it is whole. `imatgen run --resume` makes them anew."
-    )
+    try:
+        key = json.loads((run / PROVENANCE_FILE).read_text())[ROUND_KEY]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{run / PROVENANCE_FILE} does not say which document the run directory was written from. "
+            "`imatgen run --resume` writes it anew, `imatgen harvest` for a run on a cluster."
+        ) from error
+    found = ArtifactStore(run / "artifacts").finished(key)
+    if found is None:
+        raise InputError(
+            f"{run}: no artifact of the round that wrote it is whole. `imatgen run --resume` makes them anew."
+        )
+    return RoundDocument(**found)
 
 
 def first_round(store: ArtifactStore, document: RoundDocument) -> RoundDocument:
-    """Go back to the campaign's first round, whose networks have learnt from nothing that was found."""
-    while any(_stage_of(key) == "finish_round" for key in document.parents):
-        document = parent(store, document, RoundDocument, "finish_round")
+    """Go back to the first round of the campaign, whose networks were trained on nothing that the campaign found."""
+    while any(job_of(key) == finish_round.spec.name for key in document.parents):
+        document = parent(store, document, RoundDocument, finish_round)
     return document
 
 
-def parent(store: ArtifactStore, document: JobDocument, kind: type[Document], *stages: str) -> Document:
-    """Read the document that another builds on; of several, the first."""
-    return parents(store, document, kind, *stages)[0]
+def parent(store: ArtifactStore, document: JobDocument, kind: type[Document], *jobs: Any) -> Document:
+    """Read the document that another was made from; of several, the first. See `parents`."""
+    return parents(store, document, kind, *jobs)[0]
 
 
-def parents(store: ArtifactStore, document: JobDocument, kind: type[Document], *stages: str) -> list[Document]:
-    """Read the documents of some stages that another builds on.
+def parents(store: ArtifactStore, document: JobDocument, kind: type[Document], *jobs: Any) -> list[Document]:
+    """Read the documents that another was made from.
+
+    Parameters
+    ----------
+    store : of the run
+    document : one of its documents
+    kind : type of the documents that are looked for
+    jobs : the job functions that made them
 
     Raises
     ------
@@ -50,17 +73,12 @@ def parents(store: ArtifactStore, document: JobDocument, kind: type[Document], *
     """
     documents = []
     for key in document.parents:
-        if _stage_of(key) not in stages:
+        if job_of(key) not in [job.spec.name for job in jobs]:
             continue
         found = store.finished(key)
         if found is None:
             raise InputError(
-                f"{store.root}: artifacts of the stage {key} are missing or damaged. "
-                "`imatgen run --resume` makes them anew."
+                f"{store.root}: artifacts of the job {key} are missing or damaged. `imatgen run --resume` makes them anew."
             )
         documents.append(kind(**found))
     return documents
-
-
-def _stage_of(key: str) -> str:
-    return key.rpartition("-")[0]

@@ -1,4 +1,4 @@
-"""Rediscovery over a finished run: its documents read, the held-out phases looked for, and samples relaxed for it."""
+"""Rediscovery over finished runs: the inputs of the search, gathered from the documents of a run."""
 
 from __future__ import annotations
 
@@ -6,43 +6,41 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imatgen_flows.candidates.candidate import Candidate
 from imatgen_flows.candidates.states import Stage
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
-from imatgen_flows.jobs.documents import (
-    DatasetDocument,
-    ModelDocument,
-    ReconstructionDocument,
-    ReferenceDocument,
-    RoundDocument,
-)
+from imatgen_flows.jobs.build_dataset import build_dataset
+from imatgen_flows.jobs.dataset_rows import load_crystals, structure_of, training_rows
+from imatgen_flows.jobs.documents import DatasetDocument, ReferenceDocument, RoundDocument
 from imatgen_flows.jobs.evaluators import evaluators
-from imatgen_flows.jobs.models import load_generator, training_rows
-from imatgen_flows.jobs.provenance import finished_round, first_round, parent, parents
+from imatgen_flows.jobs.model_export import networks_of
+from imatgen_flows.jobs.networks import load_model
+from imatgen_flows.jobs.provenance import finished_round, first_round, parent
+from imatgen_flows.jobs.references import extend_hull
 
 if TYPE_CHECKING:
-    from imatgen_flows.metrics.rediscovery import Known, Sample, Substitution
+    from imatgen_flows.metrics.rediscovery import KnownPhase, Sample, Substitution
     from imatgen_flows.metrics.rediscovery_tables import RunFindings
 
 logger = logging.getLogger(__name__)
 
-SEED_OFFSET = 500  # from the campaign's seed, so that T1 draws nothing that the campaign drew
+SEED_OFFSET = 500  # from the campaign's seed, so that T1 draws no sample that the campaign drew
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that held known phases out.
+    """A finished run that held known phases out.
 
     Attributes
     ----------
     path, config, store : the run directory, its campaign and its artifacts
     finished, first : its last and its first round
-    dataset : what the first round learnt from
-    knowns : what was held out
+    dataset : the training set of the first round
+    knowns : the held-out phases
     """
 
     path: Path
@@ -51,11 +49,11 @@ class FinishedRun:
     finished: RoundDocument
     first: RoundDocument
     dataset: DatasetDocument
-    knowns: list[Known]
+    knowns: list[KnownPhase]
 
     @classmethod
-    def open(cls, path: Path, ledger: dict[str, Any]) -> FinishedRun:
-        """Read the documents of a run directory; its ledger tells its last round.
+    def open(cls, path: Path) -> FinishedRun:
+        """Read the documents of a run directory.
 
         Raises
         ------
@@ -68,11 +66,10 @@ class FinishedRun:
                 f"{path}: its networks saw the known phases, so that finding these again means nothing. Set "
                 "`known.held_out: structures`, or `prototypes`, in the campaign and run it anew."
             )
-        store = ArtifactStore(path / "artifacts")
-        finished = finished_round(store, ledger)
+        store, finished = ArtifactStore(path / "artifacts"), finished_round(path)
         first = first_round(store, finished)
-        dataset = parent(store, first, DatasetDocument, "build_dataset")
-        return cls(path, config, store, finished, first, dataset, _knowns(path, dataset))
+        dataset = parent(store, first, DatasetDocument, build_dataset)
+        return cls(path, config, store, finished, first, dataset, _known_phases(path, dataset))
 
 
 def refuse_unlike(runs: Sequence[FinishedRun]) -> None:
@@ -90,17 +87,17 @@ def refuse_unlike(runs: Sequence[FinishedRun]) -> None:
         if run.knowns != first.knowns:
             raise InputError(
                 f"{run.path} held out other phases ({len(run.knowns)}) than {first.path} ({len(first.knowns)}). Give runs "
-                "of one campaign that differ in `generator.seed`, or in `known.held_out`."
+                "of one campaign that differ in `model.seed`, or in `known.held_out`."
             )
 
 
 def rediscover(run: FinishedRun, each: int, relax_at_most: int) -> RunFindings:
-    """Look for the phases that a finished run held out.
+    """Search for the phases that a finished run held out.
 
     Parameters
     ----------
     run : the run
-    each : samples drawn around each phase's own code
+    each : samples drawn around the latent vector of each phase
     relax_at_most : known phases for which, in each tier, a sample is relaxed
     """
     from imatgen_flows.metrics.rediscovery import BLIND, search
@@ -110,9 +107,11 @@ def rediscover(run: FinishedRun, each: int, relax_at_most: int) -> RunFindings:
     logger.info("%s: %d known phases held out (%s)", run.path, len(run.knowns), held_out)
     own, samples = _sample_around_own(run, each), _samples(run.finished)
     logger.info(
-        "looking among %d samples around their own codes, %d of the campaign", sum(map(len, own.values())), len(samples)
+        "searching %d samples around their own latent vectors, %d of the campaign",
+        sum(map(len, own.values())),
+        len(samples),
     )
-    relax, _price = evaluators(run.store, run.config.screen)
+    relax, _ = evaluators(run.store, run.config.screen)
     return RunFindings(
         run=str(run.path),
         seed=run.config.model.seed,
@@ -126,10 +125,8 @@ def rediscover(run: FinishedRun, each: int, relax_at_most: int) -> RunFindings:
     )
 
 
-def _knowns(path: Path, dataset: DatasetDocument) -> list[Known]:
-    from pymatgen.core import Structure
-
-    from imatgen_flows.metrics.rediscovery import Known
+def _known_phases(path: Path, dataset: DatasetDocument) -> list[KnownPhase]:
+    from imatgen_flows.metrics.rediscovery import KnownPhase
 
     rows = read_lines(dataset.held_out) if dataset.held_out else []
     if not rows:
@@ -137,30 +134,22 @@ def _knowns(path: Path, dataset: DatasetDocument) -> list[Known]:
             f"{path}: no known phase fits the limits of its images, so that none was held out. Give `known.path` a file "
             "of published phases, or widen `limits`."
         )
-    return [Known(row["id"], Structure.from_dict(row["structure"])) for row in rows]
+    return [KnownPhase(row["id"], structure_of(row)) for row in rows]
 
 
 def _sample_around_own(run: FinishedRun, each: int) -> dict[str, list[Sample]]:
-    """Draw around the codes of phases that the networks of the first round never saw."""
+    """Draw samples around the latent vectors of phases that the networks of the first round never saw."""
     from imatgen_flows.metrics.rediscovery import sample_around_own
-    from imatgen_flows.representation import PackedCrystals
 
-    generator = run.config.model.model_dump(mode="json")
-    reconstruction = parent(run.store, run.first, ReconstructionDocument, "evaluate_reconstruction")
-    networks = {
-        network.role: network
-        for network in parents(run.store, reconstruction, ModelDocument, "train_autoencoder", "train_generator")
-    }
-    model = load_generator(run.dataset, networks["cell"], networks["basis"], networks["generator"], generator)
-    seen = PackedCrystals.load(run.dataset.packed.path())[training_rows(run.dataset, generator)]
-    seed = run.config.model.seed + SEED_OFFSET
-    return sample_around_own(model, run.knowns, model.encode(seen), seed, run.config.limits.model_dump(), each)
+    section, limits = run.config.model, run.config.limits
+    model = load_model(run.dataset, networks_of(run.store, run.first), section)
+    seen = model.encode(load_crystals(run.dataset)[training_rows(run.dataset, section)])
+    seed = section.seed + SEED_OFFSET
+    return sample_around_own(model, run.knowns, seen, seed, limits.max_sites, limits.max_edge, each)
 
 
 def _samples(finished: RoundDocument) -> list[Sample]:
-    """Read every sample of the campaign that was decoded to something."""
-    from pymatgen.core import Structure
-
+    """Read every sample of the campaign that was decoded to a structure."""
     from imatgen_flows.metrics.rediscovery import Sample
 
     samples = []
@@ -170,28 +159,23 @@ def _samples(finished: RoundDocument) -> list[Sample]:
         samples.append(
             Sample(
                 name=record.sample,
-                method=record.origin.method,
-                structure=Structure.from_dict(record.structure),
-                relaxed=Structure.from_dict(record.relaxed) if record.relaxed else None,
+                sampler=record.origin.sampler,
+                structure=structure_of({"structure": record.structure}),
+                relaxed=structure_of({"structure": record.relaxed}) if record.relaxed else None,
                 valid=record.rejection is None or record.rejection.stage is not Stage.VALIDITY,
-                doubt=(
-                    not record.decode_quality["count_matches"] or bool(record.repaired),
-                    record.decode_quality["residual"],
-                ),
+                decode_order=record.decode_order,
             )
         )
     return samples
 
 
 def _substitution(run: FinishedRun) -> dict[str, Substitution]:
-    """Look for the known phases among what the run learnt from, and what of that was relaxed for its hull."""
-    from pymatgen.core import Structure
-
+    """Search the training set, and the substituted structures that were relaxed for the hull, for the known phases."""
     from imatgen_flows.metrics.rediscovery import find_by_substitution
 
-    phases = read_lines(parent(run.store, run.first, ReferenceDocument, "extend_hull").phases)
+    phases = read_lines(parent(run.store, run.first, ReferenceDocument, extend_hull).phases)
     relaxed = [row for row in phases if row["kind"] == "substituted" and row["state"] == "relaxed"]
     return {
-        name: find_by_substitution(run.knowns, [Structure.from_dict(row["structure"]) for row in rows])
+        name: find_by_substitution(run.knowns, [structure_of(row) for row in rows])
         for name, rows in (("as made", read_lines(run.dataset.crystals)), ("relaxed", relaxed))
     }

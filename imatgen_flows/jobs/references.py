@@ -1,4 +1,4 @@
-"""The phases that make the hull: published ones, and the best that plain substitution gives."""
+"""The jobs that build the hull: published phases, and the best structures that substitution gives."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imatgen_flows.config import Known, Limits
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.dataset import published_phases
-from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.jobs.campaign_inputs import published_phases, read_section
+from imatgen_flows.jobs.dataset_rows import structure_of
+from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ReferenceDocument, RelaxInputs
 from imatgen_flows.jobs.result_cache import relax_cached, single_points_cached
+from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from imatgen_flows.crystals.substitution import Substituted
     from imatgen_flows.energetics.references import ReferencePhase
 
-PRICED = "priced"  # state of a substituted structure that was evaluated once, to choose what is relaxed
+SINGLE_POINT = "single_point"  # state of a substituted structure that was evaluated once, to choose what is relaxed
 
 
-@cached_job(ReferenceDocument)
+@cached_job(ReferenceDocument, profile=Profile.GPU_RELAX, label="relax references")
 def relax_references(
     store: ArtifactStore,
     scratch: Path,
@@ -28,34 +34,29 @@ def relax_references(
     system: list[str],
     known: dict[str, Any],
     limits: dict[str, Any],
-    content: str,
-    potential: str,
-    fmax: float,
-    max_steps: int,
+    relax: RelaxInputs,
 ) -> dict[str, Any]:
     """Relax the published phases of the system, and simple structures of an element that has no relaxed phase then.
 
     Of three elements and more, the systems within compete too: the best of what substitution into the shipped prototypes
     gives for each plausible composition. A ternary that is not compared with binaries is compared with nothing.
-
-    `content` names what the campaign's file of known phases holds; it is there for the stage's key.
     """
     from imatgen_flows.energetics.references import elemental_fallback
 
-    phases, _ = published_phases(system, known, limits)
-    rows, evaluations = _relax_phases(scratch, phases, potential, fmax, max_steps)
+    bounds = read_section(Limits, limits)
+    phases, _ = published_phases(system, read_section(Known, known), bounds)
+    rows = _relax_phases(scratch, phases, relax)
     relaxed = {row["name"] for row in rows if row["state"] == "relaxed"}
     found = {phase.structure.composition.chemical_system for phase in phases if phase.name in relaxed}
     fallback = [phase for element in system if element not in found for phase in elemental_fallback(element)]
-    more, spent = _relax_phases(scratch, fallback, potential, fmax, max_steps)
-    rows, evaluations = rows + more, evaluations + spent
+    rows += _relax_phases(scratch, fallback, relax)
     for subsystem in subsystems(system):
-        more, spent = _price_subsystem(scratch, subsystem, limits, potential, fmax, max_steps)
-        rows, evaluations = rows + more, evaluations + spent
-    return _reference_document(store, rows, potential, {"references": evaluations})
+        rows += _relax_subsystem(scratch, subsystem, bounds, relax)
+    spent = sum(row["evaluations"] for row in rows)
+    return _reference_fields(store, rows, relax["potential"]) | {"evaluations": {"references": spent}}
 
 
-@cached_job(ReferenceDocument)
+@cached_job(ReferenceDocument, profile=Profile.GPU_RELAX, label="extend hull")
 def extend_hull(
     store: ArtifactStore,
     scratch: Path,
@@ -64,108 +65,100 @@ def extend_hull(
     labels: LabelDocument,
     references: ReferenceDocument,
     substituted: int,
-    fmax: float,
-    max_steps: int,
+    relax: RelaxInputs,
 ) -> dict[str, Any]:
-    """Let the best substituted structures of each plausible composition compete on the hull.
+    """Relax the lowest substituted structures of each plausible composition, and add them to the hull.
 
     A new structure then has to beat what plain substitution finds, not only what crystallography has published. For a
     system without published compounds these are the hull.
     """
-    from pymatgen.core import Structure
-
     crystals = {row["id"]: row for row in read_lines(dataset.crystals)}
-    priced = []
+    evaluated = []
     for label in read_lines(labels.labels):
         row = crystals[label["id"]]
         if label["energy_per_atom"] is not None and not row["known"]:
-            phase = _substituted(row["id"], Structure.from_dict(row["structure"]), row["template"])
-            priced.append((label["energy_per_atom"], phase))
-    phases = _lowest(priced, substituted)
-    rows, evaluations = _relax_phases(scratch, phases, references.potential, fmax, max_steps)
-    return _reference_document(
-        store, read_lines(references.phases) + rows, references.potential, {"references": evaluations}
-    )
+            phase = _substituted_phase(row["id"], structure_of(row), row["template"])
+            evaluated.append((label["energy_per_atom"], phase))
+    rows = _relax_phases(scratch, _lowest(evaluated, substituted), relax)
+    spent = sum(row["evaluations"] for row in rows)
+    fields = _reference_fields(store, read_lines(references.phases) + rows, references.potential)
+    return fields | {"evaluations": {"references": spent}}
 
 
 def subsystems(system: list[str]) -> list[tuple[str, ...]]:
-    """All systems of two elements and more within a system; none within a binary."""
+    """List all systems of two elements and more within a system; a binary has none."""
     return [part for size in range(2, len(system)) for part in itertools.combinations(system, size)]
 
 
-def substitute_subsystem(system: Sequence[str], limits: dict[str, Any]) -> list[Any]:
-    """Make what the shipped prototypes become with some of the elements of a system."""
+def substitute_subsystem(system: Sequence[str], limits: Limits) -> list[Substituted]:
+    """Substitute some of the elements of a system into the shipped prototypes."""
     from imatgen_flows.crystals.substitution import substitute
     from imatgen_flows.crystals.templates import load_templates
 
-    templates, _ = load_templates(n_elements=len(system), max_sites=limits["max_sites"], max_edge=limits["max_edge"])
-    return substitute(templates, system, limits["max_sites"], limits["max_edge"])[0]
+    templates, _ = load_templates(n_elements=len(system), max_sites=limits.max_sites, max_edge=limits.max_edge)
+    return substitute(templates, system, limits.max_sites, limits.max_edge)[0]
 
 
-def _price_subsystem(
-    scratch: Path, system: Sequence[str], limits: dict[str, Any], potential: str, fmax: float, max_steps: int
-) -> tuple[list[dict], int]:
-    """Price what substitution gives for some of the elements, and relax the lowest of each composition."""
+def _relax_subsystem(scratch: Path, system: Sequence[str], limits: Limits, relax: RelaxInputs) -> list[dict[str, Any]]:
+    """Evaluate what substitution gives for some of the elements, and relax the lowest of each composition."""
     made = substitute_subsystem(system, limits)
-    folder = scratch / "-".join((PRICED, *system))
+    folder = scratch / "-".join((SINGLE_POINT, *system))
     folder.mkdir(exist_ok=True)
-    results = single_points_cached(folder, [item.id for item in made], [item.structure for item in made], potential)
-    phases = [_substituted(item.id, item.structure, item.template_id) for item in made]
+    results = single_points_cached(
+        folder, [item.id for item in made], [item.structure for item in made], relax["potential"]
+    )
+    phases = [_substituted_phase(item.id, item.structure, item.template_id) for item in made]
     lowest = _lowest([(r["energy_per_atom"], p) for r, p in zip(results, phases, strict=True) if not r["reason"]], 1)
-    rows, spent = _relax_phases(scratch, lowest, potential, fmax, max_steps)
+    rows = _relax_phases(scratch, lowest, relax)
     chosen = {row["name"]: row for row in rows}
     for phase, result in zip(phases, results, strict=True):
         if phase.name in chosen:
             chosen[phase.name]["evaluations"] += result["evaluations"]
         else:
-            rows.append(_row(phase, result | {"state": PRICED, "fmax": None, "steps": 0}))
-    return rows, spent + sum(result["evaluations"] for result in results)
+            rows.append(_phase_row(phase, result | {"state": SINGLE_POINT, "fmax": None, "steps": 0}))
+    return rows
 
 
-def _substituted(name: str, structure: Any, template: str) -> ReferencePhase:
+def _substituted_phase(name: str, structure: Structure, template: str) -> ReferencePhase:
     from imatgen_flows.energetics.references import ReferencePhase
 
     return ReferencePhase(name=name, structure=structure, source=f"substituted from {template}", kind="substituted")
 
 
-def _lowest(priced: list[tuple[float, ReferencePhase]], number: int) -> list[ReferencePhase]:
-    """Choose the lowest structures of each composition that has plausible oxidation states."""
+def _lowest(evaluated: list[tuple[float, ReferencePhase]], number: int) -> list[ReferencePhase]:
+    """Choose the structures of lowest energy (eV/atom) of each composition that has plausible oxidation states."""
     from imatgen_flows.crystals.chemistry import has_valid_oxidation
 
     by_formula: dict[str, list[ReferencePhase]] = {}
-    for _, phase in sorted(priced, key=lambda item: item[0]):
+    for _, phase in sorted(evaluated, key=lambda item: item[0]):
         composition = phase.structure.composition
         if has_valid_oxidation(composition):
             by_formula.setdefault(composition.reduced_formula, []).append(phase)
     return [phase for phases in by_formula.values() for phase in phases[:number]]
 
 
-def _relax_phases(scratch: Path, phases: list, potential: str, fmax: float, max_steps: int) -> tuple[list[dict], int]:
+def _relax_phases(scratch: Path, phases: list[ReferencePhase], relax: RelaxInputs) -> list[dict[str, Any]]:
     results = relax_cached(
         scratch,
         [phase.name for phase in phases],
         [phase.structure for phase in phases],
-        potential,
-        fmax=fmax,
-        max_steps=max_steps,
+        **relax,
         fixed_cell=[phase.molecule for phase in phases],
     )
-    rows = [_row(phase, result) for phase, result in zip(phases, results, strict=True)]
-    return rows, sum(row["evaluations"] for row in rows)
+    return [_phase_row(phase, result) for phase, result in zip(phases, results, strict=True)]
 
 
-def _row(phase: ReferencePhase, result: dict[str, Any]) -> dict[str, Any]:
-    kept = ("state", "reason", "energy_per_atom", "fmax", "steps", "evaluations")
+def _phase_row(phase: ReferencePhase, result: dict[str, Any]) -> dict[str, Any]:
+    of_result = ("state", "reason", "energy_per_atom", "fmax", "steps", "evaluations")
     return (
         {"name": phase.name, "kind": phase.kind, "source": phase.source, "molecule": phase.molecule}
-        | {name: result[name] for name in kept}
+        | {name: result[name] for name in of_result}
         | {"structure": result["structure"] or phase.structure.as_dict()}
     )
 
 
-def _reference_document(store: ArtifactStore, rows: list[dict], potential: str, evaluations: dict) -> dict[str, Any]:
-    from pymatgen.core import Structure
-
+def _reference_fields(store: ArtifactStore, rows: list[dict[str, Any]], potential: str) -> dict[str, Any]:
+    """Build the hull of the phases that were relaxed; return the fields of the document."""
     from imatgen_flows.energetics.hull import Hull, HullEntry
     from imatgen_flows.energetics.potentials import get_potential
 
@@ -177,24 +170,21 @@ def _reference_document(store: ArtifactStore, rows: list[dict], potential: str, 
             if rows
             else "there are no reference phases."
         )
-    hull = Hull(
-        [
-            HullEntry(
-                name=row["name"],
-                composition=Structure.from_dict(row["structure"]).composition,
-                energy_per_atom=row["energy_per_atom"],
-                source=row["source"],
-                kind=row["kind"],
-            )
-            for row in relaxed
-        ],
-        potential=get_potential(potential).scale,
-    )
-    counts = {"relaxed": len(relaxed), "failed": sum(row["state"] not in ("relaxed", PRICED) for row in rows)}
+    entries = [
+        HullEntry(
+            name=row["name"],
+            composition=structure_of(row).composition,
+            energy_per_atom=row["energy_per_atom"],
+            source=row["source"],
+            kind=row["kind"],
+        )
+        for row in relaxed
+    ]
+    hull = Hull(entries, potential=get_potential(potential).scale)
+    failed = sum(row["state"] not in ("relaxed", SINGLE_POINT) for row in rows)
     return {
         "potential": potential,
         "hull": store.put_json("hull", hull.to_dict()),
         "phases": store.put_lines("phases", rows),
-        "counts": counts,
-        "evaluations": evaluations,
+        "counts": {"relaxed": len(relaxed), "failed": failed},
     }

@@ -1,4 +1,4 @@
-"""Energies within a job: on the device that the job was given, and kept on disk as they come."""
+"""Relaxations and single points within a job; each result is on disk as soon as it is there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 from imatgen_flows.io.artifacts import content_key
 from imatgen_flows.io.files import write_atomic
-from imatgen_flows.jobs.models import use_device
-from imatgen_flows.settings import get_settings
+from imatgen_flows.jobs.device import relaxation_resources
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +20,11 @@ SINGLE_POINTS_A_FILE = 200
 
 
 class ResultCache:
-    """Results by name that survive the end of their process.
+    """A cache of results by name, on disk, which a restarted process reads again.
 
     Parameters
     ----------
-    scratch : directory of the stage; what another process left there is taken over
+    scratch : directory of the job; what another process left there is taken over
     a_file : results that are written together; as many may be lost
     """
 
@@ -38,13 +37,13 @@ class ResultCache:
         self.fresh: dict[str, dict] = {}
 
     def add(self, name: str, row: dict) -> None:
-        """Keep one result."""
+        """Add one result."""
         self.rows[name] = self.fresh[name] = row
         if len(self.fresh) >= self.a_file:
             self.write()
 
     def write(self) -> None:
-        """Put on disk what is not there yet."""
+        """Write the results that are not on disk yet."""
         if self.fresh:
             # named by what it holds: two processes that share the directory do not take each other's place
             write_atomic(self.scratch / f"{content_key(list(self.fresh))}.json", json.dumps(self.fresh))
@@ -61,31 +60,27 @@ def relax_cached(
     max_steps: int,
     fixed_cell: list[bool] | None = None,
 ) -> list[dict[str, Any]]:
-    """Relax structures, each at its own risk; an interrupted job continues with those that are missing.
+    """Relax structures, each isolated from the others; an interrupted job continues with those that are missing.
 
     Returns
     -------
     one row a structure: `energetics.relax.Relaxation` as plain values, without its time
     """
     from imatgen_flows.energetics.batched import batching_obstacle, relax_batched
-    from imatgen_flows.energetics.relax import relax_many
+    from imatgen_flows.energetics.relax import RelaxSettings, relax_many
 
     cells = fixed_cell or [False] * len(names)
-    resources = _resources()
+    resources = relaxation_resources()
     together = resources["device"] != "cpu" and not batching_obstacle(potential, resources["device"])
 
     def relax(places: list[int], on_result: Callable[[int, Any], None]) -> None:
         chosen = [structures[i] for i in places]
-        common: dict[str, Any] = {
-            "fmax": fmax,
-            "max_steps": max_steps,
-            "fixed_cell": [cells[i] for i in places],
-            "on_result": on_result,
-        }
+        settings = RelaxSettings(fmax, max_steps)
+        common: dict[str, Any] = {"fixed_cell": [cells[i] for i in places], "on_result": on_result}
         if together:
-            relax_batched(chosen, potential, device=resources["device"], **common)
+            relax_batched(chosen, potential, settings, device=resources["device"], **common)
         else:
-            relax_many(chosen, potential, **common, **resources)
+            relax_many(chosen, potential, settings, **common, **resources)
 
     return _fill(ResultCache(scratch), names, relax, "relaxed")
 
@@ -93,37 +88,32 @@ def relax_cached(
 def single_points_cached(
     scratch: Path, names: list[str], structures: list[Any], potential: str
 ) -> list[dict[str, Any]]:
-    """Give structures their energy as they are; see `relax_cached`."""
+    """Compute the energies of structures as they are; see `relax_cached`."""
     from imatgen_flows.energetics.relax import single_points
 
-    def price(places: list[int], on_result: Callable[[int, Any], None]) -> None:
-        single_points([structures[i] for i in places], potential, on_result=on_result, **_resources())
+    def evaluate(places: list[int], on_result: Callable[[int, Any], None]) -> None:
+        single_points([structures[i] for i in places], potential, on_result=on_result, **relaxation_resources())
 
-    return _fill(ResultCache(scratch, SINGLE_POINTS_A_FILE), names, price, "priced")
+    return _fill(ResultCache(scratch, SINGLE_POINTS_A_FILE), names, evaluate, "evaluated")
 
 
 def _fill(
-    kept: ResultCache, names: list[str], work: Callable[[list[int], Callable], None], verb: str
+    cache: ResultCache, names: list[str], work: Callable[[list[int], Callable], None], verb: str
 ) -> list[dict[str, Any]]:
-    waiting = [place for place, name in enumerate(names) if name not in kept.rows]
+    waiting = [place for place, name in enumerate(names) if name not in cache.rows]
     count = itertools.count(1)
 
-    def keep(index: int, result: Any) -> None:
+    def add(index: int, result: Any) -> None:
         row = {**vars(result), "structure": result.structure.as_dict() if result.structure else None}
         del row["seconds"]  # what is computed again must give the same bytes
-        kept.add(names[waiting[index]], row)
+        cache.add(names[waiting[index]], row)
         done = len(names) - len(waiting) + next(count)
-        if done % (PROGRESS * kept.a_file) == 0:
+        if done % (PROGRESS * cache.a_file) == 0:
             logger.info("%s %d of %d", verb, done, len(names))
 
     try:
         if waiting:
-            work(waiting, keep)
+            work(waiting, add)
     finally:
-        kept.write()
-    return [kept.rows[name] for name in names]
-
-
-def _resources() -> dict[str, Any]:
-    device = use_device()
-    return {"device": device, "workers": get_settings().n_workers if device == "cpu" else 1}
+        cache.write()
+    return [cache.rows[name] for name in names]

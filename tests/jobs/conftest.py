@@ -1,4 +1,4 @@
-"""Documents of a shortlist and of its references, as the stages before the validation leave them."""
+"""Documents of a shortlist and of its references, as the jobs before the validation leave them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 from imatgen_flows.candidates.candidate import Candidate, Energy, Origin
 from imatgen_flows.candidates.states import State
 from imatgen_flows.io.artifacts import ArtifactStore
-from imatgen_flows.jobs.documents import CandidatesDocument, ReferenceDocument
+from imatgen_flows.jobs.documents import CandidatesDocument, JobDocument, ReferenceDocument
 
 VO2 = Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.55, 2.85), ["V", "O"], [[0, 0, 0], [0.3, 0.3, 0]])
 VO = Structure.from_spacegroup(
@@ -35,7 +35,7 @@ def candidate(sample, structure, state=State.SHORTLISTED, e_above_hull=0.1):
     )
     return Candidate(
         sample=sample,
-        origin=Origin(method="slerp", seed=1, row=0, x=0, y=0),
+        origin=Origin(sampler="slerp", seed=1, row=0, x=0, y=0),
         relaxed=structure.as_dict(),
         energies=[energy],
         evaluations=8,
@@ -104,7 +104,7 @@ def vasp(standin, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Run a job or a flow in this process; return its documents by the stage that wrote them."""
+    """Run a job or a flow in this process; return its documents by the name of the job that made them."""
     monkeypatch.chdir(tmp_path)
 
     def run(flow, raise_immediately=True):
@@ -119,6 +119,6 @@ def run(tmp_path, monkeypatch):
             root_dir=tmp_path / "jobs",
         )
         outputs = [response.output for runs in responses.values() for response in runs.values()]
-        return {output.stage: output for output in outputs if hasattr(output, "stage")}
+        return {output.job: output for output in outputs if isinstance(output, JobDocument)}
 
     return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
@@ -11,13 +12,13 @@ from pymatgen.core import Composition, Lattice, Structure
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.hull import Hull, HullEntry
 from imatgen_flows.energetics.potentials import get_potential
-from imatgen_flows.energetics.relax import relax_one
+from imatgen_flows.energetics.relax import SINGLE_POINT, relax_one
 from imatgen_flows.errors import InputError
-from imatgen_flows.flows.common import plain
+from imatgen_flows.flows.common import plain, with_files
 from imatgen_flows.io.artifacts import read_lines
-from imatgen_flows.jobs.dataset import build_dataset
+from imatgen_flows.jobs.build_dataset import build_dataset
 from imatgen_flows.jobs.documents import ReferenceDocument
-from imatgen_flows.jobs.energies import label_dataset
+from imatgen_flows.jobs.label_dataset import label_dataset
 from imatgen_flows.jobs.references import subsystems
 from imatgen_flows.representation import PackedCrystals
 
@@ -55,10 +56,9 @@ def build_from(root, config):
     return build_dataset.original(
         str(root),
         system=config.system,
-        templates=plain(config.templates),
-        known=plain(config.known),
+        templates=with_files(config.templates),
+        known=with_files(config.known),
         limits=plain(config.limits),
-        content=[],
     )
 
 
@@ -148,7 +148,7 @@ def test_a_choice_that_chooses_nothing_says_what_there_is(build):
     ("limit", "said"), [(-100.0, "unstable at `labels.stable_below` -100"), (100.0, "stable at"), (0.0, "")]
 )
 def test_labels_of_one_kind_are_noted_and_the_campaign_goes_on(build, store, caplog, monkeypatch, limit, said):
-    monkeypatch.setattr("imatgen_flows.energetics.relax.single_points", price_here)
+    monkeypatch.setattr("imatgen_flows.energetics.relax.single_points", evaluate_here)
     hull = Hull([HullEntry(symbol, Composition(symbol), -1.0) for symbol in ("V", "O")], potential="toy 1")
     references = ReferenceDocument(
         key="r-0",
@@ -166,10 +166,10 @@ def test_labels_of_one_kind_are_noted_and_the_campaign_goes_on(build, store, cap
     assert labels.note in caplog.text
 
 
-def price_here(structures, potential, *, on_result, **_resources):
-    """Price in this process, without the workers that would protect it."""
+def evaluate_here(structures, potential, *, on_result, **_resources):
+    """Compute single points in this process, without the workers that would protect it."""
     for index, structure in enumerate(structures):
-        on_result(index, relax_one(structure, get_potential(potential).calculator(), max_steps=0))
+        on_result(index, relax_one(structure, get_potential(potential).calculator(), SINGLE_POINT))
 
 
 def perovskite(*anions):
@@ -187,7 +187,7 @@ def perovskite(*anions):
     ],
 )
 def test_three_to_five_elements_take_every_place_of_a_template_once(tmp_path, monkeypatch, system, anions, different):
-    monkeypatch.setattr("imatgen_flows.jobs.dataset.FEWEST", 1)
+    monkeypatch.setattr("imatgen_flows.jobs.build_dataset.FEWEST", 1)
     (tmp_path / "templates").mkdir()
     perovskite(*anions).to(str(tmp_path / "templates" / "perovskite.cif"))
     config = CampaignConfig(system=system, templates={"source": "file", "path": tmp_path / "templates"})
@@ -203,3 +203,13 @@ def test_every_system_within_competes_on_the_hull_and_none_twice(system):
     parts = {frozenset(part) for part in subsystems(system)}
     assert len(parts) == len(subsystems(system)) == 2 ** len(system) - len(system) - 2
     assert all(2 <= len(part) < len(system) and part < set(system) for part in parts)
+
+
+def test_a_file_of_templates_at_another_path_is_found_and_not_read_again(tmp_path):
+    write(tmp_path / "templates.jsonl.gz", CELLS)
+    shutil.copy(tmp_path / "templates.jsonl.gz", tmp_path / "renamed.jsonl.gz")
+    keys = []
+    for name in ("templates.jsonl.gz", "renamed.jsonl.gz"):
+        templates = {"source": "file", "path": tmp_path / name}
+        keys.append(build_from(tmp_path / "run", CampaignConfig(system=["V", "O"], templates=templates)).key)
+    assert keys[0] == keys[1] and len(list((tmp_path / "run" / "documents").iterdir())) == 1

@@ -1,4 +1,4 @@
-"""What a stage promises whichever manager runs it: found again, continued, refused in words."""
+"""What a cached job promises whichever manager runs it: found again, continued, refused in words."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs import cached_job as cached_jobs
 from imatgen_flows.jobs.cached_job import ENVIRONMENT_FILE, cached_job, write_environment
 from imatgen_flows.jobs.documents import LabelDocument
+from imatgen_flows.profiles import Profile
 
 
-@cached_job(LabelDocument)
-def count_to(store: ArtifactStore, scratch: Path, *, number: int, warn_at: list[int]) -> dict:
-    """Count up, a file a step; at some steps SLURM's warning arrives."""
+@cached_job(LabelDocument, profile=Profile.LIGHT, label="count to {number}")
+def count_to(
+    store: ArtifactStore, scratch: Path, *, number: int, warn_at: list[int], signal_number: int = signal.SIGUSR1
+) -> dict:
+    """Count up, a file a step; at some steps SLURM's warning arrives, or another signal."""
     steps = scratch / "steps"
     done = int(steps.read_text()) if steps.exists() else 0
     for step in range(done + 1, number + 1):
         steps.write_text(str(step))
         if step in warn_at:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            os.kill(os.getpid(), signal_number)
     return {"potential": "none", "labels": store.put_json("count", number), "counts": {"steps": number - done}}
 
 
-@cached_job(LabelDocument)
+@cached_job(LabelDocument, profile=Profile.LIGHT, label="fill the disk")
 def fill_the_disk(store: ArtifactStore, scratch: Path) -> dict:
     with Path("/dev/full").open("w") as disk:
         disk.write("x" * 100_000)
@@ -71,7 +74,23 @@ def test_at_home_a_signal_stops_and_resume_goes_on(tmp_path):
     assert run(count_to(str(tmp_path), number=5, warn_at=[2]))[0].counts == {"steps": 3}
 
 
-def test_a_stage_that_never_gets_on_is_not_continued_for_ever(tmp_path, monkeypatch):
+@pytest.fixture
+def interruptible():
+    """A shell in the background ignores Ctrl-C; a test must not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_says_the_same_as_slurms_warning_and_resume_goes_on(tmp_path, interruptible):
+    job = count_to(str(tmp_path), number=5, warn_at=[2], signal_number=signal.SIGINT)
+    with pytest.raises(Interrupted, match="count to 5: stopped by SIGINT; it continues from its scratch"):
+        run(job)
+    again = count_to(str(tmp_path), number=5, warn_at=[2], signal_number=signal.SIGINT)
+    assert run(again)[0].counts == {"steps": 3}
+
+
+def test_a_job_that_never_gets_on_is_not_continued_for_ever(tmp_path, monkeypatch):
     monkeypatch.setenv("IMATGEN_ON_WALLTIME", "continue")
     monkeypatch.setattr(cached_jobs, "CONTINUATIONS", 3)
     with pytest.raises(ImatgenError, match="longer walltime"):
@@ -97,5 +116,5 @@ def test_a_worker_with_other_versions_is_refused(tmp_path, package, version):
         run(count_to(str(tmp_path), number=1, warn_at=[]))
 
 
-def test_names_of_jobs_are_words():
-    assert count_to("/tmp", number=1, warn_at=[]).name == "count to"
+def test_the_name_of_a_job_says_what_it_works_on():
+    assert count_to("/tmp", number=1, warn_at=[]).name == "count to 1"

@@ -13,7 +13,7 @@ from imatgen_flows.flows import ValidateMaker
 from imatgen_flows.flows.walltime import START, CalculationWalltimeHandler
 from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs import calculations
-from imatgen_flows.jobs.calculations import calculate
+from imatgen_flows.jobs.calculations import calculate, collect_calculations
 
 from .conftest import VO2
 
@@ -23,7 +23,7 @@ BUFFER = 300  # s before the walltime, when custodian stops VASP
 
 @pytest.fixture
 def chain(store, run, vasp, tmp_path, monkeypatch):
-    """Calculate one structure, with a fault in its second relaxation; return its verdict, and the start of each step."""
+    """Calculate one structure, with a fault in its second relaxation; return its result, and the start of each step."""
     monkeypatch.setenv("STANDIN_ATTEMPTS", str(tmp_path / "attempts"))
 
     def calculate_one(fault, attempts=2, walltime=None, **incar):
@@ -34,7 +34,7 @@ def chain(store, run, vasp, tmp_path, monkeypatch):
         subjects = store.put_lines("subjects", [{"name": "one", "structure": VO2.as_dict()}])
         rules = {"backend": "vasp-mp-gga", "fmax": 0.5, "attempts": attempts}
         flow = calculate(str(store.root), subjects=subjects, maker=chosen, rules=rules)
-        (row,) = read_lines(run(flow, raise_immediately=False)["collect calculations"].calculations)
+        (row,) = read_lines(run(flow, raise_immediately=False)[collect_calculations.spec.name].calculations)
         return row, [folder for folder in sorted((tmp_path / "jobs").iterdir()) if list(folder.glob("INCAR*"))]
 
     return calculate_one

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
-from imatgen_flows.discovery import ledger
-from pydantic import ValidationError
-
-from imatgen_flows.candidates.candidate import Candidate, Origin
-from imatgen_flows.candidates.states import Stage, State
-from imatgen_flows.report import run_directory
+from imatgen_flows.io.artifacts import content_key
+from imatgen_flows.jobs.cached_job import parents_of, restore
+from imatgen_flows.jobs.documents import InputFile, JobDocument
 
 
-def test_every_layer_means_the_same_by_the_states_of_a_candidate():
-    states = [state.value for state in State]
-    assert {*ledger.STATES, "rejected"} == set(states)
-    assert list(run_directory.STATES) == [state for state in states if state != "rejected"]
+def test_an_input_file_is_known_by_its_content_and_not_by_its_folder(tmp_path):
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "known.jsonl").write_text("{}")
+    (tmp_path / "renamed.jsonl").write_text("{}")
+    here, there = InputFile.of(tmp_path / "here" / "known.jsonl"), InputFile.of(tmp_path / "renamed.jsonl")
+    assert here.path != there.path and content_key(here) == content_key(there)
+    assert content_key(InputFile.of(tmp_path / "here")) == content_key(InputFile.of(tmp_path / "there"))
+    (tmp_path / "there" / "known.jsonl").write_text("{ }")
+    for name in ("", "known.jsonl"):
+        before, after = (InputFile.of(tmp_path / folder / name) for folder in ("here", "there"))
+        assert content_key(before) != content_key(after)
+    assert InputFile.of(None) is None
 
 
-def test_a_rejected_candidate_says_where_and_why():
-    record = Candidate(sample="r0-slerp-000001", origin=Origin(method="slerp", seed=7, row=1, x=0, y=0))
-    record.reject(Stage.VALIDITY, "overlap", "0.31 A, the limit is 0.5 A")
-    assert record.state is State.REJECTED
-    assert (record.rejection.stage.value, record.rejection.reason) == ("validity", "overlap")
-    assert Candidate(**record.model_dump(mode="json")) == record
-
-
-def test_unknown_fields_of_a_candidate_are_refused():
-    with pytest.raises(ValidationError, match="extra"):
-        Candidate(sample="s", origin=Origin(method="slerp", seed=7, row=1, x=0, y=0), colour="red")
+def test_a_database_gives_documents_back_wherever_they_stand_in_the_inputs():
+    stored = {"@module": "imatgen_flows.jobs.documents", "@class": "JobDocument", "key": "train_vae-1"}
+    restored = restore({"networks": {"vae": stored}, "models": [stored], "role": "cell"})
+    document = JobDocument(key="train_vae-1")
+    assert restored == {"networks": {"vae": document}, "models": [document], "role": "cell"}
+    assert parents_of(restored) == ["train_vae-1"]

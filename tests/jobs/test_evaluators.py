@@ -38,12 +38,12 @@ class Meter:
         self.calls: list[int] = []
         self.dies_after: int | None = None
 
-    def relax_many(self, structures, potential, *, fmax, max_steps, on_result, **_resources):
+    def relax_many(self, structures, potential, settings, *, on_result, **_resources):
         self.calls.append(len(structures))
         for index, structure in enumerate(structures):
             if index == self.dies_after:
                 raise Killed
-            on_result(index, relax_one(structure, ToyCalculator(), fmax=fmax, max_steps=max_steps))
+            on_result(index, relax_one(structure, ToyCalculator(), settings))
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def test_other_settings_are_other_results(store, spent, other):
 
 
 def test_a_price_is_no_relaxation(store, spent):
-    relax, price = evaluators(store, SCREEN)
-    assert price(some("3.9"))["3.9"].evaluations == 1 and spent.calls == []
+    relax, evaluate = evaluators(store, SCREEN)
+    assert evaluate(some("3.9"))["3.9"].evaluations == 1 and spent.calls == []
     assert relax(some("3.9"))["3.9"].evaluations > 1
 
 

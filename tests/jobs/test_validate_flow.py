@@ -1,4 +1,4 @@
-"""The whole of the validation, references first, with each back end: everything ends on one scale, and the books hold."""
+"""The whole validation, references first, with each back end: all energies are on one scale, and the ledger balances."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pymatgen.core import Structure
 
 from imatgen_flows.candidates.states import State
 from imatgen_flows.config import Validate
-from imatgen_flows.energetics.mp_scale import MP2020, R2SCAN
+from imatgen_flows.energetics.backends import MP2020, R2SCAN
 from imatgen_flows.flows import ValidateMaker
 from imatgen_flows.io.artifacts import read_lines
-from imatgen_flows.jobs.candidates import load_candidates
+from imatgen_flows.jobs.calculations import collect_calculations
+from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.place_calculations import place_candidates, place_references
 
 from .conftest import VO, VO2, candidate
 
@@ -35,7 +37,7 @@ def validated(store, published, shortlist, run):
         references = maker.make_references(str(store.root), published, ["V", "O"])
         judged = maker.make(str(store.root), shortlist(*records), references.output)
         documents = run(Flow([references, judged]))
-        placed = load_candidates(documents["place candidates"])
+        placed = load_candidates(documents[place_candidates.spec.name])
         return documents, {record.sample: record for record in placed}
 
     return validate
@@ -48,7 +50,7 @@ def validated(store, published, shortlist, run):
 )
 def test_references_and_candidates_end_on_one_scale_and_every_step_is_counted(settings, validated, vasp):
     documents, candidates = validated(settings, vasp)
-    references, placed = documents["place references"], documents["place candidates"]
+    references, placed = documents[place_references.spec.name], documents[place_candidates.spec.name]
     assert references.potential == SCALES[settings["backend"]]
     rows = read_lines(references.phases)
     second_start = [" antiferro"] if settings.get("antiferro") else []
@@ -69,5 +71,5 @@ def test_references_and_candidates_end_on_one_scale_and_every_step_is_counted(se
     spent = sum(record.validation_evaluations for record in candidates.values())
     assert placed.evaluations == {"screen": 24, "validate": spent}
 
-    names = [row["name"] for row in read_lines(documents["collect calculations"].calculations)]
+    names = [row["name"] for row in read_lines(documents[collect_calculations.spec.name].calculations)]
     assert names == ["best", *(f"best{end}" for end in second_start), "second"]  # the other cell holds one V

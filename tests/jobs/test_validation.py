@@ -7,14 +7,15 @@ from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.candidates.states import State
 from imatgen_flows.config import Validate
-from imatgen_flows.energetics.dft import prescribed_u
-from imatgen_flows.energetics.mp_scale import MP2020, R2SCAN
+from imatgen_flows.energetics.backends import MP2020, R2SCAN
+from imatgen_flows.energetics.mp_settings import prescribed_u
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import read_lines
-from imatgen_flows.jobs.candidates import load_candidates
+from imatgen_flows.jobs.candidate_records import load_candidates
 from imatgen_flows.jobs.documents import CalculationsDocument
-from imatgen_flows.jobs.energies import load_hull
-from imatgen_flows.jobs.validation import ANTIFERRO, place_candidates, place_references, validate_shortlist
+from imatgen_flows.jobs.hulls import load_hull
+from imatgen_flows.jobs.place_calculations import ANTIFERRO, place_candidates, place_references
+from imatgen_flows.jobs.validation import validate_shortlist
 
 from .conftest import OXYGEN, VANADIUM, VO, VO2, candidate
 
@@ -93,7 +94,7 @@ def hull(store, calculations, run):
             system=list(system),
             validate=settings(**(MP_GGA | changes)),
         )
-        return run(job)["place references"]
+        return run(job)[place_references.spec.name]
 
     return build
 
@@ -108,7 +109,7 @@ def place(store, calculations, shortlist, run):
             references=references,
             validate=settings(**(MP_GGA | changes)),
         )
-        document = run(job)["place candidates"]
+        document = run(job)[place_candidates.spec.name]
         return {record.sample: record for record in load_candidates(document)}, document
 
     return build
@@ -198,7 +199,7 @@ def test_a_candidate_with_an_f_element_is_refused_by_name_and_never_calculated(h
     assert placed["b"].state is State.VALIDATED
 
 
-def test_the_books_add_up_whatever_became_of_the_calculations(hull, place):
+def test_the_ledger_adds_up_whatever_became_of_the_calculations(hull, place):
     records = [candidate(name, VO2) for name in "abcd"] + [candidate("e", VO2, State.REJECTED)]
     rows = [
         accepted("a", VO2, -8.0, evaluations=11),

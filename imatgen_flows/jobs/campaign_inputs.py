@@ -1,0 +1,110 @@
+"""The crystals that a campaign starts from: templates, and published phases of its system."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from imatgen_flows.config import Known, Limits, Templates
+from imatgen_flows.errors import InputError
+from imatgen_flows.io.yaml_file import Section
+from imatgen_flows.jobs.documents import InputFile
+from imatgen_flows.settings import get_settings
+
+if TYPE_CHECKING:
+    from imatgen_flows.crystals.exclusion import Exclusion
+    from imatgen_flows.crystals.templates import Template
+    from imatgen_flows.energetics.references import ReferencePhase
+
+# the key of the campaign file that decides about each reason of an exclusion
+KEYS_OF_REASONS = {
+    "wrong_number_of_elements": "`templates`, `system`",
+    "not_selected": "`templates.where`",
+    "too_many_sites": "`limits.max_sites`",
+    "edge_too_long": "`limits.max_edge`",
+    "held_out": "`known.held_out`",
+    "held_out_prototype": "`known.held_out`",
+}
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+def read_section(kind: type[SectionType], values: Mapping[str, Any]) -> SectionType:
+    """Give a section of the campaign its class back, where it reached a job as plain values and input files."""
+    plain = {name: value.path if isinstance(value, InputFile) else value for name, value in values.items()}
+    return kind.model_validate(plain)
+
+
+def read_templates(system: list[str], templates: Templates, limits: Limits) -> tuple[list[Template], list[Exclusion]]:
+    """Load the templates of a campaign, with the cache and the access key of this machine.
+
+    Raises
+    ------
+    InputError
+        Where none is left; it says why.
+    """
+    from imatgen_flows.crystals.registry import SourceOptions
+    from imatgen_flows.crystals.templates import load_templates
+
+    options = SourceOptions(
+        path=templates.path,
+        where=templates.where,
+        provider=templates.provider,
+        cache_dir=get_settings().cache_dir,
+        api_key=os.environ.get("MP_API_KEY"),
+    )
+    found, exclusions = load_templates(
+        templates.source,
+        options,
+        n_elements=len(system),
+        max_sites=limits.max_sites,
+        max_edge=limits.max_edge,
+    )
+    if not found:
+        source = templates.path or templates.source
+        raise InputError(
+            f"none of the {len(exclusions):,} crystals of `{source}` can be a template of {'-'.join(system)}, which has "
+            f"{len(system)} elements. Left out: {count_reasons(exclusions)}."
+        )
+    return found, exclusions
+
+
+def count_reasons(exclusions: Iterable[Exclusion]) -> str:
+    """Count the reasons of exclusions in words, the most frequent first, each with the key that decides about it."""
+    counted = Counter(item.reason for item in exclusions).most_common()
+    return ", ".join(
+        f"{number:,} {reason.replace('_', ' ')}" + (f" ({KEYS_OF_REASONS[reason]})" if reason in KEYS_OF_REASONS else "")
+        for reason, number in counted
+    )
+
+
+def published_phases(system: list[str], known: Known, limits: Limits) -> tuple[list[ReferencePhase], list[Exclusion]]:
+    """Collect the phases that ship with the program and those of the campaign's own file, each crystal once.
+
+    Returns
+    -------
+    reference phases, and the exclusions of the file
+    """
+    from imatgen_flows.crystals.exclusion import Exclusion
+    from imatgen_flows.crystals.known_phases import load_known
+    from imatgen_flows.energetics.references import ReferencePhase, reference_phases
+    from imatgen_flows.matching.grouping import group_duplicates
+
+    shipped = reference_phases(system)
+    if known.path is None:
+        return shipped, []
+    read, exclusions = load_known(known.path, system, limits.max_sites, limits.max_edge, known.where)
+    own = [
+        ReferencePhase(
+            item.id, item.structure, item.source, "compound" if len(item.structure.composition) > 1 else "element"
+        )
+        for item in read
+    ]
+    phases = shipped + own
+    first_of = group_duplicates([phase.structure for phase in phases])
+    for index, phase in enumerate(phases):
+        if first_of[index] != index:
+            exclusions.append(Exclusion(phase.name, "duplicate", f"same structure as {phases[first_of[index]].name}"))
+    return [phase for index, phase in enumerate(phases) if first_of[index] == index], exclusions

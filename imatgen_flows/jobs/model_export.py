@@ -1,0 +1,119 @@
+"""Export of a finished run's networks, those of its last round, as a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import InputError
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, file_hash, read_lines
+from imatgen_flows.jobs.build_dataset import build_dataset
+from imatgen_flows.jobs.dataset_rows import unseen_templates
+from imatgen_flows.jobs.documents import (
+    DatasetDocument,
+    LabelDocument,
+    ModelDocument,
+    NetworkDocuments,
+    ReconstructionDocument,
+    RoundDocument,
+)
+from imatgen_flows.jobs.extend_dataset import extend_dataset, extend_labels
+from imatgen_flows.jobs.import_network import import_network
+from imatgen_flows.jobs.label_dataset import label_dataset
+from imatgen_flows.jobs.networks import preset_of
+from imatgen_flows.jobs.provenance import finished_round, parent, parents
+from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
+from imatgen_flows.jobs.train import train_autoencoder, train_vae
+from imatgen_flows.models.registry import ROLES
+
+if TYPE_CHECKING:
+    from imatgen_flows.models.model_file import DataRecord, ModelCard, TrainingRecord
+
+
+def export_model(run: Path, destination: Path) -> tuple[Path, ModelCard]:
+    """Write the networks of a finished run, those of its last round, as a model file.
+
+    Parameters
+    ----------
+    run : the run directory
+    destination : the file, or a directory that exists, where it is named after the run
+
+    Returns
+    -------
+    the file, and its card
+
+    Raises
+    ------
+    InputError
+        Where artifacts of the run are missing or damaged, or the file cannot be written.
+    """
+    from safetensors.torch import load_file
+
+    from imatgen_flows.models.model_file import SUFFIX, write_model
+
+    config, store = CampaignConfig.from_file(run / "campaign.yaml"), ArtifactStore(run / "artifacts")
+    finished = finished_round(run)
+    networks = networks_of(store, finished)
+    weights = {role: load_file(_check_hash(networks[role].weights)) for role in ROLES}  # type: ignore[literal-required]
+    if destination.is_dir():
+        destination /= f"{run.resolve().name}{SUFFIX}"
+    return destination, write_model(destination, _card(config, store, finished, networks), weights)
+
+
+def networks_of(store: ArtifactStore, finished: RoundDocument) -> NetworkDocuments:
+    """Read the documents of the three networks that a round sampled from, whether they were trained or imported."""
+    reconstruction = parent(store, finished, ReconstructionDocument, evaluate_reconstruction)
+    networks = parents(store, reconstruction, ModelDocument, train_autoencoder, train_vae, import_network)
+    return NetworkDocuments(**{network.role: network for network in networks})  # type: ignore[typeddict-item]
+
+
+def _card(
+    config: CampaignConfig, store: ArtifactStore, finished: RoundDocument, networks: NetworkDocuments
+) -> ModelCard:
+    from imatgen_flows.models.model_file import ModelCard
+
+    reconstruction = parent(store, finished, ReconstructionDocument, evaluate_reconstruction)
+    dataset = parent(store, finished, DatasetDocument, build_dataset, extend_dataset)
+    labels = parent(store, finished, LabelDocument, label_dataset, extend_labels)
+    documents: dict[str, ModelDocument] = {role: networks[role] for role in ROLES}  # type: ignore[literal-required]
+    data: DataRecord = {
+        "system": config.system,
+        "templates": _without_folders(config.templates.model_dump(mode="json")),
+        "known": _without_folders(config.known.model_dump(mode="json")),
+        "limits": config.limits.model_dump(mode="json"),
+        "counts": dataset.counts,
+        "labels": config.labels.model_dump(mode="json") | {"counts": labels.counts},
+        "unseen_templates": sorted(unseen_templates(dataset, config.model, networks["vae"])),
+        "rounds": finished.round + 1,
+        "start": _without_folders(config.start.model_dump(mode="json"), "model"),
+    }
+    settings = {role: network.settings for role, network in documents.items()}
+    return ModelCard(
+        name=config.title,
+        elements=dataset.elements,
+        preset=preset_of(config.model).to_dict(settings),
+        data=data,
+        training={role: _training(network) for role, network in documents.items()},
+        reconstruction=reconstruction.summaries,
+        versions=networks["vae"].versions,
+    )
+
+
+def _training(network: ModelDocument) -> TrainingRecord:
+    losses = [row["loss"] for row in read_lines(network.metrics)]
+    return {"epochs": network.epochs, "seed": network.seed, "losses": losses}
+
+
+def _check_hash(ref: ArtifactRef) -> Path:
+    path = ref.path()
+    if file_hash(path) != ref.sha256:
+        raise InputError(
+            f"artifact {path} ({ref.kind}) is damaged. `imatgen run --resume` makes it anew once it is deleted."
+        )
+    return path
+
+
+def _without_folders(section: dict[str, Any], key: str = "path") -> dict[str, Any]:
+    """Keep the name of a file, and not its folder: a card is read elsewhere."""
+    return section | {key: Path(section[key]).name if section[key] else None}

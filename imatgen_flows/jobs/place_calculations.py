@@ -1,0 +1,169 @@
+"""The jobs that end the validation by DFT: the hull of the references, and the candidates' places on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.candidates.candidate import Candidate
+from imatgen_flows.candidates.decoding import spacegroup_of
+from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.config import Validate
+from imatgen_flows.energetics.backends import BACKENDS
+from imatgen_flows.errors import InputError
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.candidate_records import candidates_fields, load_candidates
+from imatgen_flows.jobs.dataset_rows import structure_of
+from imatgen_flows.jobs.documents import CalculationsDocument, CandidatesDocument, ReferenceDocument
+from imatgen_flows.jobs.hulls import energy_on, load_hull
+from imatgen_flows.profiles import Profile
+from imatgen_flows.settings import get_settings
+
+ANTIFERRO = " antiferro"  # at the end of the name of a second start
+
+
+@cached_job(ReferenceDocument, profile=Profile.LIGHT, label="place references")
+def place_references(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    calculations: CalculationsDocument,
+    system: list[str],
+    validate: dict[str, Any],
+) -> dict[str, Any]:
+    """Build the hull of the validation from phases whose energies are on the scale of the candidates."""
+    from imatgen_flows.energetics.hull import Hull, HullEntry
+    from imatgen_flows.energetics.mp_entries import fetch_mp_entries
+
+    settings = Validate.model_validate(validate)
+    scale = scale_of(settings)
+    rows = read_lines(calculations.calculations)
+    starts = _best_starts(rows)
+    if settings.references == "mp":
+        entries = fetch_mp_entries(system, get_settings().cache_dir, os.environ.get("MP_API_KEY"))
+    else:
+        entries = []
+        for name, row in starts.items():
+            if row["state"] == "accepted":
+                energy, row["note"] = _scaled_energy(row, scale)
+                composition = structure_of(row).composition
+                entries.append(HullEntry(name, composition, energy, "computed as the candidates are"))
+    failed = [f"{name}: {row['reason']}" for name, row in starts.items() if row["state"] != "accepted"]
+    missing = set(system) - {entry.composition.elements[0].symbol for entry in entries if len(entry.composition) == 1}
+    if missing:
+        raise InputError(
+            f"the hull of {scale} has no phase of {', '.join(sorted(missing))}; refused: {', '.join(failed) or 'none'}. "
+            "Mend what failed, then `imatgen run --resume`, or `imatgen submit` again: what is finished is not repeated."
+        )
+    hull = Hull(entries, potential=scale)
+    return {
+        "potential": scale,
+        "hull": store.put_json("hull", hull.to_dict()),
+        "phases": store.put_lines("phases", rows),
+        "counts": {"phases": len(entries), "refused": len(failed)},
+        "evaluations": {"validate references": calculations.spent},
+    }
+
+
+@cached_job(CandidatesDocument, profile=Profile.LIGHT, label="place candidates")
+def place_candidates(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    candidates: CandidatesDocument,
+    calculations: CalculationsDocument,
+    references: ReferenceDocument,
+    validate: dict[str, Any],
+) -> dict[str, Any]:
+    """Give each calculated candidate its energy on the hull, or its one reason why it has none."""
+    settings = Validate.model_validate(validate)
+    refuse_other_scale(references, settings)
+    hull, records = load_hull(references), load_candidates(candidates)
+    for record in records:
+        if record.state is State.SHORTLISTED and (fault := f_element_of(record, settings)):
+            record.reject(Stage.VALIDATE, "f_element", fault)
+    by_sample = {record.sample: record for record in records}
+    rows = read_lines(calculations.calculations)
+    for row in rows:
+        by_sample[row["name"].removesuffix(ANTIFERRO)].validation_evaluations += row["evaluations"]
+    for sample, row in _best_starts(rows).items():
+        if row["state"] == "accepted":
+            _place(by_sample[sample], row, hull, settings)
+        else:
+            by_sample[sample].reject(Stage.VALIDATE, row["reason"], row["detail"])
+    spent = candidates.evaluations | {"validate": calculations.spent}
+    return candidates_fields(store, records, seed=candidates.seed, **candidates.extra) | {"evaluations": spent}
+
+
+def scale_of(validate: Validate) -> str:
+    """Name the energy scale of a back end."""
+    return BACKENDS[validate.backend].scale or f"{validate.force_field} by atomate2"
+
+
+def refuse_other_scale(references: ReferenceDocument, validate: Validate) -> None:
+    """Refuse a hull whose energies are on another scale than those of the back end."""
+    if references.potential != scale_of(validate):
+        raise InputError(
+            f"the hull holds energies of {references.potential}, but `validate.backend: {validate.backend}` gives "
+            f"those of {scale_of(validate)}: they do not compare. Compute the references with the same back end."
+        )
+
+
+def f_element_of(record: Candidate, validate: Validate) -> str:
+    """Say which f element keeps a candidate from a calculation by this back end; empty where none does."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.mp_settings import f_element_fault
+
+    if not BACKENDS[validate.backend].scale:
+        return ""
+    return f_element_fault(Structure.from_dict(record.relaxed or {}))
+
+
+def _place(record: Candidate, row: Mapping[str, Any], hull: Any, validate: Validate) -> None:
+    """Give a candidate the structure and the energy of an accepted calculation; reject it where they do not fit."""
+    from imatgen_flows.crystals.standard import standardise
+
+    try:
+        energy, note = _scaled_energy(row, hull.potential)
+        structure = standardise(structure_of(row))
+    except InputError as error:
+        record.reject(Stage.VALIDATE, "off_the_scale", str(error))
+        return
+    except ValueError as error:
+        record.reject(Stage.VALIDATE, "no_standard_cell", str(error))
+        return
+    stand_in = get_settings().stand_in and BACKENDS[validate.backend].is_vasp
+    notes = ("a program that plays VASP may have calculated this" if stand_in else "", note)
+    place = {"fmax": row["fmax"], "steps": row["evaluations"], "note": "; ".join(filter(None, notes))}
+    record.energies.append(energy_on(hull, structure_of(row).composition, energy, **place))
+    record.validated, record.spacegroup = structure.as_dict(), spacegroup_of(structure)
+    record.state = State.VALIDATED
+
+
+def _best_starts(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Choose of each structure's starts the lowest that was accepted, or the first where none was."""
+    chosen: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        name = row["name"].removesuffix(ANTIFERRO)
+        best = chosen.setdefault(name, row)
+        lower = best["state"] != "accepted" or row.get("energy_per_atom", 0.0) < best["energy_per_atom"]
+        if row["state"] == "accepted" and lower:
+            chosen[name] = row
+    return chosen
+
+
+def _scaled_energy(row: Mapping[str, Any], scale: str) -> tuple[float, str]:
+    """Correct the energy of an accepted calculation to its scale, eV/atom; return it with a note for its reader."""
+    from imatgen_flows.energetics.dft_result import DFTResult
+    from imatgen_flows.energetics.mp_corrections import corrected_energy
+
+    if not any(backend.scale == scale for backend in BACKENDS if backend.scale):
+        return row["energy_per_atom"], ""
+    values = {field.name: row[field.name] for field in fields(DFTResult)}
+    values |= {"structure": structure_of(row), "potcar_spec": tuple(row["potcar_spec"])}
+    return corrected_energy(DFTResult(**values), scale)

@@ -1,0 +1,44 @@
+"""The job that relaxes one batch of candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.documents import BatchDocument, CandidatesDocument, RelaxInputs
+from imatgen_flows.jobs.result_cache import relax_cached
+from imatgen_flows.profiles import Profile
+
+
+@cached_job(BatchDocument, profile=Profile.GPU_RELAX, label="relax batch")
+def relax_batch(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    candidates: CandidatesDocument,
+    chosen: ArtifactRef,
+    start: int,
+    stop: int,
+    relax: RelaxInputs,
+) -> dict[str, Any]:
+    """Relax some of the chosen candidates. Each result is on disk as soon as it is there: a killed batch continues."""
+    from pymatgen.core import Structure
+
+    samples = read_json(chosen)[start:stop]
+    wanted = set(samples)
+    structures = {
+        record.sample: Structure.from_dict(record.structure or {})
+        for record in load_candidates(candidates)
+        if record.sample in wanted
+    }
+    results = relax_cached(scratch, samples, [structures[sample] for sample in samples], **relax)
+    rows = [{"sample": sample} | result for sample, result in zip(samples, results, strict=True)]
+    relaxed = sum(row["state"] == "relaxed" for row in rows)
+    return {
+        "relaxations": store.put_lines("relaxations", rows),
+        "counts": {"relaxed": relaxed, "failed": len(rows) - relaxed},
+        "evaluations": {"screen": sum(row["evaluations"] for row in rows)},
+    }

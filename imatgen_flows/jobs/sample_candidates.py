@@ -1,0 +1,125 @@
+"""The job that draws samples with the trained networks and decodes them into candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.candidates.candidate import Candidate, Origin
+from imatgen_flows.config import Limits, Model
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.candidate_records import candidates_fields
+from imatgen_flows.jobs.dataset_rows import load_crystals, training_rows
+from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, NetworkDocuments
+from imatgen_flows.jobs.hulls import load_hull
+from imatgen_flows.jobs.networks import load_model
+from imatgen_flows.profiles import Profile
+from imatgen_flows.settings import get_settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from imatgen_flows.models.crystal_model import CrystalModel
+    from imatgen_flows.models.drawing import StartingPoints
+    from imatgen_flows.models.latent_map import PrincipalComponents
+
+SEED_STEP = 1000  # between the seeds of two rounds; each sampler takes one of its own
+
+
+@cached_job(CandidatesDocument, profile=Profile.GPU_TRAIN, label="sample candidates")
+def sample_candidates(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    data: CampaignData,
+    networks: NetworkDocuments,
+    model: dict[str, Any],
+    sampling: dict[str, int],
+    limits: dict[str, Any],
+    round_number: int,
+) -> dict[str, Any]:
+    """Draw samples by each sampler and decode them; a sample that gives no valid crystal is rejected with its reason.
+
+    Of `data` it takes the dataset, the labels and the references.
+    """
+    import numpy as np
+    import torch
+
+    from imatgen_flows.candidates.decode_samples import decode_samples
+    from imatgen_flows.models.drawing import draw_samples
+    from imatgen_flows.models.latent_map import principal_components
+
+    settings, bounds = Model.model_validate(model), Limits.model_validate(limits)
+    trained = load_model(data["dataset"], networks, settings)
+    start = starting_points(trained, data, settings)
+    ids = [row["id"] for row in read_lines(data["dataset"].crystals)]
+    components = principal_components(start.latent)
+    seed = settings.seed + SEED_STEP * round_number
+    candidates: list[Candidate] = []
+    latents: list[Tensor] = []
+    for sampler, samples in draw_samples(trained, start, sampling, seed).items():
+        latent, decoded = decode_samples(trained, samples, bounds.max_sites, bounds.max_edge, get_settings().n_workers)
+        latents.append(latent)
+        places, stability = components.transform(latent), trained.stability(latent)
+        for index, item in enumerate(decoded):
+            origin = Origin(
+                sampler=sampler,
+                prior=samples.prior,
+                seed=samples.seed,
+                row=len(candidates),
+                parents=[ids[parent] for parent in samples.parents[index]],
+                x=float(places[index, 0]),
+                y=float(places[index, 1]),
+                stability=round(float(stability[index]), 4),
+            )
+            candidates.append(item.candidate(f"r{round_number}-{sampler}-{index:06d}", origin, round_number))
+    with store.new("latents", ".npz") as pending:
+        np.savez(pending.path, samples=torch.cat(latents).numpy(), training=start.latent.numpy())
+    latent_map = _put_latent_map(store, components, start.latent, data)
+    return candidates_fields(store, candidates, seed=seed, latents=pending.ref, latent_map=latent_map)
+
+
+def starting_points(trained: CrystalModel, data: CampaignData, model: Model) -> StartingPoints:
+    """Collect the training structures that samples can start from, with their latent vectors and energies."""
+    from pymatgen.core import Composition
+
+    from imatgen_flows.models.drawing import StartingPoints
+
+    crystals, rows = load_crystals(data["dataset"]), read_lines(data["dataset"].crystals)
+    labels, hull = read_lines(data["labels"].labels), load_hull(data["references"])
+    return StartingPoints(
+        crystals=crystals,
+        latent=trained.encode(crystals),
+        seen=training_rows(data["dataset"], model),
+        formulas=[row["formula"] for row in rows],
+        known=[row["known"] for row in rows],
+        formation_energy=[label["formation_energy"] for label in labels],
+        e_above_hull=[
+            None
+            if label["energy_per_atom"] is None
+            else hull.e_above_hull(Composition(row["formula"]), label["energy_per_atom"])
+            for row, label in zip(rows, labels, strict=True)
+        ],
+        has_finds=any(row.get("round_find") for row in rows),
+    )
+
+
+def _put_latent_map(
+    store: ArtifactStore, components: PrincipalComponents, latent: Tensor, data: CampaignData
+) -> ArtifactRef:
+    """Store where the training structures lie on the first two principal components."""
+    rows, labels = read_lines(data["dataset"].crystals), read_lines(data["labels"].labels)
+    training = [
+        {
+            "id": row["id"],
+            "x": float(place[0]),
+            "y": float(place[1]),
+            "stable": label["stable"],
+            "formation_energy": label["formation_energy"],
+            "formula": row["formula"],
+            "known": row["known"],
+        }
+        for row, label, place in zip(rows, labels, components.transform(latent), strict=True)
+    ]
+    return store.put_json("latent-map", {"explained": components.explained, "training": training})

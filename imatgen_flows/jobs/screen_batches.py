@@ -1,0 +1,117 @@
+"""The job that selects the candidates to relax, and makes one job for each batch of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobflow import Flow, OnMissing, Response
+
+from imatgen_flows.candidates.candidate import Candidate
+from imatgen_flows.candidates.states import State
+from imatgen_flows.config import Screen
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
+from imatgen_flows.jobs.cached_job import dynamic_job
+from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument, RelaxInputs
+from imatgen_flows.jobs.rank_candidates import rank_candidates
+from imatgen_flows.jobs.relax_batch import relax_batch
+from imatgen_flows.profiles import Profile
+
+# evaluations of one relaxation to 0.05 eV/A: the mean over CHGNet relaxations of generated V-O candidates, as the ledger of
+# `imatgen run workflows/campaigns/vanadium-oxides.yaml` counts them
+EVALUATIONS_OF_A_RELAXATION = 120
+SHARE_OF_WALLTIME = 0.5  # that a batch is planned to take, so that a slow structure does not meet the walltime
+LARGEST_BATCH = 500  # structures; more would make the loss of a batch expensive, and save no time of dispatch
+
+
+@dynamic_job(profile=Profile.LIGHT, label="screen")
+def screen_batches(
+    root: str,
+    *,
+    candidates: CandidatesDocument,
+    data: CampaignData,
+    screen: dict[str, Any],
+    walltime: float | None,
+    kappa: float = 1.0,
+) -> Response:
+    """Select what is relaxed, and replace this job by one job for each batch and one that ranks them all.
+
+    Of `data` it takes the dataset, the labels, those that were evaluated, and the references.
+    """
+    settings = Screen.model_validate(screen)
+    chosen = choose_samples(ArtifactStore(root), candidates, data, settings.at_most, kappa)
+    size = settings.batch_size or batch_size(data["evaluated"], walltime)
+    relax = RelaxInputs(potential=settings.potential, fmax=settings.fmax, max_steps=settings.max_steps)
+    batches = [
+        relax_batch(root, candidates=candidates, chosen=chosen, start=start, stop=start + size, relax=relax)
+        for start in range(0, len(read_json(chosen)), size)
+    ]
+    for number, batch in enumerate(batches):
+        batch.name += f" {number + 1} of {len(batches)}"
+    ranked = rank_candidates(
+        root,
+        candidates=candidates,
+        dataset=data["dataset"],
+        references=data["references"],
+        chosen=chosen,
+        batches=[batch.output for batch in batches],
+        threshold=settings.threshold,
+    )
+    ranked.config.on_missing_references = OnMissing.NONE  # a batch that is lost costs that batch
+    return Response(replace=Flow([*batches, ranked], output=ranked.output, name="relax and rank"))
+
+
+def choose_samples(
+    store: ArtifactStore, candidates: CandidatesDocument, data: CampaignData, at_most: int, kappa: float
+) -> ArtifactRef:
+    """Select the samples that are relaxed; their names are an artifact, so that no document grows with them."""
+    from imatgen_flows.candidates.selection import select_candidates
+
+    unique = [record for record in load_candidates(candidates) if record.state is State.UNIQUE]
+    scores = _scores(unique, candidates, data, kappa)
+    return store.put_json("chosen", [record.sample for record in select_candidates(unique, at_most, scores)])
+
+
+def _scores(
+    records: list[Candidate], candidates: CandidatesDocument, data: CampaignData, kappa: float
+) -> dict[str, float] | None:
+    """Predict a lower confidence bound of E_hull (eV/atom) from earlier rounds; None where they relaxed too few."""
+    import numpy as np
+    from pymatgen.core import Composition, Structure
+
+    from imatgen_flows.candidates.selection import FEWEST, fit_process, lower_confidence_bound
+
+    rows, elements = read_lines(data["dataset"].crystals), data["dataset"].elements
+    relaxed = {
+        row: label["e_above_hull"]
+        for row, label in enumerate(read_lines(data["labels"].labels))
+        if label.get("e_above_hull") is not None
+    }
+    if len(relaxed) < FEWEST or not records:
+        return None
+
+    def features(latent: Any, compositions: list[Composition]) -> Any:
+        shares = [[composition.get_atomic_fraction(element) for element in elements] for composition in compositions]
+        return np.hstack([latent, shares])
+
+    with np.load(candidates.extra["latents"].path()) as latents:
+        known = features(latents["training"][list(relaxed)], [Composition(rows[row]["formula"]) for row in relaxed])
+        compositions = [Structure.from_dict(record.structure or {}).composition for record in records]
+        here = features(latents["samples"][[record.origin.row for record in records]], compositions)
+    scores = lower_confidence_bound(fit_process(known, np.array(list(relaxed.values()))), here, kappa)
+    return {record.sample: float(score) for record, score in zip(records, scores, strict=True)}
+
+
+def batch_size(labels: LabelDocument, walltime: float | None) -> int:
+    """Choose the number of structures that one job relaxes: as many as fit well into its walltime.
+
+    Parameters
+    ----------
+    labels : their time for an evaluation, on the same kind of node, with its loading and all its processes
+    walltime : of a job, s; None where there is no limit
+    """
+    evaluations = labels.evaluations.get("labels", 0)
+    if not walltime or not labels.seconds or not evaluations:
+        return LARGEST_BATCH
+    relaxation = EVALUATIONS_OF_A_RELAXATION * labels.seconds / evaluations
+    return max(1, min(LARGEST_BATCH, int(SHARE_OF_WALLTIME * walltime / relaxation)))
