@@ -1,7 +1,7 @@
 """Is the loop better? Rounds that learn from each other, beside one long round with the same energy evaluations.
 
 Both arms of a seed share dataset, labels, references and the first training; both draw and relax the same numbers in
-all. The judge is the potential. Where one arm has spent more, candidates of its last round are taken away at random until
+all. Both are measured by the potential. Where one arm has spent more, candidates of its last round are taken away at random until
 it has not; what is counted is the mean over many such draws.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t
 
-SAMPLES = {"slerp": 120, "random": 80, "perturb": 40}  # of one round of three
+SAMPLES = {"slerp": 120, "prior": 80, "perturb": 40}  # of one round of three
 RELAXED = 24
 ROUNDS = 3
 WITHIN = 0.1  # eV/atom above the hull
@@ -27,7 +27,7 @@ def arms(seed: int) -> dict[str, dict]:
     common = {
         "system": ["V", "O"],
         "limits": {"max_sites": 12, "max_edge": 8},
-        "generator": {"seed": seed, "epochs": 0.5},
+        "model": {"seed": seed, "epochs": 0.5},
     }
     long = {name: number * ROUNDS for name, number in SAMPLES.items()}
     return {
@@ -38,7 +38,7 @@ def arms(seed: int) -> dict[str, dict]:
 
 
 def run(sections: dict, directory: Path, shared: Path) -> list[dict]:
-    """Run an arm and return what it relaxed; stages that another arm has finished are found in `shared`."""
+    """Run an arm and return what it relaxed; jobs that another arm has finished are found in `shared`."""
     import pyarrow.parquet as pq
 
     from imatgen_flows.config import CampaignConfig

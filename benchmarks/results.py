@@ -12,8 +12,8 @@ from typing import Any
 
 # Noh et al., Matter 1, 1370 (2019), Tables 1 and 2 and the text
 PAPER_RMSE = {"a": 0.09, "b": 0.09, "c": 0.11, "alpha": 2.1, "beta": 2.1, "gamma": 2.0, "atoms": 0.19}
-PAPER_VALID = {"slerp": "7,845 of 8,835 (89 %)", "random": "1,697 of 10,000 (17 %)"}
-PAPER_COMPOSITIONS = {"slerp": 36, "random": 47}
+PAPER_VALID = {"slerp": "7,845 of 8,835 (89 %)", "prior": "1,697 of 10,000 (17 %)"}
+PAPER_COMPOSITIONS = {"slerp": 36, "prior": 47}
 # by class: structures (compositions)
 PAPER_CLASSES = {
     "published phases": {"known_and_dataset": "31 (7)", "known": "81 (18)", "all": "112 (25)"},
@@ -22,7 +22,7 @@ PAPER_CLASSES = {
         "known_and_dataset": "6,099 (12)", "known": "35 (4)", "dataset": "1,409 (10)", "new": "302 (10)",
         "all": "7,845 (36)",
     },
-    "random": {
+    "prior": {
         "known_and_dataset": "1,399 (11)", "known": "8 (4)", "dataset": "238 (20)", "new": "52 (12)",
         "all": "1,697 (47)",
     },
@@ -30,10 +30,10 @@ PAPER_CLASSES = {
 PATHS = {
     "images": "image autoencoders, training",
     "images_held_out": "image autoencoders, held-out templates",
-    "images_refined_held_out": "the same, codes refined",
-    "generator": "through the generator, training",
-    "generator_held_out": "through the generator, held-out templates",
-    "generator_refined_held_out": "the same, latent vectors refined",
+    "images_inverted_held_out": "the same, by inverting the autoencoders",
+    "model": "through the VAE, training",
+    "model_held_out": "through the VAE, held-out templates",
+    "model_inverted_held_out": "the same, by inverting the decoder",
 }
 WITHIN = (0.0, 0.08, 0.1)  # eV/atom above the hull
 
@@ -53,7 +53,7 @@ def share(count: int, total: int) -> str:
 
 
 def dataset(run: Any) -> str:
-    """Counts of the dataset stage."""
+    """Counts of the dataset."""
     counts = json.loads((run.path / "dataset.json").read_text())["counts"]
     return table(["dataset", "structures"], [[name, f"{number:,}"] for name, number in counts.items()])
 
@@ -76,19 +76,19 @@ def reconstruction(run: Any) -> str:
 def generation(run: Any) -> str:
     """Table 2 of the paper, and what it leaves out."""
     rows = []
-    for method in run.methods:
-        samples = [row for row in run.candidates if row["method"] == method]
+    for sampler in run.samplers:
+        samples = [row for row in run.candidates if row["sampler"] == sampler]
         valid = [row for row in samples if row["rejected_stage"] not in ("decode", "validity")]
         states = Counter(row["rejected_reason"] for row in samples)
         relaxed = [row for row in valid if row["e_above_hull"] is not None]
         new = [row for row in relaxed if row["novelty"] == "new"]
-        clean = run.metrics["sampling"][method]["clean"]
+        clean = run.metrics["sampling"][sampler]["clean"]
         rows += [
-            [method, "valid, with valid oxidation states", share(len(valid), len(samples)), PAPER_VALID.get(method, "")],
+            [sampler, "valid, with valid oxidation states", share(len(valid), len(samples)), PAPER_VALID.get(sampler, "")],
             ["", "clean: counts match, residual under 0.3, nothing repaired", share(clean, len(samples)), ""],
             ["", "duplicates, known, substituted",
              ", ".join(f"{states[name]:,}" for name in ("duplicate", "known", "substituted")), ""],
-            ["", "compositions of valid ones", len({row["formula"] for row in valid}), PAPER_COMPOSITIONS.get(method, "")],
+            ["", "compositions of valid ones", len({row["formula"] for row in valid}), PAPER_COMPOSITIONS.get(sampler, "")],
             ["", "relaxed; new among them", f"{len(relaxed):,}; {share(len(new), len(relaxed))}", ""],
         ]  # fmt: skip
         rows += [
@@ -169,7 +169,7 @@ def rediscovery(run: Any) -> str:
     return "\n".join([table(head, rows), *found_again]) if rows else ""
 
 
-def judged(run: Any) -> str:
+def baselines(run: Any) -> str:
     """Compare the generator with other sources, over the same cells."""
     content = read(run, "generation")
     sources = content.get("sources") or {}
@@ -306,18 +306,18 @@ def benchmark(path: Path) -> str:
 
 
 def trainings(paths: list[Path]) -> str:
-    """Write what `train_full.py` left: how many crystals come back whole, those that were learnt from and those held out."""
+    """Write what `train_full.py` left: how many crystals come back whole, training structures and held-out ones."""
     rows = []
     for path in paths:
         result = json.loads(path.read_text())
-        learnt, held_out = (result["reconstruction"][name] for name in ("training", "held_out"))
+        training, held_out = (result["reconstruction"][name] for name in ("training", "held_out"))
         rows.append({
             "preset": result["preset"],
             "grid": result["basis"]["grid"],
             "hardware": result["hardware"],
             "epochs": f"{len(result['history'])} of {result['basis']['epochs']}",
-            "learnt from": result["trained_on"],
-            "whole": share(learnt["every_atom_within_0.2_A"], learnt["crystals"]),
+            "trained on": result["trained_on"],
+            "whole": share(training["every_atom_within_0.2_A"], training["crystals"]),
             "held out, whole": share(held_out["every_atom_within_0.2_A"], held_out["crystals"]),
             "atoms of these, RMSE (A)": held_out["atom_rmse"],
             "GPU memory, GB": result["peak_bytes"] / 1e9,
@@ -402,13 +402,13 @@ def main() -> int:
         parts += [
             f"## {run.title}\n",
             f"Seed {record['seed']}, {record['potential']}, {record['hardware']}, {record['finished'][:10]}; "
-            f"{sum(record['seconds'].values()) / 60:.0f} min of stages, in seconds: "
-            + ", ".join(f"{stage} {seconds:,.0f}" for stage, seconds in record["seconds"].items()) + ".\n",
+            f"{sum(record['seconds'].values()) / 60:.0f} min of jobs, in seconds: "
+            + ", ".join(f"{job} {seconds:,.0f}" for job, seconds in record["seconds"].items()) + ".\n",
             f"<details><summary>campaign file</summary>\n\n```yaml\n{campaign}\n```\n</details>\n",
             notes(path), dataset(run), reconstruction(run), generation(run), composition_classes(run),
             rounds(run) if len(run.rounds) > 1 else "",
         ]  # fmt: skip
-        written = {"rediscovery": rediscovery, "generation": judged, "latent": latent, "vacancies": vacancies}
+        written = {"rediscovery": rediscovery, "baselines": baselines, "latent": latent, "vacancies": vacancies}
         for name, write in written.items():
             if text := write(run):
                 parts += [f"### {name}\n", f"`imatgen evaluate {name} RUN`\n", text]

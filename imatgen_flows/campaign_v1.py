@@ -27,13 +27,18 @@ def refuse_version_1(path: Path, content: Mapping[str, Any]) -> None:
     """
     if content.get("version") != 1:
         return
-    old = [f"`{key}` is now `{new}`" for key, new in RENAMED_KEYS.items() if _has(content, key)]
+    old = renamings_in(content)
     raise InputError(
         f"{path}: a campaign of version 1; this program reads version 2. "
         + (f"{'; '.join(old)}. " if old else "")
         + f"`imatgen init DIR --from {path}` writes it anew. The run directory of such a campaign keeps its report, and "
         "cannot be continued: run the new file in another directory."
     )
+
+
+def renamings_in(content: Mapping[str, Any]) -> list[str]:
+    """Say of each key that has a new name what it is called now."""
+    return [f"`{key}` is now `{new}`" for key, new in RENAMED_KEYS.items() if _has(content, key)]
 
 
 def convert_version_1(content: Mapping[str, Any]) -> dict[str, Any]:

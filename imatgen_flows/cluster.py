@@ -1,4 +1,4 @@
-"""The cluster file: what a group's cluster offers, in the one file of a configuration directory that a user edits."""
+"""The cluster file: partitions, database and programs of a cluster, in the one file of its directory that a user edits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from imatgen_flows.io.yaml_file import Section, read_user_file, write_user_file
+from imatgen_flows.profiles import Profile
 
 CLUSTER_FILE = "cluster.yaml"
-PROFILES = ("light", "gpu_train", "gpu_relax", "cpu_vasp")
+PROFILES = tuple(profile.value for profile in Profile)
 
 
-class Profile(Section):
-    """What one kind of job asks of the queue."""
+class Resources(Section):
+    """The resources that the jobs of one profile ask of the queue."""
 
     partition: str = Field(description="SLURM partition, as `sinfo` names it.")
     nodes: int = Field(1, ge=1)
@@ -30,7 +31,7 @@ class Profile(Section):
     @field_validator("walltime", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
-        # YAML reads an unquoted 12:00:00 as a number to base 60, which is what is wanted
+        # YAML reads an unquoted 12:00:00 as a number to base 60, which is the number of seconds
         found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", value) if isinstance(value, str) else None
         if isinstance(value, str) and not found:
             raise ValueError("a walltime is HH:MM:SS or D-HH:MM:SS")
@@ -51,14 +52,14 @@ class Profile(Section):
     @field_validator("gres")
     @classmethod
     def _gres(cls, value: str) -> str:
-        # what is not understood here would count as no GPU, and the job would silently run on the CPU
+        # a value that cannot be parsed would count as no GPU, and the job would silently run on the CPU
         if value and not all(re.fullmatch(r"\w+(:[\w.-]+)?(:\d+)?", part) for part in value.split(",")):
             raise ValueError("generic resources are written name:number or name:type:number, for example gpu:a100:1")
         return value
 
     @property
     def gpus(self) -> int:
-        """GPUs of a node that the job asks for."""
+        """Number of GPUs that the job requests on each node."""
         return count_gpus(self.gres)
 
     @property
@@ -92,26 +93,28 @@ def count_gpus(gres: str, kind: str = "") -> int:
 
 
 class Profiles(Section):
-    """The four kinds of jobs."""
+    """The resources of each SLURM profile."""
 
-    light: Profile = Field(description="Bookkeeping: templates, filters, ranking.")
-    gpu_train: Profile = Field(description="Training and sampling of the networks.")
-    gpu_relax: Profile = Field(description="Relaxations and single points with a potential.")
-    cpu_vasp: Profile = Field(description="DFT.")
+    light: Resources = Field(description=Profile.LIGHT.description)
+    gpu_train: Resources = Field(description=Profile.GPU_TRAIN.description)
+    gpu_relax: Resources = Field(description=Profile.GPU_RELAX.description)
+    cpu_vasp: Resources = Field(description=Profile.CPU_VASP.description)
 
-    def __getitem__(self, name: str) -> Profile:
+    def __getitem__(self, name: str) -> Resources:
         return getattr(self, name)
 
     @model_validator(mode="after")
     def _one_node(self) -> Self:
-        for name in PROFILES[:-1]:
-            if self[name].nodes > 1:
-                raise ValueError(f"`{name}.nodes` is {self[name].nodes}: only cpu_vasp can use more than one node")
+        for name in PROFILES:
+            if self[name].nodes > 1 and name != Profile.CPU_VASP:
+                raise ValueError(
+                    f"`{name}.nodes` is {self[name].nodes}: only {Profile.CPU_VASP.value} can use more than one node"
+                )
         return self
 
 
 class Database(Section):
-    """Where LaunchPad and job stores live."""
+    """The MongoDB server of LaunchPad and job stores."""
 
     embedded: bool = Field(False, description="Use the server of `imatgen launchpad start`: for one machine only.")
     host: str = Field("localhost", description="Host of the MongoDB server.")
@@ -133,7 +136,7 @@ class Database(Section):
 
 
 class ClusterConfig(Section):
-    """A cluster, as read from `cluster.yaml`."""
+    """The content of a cluster file, `cluster.yaml`."""
 
     version: Literal[1] = 1
     python: Path = Field(
@@ -150,7 +153,7 @@ class ClusterConfig(Section):
     @field_validator("python", "potcars")
     @classmethod
     def _in_full(cls, path: Path | None) -> Path | None:
-        """Jobs run in directories of their own: a relative path would mean another one there."""
+        """Require an absolute path, since jobs run in directories of their own."""
         path = path.expanduser() if path else None
         if path and not path.is_absolute():
             raise ValueError(f"{path} is a relative path: write it in full, from /")

@@ -10,8 +10,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, NonNegativeInt, RootModel, field_validator, model_validator
 
 from imatgen_flows.campaign_v1 import RENAMED_KEYS, refuse_version_1
-from imatgen_flows.crystals.registry import TEMPLATE_SOURCES
+from imatgen_flows.crystals.box import BOX, MAX_EDGE, MAX_SITES
+from imatgen_flows.crystals.registry import HOLD_OUT, TEMPLATE_SOURCES
 from imatgen_flows.energetics.backends import BACKENDS, NONE
+from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import Section, read_user_file, write_user_file
 from imatgen_flows.models.registry import PRESETS, SAMPLERS
@@ -41,7 +43,9 @@ class Templates(Section):
 
     source: str = Field("prototypes", description=TEMPLATE_SOURCES.help())
     path: Path | None = Field(None, description="For `file`: a .jsonl.gz file, or a folder of CIF or POSCAR files.")
-    provider: str | None = Field(None, description="For `optimade`: the provider, for example oqmd.")
+    provider: str | None = Field(
+        None, description="For `optimade`: an alias such as `oqmd` or `alexandria.pbe`, or a URL."
+    )
     where: dict[str, Any] = Field(
         default_factory=dict, description="For a .jsonl file: fields and their values; rows that differ are left out."
     )
@@ -60,38 +64,44 @@ class Templates(Section):
 
 
 class Known(Section):
-    """Published phases of the system, beside those that ship with the program."""
+    """Published phases of the system, beside those that ship with the program: they join the hull, and are not new."""
 
     path: Path | None = Field(None, description="A .jsonl.gz file, or a folder of CIF or POSCAR files.")
     where: dict[str, Any] = Field(
         default_factory=dict, description="For a .jsonl file: fields and their values; rows that differ are left out."
     )
-    held_out: Literal["none", "structures", "prototypes"] = Field(
+    held_out: str = Field(
         "none",
-        description="ResultCache from the networks, to see whether they are found again: nothing; all published compounds; "
-        "these and all templates that match one.",
+        description=f"Held-out set: what is kept from the networks, for `imatgen evaluate rediscovery`. {HOLD_OUT.help()}",
     )
+
+    _known_set = field_validator("held_out")(_choice_of(HOLD_OUT))
 
 
 class Limits(Section):
     """The largest crystal that the images hold."""
 
-    max_sites: int = Field(20, ge=1, le=200, description="Sites in the primitive cell.")
-    max_edge: float = Field(10.0, gt=0, le=15, description="Longest cell edge, A.")
+    max_sites: int = Field(MAX_SITES, ge=1, le=200, description="Sites in the primitive cell.")
+    max_edge: float = Field(MAX_EDGE, gt=0, le=BOX, description="Longest edge of the Niggli cell, Å.")
 
 
 class Labels(Section):
     """Energies of the training structures."""
 
-    potential: str = Field("chgnet", description="Name of the potential.")
-    stable_below: float = Field(0.5, description="A structure is stable up to this unrelaxed E_f, eV/atom.")
+    potential: str = Field("chgnet", description=f"{POTENTIALS.help()[:-1]}; or `module:function` of your own.")
+    stable_below: float = Field(
+        0.5, description="A training structure is stable up to this unrelaxed formation energy, eV/atom."
+    )
 
 
 class References(Section):
     """The phases that make the hull, beside the published ones that ship with the program."""
 
     substituted: int = Field(
-        1, ge=0, le=50, description="Lowest-energy substituted structures of each composition that join the hull."
+        1,
+        ge=0,
+        le=50,
+        description="Substituted structures of each composition, lowest energy first, that join the hull.",
     )
 
 
@@ -99,7 +109,9 @@ class Model(Section):
     """The networks: settings of their training."""
 
     preset: str = Field("default", description=PRESETS.help())
-    grid: Literal[32, 64] | None = Field(None, description="Voxels along the basis image; the preset's own if unset.")
+    grid: Literal[32, 64] | None = Field(
+        None, description="Voxels along an edge of the image of the atoms; the preset's own if unset."
+    )
     epochs: float = Field(1.0, gt=0, le=100, description="Factor on the preset's numbers of epochs.")
     holdout: float = Field(0.1, ge=0, lt=0.9, description="Share of the templates kept from training, to measure on.")
     seed: int = Field(7, ge=0, lt=2**32, description="Of the weights, the order of the data, and the samples.")
@@ -132,15 +144,18 @@ class Sampling(RootModel[dict[str, NonNegativeInt]]):
 class Screen(Section):
     """Relaxation of candidates with a potential."""
 
-    potential: str = Field("chgnet", description="Name of the potential.")
-    fmax: float = Field(0.05, gt=0, le=1, description="Relaxed below this force, eV/A.")
-    max_steps: int = Field(500, ge=1)
-    threshold: float = Field(0.15, description="Shortlisted up to this E_hull, eV/atom.")
+    potential: str = Field("chgnet", description="Must be that of the labels: one hull, one energy model.")
+    fmax: float = Field(0.05, gt=0, le=1, description="Relaxed below this force, eV/Å.")
+    max_steps: int = Field(500, ge=1, description="Steps of a relaxation.")
+    threshold: float = Field(
+        0.15, description="Shortlisted up to this E_hull, eV/atom; it allows for the error of the potential."
+    )
     at_most: int = Field(80, ge=1, description="Candidates relaxed in a round.")
     batch_size: int | None = Field(
         None,
         ge=1,
-        description="Structures in one job; where unset, as many as fit into half its walltime, 500 at most.",
+        description="Candidates in one job; where unset, as many as fit into half the walltime of `gpu_relax`, at the cost "
+        "that the labels had, 500 at most.",
     )
 
 
@@ -150,14 +165,18 @@ class Validate(Section):
     backend: str = Field("none", description=BACKENDS.help())
     force_field: str = Field("CHGNet", description="For `force-field`: its name in atomate2.")
     at_most: int = Field(20, ge=1, description="Candidates validated in a round, lowest E_hull first.")
-    fmax: float = Field(0.1, gt=0, le=1, description="A result is accepted up to this force, eV/A.")
-    attempts: int = Field(2, ge=1, le=5, description="Times that a calculation may be tried, from where it came to.")
+    fmax: float = Field(0.1, gt=0, le=1, description="A result is accepted up to this force, eV/Å.")
+    attempts: int = Field(
+        2, ge=1, le=5, description="Times that a calculation may be tried, from the structure that it reached."
+    )
     antiferro: bool = Field(
-        False, description="Start d-electron systems antiferromagnetically too, and keep the lower."
+        False,
+        description="Start d-electron systems antiferromagnetically too, candidates and references alike; keep the lower.",
     )
     references: Literal["computed", "mp"] = Field(
         "computed",
-        description="Phases of the hull: by the same calculations, or Materials Project entries (MP_API_KEY).",
+        description="Phases of the hull: `computed` by the same calculations, or `mp`, entries of the Materials Project "
+        "(MP_API_KEY).",
     )
 
     _known_backend = field_validator("backend")(_choice_of(BACKENDS))
@@ -171,11 +190,22 @@ class Validate(Section):
 class Rounds(Section):
     """When to stop."""
 
-    at_most: int = Field(1, ge=1, le=100, description="Rounds of the campaign.")
-    evaluations: int = Field(200_000, ge=1, description="Energy evaluations after which no further round begins.")
-    fine_tune: float = Field(0.3, gt=0, le=1, description="Share of the training that a further round adds.")
+    at_most: int = Field(
+        1, ge=1, le=100, description="Rounds of the campaign; raised later, it extends a campaign that ended."
+    )
+    evaluations: int = Field(
+        200_000,
+        ge=1,
+        description="Energy evaluations that the first round may plan, and after which no further one begins.",
+    )
+    fine_tune: float = Field(
+        0.3, gt=0, le=1, description="Share of the training that a further round adds to the networks before."
+    )
     kappa: float = Field(
-        1.0, ge=0, description="Standard deviations of the predicted E_hull that count in a candidate's favour."
+        1.0,
+        ge=0,
+        description="Standard deviations that the lower confidence bound of a predicted E_hull lies below its mean, where "
+        "candidates for relaxation are chosen.",
     )
 
 
@@ -183,10 +213,11 @@ class Start(Section):
     """Trained networks to begin with."""
 
     model: Path | None = Field(
-        None, description="A file of `imatgen models export`, of this system and preset; networks start anew if unset."
+        None,
+        description="A file of `imatgen models export`, of this system, preset and grid; networks start anew if unset.",
     )
     use: Literal["fine_tune", "sample_only"] = Field(
-        "fine_tune", description="Train them further, or sample from them as they are, in every round."
+        "fine_tune", description="Train them further, or `sample_only`: use them as they are, in every round."
     )
     share: float = Field(0.3, gt=0, le=1, description="Share of the training that `fine_tune` adds in the first round.")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imatgen_flows.cluster import PROFILES, ClusterConfig, Profile, count_gpus
+from imatgen_flows.cluster import PROFILES, ClusterConfig, Resources, count_gpus
 from imatgen_flows.errors import InputError
 
 
@@ -129,7 +129,7 @@ def test_a_home_directory_may_be_written_as_a_tilde(read):
     ],
 )
 def test_gpus_are_counted_in_every_form_that_slurm_knows(gres, gpus):
-    assert Profile(partition="gpu", walltime=3600, gres=gres).gpus == gpus
+    assert Resources(partition="gpu", walltime=3600, gres=gres).gpus == gpus
 
 
 def test_of_what_a_node_offers_only_the_type_asked_for_counts():
@@ -141,4 +141,4 @@ def test_of_what_a_node_offers_only_the_type_asked_for_counts():
     ("memory", "megabytes"), [("4G", 4096), ("500M", 500), (500, 500), ("2T", 2 * 1024**2), ("2048K", 2)]
 )
 def test_memory_without_a_unit_is_megabytes_as_for_slurm(memory, megabytes):
-    assert Profile(partition="cpu", walltime=3600, memory=memory).megabytes == megabytes
+    assert Resources(partition="cpu", walltime=3600, memory=memory).megabytes == megabytes

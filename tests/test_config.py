@@ -9,21 +9,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Element
 
+from imatgen_flows.campaign_v1 import RENAMED_KEYS, convert_version_1
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 
 EXAMPLE = """
-version: 1
+version: 2
 name: vanadium-oxides
 system: [V, O]
 templates: {source: prototypes}
 limits: {max_sites: 20, max_edge: 10.0}
 labels: {potential: chgnet, stable_below: 0.5}
-generator: {preset: default, grid: 32, seed: 7}
-sampling: {slerp: 400, random: 400, perturb: 100}
+model: {preset: default, grid: 32, seed: 7}
+sampling: {slerp: 400, prior: 400, perturb: 100}
 screen: {potential: chgnet, fmax: 0.05, threshold: 0.15, at_most: 80}
 validate: {backend: none}
 rounds: {at_most: 1, evaluations: 200000}
+"""
+VERSION_1 = """
+version: 1
+system: [V, O]
+generator: {preset: paper, grid: 64, seed: 3}
+sampling: {slerp: 4, random: 5, around_known: 6}
+rounds: {at_most: 2, caution: 0.5}
 """
 CAMPAIGNS = sorted((Path(__file__).parents[1] / "workflows" / "campaigns").glob("*.yaml"))
 
@@ -79,7 +87,7 @@ SYMBOLS = st.lists(st.sampled_from([e.symbol for e in Element if e.Z <= 94]), mi
 @given(SYMBOLS, st.integers(0, 2**32 - 1), st.floats(1e-3, 1), st.sampled_from([None, 32, 64]), st.text(max_size=20))
 def test_a_campaign_comes_back_from_its_file(tmp_path, system, seed, fmax, grid, name):
     config = CampaignConfig(
-        system=system, name=name, generator={"seed": seed, "grid": grid}, screen={"fmax": fmax}, validate={"at_most": 3}
+        system=system, name=name, model={"seed": seed, "grid": grid}, screen={"fmax": fmax}, validate={"at_most": 3}
     )
     config.to_file(tmp_path / "campaign.yaml")
     assert CampaignConfig.from_file(tmp_path / "campaign.yaml") == config
@@ -107,7 +115,7 @@ def test_a_template_path_is_relative_to_the_file(tmp_path):
     ("line", "said"),
     [
         ("sistem: [V, O]", "unknown key `sistem`. Did you mean `system`?"),
-        ("sampling: {slrp: 3}", "unknown key `sampling.slrp`. Did you mean `sampling.slerp`?"),
+        ("sampling: {slrp: 3}", "`sampling`: unknown sampler `slrp`. Did you mean `slerp`?"),
         ("screen: {tresholds: 3}", "unknown key `screen.tresholds`. Did you mean `screen.threshold`?"),
         ("validation: {at_most: 3}", "unknown key `validation`. Did you mean `validate`?"),
         ("validate: {at_mots: 3}", "unknown key `validate.at_mots`. Did you mean `validate.at_most`?"),
@@ -147,19 +155,19 @@ def test_elements_that_yaml_could_take_for_truth_values_are_read(read):
         ("limits: {max_edge: 16}", "`limits.max_edge` is 16"),
         ("sampling: {slerp: 4.5}", "`sampling.slerp` is 4.5"),
         ("sampling: {slerp: -1}", "`sampling.slerp` is -1"),
-        ("sampling: {slerp: 0, random: 0, perturb: 0}", "no samples are asked for"),
+        ("sampling: {slerp: 0, prior: 0, perturb: 0}", "no samples are asked for"),
         ("sampling:", "`sampling` is None: a section holds `key: value` lines"),
         ("screen: 3", "`screen` is 3: a section holds `key: value` lines"),
         ("screen: {threshold: .nan}", "`screen.threshold` is nan"),
         ("screen: {fmax: 0}", "`screen.fmax` is 0"),
-        ("generator: {preset: papr}", "`generator.preset` is 'papr': input should be 'default', 'large' or 'paper'"),
-        ("generator: {grid: 48}", "`generator.grid` is 48"),
-        ("generator: {seed: 4294967296}", "`generator.seed` is 4294967296"),
-        ("validate: {backend: vasp}", "`validate.backend` is 'vasp'"),
+        ("model: {preset: papr}", "`model.preset`: unknown preset `papr`. Did you mean `paper`?"),
+        ("model: {grid: 48}", "`model.grid` is 48"),
+        ("model: {seed: 4294967296}", "`model.seed` is 4294967296"),
+        ("validate: {backend: vasp}", "`validate.backend`: unknown DFT back end `vasp`. Did you mean `vasp-mp24`?"),
         ("rounds: {evaluations: 0}", "`rounds.evaluations` is 0"),
         ("templates: {source: file}", "`source: file` needs `path`"),
         ("templates: {source: optimade}", "`source: optimade` needs `provider`"),
-        ("version: 2", "`version` is 2"),
+        ("version: 3", "`version` is 3"),
         ("3: 4", "`3` is 3: keys should be strings"),
     ],
 )
@@ -216,3 +224,30 @@ def test_a_campaign_cannot_be_made_wrong_later(read):
     ):
         with pytest.raises(ValueError, match="validation error"):
             assign()
+
+
+def test_a_file_of_version_1_is_answered_with_the_new_name_of_each_of_its_keys(refusal):
+    message = refusal(VERSION_1)
+    assert all(f"`{old}` is now `{new}`" in message for old, new in RENAMED_KEYS.items())
+    assert "imatgen init DIR --from" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("generator: {seed: 3}", "`generator` is now called `model`."),
+        ("rounds: {caution: 1}", "`rounds.caution` is now called `rounds.kappa`."),
+        ("sampling: {random: 3}", "`sampling`: `random` is now called `prior`."),
+        ("sampling: {around_known: 3}", "`sampling`: `around_known` is now called `perturb`."),
+    ],
+)
+def test_a_key_of_version_1_is_answered_with_its_new_name_whatever_the_version(refusal, line, said):
+    assert refusal(f"system: [V, O]\n{line}") == f"campaign.yaml: {said}"
+
+
+def test_a_converted_file_is_one_of_version_2_with_the_same_values():
+    config = CampaignConfig.model_validate(convert_version_1(yaml.safe_load(VERSION_1)))
+    assert (config.model.preset, config.model.grid, config.model.seed) == ("paper", 64, 3)
+    assert config.sampling.root == {"slerp": 4, "prior": 5, "perturb": 6}
+    assert (config.rounds.at_most, config.rounds.kappa) == (2, 0.5)

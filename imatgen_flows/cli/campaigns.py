@@ -1,4 +1,4 @@
-"""Campaigns on a cluster: submit, status, retry, harvest, cancel."""
+"""The commands for campaigns on a cluster: submit, status, retry, harvest, cancel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
-from imatgen_flows.cli.cluster import ClusterOption
+from imatgen_flows.cli.options import AsJson, CampaignFile, ClusterOption
 from imatgen_flows.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 CampaignId = Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="Its id; the only one, if left out.")]
-Cluster = Annotated[
-    Path | None,
-    typer.Option("--cluster", help="Configuration directory [default: IMATGEN_CLUSTER, set by its env.sh]."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")]
 
 WATCH_SECONDS = 10
 
@@ -60,15 +55,17 @@ def cluster_directory(given: Path | None) -> Path:
 
 @app.command()
 def submit(
-    campaign: Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")],
+    campaign: CampaignFile,
     directory: Annotated[
         Path | None,
-        typer.Option(help="Run directory, on a disk that all nodes see [default: runs/<name of the file>]."),
+        typer.Option(help="Run directory, on a disk that all nodes see.", show_default="runs/<name of the file>"),
     ] = None,
     cluster: ClusterOption = None,
     manager: Annotated[Manager, typer.Option(help="Who dispatches the jobs.")] = Manager.FIREWORKS,
-    worker: Annotated[str, typer.Option(help="For jobflow-remote: its worker.")] = "",
-    project: Annotated[str | None, typer.Option(help="For jobflow-remote: its project.")] = None,
+    worker: Annotated[str, typer.Option(help="For jobflow-remote: its worker.", show_default="none")] = "",
+    project: Annotated[
+        str | None, typer.Option(help="For jobflow-remote: its project.", show_default="the default project")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Hand a campaign to the cluster."""
@@ -103,7 +100,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and look again every ten seconds.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say how a campaign stands: jobs, queue, candidates, energies spent, time left. Lists campaigns if there are more."""
+    """Show the progress of a campaign: jobs, queue, candidates, evaluations, time left. Lists campaigns if there are more."""
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
     from imatgen_flows.managers.progress import read_progress
 
@@ -140,7 +137,7 @@ def retry(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Mend what is lost, locked, orphaned or fizzled. SLURM says which jobs live; those are not touched."""
+    """Restart jobs that are lost, locked, orphaned or fizzled. Jobs that SLURM still runs are not touched."""
     from imatgen_flows.managers.campaigns import retry_campaign
 
     found = retry_campaign(cluster_directory(cluster), campaign_id, timedelta(seconds=grace), unlock)
@@ -150,7 +147,7 @@ def retry(
     for finding in found:
         typer.echo(f"{finding.remedy.value:9}  {finding.fw_id:5}  {finding.name}: {finding.why}")
     if not found:
-        typer.echo("nothing to mend.")
+        typer.echo("nothing to restart.")
 
 
 @app.command()
@@ -158,7 +155,7 @@ def harvest(
     campaign_id: CampaignId = None,
     cluster: ClusterOption = None,
     directory: Annotated[
-        Path | None, typer.Option(help="Where to write [default: the campaign's run directory].")
+        Path | None, typer.Option(help="Where to write.", show_default="the campaign's run directory")
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Take what is relaxed so far; the other candidates count as lost.")
@@ -185,7 +182,7 @@ def cancel(
     campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its id.")],
     cluster: ClusterOption = None,
 ) -> None:
-    """Start nothing of a campaign any more, and end its jobs in the queue. What is finished stays."""
+    """Cancel a campaign and its jobs in the queue. Finished jobs keep their results."""
     from imatgen_flows.managers.campaigns import cancel_campaign
 
     ended = cancel_campaign(cluster_directory(cluster), campaign_id)
@@ -206,7 +203,7 @@ def _list(known: list[dict], console: Console, as_json: bool) -> None:
 
 
 def _page(progress: Progress) -> RenderableType:
-    """One campaign for people; batches, of which there may be hundreds, share a line."""
+    """Format one campaign for people; batches, of which there may be hundreds, share a line."""
     title = f"{progress.campaign_id}  {progress.state}"
     table = Table("job", "LaunchPad", "SLURM", title=title, title_justify="left", caption=progress.directory)
     groups: dict[str, list] = {}
@@ -231,7 +228,7 @@ def _page(progress: Progress) -> RenderableType:
         lines.append(f"relaxed: {done:,} of {total:,}{until}")
     lines += [f"{line.name} (firework {line.fw_id}) fizzled: {line.reason}" for line in progress.jobs if line.reason]
     if any(line.lost or line.state == "FIZZLED" for line in progress.jobs):
-        lines.append("`imatgen retry` mends what is lost or fizzled")
+        lines.append("`imatgen retry` restarts what is lost or fizzled")
     return Group(table, *(line for line in lines if line), *(f"warning: {text}" for text in progress.warnings))
 
 

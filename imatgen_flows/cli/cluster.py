@@ -1,24 +1,15 @@
-"""What the `imatgen` command says about a cluster."""
+"""The configuration directory of a cluster, as `imatgen init --cluster` writes it."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-ClusterOption = Annotated[
-    Path | None,
-    typer.Option("--cluster", metavar="DIR", help="Configuration directory of a cluster [default: IMATGEN_CLUSTER]."),
-]
-Embedded = Annotated[
-    bool, typer.Option("--embedded", help="With --cluster: use our own database server, for one machine only.")
-]
-
 
 def init_cluster(directory: Path, embedded: bool) -> None:
-    """Write a configuration directory, or what follows from its edited cluster file, and say what to do next.
+    """Write a configuration directory, or the files that follow from its edited cluster file, and print the next steps.
 
     Parameters
     ----------

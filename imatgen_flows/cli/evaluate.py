@@ -1,4 +1,4 @@
-"""The commands of `imatgen evaluate`, and how the command line shows tables and progress."""
+"""The commands of `imatgen evaluate`."""
 
 from __future__ import annotations
 
@@ -8,35 +8,44 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from imatgen_flows.cli.evaluate_baselines import baselines
+from imatgen_flows.cli.options import AsJson, parse_system
+from imatgen_flows.cli.output import print_table, show_progress
+from imatgen_flows.cli.renamed import add_renamed
 from imatgen_flows.errors import InputError
 
-evaluate_app = typer.Typer(help="Measure how good a run, or the method, is.", no_args_is_help=True)
+REDISCOVERY_FILE = "rediscovery.json"
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")]
+evaluate_app = typer.Typer(help="Measure the quality of a run, or of the method.", no_args_is_help=True)
+evaluate_app.command()(baselines)
+add_renamed(evaluate_app)
 
 
 @evaluate_app.command()
 def reconstruction(
     run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A run directory.")] = None,
     intrinsic: Annotated[
-        bool, typer.Option("--intrinsic", help="Of the images alone, without any network; needs no run.")
+        bool, typer.Option("--intrinsic", help="Of the images alone, without any network; needs --system and no run.")
     ] = False,
-    system: Annotated[str, typer.Option(help="Elements for --intrinsic, for example V,O.")] = "V,O",
+    system: Annotated[
+        str | None, typer.Option(help="Elements for --intrinsic, for example V-O.", show_default="none")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """How exactly crystals come back: from images (--intrinsic), or from the trained networks of a run."""
+    """Measure reconstruction errors: of the images (--intrinsic), or of the trained networks of a run."""
     if intrinsic:
-        rows = _intrinsic(system.split(","))
+        if system is None:
+            raise InputError("--intrinsic needs --system, for example --system V-O.")
+        from imatgen_flows.metrics.reconstruction import intrinsic_of_prototypes
+
+        rows = [errors.to_dict() for errors in intrinsic_of_prototypes(parse_system(system))]
         title = "intrinsic error: crystals to images and back"
     elif run is not None:
-        rows = _reconstruction_of(run)
+        rows = _reconstruction_rows(run)
         title = f"reconstruction: {run}"
     else:
-        raise InputError("give a run directory, or --intrinsic.")
+        raise InputError("give a run directory, or --intrinsic with --system.")
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -59,94 +68,44 @@ def rediscovery(
     ],
     relax: Annotated[
         int,
-        typer.Option(min=0, help="Known phases for which the sample that may be it is relaxed, in each tier and run."),
+        typer.Option(min=0, help="Known phases for which the most promising sample is relaxed, in each tier and run."),
     ] = 0,
-    around: Annotated[int, typer.Option(min=1, help="Samples around the own code of each known phase.")] = 30,
+    around: Annotated[
+        int, typer.Option(min=1, help="Samples around the latent vector of each known phase itself.")
+    ] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Which known phases, held out from the networks, are found again; plain substitution beside it."""
+    """Search for known phases that were held out from the networks, with plain substitution for comparison."""
     from imatgen_flows.io.files import write_atomic
+    from imatgen_flows.jobs.rediscovery import FinishedRun, rediscover, refuse_unlike
+    from imatgen_flows.metrics.rediscovery_tables import Rediscovery
+    from imatgen_flows.report.run_directory import RunDirectory
 
     show_progress()
-    found = _rediscover(runs, relax, around)
-    write_atomic(runs[0] / "rediscovery.json", json.dumps(found, indent=1))
+    for path in runs:
+        RunDirectory.open(path)
+    opened = [FinishedRun.open(path) for path in runs]
+    refuse_unlike(opened)
+    screen = opened[0].config.screen.model_dump(include={"potential", "fmax", "max_steps"})
+    found = screen | Rediscovery([rediscover(run, around, relax) for run in opened], around).to_dict()
+    write_atomic(runs[0] / REDISCOVERY_FILE, json.dumps(found, indent=1))
     if as_json:
         typer.echo(json.dumps(found))
         return
     for held_out in found["summary"]:
         _print_rediscovery(found, held_out)
-    typer.echo(f"{found['evaluations_total']:,} energy evaluations. Each known phase: {runs[0] / 'rediscovery.json'}")
+    typer.echo(f"{found['evaluations_total']:,} energy evaluations. Each known phase: {runs[0] / REDISCOVERY_FILE}")
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table for people."""
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")  # a name that is cut short cannot be looked up
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-
-
-def show_progress() -> None:
-    """Print what our own modules log, and nothing of the libraries."""
-    import logging
-
-    ours = logging.getLogger("imatgen_flows")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
-    ours.handlers = [handler]
-    ours.setLevel(logging.INFO)
-    ours.propagate = False
-
-
-def _intrinsic(system: list[str]) -> list[dict[str, Any]]:
-    from imatgen_flows.crystals.substitution import substitute
-    from imatgen_flows.crystals.templates import load_templates
-    from imatgen_flows.metrics.reconstruction import intrinsic
-
-    made, _left_out = substitute(load_templates(n_elements=len(system))[0], system)
-    return intrinsic([item.structure for item in made], sorted(system))
-
-
-def _reconstruction_of(run: Path) -> list[dict[str, Any]]:
+def _reconstruction_rows(run: Path) -> list[dict[str, Any]]:
     from imatgen_flows.report.run_directory import RunDirectory
 
-    found = RunDirectory.open(run).metrics["reconstruction"]
     rows = []
-    for path in (f"{name}{of}" for name in ("images", "generator") for of in ("", "_held_out", "_refined_held_out")):
-        if path in found:
-            summary = dict(found[path])
-            errors = {f"rmse {name}": value for name, value in summary.pop("rmse").items()}
-            del summary["median"]
-            rows.append({"path": path.replace("_", " ")} | summary | errors)
+    for path, summary in RunDirectory.open(run).reconstruction.items():
+        counts = {name: value for name, value in summary.items() if name not in ("rmse", "median")}
+        errors = {f"rmse {name}": value for name, value in summary["rmse"].items()}
+        rows.append({"path": path.replace("_", " ")} | counts | errors)
     return rows
-
-
-def _rediscover(paths: list[Path], relax: int, around: int) -> dict[str, Any]:
-    """Look for the held-out phases in each run, and count over all of them."""
-    from imatgen_flows.jobs.rediscovery import FinishedRun, rediscover, refuse_unlike
-    from imatgen_flows.metrics.rediscovery import MATCHERS
-    from imatgen_flows.metrics.rediscovery_tables import known_rows, summarise
-    from imatgen_flows.report.run_directory import RunDirectory
-
-    runs = [FinishedRun.open(path, RunDirectory.open(path).ledger) for path in paths]
-    refuse_unlike(runs)
-    findings = [rediscover(run, around, relax) for run in runs]
-    screen = runs[0].config.screen
-    return {
-        "matchers": {
-            name: dict(zip(("ltol", "stol", "angle_tol"), value, strict=True)) for name, value in MATCHERS.items()
-        },
-        "samples_around_each": around,
-        "potential": screen.potential,
-        "fmax": screen.fmax,
-        "max_steps": screen.max_steps,
-        "runs": [{"run": item.run, "seed": item.seed, "held_out": item.held_out} for item in findings],
-        "summary": summarise(findings),
-        "known": known_rows(findings),
-        "evaluations_total": sum(tier.evaluations for item in findings for tier in item.tiers.values()),
-    }
 
 
 def _print_rediscovery(found: dict[str, Any], held_out: str) -> None:
@@ -174,7 +133,7 @@ def _print_rediscovery(found: dict[str, Any], held_out: str) -> None:
 
 
 def _rates(entry: dict[str, Any], state: str | None = None) -> list[str]:
-    """Give a row's cells: what either matcher found, and of the loose one the prototypes."""
+    """Format the cells of a row: what either matcher found, and the prototypes of the loose one."""
     default, loose = ((entry[name][state] if state else entry[name]) for name in ("default", "loose"))
     return [_rate(rates) for rates in (default, loose, loose["clusters"])]
 

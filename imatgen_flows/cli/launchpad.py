@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imatgen_flows.cli.cluster import ClusterOption
+from imatgen_flows.cli.options import AsJson, ClusterOption
 
 launchpad_app = typer.Typer(
     help="A database server for FireWorks and job stores, where MongoDB is not at hand.\n\n"
@@ -29,8 +29,9 @@ def start(
         typer.Option(
             min=1,
             max=65535,
-            help="Port, remembered from now on [default: as before; at first a free one]. Workers' files hold it: "
-            "after a change, write them anew with `imatgen init --cluster DIR`.",
+            help="Port, remembered from now on. Workers' files hold it: after a change, write them anew with `imatgen init "
+            "--cluster DIR`.",
+            show_default="as before; at first a free one",
         ),
     ] = None,
 ) -> None:
@@ -58,10 +59,7 @@ def stop(cluster: ClusterOption = None) -> None:
 
 
 @launchpad_app.command()
-def status(
-    cluster: ClusterOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")] = False,
-) -> None:
+def status(cluster: ClusterOption = None, as_json: AsJson = False) -> None:
     """Show whether the server runs, and what its database holds."""
     from imatgen_flows import launchpad
 
@@ -81,5 +79,5 @@ def status(
 
 
 def _directory(cluster: Path | None) -> Path:
-    """The server's files lie in a cluster's configuration directory; without one, here."""
+    """Return the directory of the server's files: in the configuration directory of the cluster, or here without one."""
     return (cluster or Path(os.environ.get("IMATGEN_CLUSTER", "."))) / "launchpad"

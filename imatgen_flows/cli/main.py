@@ -1,8 +1,10 @@
-"""The `imatgen` command. What takes long to import is imported where it is used: `--help` answers at once."""
+"""The `imatgen` command. Slow imports are made where they are used, so that `--help` answers at once."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import signal
 import sys
 import warnings
 from enum import Enum
@@ -11,13 +13,15 @@ from typing import Annotated
 
 import typer
 
-from imatgen_flows.cli import campaigns, evaluate_baselines, study_latent, study_vacancies
-from imatgen_flows.cli.cluster import ClusterOption, Embedded
-from imatgen_flows.cli.evaluate import AsJson, Run, evaluate_app, print_table, show_progress
+from imatgen_flows.cli import campaigns
+from imatgen_flows.cli.evaluate import evaluate_app
 from imatgen_flows.cli.launchpad import launchpad_app
 from imatgen_flows.cli.models import models_app
+from imatgen_flows.cli.options import AsJson, CampaignFile, ClusterOption, Embedded, RunPath
+from imatgen_flows.cli.output import print_table, show_progress
+from imatgen_flows.cli.study import study_app
 from imatgen_flows.cli.testing import testing_app
-from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.errors import ImatgenError, InputError, Interrupted
 
 app = typer.Typer(
     name="imatgen",
@@ -26,19 +30,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(campaigns.app)
-evaluate_app.command()(evaluate_baselines.generation)
-evaluate_app.command()(study_latent.latent)
-evaluate_app.command()(study_vacancies.vacancies)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(launchpad_app, name="launchpad")
 app.add_typer(models_app, name="models")
+app.add_typer(study_app, name="study")
 app.add_typer(testing_app, name="testing")
-
-Campaign = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")]
 
 
 class Format(str, Enum):
-    """What `export` writes."""
+    """Formats that `export` writes."""
 
     CIF = "cif"
     EXTXYZ = "extxyz"
@@ -47,7 +47,7 @@ class Format(str, Enum):
 
 
 class Only(str, Enum):
-    """Which candidates `export` writes."""
+    """Candidates that `export` writes."""
 
     NEW = "new"
     ALL = "all"
@@ -72,6 +72,12 @@ def _options(
 @app.command()
 def init(
     directory: Annotated[Path, typer.Argument(help="Where to write it.")],
+    old: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="OLD.yaml", help="Convert this campaign of an earlier version.", show_default="none"
+        ),
+    ] = None,
     cluster: Annotated[
         bool,
         typer.Option("--cluster", help="Write the configuration directory of a cluster instead, or write it anew."),
@@ -79,14 +85,21 @@ def init(
     embedded: Embedded = False,
 ) -> None:
     """Write a campaign file to start from, or the configuration of a cluster."""
+    if cluster and old is not None:
+        raise InputError("--from converts a campaign file; leave out --cluster.")
     if cluster:
         from imatgen_flows.cli.cluster import init_cluster
 
         init_cluster(directory, embedded)
         return
-    from imatgen_flows.cli.starter import write_starter
+    from imatgen_flows.cli.starter import convert_campaign, write_starter
 
-    path = write_starter(directory)
+    if old is not None:
+        path, renamings = convert_campaign(old, directory)
+        for renaming in renamings:
+            typer.echo(renaming)
+    else:
+        path = write_starter(directory)
     typer.echo(f"wrote {path}. Next: imatgen plan {path}")
 
 
@@ -96,7 +109,7 @@ def check(
     cluster: ClusterOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look whether a campaign can run on this machine and, with a configuration directory, on its cluster."""
+    """Check whether a campaign can run on this machine and, with a configuration directory, on its cluster."""
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.managers.preflight import check_machine
     from imatgen_flows.settings import get_settings
@@ -117,7 +130,7 @@ def check(
 
 
 @app.command()
-def plan(campaign: Campaign, as_json: AsJson = False) -> None:
+def plan(campaign: CampaignFile, as_json: AsJson = False) -> None:
     """Count what a campaign will do, and estimate its cost, before anything runs."""
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.managers.preflight import make_plan
@@ -133,9 +146,11 @@ def plan(campaign: Campaign, as_json: AsJson = False) -> None:
 
 @app.command()
 def run(
-    campaign: Campaign,
-    directory: Annotated[Path | None, typer.Option(help="Run directory [default: runs/<name of the file>].")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    campaign: CampaignFile,
+    directory: Annotated[
+        Path | None, typer.Option(help="Run directory.", show_default="runs/<name of the file>")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
     """Run a campaign on this machine, to its report."""
     from imatgen_flows.config import CampaignConfig
@@ -144,13 +159,19 @@ def run(
 
     show_progress()
     config = CampaignConfig.from_file(campaign)
-    directory = run_campaign(config, directory or campaigns.default_run_directory(campaign), resume)
+    directory = directory or campaigns.default_run_directory(campaign)
+    try:
+        run_campaign(config, directory, resume)
+    except (KeyboardInterrupt, Interrupted) as stop:
+        said, number = (str(stop), stop.signal) if isinstance(stop, Interrupted) else ("stopped.", signal.SIGINT)
+        cure = shlex.join(["imatgen", "run", str(campaign), "--directory", str(directory), "--resume"])
+        raise Interrupted(f"{said} `{cure}` continues; finished jobs are not repeated.", number) from stop
     _summarise(directory)
     typer.echo(f"report: {build_report(directory)}")
 
 
 @app.command()
-def report(run: Run) -> None:
+def report(run: RunPath) -> None:
     """Build the HTML report of a run anew."""
     from imatgen_flows.report import build_report
 
@@ -159,9 +180,11 @@ def report(run: Run) -> None:
 
 @app.command()
 def export(
-    run: Run,
+    run: RunPath,
     fmt: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CIF,
-    destination: Annotated[Path | None, typer.Option(help="Where to write it [default: in the run directory].")] = None,
+    destination: Annotated[
+        Path | None, typer.Option(help="Where to write it.", show_default="in the run directory")
+    ] = None,
     only: Annotated[Only, typer.Option(help="Which candidates.")] = Only.NEW,
 ) -> None:
     """Write the candidates of a run for other programs."""
@@ -176,7 +199,7 @@ def _summarise(directory: Path) -> None:
 
     found = RunDirectory.open(directory)
     rows = [
-        [row["formula"], row["spacegroup"], f"{row['e_above_hull']:.3f}", row["method"], row["id"]]
+        [row["formula"], row["spacegroup"], f"{row['e_above_hull']:.3f}", row["sampler"], row["id"]]
         for row in found.new[:10]
     ]
     columns = ["formula", "space group", f"E_hull ({found.scale}), eV/atom", "sampled by", "id"]
@@ -184,13 +207,16 @@ def _summarise(directory: Path) -> None:
 
 
 def main() -> None:
-    """Run the command; errors that we can name end in a sentence, not a traceback."""
+    """Run the command; known errors end in a sentence, not in a traceback."""
     warnings.simplefilter("ignore")  # of the libraries; what a user must know, we say ourselves
     try:
         app()
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except Interrupted as stop:
+        typer.echo(f"error: {stop}", err=True)
+        sys.exit(128 + stop.signal if stop.signal == signal.SIGINT else 1)
     except (ImatgenError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

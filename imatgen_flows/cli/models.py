@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imatgen_flows.cli.evaluate import AsJson, Run, print_table
+from imatgen_flows.cli.options import AsJson, RunPath
+from imatgen_flows.cli.output import print_table
 
 if TYPE_CHECKING:
     from imatgen_flows.models.model_file import ModelCard
@@ -18,17 +19,17 @@ models_app = typer.Typer(help="Take trained networks from one place to another."
 
 @models_app.command("export")
 def export_networks(
-    run: Run,
+    run: RunPath,
     destination: Annotated[
         Path, typer.Argument(metavar="DESTINATION", help="A .safetensors file to write, or a directory to put it in.")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Write the networks of a finished run, with a card that says what they learnt from and how well, into one file."""
-    from imatgen_flows.jobs.model_files import export_model
+    """Write the networks of a finished run into one file, with a card on their training data and their quality."""
+    from imatgen_flows.jobs.model_export import export_model
     from imatgen_flows.report.run_directory import RunDirectory
 
-    path, card = export_model(run, RunDirectory.open(run).ledger, destination)
+    path, card = export_model(RunDirectory.open(run).path, destination)
     _show(path, card, as_json)
 
 
@@ -38,7 +39,7 @@ def import_networks(
     directory: Annotated[Path, typer.Option(help="Where to keep it.")] = Path("models"),
     as_json: AsJson = False,
 ) -> None:
-    """Check that a model file is whole, keep a copy, and say how a campaign starts from it."""
+    """Check a model file, keep a copy, and print the lines by which a campaign starts from it."""
     from imatgen_flows.models.model_file import place_model, read_model
 
     card, _networks = read_model(file)
@@ -56,17 +57,17 @@ def _show(path: Path, card: ModelCard, as_json: bool) -> None:
     print_table(f"{path}: {card.name}", ["", ""], [[name, value] for name, value in _lines(card).items()])
     typer.echo("A campaign starts from it with these lines; `use: sample_only` trains nothing.")
     typer.echo(f"system: [{', '.join(card.data['system'])}]")
-    typer.echo(f"generator: {card.asked}")
+    typer.echo(f"model: {card.campaign_section}")
     typer.echo(f"start: {{model: {path.absolute()}, use: fine_tune}}")
 
 
 def _lines(card: ModelCard) -> dict[str, str]:
-    """Say what a card says, for people."""
+    """Format the card of a model for people."""
     data, counts = card.data, card.data["counts"]
     lines = {
         "elements": f"{', '.join(card.elements)} (in the order of the image channels)",
         "networks": f"preset {card.preset['name']}, basis image of {card.preset['basis']['grid']} voxels an edge",
-        "learnt from": f"{counts['kept']:,} structures; templates: {data['templates']['source']}",
+        "trained on": f"{counts['kept']:,} structures; templates: {data['templates']['source']}",
         "limits": f"{data['limits']['max_sites']} sites, edges up to {data['limits']['max_edge']:g} A",
         "labels": f"{data['labels']['potential']}, stable up to {data['labels']['stable_below']:g} eV/atom",
     }

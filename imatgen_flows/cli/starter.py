@@ -1,22 +1,42 @@
-"""The campaign file that `imatgen init` writes."""
+"""The campaign file that `imatgen init` writes: one to start from, or one of version 1 in the form of version 2."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
+from imatgen_flows.campaign_v1 import RENAMED_KEYS, convert_version_1, renamings_in
+from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.files import write_atomic
+from imatgen_flows.io.yaml_file import read_yaml, validate_content
 
-STARTER = """\
+CAMPAIGN_FILE = "campaign.yaml"
+PATHS = (("templates", "path"), ("known", "path"), ("start", "model"))  # keys that hold the path of a file or folder
+
+
+def starter_text() -> str:
+    """Write a campaign file whose values are the defaults, so that a reader sees what there is to change."""
+    campaign = CampaignConfig(system=["V", "O"])
+    limits, labels, model, screen = campaign.limits, campaign.labels, campaign.model, campaign.screen
+    sampling = ", ".join(f"{name}: {number}" for name, number in campaign.sampling.root.items())
+    return f"""\
 # A campaign. Every key but `system` may be left out; `imatgen plan` says what it will cost.
-version: 1
+version: {campaign.version}
 name: vanadium-oxides
-system: [V, O]
-templates: {source: prototypes}            # or {source: file, path: ...}, {source: mp}, {source: optimade, provider: oqmd}
-limits: {max_sites: 20, max_edge: 10.0}    # A
-labels: {potential: chgnet, stable_below: 0.5}       # eV/atom, unrelaxed formation energy
-generator: {preset: default, seed: 7}
-sampling: {slerp: 400, random: 400, perturb: 100}
-screen: {potential: chgnet, fmax: 0.05, threshold: 0.15, at_most: 80}   # eV/A, eV/atom
+system: [{", ".join(campaign.system)}]
+# templates may also be {{source: file, path: ...}}, {{source: mp}} or {{source: optimade, provider: oqmd}}
+templates: {{source: {campaign.templates.source}}}
+limits: {{max_sites: {limits.max_sites}, max_edge: {limits.max_edge}}}   # A
+labels: {{potential: {labels.potential}, stable_below: {labels.stable_below}}}   # eV/atom, unrelaxed formation energy
+model: {{preset: {model.preset}, seed: {model.seed}}}
+sampling: {{{sampling}}}
+screen:
+  potential: {screen.potential}
+  fmax: {screen.fmax}        # eV/A
+  threshold: {screen.threshold}   # eV/atom
+  at_most: {screen.at_most}       # candidates
 """
 
 
@@ -28,12 +48,47 @@ def write_starter(directory: Path) -> Path:
     InputError
         Where there is one already, or the directory cannot be written.
     """
-    path = directory / "campaign.yaml"
+    return _write(directory, starter_text())
+
+
+def convert_campaign(old: Path, directory: Path) -> tuple[Path, list[str]]:
+    """Write a campaign file of version 1 as one of version 2 into a directory; its relative paths are adapted.
+
+    Returns
+    -------
+    the new file, and a sentence for each key that was renamed
+
+    Raises
+    ------
+    InputError
+        Where the old file cannot be read or holds a key that neither version knows, or the new one cannot be written.
+    """
+    import yaml
+
+    content = read_yaml(old, "campaign file", "Give the file that is to be converted.")
+    converted: dict[str, Any] = convert_version_1(content) if content.get("version", 1) == 1 else dict(content)
+    for section, key in PATHS:
+        inner = converted.get(section)
+        if isinstance(inner, dict) and isinstance(inner.get(key), str):
+            converted[section] = inner | {key: _relocated(inner[key], old.parent, directory)}
+    validate_content(old, converted, CampaignConfig, RENAMED_KEYS)
+    return _write(directory, yaml.safe_dump(converted, sort_keys=False)), renamings_in(content)
+
+
+def _relocated(path: str, before: Path, after: Path) -> str:
+    """Return a path relative to one directory as a path relative to another; absolute paths stay."""
+    if Path(path).is_absolute() or path.startswith("~"):
+        return path
+    return os.path.relpath((before / path).resolve(), after.resolve())
+
+
+def _write(directory: Path, text: str) -> Path:
+    path = directory / CAMPAIGN_FILE
     if path.exists():
         raise InputError(f"{path} exists already; it was not touched.")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        path.write_text(STARTER)
+        write_atomic(path, text)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
     return path

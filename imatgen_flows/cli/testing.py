@@ -8,13 +8,11 @@ from typing import Annotated
 
 import typer
 
-testing_app = typer.Typer(
-    help="What tests of a campaign need, where the real thing is not at hand.", no_args_is_help=True
-)
+testing_app = typer.Typer(help="Tools for testing campaigns without VASP.", no_args_is_help=True)
 
 
 class Engine(str, Enum):
-    """What stands in for the electrons."""
+    """Source of the energies of the stand-in."""
 
     TOY = "toy"
     CHGNET = "chgnet"
@@ -27,7 +25,7 @@ def _group() -> None: ...
 @testing_app.command()
 def vasp(
     directory: Annotated[Path, typer.Option("--install", metavar="DIR", help="Where to put it.")],
-    engine: Annotated[Engine, typer.Option(help="What prices a crystal: a quick toy, or CHGNet.")] = Engine.TOY,
+    engine: Annotated[Engine, typer.Option(help="Source of the energies: a quick toy, or CHGNet.")] = Engine.TOY,
 ) -> None:
     """Install a stand-in for VASP, with stub POTCARs, and print what to export. Its results are no DFT."""
     from imatgen_flows.testing.install import install

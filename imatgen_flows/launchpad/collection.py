@@ -1,7 +1,7 @@
-"""One collection in memory: documents, indexes, and the operations that MongoDB's commands are made of.
+"""Collection: documents and indexes in memory, and the operations that MongoDB's commands consist of.
 
-A stored document is never changed, only replaced, so that one that was handed out stays as it was. Each change is written
-to the storage before memory follows.
+A stored document is never changed, only replaced, so that one that was returned earlier stays as it was. Each change is
+written to the storage before it is made in memory.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ MAX_DOCUMENT = 16 * 1024**2  # bytes, as MongoDB
 
 @dataclass
 class Updated:
-    """What an update did.
+    """The result of an update.
 
     Attributes
     ----------
-    before, after : the last document it changed or found; None where there was none
+    before, after : the last document that was found, before and after the update; None where there was none
     upserted : whether `after` is new
     """
 
@@ -65,27 +65,27 @@ class Collection:
 
     @property
     def namespace(self) -> str:
-        """The name with the database's."""
+        """The full name, `database.collection`."""
         return f"{self.database}.{self.name}"
 
     def save(self) -> None:
-        """Write name and indexes to the storage."""
+        """Write the name and the indexes to the storage."""
         indexes = encode({"indexes": list(self.indexes.values())}, codec_options=CODEC)
         self._storage.put_collection(StoredCollection(self.number, self.database, self.name, indexes))
 
     def restore(self, number: int, document: Document) -> None:
-        """Take a document that the storage holds."""
+        """Add a document that was read from the storage."""
         self._documents[number] = document
         for hash_map in self._maps.values():
             hash_map.add(number, document)
 
     def restore_indexes(self, indexes: list[Document]) -> None:
-        """Take the indexes that the storage holds; before the documents."""
+        """Set the indexes that were read from the storage; before the documents are added."""
         self.indexes = {index["name"]: index for index in indexes}
         self._adapt_maps()
 
     def find(self, query: Document, sort: Document | None = None, limit: int = 0) -> list[Document]:
-        """Find documents, without a sort in the order they were inserted. They must not be changed.
+        """Find documents, by default in the order of their insertion. The caller must not change them.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class Collection:
         sort: Document | None = None,
         array_filters: list | None = None,
     ) -> Updated:
-        """Change what matches, or insert what the filter and the change make together.
+        """Change the matching documents, or insert the one that filter and change define.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class Collection:
         return done
 
     def delete(self, query: Document, limit: int = 0, sort: Document | None = None) -> list[Document]:
-        """Delete what matches and return it."""
+        """Delete the matching documents and return them."""
         deleted = []
         for number in self._find_numbers(query, sort, limit):
             self._storage.delete(number)
@@ -169,7 +169,7 @@ class Collection:
                 for number, document in self._documents.items():
                     self._refuse_duplicate(index, document, number)
         except CommandError:
-            self._forget_index(index["name"])
+            self._remove_index(index["name"])
             raise
         self.save()
 
@@ -183,15 +183,15 @@ class Collection:
         """
         if name not in self.indexes or name == "_id_":
             raise CommandError(INDEX_NOT_FOUND, f"no index `{name}` to drop in {self.namespace}")
-        self._forget_index(name)
+        self._remove_index(name)
         self.save()
 
-    def _forget_index(self, name: str) -> None:
+    def _remove_index(self, name: str) -> None:
         del self.indexes[name]
         self._adapt_maps()
 
     def _adapt_maps(self) -> None:
-        """Make the hash maps that the indexes need, and drop others."""
+        """Build the hash maps that the indexes need, and remove others."""
         maps = {}
         for fields in needed_maps(list(self.indexes.values())):
             maps[fields] = self._maps.get(fields) or self._filled(HashMap(fields))
@@ -211,7 +211,7 @@ class Collection:
         return [numbers[position] for position in positions[: limit or None]]
 
     def _candidates(self, query: Document) -> Iterable[int]:
-        """Return the documents that may match, by the hash map that leaves the fewest."""
+        """Return the numbers of the documents that may match, from the hash map that gives the fewest."""
         fewest: set[int] | None = None
         for field, values in lookups(query):
             hash_map = self._maps.get((field,))
@@ -238,7 +238,7 @@ class Collection:
                 self._refuse_duplicate(index, document, number)
 
     def _refuse_duplicate(self, index: Document, document: Document, number: int) -> None:
-        """Raise where another document than this numbered one holds the same values in a unique index."""
+        """Raise CommandError where another document has the same values in a unique index."""
         if not _is_indexed(document, index):
             return
         for other in self._maps[tuple(index["key"])].sharing(document):
@@ -248,7 +248,7 @@ class Collection:
 
 
 def _is_indexed(document: Document, index: Document) -> bool:
-    """Whether a sparse or partial index holds a document; others hold all."""
+    """Whether an index contains a document; only sparse and partial ones leave documents out."""
     if index.get("sparse") and all(value is None for value in _first_values(document, index)):
         return False
     return matches(index.get("partialFilterExpression", {}), document)

@@ -1,4 +1,4 @@
-"""MongoDB's commands, as many as pymongo, FireWorks and maggma send."""
+"""The commands of MongoDB that pymongo, FireWorks and maggma send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from imatgen_flows.launchpad.collection import MAX_DOCUMENT, Collection
 from imatgen_flows.launchpad.cursors import Cursors
-from imatgen_flows.launchpad.engine import Engine
+from imatgen_flows.launchpad.engine import DatabaseEngine
 from imatgen_flows.launchpad.errors import (
     COMMAND_NOT_FOUND,
     FAILED_TO_PARSE,
@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 
 Reply = dict[str, Any]
 OK: Reply = {"ok": 1.0}
-VERSION = [6, 0, 0, 0]  # of the MongoDB whose commands these are
-# fields of a command that change its meaning, and that nobody here heeds
-UNHEEDED = ("collation", "let", "startTransaction")
+VERSION = [6, 0, 0, 0]  # of MongoDB, whose commands these are
+# fields of a command that would change its meaning, and are not supported
+UNSUPPORTED = ("collation", "let", "startTransaction")
 # how pymongo counts
 COUNT: Document = {"$group": {"_id": 1, "n": {"$sum": 1}}}
 
@@ -44,7 +44,7 @@ COUNT: Document = {"$group": {"_id": 1, "n": {"$sum": 1}}}
 class Commands:
     """Runs commands on the databases of an engine, one at a time."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DatabaseEngine) -> None:
         self._engine = engine
         self._cursors = Cursors()
 
@@ -55,9 +55,9 @@ class Commands:
         try:
             if handler is None:
                 raise CommandError(COMMAND_NOT_FOUND, f"no such command: '{name}'")
-            unheeded = [field for field in UNHEEDED if command.get(field)]
-            if unheeded:
-                raise CommandError(NOT_IMPLEMENTED, f"the embedded LaunchPad has no `{unheeded[0]}`")
+            unsupported = [field for field in UNSUPPORTED if command.get(field)]
+            if unsupported:
+                raise CommandError(NOT_IMPLEMENTED, f"the embedded LaunchPad has no `{unsupported[0]}`")
             with self._engine.command():
                 return handler(self, command, command.get("$db", "admin"))
         except Exception as error:
@@ -269,7 +269,7 @@ HANDLERS: dict[str, Callable[[Commands, Document, str], Reply]] = {
 
 
 def build_info() -> Reply:
-    """Say which MongoDB this stands for."""
+    """Return the version of MongoDB that the server reports."""
     version = ".".join(map(str, VERSION[:3]))
     return {
         "version": version,
@@ -289,7 +289,7 @@ def _query(command: Document, field: str) -> Document:
 
 
 def _cut(documents: list[Document], stage: Document) -> list[Document]:
-    """Sort, skip or limit, without looking into the documents."""
+    """Apply a stage that sorts, skips or limits documents."""
     [(name, value)] = stage.items()
     if name == "$sort":
         return [documents[position] for position in order(documents, value)]
@@ -297,7 +297,7 @@ def _cut(documents: list[Document], stage: Document) -> list[Document]:
 
 
 def _each(command: Document, items: list[Document], work: Callable[[int, Document], int]) -> Reply:
-    """Do the parts of a write command, and list those that fail; an ordered command ends at the first."""
+    """Carry out the parts of a write command, and list those that fail; an ordered command ends at the first failure."""
     number, failed = 0, []
     for index, item in enumerate(items):
         try:

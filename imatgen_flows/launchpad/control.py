@@ -1,4 +1,4 @@
-"""Start and stop the server process of a directory, and see how it does."""
+"""Control of the server process of a directory: start, stop and status."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 USERNAME = "imatgen"
-PORTS = range(20_000, 30_000)  # below those that systems give to the clients of other servers
-PATIENCE = 60.0  # s for a server to read its database, or to end what it does
-POLL = 0.05  # s
+PORTS = range(20_000, 30_000)  # below the ephemeral ports, which systems give to clients
+PATIENCE = 60.0  # s for a server to read its database, or to finish its command
+POLL = 0.05  # s between two checks
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the database is and how to enter it: what FireWorks and maggma are given."""
+    """Address and credentials of the database, for FireWorks and maggma."""
 
     host: str
     port: int
@@ -43,7 +43,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Status:
-    """How the server of a directory does.
+    """The state of the server of a directory.
 
     Attributes
     ----------
@@ -74,22 +74,22 @@ class ServerFiles:
         self._process = self.directory / "process.json"
 
     def record_process(self, pid: int) -> None:
-        """Note that a process is the server and listens."""
+        """Record the process of the server, which listens now."""
         record = {"pid": pid, "started": _started(pid), "machine": socket.gethostname()}
         write_atomic(self._process, json.dumps(record))
 
-    def forget_process(self, pid: int) -> None:
-        """Delete the note of a process."""
+    def clear_process(self, pid: int) -> None:
+        """Delete the record of a process."""
         if self._read().get("pid") == pid:
             self._process.unlink(missing_ok=True)
 
     def running(self) -> int | None:
-        """Return the number of the server's process, None where it does not run.
+        """Return the id of the server's process; None where it does not run.
 
         Raises
         ------
         ImatgenError
-            Where it was started on another machine, which alone can tell.
+            Where it was started on another machine, and its state is not known here.
         """
         record = self._read()
         if not record:
@@ -99,7 +99,7 @@ class ServerFiles:
                 f"the server in {self.directory} was started on {record['machine']}: start, stop and ask it there. If that "
                 f"machine is gone, delete {self._process}."
             )
-        # numbers of processes are used again, but not with the same start
+        # ids of processes are used again, but not with the same start
         return record["pid"] if _started(record["pid"]) == record["started"] else None
 
     def _read(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class ServerFiles:
 
 
 def prepare(directory: Path, port: int | None = None) -> Endpoint:
-    """Make a server's directory with its password and port, or read them; nothing is started.
+    """Make the directory of a server with its password and port, or read them; nothing is started.
 
     Parameters
     ----------
@@ -185,12 +185,12 @@ def stop(directory: Path) -> bool:
 
 
 def status(directory: Path) -> Status:
-    """Look at the server of a directory; its file is read where it does not run.
+    """Return the state of the server of a directory; its file is read where the server does not run.
 
     Raises
     ------
     InputError
-        Where the directory is none of a server, or its database is of another version.
+        Where the directory is not one of a server, or its database is of another version.
     ImatgenError
         Where the server does not answer, or runs on another machine.
     """
@@ -217,7 +217,7 @@ def status(directory: Path) -> Status:
 
 
 def _launch(files: ServerFiles) -> None:
-    """Start the server's process and wait until it listens, or another that was started at the same time."""
+    """Start the server's process and wait until it listens, or one that was started at the same time does."""
     with files.log.open("a") as log:
         files.log.chmod(0o600)
         process = subprocess.Popen(
@@ -287,7 +287,7 @@ def _client(endpoint: Endpoint, patience: float = PATIENCE) -> Iterator[MongoCli
 
 
 def _write_once(path: Path, make: Callable[[], str]) -> None:
-    """Write a file that only its owner can read, where there is none; of several processes the first one does."""
+    """Write a file that only its owner can read, unless it exists; of several processes the first one writes it."""
     if path.exists():
         return
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -321,7 +321,7 @@ def _remembered_port(path: Path) -> int:
 
 
 def _free_port() -> int:
-    """Return a port that nobody listens at now."""
+    """Return a free port."""
     for _ in range(100):
         port = secrets.choice(PORTS)
         with socket.socket() as probe:
@@ -334,7 +334,7 @@ def _free_port() -> int:
 
 
 def _started(pid: int) -> str | None:
-    """Return what tells a process from a later one with the same number; None where it does not run."""
+    """Return a text that differs between processes with the same id; None where the process does not run."""
     if sys.platform == "linux":
         try:
             # the name, in brackets, may hold anything; the state and the start, in ticks, come 1st and 20th after it

@@ -1,4 +1,4 @@
-"""Results that a client takes in batches."""
+"""Cursors: results that a client reads in batches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Cursor:
 
 
 class Cursors:
-    """The results that are not read to their end yet."""
+    """The open cursors, whose results have not been read to their end."""
 
     def __init__(self) -> None:
         self._open: dict[int, _Cursor] = {}
@@ -42,10 +42,12 @@ class Cursors:
 
         Parameters
         ----------
+        namespace : `database.collection`
+        documents : the whole result
         size : of the batch; 101 documents where None
-        single : whether the client wants no other
+        single : whether the client reads this batch only
         """
-        self._forget_idle()
+        self._close_idle()
         cursor = _Cursor(namespace, list(documents))
         batch = _batch(cursor, FIRST_BATCH if size is None else size)
         number = 0
@@ -60,7 +62,7 @@ class Cursors:
         Raises
         ------
         CommandError
-            Where the cursor does not exist, or was forgotten.
+            Where the cursor does not exist, or was closed since it was idle.
         """
         cursor = self._open.get(number)
         if cursor is None:
@@ -73,17 +75,17 @@ class Cursors:
         return {"cursor": {"id": Int64(number), "ns": cursor.namespace, "nextBatch": batch}, "ok": 1.0}
 
     def kill(self, numbers: list[int]) -> dict[str, Any]:
-        """Forget cursors."""
+        """Close cursors."""
         killed = [number for number in numbers if self._open.pop(number, None)]
         return {"cursorsKilled": killed, "cursorsNotFound": [n for n in numbers if n not in killed], "ok": 1.0}
 
-    def _forget_idle(self) -> None:
+    def _close_idle(self) -> None:
         oldest = time.monotonic() - LIFETIME
         self._open = {number: cursor for number, cursor in self._open.items() if cursor.used > oldest}
 
 
 def _batch(cursor: _Cursor, size: int) -> list[RawBSONDocument]:
-    """Take the next documents, as many as fit in one message and at least one."""
+    """Return the next documents of a cursor: as many as fit into one message, and at least one."""
     batch: list[RawBSONDocument] = []
     nbytes = 0
     for document in islice(cursor.documents, cursor.position, cursor.position + size):

@@ -1,4 +1,4 @@
-"""Databases in memory, and on disk before anyone is told: what the commands work on."""
+"""Databases in memory that are written to disk before a command is acknowledged."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from imatgen_flows.launchpad.storage import Storage, StoredCollection
 log = logging.getLogger(__name__)
 
 
-class Engine:
-    """All collections, written through to one file.
+class DatabaseEngine:
+    """All collections, written through to one SQLite file.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ class Engine:
         self._load()
 
     def close(self) -> None:
-        """Wait for the command that runs, and close the file."""
+        """Wait for the running command, and close the file."""
         with self._lock:
             self._storage.close()
 
     @contextmanager
     def command(self) -> Iterator[None]:
-        """Let one command at a time work on the collections; what it changes is on disk when the block ends.
+        """Run one command at a time on the collections; its changes are on disk when the block ends.
 
-        A command that fails half way keeps what it did to whole documents, as MongoDB does.
+        A command that fails half-way keeps its changes to whole documents, as in MongoDB.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Engine:
         Raises
         ------
         CommandError
-            Where the name cannot be one.
+            Where the name is not valid.
         """
         found = self.find_collection(database, name)
         if found is None:
@@ -121,7 +121,7 @@ class Engine:
         return collection
 
     def _storage_error(self, error: sqlite3.Error) -> CommandError:
-        """Take back what a command did, in the file now and in memory before the next command."""
+        """Undo the changes of a command: in the file now, and in memory before the next command."""
         self._stale = True
         try:
             self._storage.rollback()

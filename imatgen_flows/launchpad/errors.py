@@ -1,4 +1,4 @@
-"""What a client is told when a command fails: MongoDB's codes, and a sentence."""
+"""Errors of commands, with the codes of MongoDB."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ NAMES = {
 
 
 class CommandError(Exception):
-    """A command that fails, for a reason that its client is told.
+    """A command failed; the client gets the code and the message.
 
     Attributes
     ----------
-    code : MongoDB's number for it
+    code : of MongoDB
     details : more fields of the reply
     """
 
@@ -60,22 +60,22 @@ class CommandError(Exception):
         self.details = details
 
     def reply(self) -> dict[str, Any]:
-        """Return the answer to the command."""
+        """Return the reply to the command."""
         return {"ok": 0.0, **self.fields(), "codeName": NAMES[self.code]}
 
     def fields(self) -> dict[str, Any]:
-        """Return what says the error, in a reply or in a list of write errors."""
+        """Return the fields of the error, for a reply or for a list of write errors."""
         return {"code": self.code, "errmsg": str(self), **self.details}
 
 
 def duplicate_key(namespace: str, index: str, pattern: dict[str, Any], values: dict[str, Any]) -> CommandError:
-    """Return the error of a value that must be unique and is there already."""
+    """Return the error of a duplicate value in a unique index."""
     message = f"E11000 duplicate key error collection: {namespace} index: {index} dup key: {values}"
     return CommandError(DUPLICATE_KEY, message, keyPattern=pattern, keyValue=values)
 
 
 def as_command_error(error: Exception) -> CommandError | None:
-    """Say in MongoDB's terms what the query language raises; None where it is no fault of the command."""
+    """Convert an exception of the query language to a command error; None where the command did not cause it."""
     if isinstance(error, CommandError):
         return error
     if isinstance(error, NotImplementedError):

@@ -1,4 +1,4 @@
-"""Which documents hold a value: hash maps behind the indexes, so that equality needs no look at every document."""
+"""Hash maps behind the indexes, so that a search for equal values need not scan every document."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from imatgen_flows.launchpad.errors import BAD_VALUE, NOT_IMPLEMENTED, CommandEr
 from imatgen_flows.launchpad.query import CODEC, Document, values_at
 
 ID_INDEX: Document = {"v": 2, "key": {"_id": 1}, "name": "_id_", "unique": True}
-KEPT = ("key", "name", "unique", "sparse", "partialFilterExpression")  # of what a client says of an index
+STORED_FIELDS = ("key", "name", "unique", "sparse", "partialFilterExpression")  # of the definition that a client sends
 SIMPLE = (str, int, float, ObjectId, datetime, bytes, NoneType)
 LOOKED_UP = (str, int, float, ObjectId, datetime, bytes)  # equality of these is the same here and in a filter
 
 
 class HashMap:
-    """The documents that hold each value, or combination of values, of some fields.
+    """Maps each value, or combination of values, of some fields to the documents with it.
 
     Parameters
     ----------
@@ -33,26 +33,26 @@ class HashMap:
         self._holders: dict[tuple, set[int]] = {}
 
     def keys(self, document: Document) -> set[tuple]:
-        """Return the combinations that a document holds; more than one where a field is a list."""
+        """Return the combinations of values in a document; more than one where a field is a list."""
         return set(product(*([_key(value) for value in values_at(field, document)] for field in self.fields)))
 
     def candidates(self, value: Any) -> set[int]:
-        """Return the numbers of the documents that may equal a value in a filter: there, True is 1."""
+        """Return the numbers of the documents that may match a value in a filter, where True equals 1."""
         found = self._holders.get((_key(value),), set())
         return found | self._holders.get((_key(bool(value)),), set()) if value in (0, 1) else found
 
     def sharing(self, document: Document) -> Iterator[int]:
-        """Yield the numbers of the documents that hold one of a document's combinations."""
+        """Yield the numbers of the documents that have a combination of values in common with a document."""
         for key in self.keys(document):
             yield from self._holders.get(key, ())
 
     def add(self, number: int, document: Document) -> None:
-        """Enter a document."""
+        """Add a document."""
         for key in self.keys(document):
             self._holders.setdefault(key, set()).add(number)
 
     def remove(self, number: int, document: Document) -> None:
-        """Take a document out."""
+        """Remove a document."""
         for key in self.keys(document):
             left = self._holders[key]
             left.discard(number)
@@ -61,19 +61,19 @@ class HashMap:
 
 
 def _key(value: Any) -> Any:
-    """Return what stands for a value in a dictionary: True is not 1 there, and documents have a hash."""
+    """Return a hashable key for a value; unlike in Python, the keys of True and 1 differ."""
     if isinstance(value, SIMPLE) and not isinstance(value, bool):
         return value
     return type(value), encode({"": value}, codec_options=CODEC)
 
 
 def definition(wanted: Document) -> Document:
-    """Return an index as it is stored and listed.
+    """Return the definition of an index, as it is stored and listed.
 
     Raises
     ------
     CommandError
-        Where the index is of a kind that is not known here.
+        Where the index is of a kind that is not supported.
     """
     if not wanted.get("key") or not wanted.get("name"):
         raise CommandError(BAD_VALUE, "an index needs a key and a name")
@@ -81,17 +81,17 @@ def definition(wanted: Document) -> Document:
     if set(special) - {"hashed"} or "expireAfterSeconds" in wanted:
         kind = special[0] if special else "expiring"
         raise CommandError(NOT_IMPLEMENTED, f"the embedded LaunchPad has no {kind} indexes")
-    return {"v": 2, **{name: wanted[name] for name in KEPT if wanted.get(name)}}
+    return {"v": 2, **{name: wanted[name] for name in STORED_FIELDS if wanted.get(name)}}
 
 
 def needed_maps(indexes: list[Document]) -> set[tuple[str, ...]]:
-    """Return the fields of the hash maps that indexes need: each first field alone, unique ones whole."""
+    """Return the fields of the hash maps that indexes need: the first field of each, and all fields of unique ones."""
     first = {(next(iter(index["key"])),) for index in indexes}
     return first | {tuple(index["key"]) for index in indexes if index.get("unique")}
 
 
 def lookups(query: Document) -> Iterator[tuple[str, list]]:
-    """Yield the fields of a filter that must equal one of some values, with the values.
+    """Yield each field of a filter that must equal one of a list of values, with the list.
 
     None and truth values are left out: a missing field equals the former, and 1 the latter, in some comparisons.
     """

@@ -1,6 +1,6 @@
-"""MongoDB's query language: which documents match, what an update makes of one, what a pipeline yields.
+"""MongoDB's query language: filters, updates, projections, sorting and aggregation pipelines.
 
-The language itself is mongomock's. Documents that are stored are never changed here: whoever changes one gets a copy.
+mongomock implements the language. Stored documents are never changed here: an update changes a copy.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from imatgen_flows.launchpad.errors import BAD_VALUE, FAILED_TO_PARSE, NOT_IMPLE
 Document = dict[str, Any]
 Find = Callable[[str, Document], list[Document]]
 
-# dates that Python cannot say, and UUIDs of any make, pass through as they came
+# dates outside the range of Python, and UUIDs of any kind, are passed through unchanged
 CODEC: CodecOptions = DEFAULT_CODEC_OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 RUNS_CODE = {"$where", "$function", "$accumulator"}
 WRITES = {"$out", "$merge"}
 READS_ONLY = {"$group", "$count", "$sortByCount"}  # first stages that leave their input as it is
 UPDATE_STAGES = {"$addFields", "$set", "$project", "$unset", "$replaceRoot", "$replaceWith"}
-# values within one of these sets have Python's own order
+# values whose types are all in one of these sets are compared as Python compares them
 ORDERED = ({int, float, Int64}, {str}, {datetime}, {ObjectId}, {NoneType})
 
 matches = filtering.filter_applies
 
 
 def copy(document: Document) -> Document:
-    """Copy a document to its last leaf."""
+    """Return a deep copy of a document."""
     return decode(encode(document, codec_options=CODEC), CODEC)
 
 
 def refuse_code(query: Any) -> None:
-    """Raise CommandError where a filter or a pipeline holds code to run, or writes where it should read."""
+    """Raise CommandError where a filter or a pipeline contains code to run, or a stage that writes."""
     if isinstance(query, dict):
         for name, value in query.items():
             if name in RUNS_CODE | WRITES:
@@ -53,7 +53,7 @@ def refuse_code(query: Any) -> None:
 
 
 def values_at(path: str, document: Document) -> Iterator[Any]:
-    """Yield what stands at a dotted path, through lists too; None where nothing does, as MongoDB's indexes do."""
+    """Yield the values at a dotted path, also within lists; None where there is none, as in MongoDB's indexes."""
     for found in filtering.iter_key_candidates(path, document):
         if isinstance(found, list):
             yield from found
@@ -69,15 +69,15 @@ def is_replacement(change: Any) -> bool:
 def updated(
     old: Document, query: Document, change: Any, array_filters: list | None = None, inserting: bool = False
 ) -> Document:
-    """Return what a change makes of a document.
+    """Apply a change to a copy of a document, and return the copy.
 
     Parameters
     ----------
-    old : is left as it is
+    old : the document; it is not changed
     query : the filter that found it, for positional operators
     change : operators, a pipeline, or a replacement
-    array_filters : what `$[name]` in the operators stands for
-    inserting : whether `$setOnInsert` counts
+    array_filters : conditions on the elements that `$[name]` in the operators denotes
+    inserting : whether `$setOnInsert` applies
 
     Raises
     ------
@@ -99,7 +99,7 @@ def updated(
 
 
 def seed(query: Document) -> Document:
-    """Return the document that an upsert starts from: what its filter demands to be equal."""
+    """Return the document that an upsert starts from, made of the equality conditions of its filter."""
     wanted = dict(_equalities(query))
     return updated({}, {}, {"$set": wanted}) if wanted else {}
 
@@ -119,14 +119,17 @@ def _equalities(query: Document) -> Iterator[tuple[str, Any]]:
 
 
 def projected(document: Document, projection: Document | None, query: Document) -> Document | None:
-    """Return the wanted fields of a document, or None where a projection leaves it out."""
+    """Return the fields of a document that a projection selects, or None where it excludes the document."""
     if not projection:
         return document
     return _mongomock()._copy_only_fields(document, dict(projection), dict, filter=query)
 
 
 def order(documents: list[Document], sort: Document) -> list[int]:
-    """Return the positions of documents, sorted by dotted paths, each with 1 or -1, as MongoDB orders all types."""
+    """Return the positions of documents in the order of a sort by dotted paths, each ascending (1) or descending (-1).
+
+    Values of different types are ordered as MongoDB orders them.
+    """
     positions = list(range(len(documents)))
     for path, direction in reversed(sort.items()):
         if direction not in (1, -1):
@@ -147,8 +150,8 @@ def run_pipeline(documents: list[Document], pipeline: list[Document], find: Find
 
     Parameters
     ----------
-    documents : stored ones; they are left as they are
-    find : looks in another collection of the database, for `$lookup`
+    documents : stored ones; they are not changed
+    find : searches another collection of the database, for `$lookup`
     database : its name
     """
     if pipeline and not READS_ONLY & set(pipeline[0]):
@@ -157,7 +160,7 @@ def run_pipeline(documents: list[Document], pipeline: list[Document], find: Find
 
 
 class _Readable:
-    """As much of a database as a pipeline needs."""
+    """The interface of a database that a pipeline needs."""
 
     def __init__(self, name: str, find: Find) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""The server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677): it knows the password's keys, and sends neither."""
+"""Server side of the authentication by SCRAM-SHA-256 (RFC 5802, RFC 7677); the password itself is never sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ITERATIONS = 15_000  # as MongoDB
 
 @dataclass(frozen=True)
 class Keys:
-    """What the server keeps of the one user's password."""
+    """Keys that the server derives from the password of its user."""
 
     username: str
     salt: bytes
@@ -26,7 +26,7 @@ class Keys:
 
     @classmethod
     def of(cls, username: str, password: str) -> Keys:
-        """Derive the keys. The password must be ASCII: no other needs SASLprep."""
+        """Derive the keys of a password, which must be ASCII, so that it needs no SASLprep."""
         salt = os.urandom(28)
         salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, ITERATIONS)
         client = _hmac(salted, b"Client Key")
@@ -34,9 +34,9 @@ class Keys:
 
 
 class Conversation:
-    """One attempt of a client to prove that it knows the password.
+    """One attempt of a client to authenticate.
 
-    Every fault gives the same answer, so that nobody learns whether the user exists.
+    Every failure gives the same answer, so that a client cannot find out whether a user exists.
     """
 
     def __init__(self, keys: Keys) -> None:
@@ -46,12 +46,12 @@ class Conversation:
         self._exchanged = b""
 
     def first(self, message: bytes) -> bytes:
-        """Answer the client's first message with nonce, salt and iterations.
+        """Answer the client's first message with nonce, salt and number of iterations.
 
         Raises
         ------
         CommandError
-            Where it is no such message.
+            Where the message is malformed.
         """
         header, _, bare = message.partition(b",,")
         fields = _fields(bare)
@@ -89,7 +89,7 @@ class Conversation:
 
 
 def failed() -> CommandError:
-    """Return the error of any failed attempt."""
+    """Return the error of a failed attempt."""
     return CommandError(AUTHENTICATION_FAILED, "Authentication failed: user or password are wrong.")
 
 

@@ -1,6 +1,7 @@
-"""The server process: `python -m imatgen_flows.launchpad.server DIRECTORY`. Started by `control.start`.
+"""Server process of the embedded LaunchPad: `python -m imatgen_flows.launchpad.server DIRECTORY`.
 
-It listens on loopback only, and answers nothing but greetings to who has not proven the password.
+`control.start` starts it. It listens on the loopback interface only, and refuses all commands but the handshake before a
+client has authenticated.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.launchpad.collection import MAX_DOCUMENT
 from imatgen_flows.launchpad.commands import OK, Commands, Reply, build_info
 from imatgen_flows.launchpad.control import Endpoint, ServerFiles, prepare
-from imatgen_flows.launchpad.engine import Engine
+from imatgen_flows.launchpad.engine import DatabaseEngine
 from imatgen_flows.launchpad.errors import UNAUTHORIZED, CommandError
 from imatgen_flows.launchpad.query import Document
 from imatgen_flows.launchpad.scram import MECHANISM, Conversation, Keys, failed
@@ -32,15 +33,15 @@ from imatgen_flows.launchpad.wire import MAX_MESSAGE, ProtocolError, encode_repl
 log = logging.getLogger(__name__)
 
 WIRE_VERSION = 17  # MongoDB 6.0
-STRANGER_MESSAGE = 64 * 1024  # bytes; of clients that have not authenticated
+UNAUTHENTICATED_MESSAGE = 64 * 1024  # bytes; of clients that have not authenticated
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Serves one engine on a port of this machine.
+    """A TCP server for one database engine.
 
     Parameters
     ----------
-    endpoint : where to listen, and who may use it
+    endpoint : address to listen at, and credentials of its user
     engine : holds the databases
 
     Raises
@@ -53,7 +54,7 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, endpoint: Endpoint, engine: Engine) -> None:
+    def __init__(self, endpoint: Endpoint, engine: DatabaseEngine) -> None:
         self.keys = Keys.of(endpoint.username, endpoint.password)
         self.commands = Commands(engine)
         try:
@@ -67,16 +68,16 @@ class Server(socketserver.ThreadingTCPServer):
             ) from error
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what a connection ended with, in place of printing it."""
+        """Log the exception of a connection, instead of printing it."""
         log.exception("a connection failed")
 
 
 class Session:
-    """What one connection may do, and its replies.
+    """One connection: its authentication, and the replies to its commands.
 
     Attributes
     ----------
-    authenticated : whether its client has proven the password
+    authenticated : whether the client has proven that it knows the password
     """
 
     def __init__(self, keys: Keys, commands: Commands) -> None:
@@ -84,7 +85,7 @@ class Session:
         self._keys = keys
         self._commands = commands
         self._conversation: Conversation | None = None
-        self._proven = False  # but the client wants one more, empty, exchange
+        self._proven = False  # the password is proven, but one more, empty, exchange follows
         self._greetings: dict[str, Callable[[Document], Reply]] = {
             "hello": self._hello,
             "ismaster": self._hello,
@@ -95,7 +96,7 @@ class Session:
         }
 
     def reply(self, command: Document) -> Reply:
-        """Answer a command."""
+        """Return the reply to a command."""
         name = next(iter(command), "")
         greeting = self._greetings.get(name.lower())
         try:
@@ -161,13 +162,13 @@ class _Handler(socketserver.BaseRequestHandler):
         session = Session(self.server.keys, self.server.commands)
         try:
             while True:
-                limit = MAX_MESSAGE if session.authenticated else STRANGER_MESSAGE
+                limit = MAX_MESSAGE if session.authenticated else UNAUTHENTICATED_MESSAGE
                 request = read_request(self._receive, limit)
                 reply = session.reply(request.command)
                 if not request.silent:
                     self.request.sendall(encode_reply(request, reply))
         except OSError:
-            return  # the client has gone, which is its right
+            return  # the client has disconnected
         except ProtocolError as error:
             log.warning("closed a connection that sent %s", error)
 
@@ -197,7 +198,7 @@ def serve(directory: Path) -> None:
         Where the port is taken, or the database locked, of another version, or unreadable.
     """
     endpoint, files = prepare(directory), ServerFiles(directory)
-    engine = Engine(files.database)
+    engine = DatabaseEngine(files.database)
     try:
         with Server(endpoint, engine) as server:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -208,12 +209,12 @@ def serve(directory: Path) -> None:
             server.serve_forever(poll_interval=0.1)
     finally:
         engine.close()
-        files.forget_process(os.getpid())
+        files.clear_process(os.getpid())
     log.info("stopped")
 
 
 def main() -> None:
-    """Run the server; errors that we can name end in a sentence, the last of the log."""
+    """Run the server; the message of an expected error is the last line of the log."""
     parser = argparse.ArgumentParser(description="Serve the embedded LaunchPad of a directory.")
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args().directory

@@ -1,8 +1,8 @@
-"""One SQLite file that holds all documents, each as BSON.
+"""Storage of all documents in one SQLite file, each as BSON.
 
 Every command that changes something is one transaction, committed before its reply. With a write-ahead log and
-`synchronous=FULL` the log reaches the disk within the commit: what was acknowledged is there after a kill and, as far as
-the disk keeps its word, after a power cut. The file is locked for as long as the server runs, which also spares SQLite
+`synchronous=FULL` the log reaches the disk within the commit: what was acknowledged survives a kill and, if the disk
+flushes its cache when it is told to, a power cut. The file is locked for as long as the server runs, which also spares SQLite
 the shared memory that network file systems lack.
 """
 
@@ -16,8 +16,8 @@ from pathlib import Path
 from imatgen_flows.errors import ImatgenError, InputError
 
 FORMAT = 1  # raise it whenever the tables change
-PATIENCE = 2.0  # s, for another process to let go of the file
-LOG_LIMIT = 64 * 1024**2  # bytes that the log keeps after it was folded in
+PATIENCE = 2.0  # s, to wait for another process to close the file
+LOG_LIMIT = 64 * 1024**2  # bytes that the log keeps after a checkpoint
 
 TABLES = f"""
 BEGIN IMMEDIATE;
@@ -42,7 +42,7 @@ class StoredCollection:
 
 
 class Storage:
-    """The file, open for this process alone.
+    """The database file, opened exclusively by this process.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Storage:
     Raises
     ------
     InputError
-        Where the file was written by another version, or is no database of ours.
+        Where the file was written by another version, or is not a database of the embedded LaunchPad.
     ImatgenError
         Where another process holds the file, or it cannot be read.
     """
@@ -72,7 +72,7 @@ class Storage:
             raise opening_error(path, error) from error
 
     def close(self) -> None:
-        """Fold the log into the file and let go of it."""
+        """Write the log into the file, and close it."""
         self.connection.close()
 
     def collections(self) -> Iterator[StoredCollection]:
@@ -89,7 +89,7 @@ class Storage:
         return self._change("INSERT INTO documents (collection, body) VALUES (?, ?)", collection, body)
 
     def replace(self, number: int, body: bytes) -> None:
-        """Write a document anew."""
+        """Replace a document."""
         self._change("UPDATE documents SET body = ? WHERE number = ?", body, number)
 
     def delete(self, number: int) -> None:
@@ -107,12 +107,12 @@ class Storage:
         self._change("DELETE FROM collections WHERE number = ?", number)
 
     def commit(self) -> None:
-        """Make durable what has changed since the last commit."""
+        """Commit the changes since the last commit."""
         if self.connection.in_transaction:
             self.connection.execute("COMMIT")
 
     def rollback(self) -> None:
-        """Forget what has changed since the last commit."""
+        """Discard the changes since the last commit."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
@@ -148,7 +148,7 @@ def count_documents(path: Path) -> dict[str, int]:
 
 
 def is_new(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether a file has nothing in it yet.
+    """Whether a file is still empty.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def is_new(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def opening_error(path: Path, error: sqlite3.Error) -> ImatgenError:
-    """Say why a file cannot be opened."""
+    """Convert an error of SQLite at the opening of a file to one that says what to do."""
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return ImatgenError(f"database {path} is locked: another server has it open. Stop that one first.")
     if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):

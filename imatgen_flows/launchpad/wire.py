@@ -1,4 +1,4 @@
-"""MongoDB's wire protocol: OP_MSG, and OP_QUERY for the first greeting of a client."""
+"""MongoDB's wire protocol: messages of kind OP_MSG, and OP_QUERY for the first message of a client."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _numbers = count(1)
 
 
 class ProtocolError(Exception):
-    """A client that sends what no MongoDB client sends."""
+    """A client sent a message that violates the protocol."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A command as it came.
+    """A command, with the header of its message.
 
     Attributes
     ----------
     kind : of the message
-    silent : whether the client wants no reply
+    silent : whether the client expects no reply
     """
 
     number: int
@@ -70,7 +70,7 @@ def read_request(receive: Callable[[int], bytes], limit: int = MAX_MESSAGE) -> R
 
 
 def encode_reply(request: Request, reply: Document) -> bytes:
-    """Return the message that answers a request."""
+    """Encode the message that replies to a request."""
     body = encode(reply, codec_options=CODEC)
     if request.kind == OP_QUERY:
         kind, body = OP_REPLY, struct.pack("<iqii", 0, 0, 0, 1) + body  # flags, cursor, start, documents
@@ -87,7 +87,7 @@ def _query(body: bytes) -> Document:
 
 
 def _sections(body: bytes) -> Document:
-    """Put a command together with the documents that are sent beside it."""
+    """Combine a command with the documents in the other sections of its message."""
     command: Document = {}
     beside: Document = {}
     position = 0

@@ -1,1 +1,1 @@
-"""Where a flow runs."""
+"""Managers: they run a flow on this machine, through FireWorks, or through jobflow-remote."""

@@ -1,4 +1,4 @@
-"""Campaigns on a cluster: submit, mend, cancel, harvest."""
+"""Campaigns on a cluster: submission, repair, cancellation and harvest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imatgen_flows import __version__
 from imatgen_flows.cluster import PROFILES, ClusterConfig
@@ -17,23 +17,24 @@ from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.jobs.documents import RoundDocument
 from imatgen_flows.managers import slurm
-from imatgen_flows.managers.preflight import check_machine, refuse_faults
+from imatgen_flows.managers.checks import refuse_faults
+from imatgen_flows.managers.preflight import check_machine
+from imatgen_flows.managers.records import FORMAT, CampaignMetadata, CampaignRecord
 from imatgen_flows.managers.recovery import GRACE, Finding, Remedy, diagnose, is_alive
-from imatgen_flows.managers.run_files import prepare, write_provenance
+from imatgen_flows.managers.run_files import CAMPAIGN_FILE, prepare, write_provenance
 
 if TYPE_CHECKING:
     from jobflow import Flow
 
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
 
-FORMAT = 1  # of what a campaign on a LaunchPad consists of
 OVER = ("COMPLETED", "DEFUSED", "ARCHIVED")
-PASSES = 6  # each may uncover what the one before it hid
+PASSES = 6  # of a repair; each may uncover damage that the one before it hid
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A campaign that was handed to a manager."""
+    """A campaign that was submitted to a manager, with the number of its first jobs."""
 
     campaign_id: str
     directory: Path
@@ -41,18 +42,18 @@ class Submission:
 
 
 def submit_campaign(config: CampaignConfig, directory: Path, cluster: Path) -> Submission:
-    """Put a campaign on the LaunchPad.
+    """Submit a campaign to the LaunchPad.
 
     Parameters
     ----------
     config : the campaign
-    directory : the run directory, on a disk that all nodes see; finished stages in it are found and not repeated
+    directory : the run directory, on a disk that all nodes see; finished jobs in it are found and not repeated
     cluster : configuration directory of the cluster
 
     Raises
     ------
     InputError
-        Where the machine, the cluster or the directory is not fit for it, or the directory's campaign is already there.
+        Where the machine, the cluster or the directory fails a check, or the campaign of the directory is already there.
     ImatgenError
         Where the database does not answer, or refuses.
     """
@@ -72,7 +73,8 @@ def submit_campaign(config: CampaignConfig, directory: Path, cluster: Path) -> S
                 "`imatgen status` shows it; `imatgen cancel` ends it."
             )
     campaign_id, flow = campaign_flow(config, directory, offered)
-    assign_profiles(flow, {name: manager_config(name, offered, cluster) for name in PROFILES})
+    configs = {name: manager_config(name, offered, cluster) for name in PROFILES}
+    assign_profiles(flow, configs, config.validation.backend)
     jobs = pad.add(flow, f"{campaign_id}: {flow.name}", metadata(config, directory, campaign_id))
     return Submission(campaign_id, directory, jobs)
 
@@ -80,7 +82,7 @@ def submit_campaign(config: CampaignConfig, directory: Path, cluster: Path) -> S
 def submit_to_jobflow_remote(
     config: CampaignConfig, directory: Path, cluster: Path, worker: str, project: str | None = None
 ) -> Submission:
-    """Hand a campaign to jobflow-remote, for clusters whose nodes cannot see a database.
+    """Submit a campaign to jobflow-remote, for clusters whose nodes have no access to a database.
 
     Parameters
     ----------
@@ -99,18 +101,18 @@ def submit_to_jobflow_remote(
     offered = ClusterConfig.from_directory(cluster)
     refuse_faults(check_machine(config, directory.absolute()))
     campaign_id, flow = campaign_flow(config, directory.absolute(), offered)
-    jobs = submit_remote(flow, offered, worker, project)
+    jobs = submit_remote(flow, offered, worker, project, config.validation.backend)
     return Submission(campaign_id, directory.absolute(), len(jobs))
 
 
 def campaign_flow(config: CampaignConfig, directory: Path, offered: ClusterConfig) -> tuple[str, Flow]:
-    """Prepare a run directory, and build the flow that fills it; its jobs have no profiles yet.
+    """Prepare a run directory, and build the flow of its campaign, whose jobs have no profiles yet.
 
     Parameters
     ----------
     config : the campaign
     directory : the run directory, absolute
-    offered : by the cluster
+    offered : the cluster file
 
     Returns
     -------
@@ -131,13 +133,13 @@ def campaign_flow(config: CampaignConfig, directory: Path, offered: ClusterConfi
     return campaign_id, flow
 
 
-def find_campaign(pad: CampaignLaunchPad, campaign_id: str | None) -> dict[str, Any]:
-    """Return the metadata of a campaign; of the only one, or the only one under way, where none is named.
+def find_campaign(pad: CampaignLaunchPad, campaign_id: str | None) -> CampaignRecord:
+    """Return the record of a campaign; where none is named, of the only one or the only one that has not ended.
 
     Raises
     ------
     InputError
-        Where it is not there, not the only one, or was submitted by a version that this one does not understand.
+        Where it is not there, not the only one, or was submitted by a version whose campaigns this one cannot read.
     """
     found = pad.campaigns()
     if campaign_id is None:
@@ -152,9 +154,11 @@ def find_campaign(pad: CampaignLaunchPad, campaign_id: str | None) -> dict[str, 
     if len(found) > 1:
         raise InputError(f"which campaign? {', '.join(campaign['campaign_id'] for campaign in found)}")
     if found[0]["format"] != FORMAT:
+        written = Path(found[0]["directory"]) / CAMPAIGN_FILE
         raise InputError(
-            f"`{found[0]['campaign_id']}` was submitted by imatgen-flows {found[0]['version']}; this is {__version__}, which "
-            "does not understand it. Install that version to go on with it."
+            f"`{found[0]['campaign_id']}` was submitted by imatgen-flows {found[0]['version']} as a campaign of format "
+            f"{found[0]['format']}; this is {__version__}, which reads format {FORMAT}. Install that version to go on with "
+            f"it, or submit it anew: `imatgen init DIR --from {written}` writes its file for another run directory."
         )
     return found[0]
 
@@ -162,11 +166,11 @@ def find_campaign(pad: CampaignLaunchPad, campaign_id: str | None) -> dict[str, 
 def retry_campaign(
     cluster: Path, campaign_id: str | None = None, grace: timedelta = GRACE, unlock: bool = False
 ) -> list[Finding]:
-    """Mend what no living job will: what is lost, locked, orphaned or fizzled.
+    """Repair the jobs of a campaign that are lost, locked, orphaned or fizzled; living jobs are not touched.
 
     Returns
     -------
-    what was found, mended or left
+    the damage that was found, repaired or left
 
     Raises
     ------
@@ -187,21 +191,21 @@ def retry_campaign(
         if not found:
             break
         for finding in found:
-            pad.mend(finding)
+            pad.repair(finding)
         done += found
     return done + left
 
 
 def cancel_campaign(cluster: Path, campaign_id: str) -> int:
-    """Start nothing of a campaign any more, and end its jobs in the queue; return how many those were.
+    """Cancel a campaign and its jobs in the queue; return how many those were.
 
-    What is finished stays, and is found when the campaign is submitted again to the same run directory.
+    Finished jobs keep their results, which are found when the campaign is submitted again to the same run directory.
     """
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
 
     pad = CampaignLaunchPad(cluster)
     name = find_campaign(pad, campaign_id)["campaign_id"]
-    # a cancelled firework forgets its job: they are asked for first, and again for what was submitted meanwhile
+    # a cancelled firework loses the id of its job: ids are read first, and again for jobs that were submitted meanwhile
     ids = set(_live_ids(cluster, pad, name))
     pad.cancel(name)
     ids |= set(_live_ids(cluster, pad, name))
@@ -213,7 +217,7 @@ def cancel_campaign(cluster: Path, campaign_id: str) -> int:
 def harvest_campaign(
     cluster: Path, campaign_id: str | None = None, directory: Path | None = None, partial: bool = False
 ) -> Path:
-    """Write the run directory of a campaign from the stores alone.
+    """Write the run directory of a campaign from the stores of the cluster alone.
 
     Parameters
     ----------
@@ -227,7 +231,7 @@ def harvest_campaign(
     ImatgenError
         Where the campaign has not come to its end, and, with `partial`, not to its candidates.
     """
-    from imatgen_flows.jobs.finish_round import write_run_directory
+    from imatgen_flows.jobs.round_tables import write_run_directory
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
     from imatgen_flows.managers.results import finish_partially, read_documents
 
@@ -242,20 +246,20 @@ def harvest_campaign(
         )
     if partial and not rounds:
         root = Path(campaign["directory"]) / "artifacts"
-        screen = config.screen.model_dump(mode="json")
-        rounds = [finish_partially(root, documents, config.sampling.total, screen)]
+        rounds = [finish_partially(root, documents, config.sampling.total, config.screen)]
     directory = (directory or Path(campaign["directory"])).absolute()
     prepare(config, directory, resume=True)
-    write_run_directory(max(rounds, key=lambda document: document.round), directory)
+    last = max(rounds, key=lambda document: document.round)
+    write_run_directory(last, directory)
     profiles = ClusterConfig.from_directory(cluster).profiles
     partitions = sorted({profiles[name].partition for name in PROFILES})
     hardware = f"SLURM, partitions {', '.join(partitions)}"
-    write_provenance(config, directory, documents, hardware, datetime.fromisoformat(campaign["submitted"]))
+    write_provenance(config, directory, last, documents, hardware, datetime.fromisoformat(campaign["submitted"]))
     return directory
 
 
 def live_jobs(cluster: Path) -> dict[str, slurm.SlurmJob]:
-    """Ask SLURM which jobs live; none do on a machine of its own, with its own database and without a SLURM.
+    """Query the jobs in the queue; there are none on a single machine with the embedded database and without SLURM.
 
     Raises
     ------
@@ -275,14 +279,14 @@ def _live_ids(cluster: Path, pad: CampaignLaunchPad, campaign_id: str) -> Iterat
 
 
 def _new_id(config: CampaignConfig, directory: Path) -> str:
-    """Name a submission for people, and apart from every other one."""
+    """Make the id of a submission: readable, and different from that of every other one."""
     slug = re.sub(r"[^a-z0-9]+", "-", config.title.lower()).strip("-")
     moment = datetime.now(UTC).isoformat()
     return f"{slug}-{hashlib.sha256(f'{directory} {moment}'.encode()).hexdigest()[:6]}"
 
 
-def metadata(config: CampaignConfig, directory: Path, campaign_id: str) -> dict[str, Any]:
-    """Say all that a LaunchPad must know of a campaign: enough to write its run directory again."""
+def metadata(config: CampaignConfig, directory: Path, campaign_id: str) -> CampaignMetadata:
+    """Return what the LaunchPad stores of a campaign: enough to write its run directory again."""
     return {
         "campaign_id": campaign_id,
         "name": config.title,

@@ -1,4 +1,4 @@
-"""Whether a configuration directory fits the cluster: its files, the database, the environment, and what SLURM offers."""
+"""Checks of a configuration directory: its files, the database, the environment of jobs, and the partitions of SLURM."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Profile, count_gpus
+from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Resources, count_gpus
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.managers.checks import Check
 from imatgen_flows.managers.cluster_files import stale_files
-from imatgen_flows.managers.preflight import Check
 
 if TYPE_CHECKING:
     from imatgen_flows.managers.slurm import Partition
@@ -23,7 +23,7 @@ COMMANDS = ("sbatch", "squeue", "sinfo", "scancel")
 
 
 def check_cluster(directory: Path) -> list[Check]:
-    """Look at what a campaign needs of a cluster, without submitting anything.
+    """Check what a campaign needs of a cluster, without submitting anything.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ def _check_files(directory: Path) -> Check:
 
 
 def _check_fireworks(directory: Path) -> Iterator[Check]:
-    """Look for settings that FireWorks would take instead of ours."""
+    """Check for a settings file that FireWorks would read in place of this directory's."""
     other = Path.home() / ".fireworks" / "FW_config.yaml"
     if other.exists() and other.parent != directory:
         yield Check("FireWorks settings", False, f"{other} would be used in place of this directory's: move it away")
 
 
 def _check_launchpad(directory: Path) -> Check:
-    """Ask the database for something, with the user and password that jobs have."""
+    """Check that the database answers a query, with the user and password that jobs have."""
     from pymongo import MongoClient
 
     from imatgen_flows.managers.database import database_errors
@@ -80,7 +80,7 @@ def _check_launchpad(directory: Path) -> Check:
             database_errors(host, port),
             MongoClient(host, port, serverSelectionTimeoutMS=PATIENCE, **(user if login["username"] else {})) as client,
         ):
-            client[name]["fireworks"].find_one({}, {"_id": 1})  # answered only to who may read
+            client[name]["fireworks"].find_one({}, {"_id": 1})  # needs the right to read
     except ImatgenError as error:
         return Check("LaunchPad", False, str(error))
     return Check("LaunchPad", True, f"database `{name}` at {host}:{port}")
@@ -98,7 +98,7 @@ def _check_stores(directory: Path) -> Check:
 
 
 def _check_python(folder: Path) -> Iterator[Check]:
-    """Look whether jobs will find the same environment as this one."""
+    """Check that the environment of jobs has our programs and the same version of Python as this one."""
     wanted = ("python", "imatgen", "rlaunch", "qlaunch")
     missing = [name for name in wanted if not os.access(folder / name, os.X_OK)]
     if missing:
@@ -114,7 +114,9 @@ def _check_python(folder: Path) -> Iterator[Check]:
     version, here = done.stdout.strip(), platform.python_version()
     same = version.rpartition(".")[0] == here.rpartition(".")[0]
     unlike = (
-        "" if same else f", but this is Python {here}: stages would not be found again. Use one environment for both"
+        ""
+        if same
+        else f", but this is Python {here}: finished jobs would not be found again. Use one environment for both"
     )
     yield Check("environment of jobs", same, f"Python {version} in {folder}{unlike}")
 
@@ -134,8 +136,8 @@ def _check_profiles(cluster: ClusterConfig) -> Iterator[Check]:
         yield Check(f"profile {name}", not faults, "; ".join(faults) or asked)
 
 
-def _faults(profile: Profile, offered: dict[str, Partition]) -> Iterator[str]:
-    """Say what of a profile its partition does not offer."""
+def _faults(profile: Resources, offered: dict[str, Partition]) -> Iterator[str]:
+    """List the resources of a profile that its partition does not offer."""
     found = offered.get(profile.partition)
     if found is None:
         yield f"no partition `{profile.partition}`; SLURM has {', '.join(sorted(offered)) or 'none'}"
@@ -156,14 +158,14 @@ def _faults(profile: Profile, offered: dict[str, Partition]) -> Iterator[str]:
 
 
 def _offers(partition: Partition, asked: str) -> bool:
-    """Tell whether one kind of node in a partition has the GPUs asked for, of the type asked for."""
+    """Whether one kind of node in a partition has the requested number and type of GPUs."""
     kind = "".join(asked.split(":")[1:2])
     kind = "" if kind.isdigit() else kind
     return count_gpus(asked) <= max(count_gpus(node, kind) for node in partition.gres.split(","))
 
 
 def _read_yaml(path: Path, keys: tuple[str, ...]) -> tuple[dict[str, Any], str]:
-    """Return what a file holds, or what is wrong with it."""
+    """Read a file, and return its content and an empty text, or nothing and its fault."""
     import yaml
 
     cure = f"`imatgen init --cluster {path.parent}` writes it"

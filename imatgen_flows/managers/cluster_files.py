@@ -1,31 +1,38 @@
-"""The files of a configuration directory that follow from its cluster file: for FireWorks, jobflow, atomate2 and the shell.
+"""Writer of the configuration directory of a cluster: files for FireWorks, jobflow, atomate2 and the shell.
 
-Templates lie in `launchers/`. All files are written, or none; those that someone else wrote are not touched.
+All follow from its cluster file and the templates in `launchers/`. All are written, or none; files of other programs are
+not overwritten.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import string
 import sys
 import sysconfig
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Profile
+from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Resources
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.files import writing
+from imatgen_flows.profiles import Profile
 
 MARK = f"Written by `imatgen init --cluster` from {CLUSTER_FILE}: change that file, not this one."
-SECRET, PLAIN, PROGRAM = 0o600, 0o644, 0o700
-WORKERS = {"gpu": ("gpu_train", "gpu_relax"), "cpu": ("light", "cpu_vasp")}  # the layout without reservation
+SECRET, PLAIN, PROGRAM = 0o600, 0o644, 0o700  # modes of files
+# workers of the layout without reservation, with the profiles of their jobs
+WORKERS = {
+    "gpu": (Profile.GPU_TRAIN.value, Profile.GPU_RELAX.value),
+    "cpu": (Profile.LIGHT.value, Profile.CPU_VASP.value),
+}
 
 
 class Login(NamedTuple):
-    """How to reach the database."""
+    """Address and credentials of the database."""
 
     host: str
     port: int
@@ -35,14 +42,14 @@ class Login(NamedTuple):
 
 @dataclass(frozen=True)
 class ClusterFile:
-    """One file to be written."""
+    """Text and mode of a file."""
 
     text: str
     mode: int
 
 
 def start_cluster_directory(directory: Path, embedded: bool) -> list[Path]:
-    """Write a cluster file to start from, where there is none, and all files that follow from it.
+    """Write a first cluster file where there is none, and all files that follow from it.
 
     Parameters
     ----------
@@ -68,7 +75,7 @@ def start_cluster_directory(directory: Path, embedded: bool) -> list[Path]:
         "directory": shlex.quote(str(directory)),
         "python": json.dumps(str(Path(sys.prefix) / "bin"), ensure_ascii=False),
         "embedded": json.dumps(embedded),
-    }
+    } | {profile.value: profile.description for profile in Profile}
     _make_private(directory)
     started = _write({path: ClusterFile(_fill("slurm/cluster.yaml", texts), PLAIN)})
     return started + write_cluster_files(directory)
@@ -88,7 +95,7 @@ def write_cluster_files(directory: Path) -> list[Path]:
     Raises
     ------
     InputError
-        Where the cluster file or the password file is wrong, a file there is someone else's, or one cannot be written.
+        Where the cluster file or the password file is wrong, or a file cannot be written or is of another program.
     """
     directory = directory.expanduser().absolute()
     files = cluster_files(ClusterConfig.from_directory(directory), directory)
@@ -106,7 +113,7 @@ def cluster_files(cluster: ClusterConfig, directory: Path) -> dict[str, ClusterF
     Raises
     ------
     InputError
-        Where the password cannot be had.
+        Where the password cannot be read.
     """
     login = _login(cluster, directory)
     values = _values(cluster, login, directory)
@@ -116,8 +123,8 @@ def cluster_files(cluster: ClusterConfig, directory: Path) -> dict[str, ClusterF
         if cluster.potcars
         else f"# {CLUSTER_FILE} names no `potcars`",
     }
-    general = queue_adapter(("light",), cluster, directory)
-    # of what a job may leave out nothing may stand in the general file, or one profile would leak into the others
+    general = queue_adapter((Profile.LIGHT.value,), cluster, directory)
+    # optional keys must not be in the general file, or those of one profile would apply to the others
     general = {key: general[key] for key in general if key not in ("queue", "gres", "account", "qos")}
     files = {
         ".gitignore": ClusterFile(f"# {MARK}\n*\n", PLAIN),
@@ -139,12 +146,12 @@ def cluster_files(cluster: ClusterConfig, directory: Path) -> dict[str, ClusterF
 
 
 def manager_config(name: str, cluster: ClusterConfig, directory: Path) -> dict[str, Any]:
-    """Return what jobflow hands to FireWorks with a job of a profile: its category and its place in the queue."""
+    """Return what jobflow passes to FireWorks with a job of a profile: its category and its queue parameters."""
     return {"_category": name, "_queueadapter": queue_adapter((name,), cluster, directory)}
 
 
 def queue_adapter(names: Sequence[str], cluster: ClusterConfig, directory: Path) -> dict[str, Any]:
-    """Return what jobs of some profiles ask of SLURM, in FireWorks' words.
+    """Return the queue parameters of jobs of some profiles, under the names of FireWorks.
 
     Parameters
     ----------
@@ -154,7 +161,9 @@ def queue_adapter(names: Sequence[str], cluster: ClusterConfig, directory: Path)
     """
     profile = _largest([cluster.profiles[name] for name in names])
     asked: dict[str, Any] = {"queue": profile.partition, "nodes": profile.nodes}
-    if "cpu_vasp" in names:  # one process a core, started by srun; all others are one process with threads or workers
+    if (
+        Profile.CPU_VASP in names
+    ):  # one process a core, started by srun; all others are one process with threads or workers
         asked |= {"ntasks": profile.nodes * profile.cores, "ntasks_per_node": profile.cores, "cpus_per_task": 1}
     else:
         asked |= {"ntasks": 1, "cpus_per_task": profile.cores}
@@ -167,7 +176,7 @@ def queue_adapter(names: Sequence[str], cluster: ClusterConfig, directory: Path)
 
 
 def stale_files(directory: Path) -> list[str]:
-    """Name the files that are missing, differ from what the cluster file says now, or can be read by too many.
+    """List the files that are missing, out of date with the cluster file, or readable by others.
 
     Raises
     ------
@@ -197,7 +206,7 @@ def launchers() -> Path:
 
 
 def _values(cluster: ClusterConfig, login: Login, directory: Path) -> dict[str, Any]:
-    """Return what templates are filled with, quoted there as YAML or shell need it."""
+    """Return the values of the fields of the templates, which quote them as YAML or the shell needs it."""
     database = cluster.database
     return {
         "directory": str(directory),
@@ -214,7 +223,7 @@ def _values(cluster: ClusterConfig, login: Login, directory: Path) -> dict[str, 
         "database": database.name,
         "username": login.username or None,
         "password": login.password or None,
-        "store_username": login.username,  # maggma's word for nobody is an empty name
+        "store_username": login.username,  # without a user, maggma takes an empty name
         "store_password": login.password,
         "authsource": (database.auth_source or database.name) if login.username else None,
         "vasp": cluster.vasp,
@@ -255,8 +264,8 @@ def _adapter(values: dict[str, Any], rlaunch: str, asked: dict[str, Any]) -> Clu
     return _file("slurm/my_qadapter.yaml", values | {"rocket_launch": f"exec {rlaunch}"}, resources=resources)
 
 
-def _largest(profiles: list[Profile]) -> Profile:
-    """Return a profile that has room for jobs of each; where they differ in kind, the longer one decides."""
+def _largest(profiles: list[Resources]) -> Resources:
+    """Return a profile with the largest resources of several; where they differ in kind, that of the longest walltime."""
     longest = max(profiles, key=lambda profile: (profile.walltime, profile.cores))
     room = {
         "nodes": max(profile.nodes for profile in profiles),
@@ -268,14 +277,14 @@ def _largest(profiles: list[Profile]) -> Profile:
     return longest.model_copy(update=room)
 
 
-def job_environment(names: Sequence[str], profile: Profile) -> dict[str, str]:
-    """Return the settings of a machine that a job of these profiles runs with."""
-    # a job without GPUs may land on a node that has some: they are others'
+def job_environment(names: Sequence[str], profile: Resources) -> dict[str, str]:
+    """Return the environment variables with our settings for jobs of some profiles."""
+    # a job without GPUs may run on a node that has some, which belong to other jobs
     device = "auto" if profile.gpu_optional else "cuda" if profile.gpus else "cpu"
     environment = {"IMATGEN_DEVICE": device}
-    if "gpu_train" in names:
+    if Profile.GPU_TRAIN in names:
         environment["IMATGEN_THREADS"] = str(profile.cores)
-    if {"gpu_relax", "light"} & set(names):
+    if {Profile.GPU_RELAX.value, Profile.LIGHT.value} & set(names):
         environment["IMATGEN_WORKERS"] = str(profile.cores)
     return environment
 
@@ -307,7 +316,7 @@ def _password(path: Path) -> str:
 
 
 class _Template(string.Template):
-    delimiter = "@"  # dollars are the shell's and FireWorks'
+    delimiter = "@"  # the dollar sign is used by the shell and by FireWorks
 
 
 def _file(template: str, values: dict[str, Any], mode: int = PLAIN, **texts: str) -> ClusterFile:
@@ -344,17 +353,13 @@ def _make_private(directory: Path) -> None:
 
 def _write(files: dict[Path, ClusterFile]) -> list[Path]:
     """Write all files, or none where one cannot be written."""
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in files}
     try:
-        for path, file in files.items():
-            temporary[path].touch(mode=SECRET)  # private before it holds anything
-            temporary[path].write_text(file.text)
-            temporary[path].chmod(file.mode)
-        for path in files:
-            os.replace(temporary[path], path)
+        with ExitStack() as stack:  # each takes its place at the end, when all are complete
+            for path, file in files.items():
+                temporary = stack.enter_context(writing(path))
+                temporary.touch(mode=SECRET)  # private before it has any content
+                temporary.write_text(file.text)
+                temporary.chmod(file.mode)
     except OSError as error:
         raise InputError(f"cannot write {error.filename}: {error.strerror}.") from error
-    finally:
-        for leftover in temporary.values():
-            leftover.unlink(missing_ok=True)
     return list(files)

@@ -1,4 +1,4 @@
-"""Errors of a database, in words."""
+"""Errors of the MongoDB client, translated into sentences that say what to do."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PATIENCE = 5000  # ms to wait for a server
 
 @contextmanager
 def database_errors(host: str, port: int) -> Iterator[None]:
-    """Say what a MongoDB client means.
+    """Translate the errors of a MongoDB client.
 
     Raises
     ------
     ImatgenError
-        In place of pymongo's errors: nobody answers, or the password is wrong.
+        In place of pymongo's errors: no server answers, or the password is wrong.
     """
     from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 

@@ -1,4 +1,4 @@
-"""Whether VASP can run here: its command, its pseudopotentials, and a system that its settings are good for."""
+"""Checks of what a validation by VASP needs: its command, its pseudopotentials, and settings for the elements."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.managers.preflight import Check
-
-FUNCTIONALS = {"vasp-mp-gga": "PBE", "vasp-mp24": "PBE_64"}  # of the pseudopotentials, in pymatgen's words
+from imatgen_flows.energetics.backends import BACKENDS, Backend
+from imatgen_flows.managers.checks import Check
+from imatgen_flows.registry import load_object
 
 
 def check_dft(config: CampaignConfig) -> list[Check]:
-    """Look at what the validation of a campaign needs, in the environment of this shell.
+    """Check what the validation of a campaign needs, in the environment of this shell.
 
-    On a cluster that is the one of `env.sh`, which runs the lines that jobs run.
+    On a cluster that is the environment of `env.sh`, which runs the same lines as jobs do.
     """
-    backend = config.validation.backend
-    if backend not in FUNCTIONALS:
+    backend = BACKENDS[config.validation.backend]
+    if not backend.is_vasp:
         return []
     return [_check_command(), _check_system(config.system), *_check_potcars(config.system, backend)]
 
@@ -43,13 +43,13 @@ def _check_command() -> Check:
 def _check_system(system: list[str]) -> Check:
     from pymatgen.core import Composition
 
-    from imatgen_flows.energetics.mp_scale import f_element_fault
+    from imatgen_flows.energetics.mp_settings import f_element_fault
 
     fault = f_element_fault(Composition("".join(system)))
     return Check("DFT settings", not fault, fault or f"the Materials Project has some for {'-'.join(system)}")
 
 
-def _check_potcars(system: list[str], backend: str) -> Iterator[Check]:
+def _check_potcars(system: list[str], backend: Backend) -> Iterator[Check]:
     from pymatgen.core import SETTINGS
 
     place = SETTINGS.get("PMG_VASP_PSP_DIR")
@@ -58,27 +58,25 @@ def _check_potcars(system: list[str], backend: str) -> Iterator[Check]:
         cure = "Set `potcars` in cluster.yaml, or the variable; `pmg config -p` sorts what VASP ships"
         yield Check("POTCARs", False, f"{where}. {cure}.")
         return
-    faults = [fault for element in system if (fault := _potcar_fault(element, FUNCTIONALS[backend]))]
+    faults = [fault for element in system if (fault := _potcar_fault(element, backend))]
     yield Check("POTCARs", not faults, "; ".join(faults) or str(place))
 
 
-def _potcar_fault(element: str, functional: str) -> str:
-    """Say what is wrong with the pseudopotential of an element; empty if nothing."""
+def _potcar_fault(element: str, backend: Backend) -> str:
+    """Describe the fault of the pseudopotential of an element; empty where there is none."""
     import warnings
 
     from pymatgen.io.vasp.inputs import PotcarSingle
-    from pymatgen.io.vasp.sets import MPRelaxSet, MPScanRelaxSet
 
-    table = MPRelaxSet if functional == "PBE" else MPScanRelaxSet
-    symbol = table.CONFIG["POTCAR"].get(element)
+    symbol = load_object(backend.input_set).CONFIG["POTCAR"].get(element)
     if symbol is None:
         return f"the input set has no pseudopotential for {element}"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a POTCAR is not known to pymatgen
-            found = PotcarSingle.from_symbol_and_functional(symbol, functional)
+            warnings.simplefilter("ignore")  # pymatgen warns of a POTCAR that it does not know
+            found = PotcarSingle.from_symbol_and_functional(symbol, backend.functional)
     except (OSError, ValueError, KeyError, IndexError) as error:
-        return f"no {functional} POTCAR {symbol}: {error}"
+        return f"no {backend.functional} POTCAR {symbol}: {error}"
     title = str(found.TITEL)
     return (
         "" if title.startswith("PAW_PBE") else f"the POTCAR {symbol} is of another functional: its title is `{title}`"

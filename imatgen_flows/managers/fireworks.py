@@ -1,4 +1,4 @@
-"""FireWorks, and nothing else knows it: campaigns on a LaunchPad, how they stand, and how a damaged one is mended."""
+"""Interface to FireWorks: campaigns on a LaunchPad, their state, and their repair. No other module imports FireWorks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from jobflow.managers.fireworks import flow_to_workflow
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.managers.database import PATIENCE, database_errors
+from imatgen_flows.managers.records import CampaignMetadata, CampaignRecord
 from imatgen_flows.managers.recovery import Finding, FireworkView, LaunchView, Remedy, WorkflowView
 
 LAUNCHPAD_FILE = "my_launchpad.yaml"
@@ -61,10 +62,10 @@ class CampaignLaunchPad:
         with database_errors(self.host, self.port):
             yield
 
-    def add(self, flow: Flow, name: str, metadata: dict[str, Any]) -> int:
-        """Put a flow on the LaunchPad; return how many fireworks it starts with.
+    def add(self, flow: Flow, name: str, metadata: CampaignMetadata) -> int:
+        """Add a flow to the LaunchPad; return how many fireworks it starts with.
 
-        No store travels with it: jobflow would write its password into every firework.
+        No store is passed along: jobflow would write its password into every firework.
         """
         with self._reached():
             if self.pad.fw_id_assigner.count_documents({}) == 0:  # a database that FireWorks never saw
@@ -72,7 +73,7 @@ class CampaignLaunchPad:
             workflow = flow_to_workflow(flow, name=name, metadata=metadata)
             return len(self.pad.add_wf(workflow))
 
-    def campaigns(self) -> list[dict[str, Any]]:
+    def campaigns(self) -> list[CampaignRecord]:
         """Return the metadata of all campaigns, oldest first, each with the `state` of its workflow."""
         fields = {"metadata": 1, "state": 1}
         with self._reached():
@@ -81,7 +82,7 @@ class CampaignLaunchPad:
         return sorted(found, key=lambda campaign: campaign["submitted"])
 
     def workflow(self, campaign_id: str) -> WorkflowView:
-        """Read how a campaign stands.
+        """Read the workflow of a campaign.
 
         Raises
         ------
@@ -95,15 +96,15 @@ class CampaignLaunchPad:
                 raise InputError(
                     f"there is no campaign `{campaign_id}` on this LaunchPad. `imatgen status` lists them."
                 )
-            # by campaign and not by the workflow's list: what is in no list must be found too
+            # by campaign and not by the list of the workflow: orphans are in no list
             rows = list(self.pad.fireworks.find({"spec.campaign_id": campaign_id}, _FIREWORK))
             last = [row["launches"][-1] for row in rows if row["launches"]]
             launches = {row["launch_id"]: row for row in self.pad.launches.find({"launch_id": {"$in": last}}, _LAUNCH)}
         fireworks = [_view(row, record["fw_states"], launches) for row in sorted(rows, key=lambda row: row["fw_id"])]
         return WorkflowView(tuple(fireworks), bool(record.get("locked")), _time(record["updated_on"]))
 
-    def mend(self, finding: Finding) -> None:
-        """Apply the remedy of a finding, unless the firework has been run anew since."""
+    def repair(self, finding: Finding) -> None:
+        """Apply the remedy of a finding, unless the firework has been run again since."""
         remedies = {
             Remedy.UNLOCK: self._unlock,
             Remedy.DELETE: self._delete,
@@ -119,7 +120,7 @@ class CampaignLaunchPad:
                     remedies[finding.remedy](finding.fw_id)
 
     def cancel(self, campaign_id: str) -> None:
-        """Let nothing of a campaign start any more; what is finished stays."""
+        """Keep the waiting jobs of a campaign from starting; finished ones keep their results."""
         with self._reached():
             record = self.pad.workflows.find_one({"metadata.campaign_id": campaign_id}, {"nodes": 1})
             if record:
@@ -129,7 +130,7 @@ class CampaignLaunchPad:
         self.pad.workflows.find_one_and_update({"nodes": fw_id}, {"$unset": {"locked": True}})
 
     def _delete(self, fw_id: int) -> None:
-        # asked again here: what looked like an orphan may since have been entered into its workflow
+        # checked again: it may have been entered into its workflow since
         if not self.pad.workflows.find_one({"nodes": fw_id}, {"nodes": 1}):
             self.pad.fireworks.delete_one({"fw_id": fw_id})
 
@@ -141,7 +142,7 @@ class CampaignLaunchPad:
         self.pad._refresh_wf(fw_id)
 
     def _settle(self, fw_id: int) -> None:
-        """Count the run as completed, without the action that would bring its replacement in a second time."""
+        """Mark the run as completed, without the action that would add its replacement a second time."""
         launch_id = self.pad.fireworks.find_one({"fw_id": fw_id}, {"launches": 1})["launches"][-1]
         done = {"state": "COMPLETED", "action": FWAction().to_dict()}
         self.pad.launches.update_one({"launch_id": launch_id}, {"$set": done})
@@ -175,7 +176,7 @@ def _launch_view(launch: dict[str, Any]) -> LaunchView:
 
 
 def _id_from_output(directory: Path) -> str | None:
-    """Find the job without reservation mode: its output file, `<name>-<id>.out`, lies where it was submitted."""
+    """Find the id of a job without reservation mode, from its output file `<name>-<id>.out` where it was submitted."""
     for place in (directory, directory.parent):
         ids = [path.stem.rpartition("-")[2] for path in place.glob("*-*.out")]
         if ids and ids[0].isdigit():
@@ -192,6 +193,6 @@ def _last_line(launch: dict[str, Any]) -> str:
 
 
 def _time(value: Any) -> datetime:
-    """FireWorks stores times as text in one place and as dates in another, in UTC."""
+    """Convert a time of FireWorks, which stores text in one place and dates in another, both in UTC."""
     moment = datetime.fromisoformat(value.replace("Z", "+00:00")) if isinstance(value, str) else value
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

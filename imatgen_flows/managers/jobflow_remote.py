@@ -1,4 +1,4 @@
-"""jobflow-remote: campaigns on a cluster whose nodes see no database, since a runner elsewhere carries the jobs."""
+"""Interface to jobflow-remote, for clusters whose nodes have no access to a database: a runner elsewhere submits the jobs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.cluster import PROFILES, ClusterConfig
 from imatgen_flows.config import CampaignConfig
+from imatgen_flows.energetics.backends import NONE
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
     from jobflow import Flow
 
-# The batch script becomes the job: SLURM's warning goes to the script's process alone, and a waiting shell keeps it to
-# itself. A worker that starts jobs by a command of its own has no `jf` to replace, and must not die of the warning.
+# The batch script is replaced by the job: SLURM sends its warning to the process of the script alone, and a waiting shell
+# does not pass it on. A worker with a command of its own has no `jf` to replace, and must not be ended by the warning.
 BECOME_THE_JOB = ("trap : USR1", 'jf() { exec jf "$@"; }')
 
 
-def submit_remote(flow: Flow, cluster: ClusterConfig, worker: str, project: str | None = None) -> list[str]:
-    """Hand a flow to the runner of a jobflow-remote project.
+def submit_remote(
+    flow: Flow, cluster: ClusterConfig, worker: str, project: str | None = None, backend: str = NONE
+) -> list[str]:
+    """Submit a flow to the runner of a jobflow-remote project.
 
     Parameters
     ----------
@@ -28,6 +32,7 @@ def submit_remote(flow: Flow, cluster: ClusterConfig, worker: str, project: str 
     cluster : the cluster file
     worker : of the project; it submits to SLURM on the cluster
     project : the only one, or the one that jobflow-remote's own settings name, where None
+    backend : of the validation; its calculations run with its profile
 
     Returns
     -------
@@ -53,19 +58,19 @@ def submit_remote(flow: Flow, cluster: ClusterConfig, worker: str, project: str 
     from imatgen_flows.flows.profiles import assign_profiles
 
     _check_worker(worker, project)
-    assign_profiles(flow, {name: remote_config(name, cluster) for name in PROFILES})
+    assign_profiles(flow, {name: remote_config(name, cluster) for name in PROFILES}, backend)
     try:
         return submit_flow(flow, worker=worker, project=project)
     except PyMongoError as error:
         raise ImatgenError(
             f"the queue store of the project does not answer: {error}. `jf project check --errors` tells more."
         ) from error
-    except (ConfigError, ValueError) as error:  # the latter is its word for a store that was never set up
+    except (ConfigError, ValueError) as error:  # the latter for a store that was never set up
         raise ImatgenError(f"jobflow-remote refuses the flow: {error}") from error
 
 
 def remote_config(profile_name: str, cluster: ClusterConfig) -> dict[str, Any]:
-    """Return what jobflow hands to jobflow-remote with a job of a profile.
+    """Return what jobflow passes to jobflow-remote with a job of a profile.
 
     No worker stands in it: jobs run on the one that the flow was submitted to, and so do those that they make.
 
@@ -83,7 +88,7 @@ def remote_config(profile_name: str, cluster: ClusterConfig) -> dict[str, Any]:
 
 
 def harvest_remote(directory: Path) -> Path:
-    """Write the run directory of a campaign from its artifacts alone, on a machine that sees them; no database is asked.
+    """Write the run directory of a campaign from its artifacts alone, without a database, on a machine that sees them.
 
     Parameters
     ----------
@@ -97,8 +102,9 @@ def harvest_remote(directory: Path) -> Path:
         Where the campaign has not come to its end.
     """
     from imatgen_flows.io.artifacts import ArtifactStore
-    from imatgen_flows.jobs.documents import JobDocument, RoundDocument
-    from imatgen_flows.jobs.finish_round import write_run_directory
+    from imatgen_flows.jobs.documents import JobDocument, RoundDocument, job_of
+    from imatgen_flows.jobs.finish_round import finish_round
+    from imatgen_flows.jobs.round_tables import write_run_directory
     from imatgen_flows.managers.run_files import CAMPAIGN_FILE, write_provenance
 
     directory = directory.absolute()
@@ -108,24 +114,23 @@ def harvest_remote(directory: Path) -> Path:
             f"{directory} is no run directory: it lacks {CAMPAIGN_FILE} or artifacts/. Give that of the submission."
         )
     config, store = CampaignConfig.from_file(written), ArtifactStore(root)
-    files = sorted((root / "stages").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    files = sorted((root / "documents").glob("*.json"), key=lambda path: path.stat().st_mtime)
     found = [document for path in files if (document := store.finished(path.stem))]
-    rounds = [RoundDocument(**document) for document in found if document["key"].startswith("finish_round-")]
+    rounds = [RoundDocument(**document) for document in found if job_of(document["key"]) == finish_round.spec.name]
     if not rounds:
         raise ImatgenError(
-            f"the campaign in {directory} has not come to its end: {len(found)} stages are finished. "
+            f"the campaign in {directory} has not come to its end: {len(found)} jobs are finished. "
             "`jf job list` shows where it stands."
         )
     write_run_directory(rounds[-1], directory)
-    common = JobDocument.model_fields
-    documents = [JobDocument(**{name: document[name] for name in common}) for document in found]
+    documents = [JobDocument(**{name: document[name] for name in JobDocument.model_fields}) for document in found]
     submitted = datetime.fromtimestamp(written.stat().st_mtime, UTC)
-    write_provenance(config, directory, documents, "SLURM, through jobflow-remote", submitted)
+    write_provenance(config, directory, rounds[-1], documents, "SLURM, through jobflow-remote", submitted)
     return directory
 
 
 def _check_worker(name: str, project_name: str | None) -> None:
-    """Refuse a worker that jobflow-remote does not know, or on which profiles would not count."""
+    """Refuse a worker that jobflow-remote does not know, or that would ignore the profiles."""
     from jobflow_remote.config.base import ConfigError
     from jobflow_remote.config.manager import ConfigManager
     from qtoolkit.io.slurm import SlurmIO
@@ -163,7 +168,7 @@ def _check_worker(name: str, project_name: str | None) -> None:
 def _resources(name: str, cluster: ClusterConfig) -> dict[str, Any]:
     profile = cluster.profiles[name]
     # VASP is one process a core, started by srun; all others are one process with threads or workers
-    processes, threads = (profile.cores, 1) if name == "cpu_vasp" else (1, profile.cores)
+    processes, threads = (profile.cores, 1) if name == Profile.CPU_VASP else (1, profile.cores)
     asked = {
         "partition": profile.partition,
         "nodes": profile.nodes,
@@ -173,7 +178,7 @@ def _resources(name: str, cluster: ClusterConfig) -> dict[str, Any]:
         "time": profile.slurm_walltime,
     }
     asked |= {key: value for key in ("gres", "account", "qos") if (value := getattr(profile, key))}
-    # the template has no words for these two; a requeued job would run beside the one that replaced it
+    # the template has no fields for these two; a requeued job would run beside the one that replaced it
     asked["qverbatim"] = f"#SBATCH --signal=B:USR1@{cluster.warning}\n#SBATCH --no-requeue"
     return asked
 
@@ -184,9 +189,9 @@ def _exec_config(name: str, cluster: ClusterConfig) -> dict[str, Any]:
     path = f'export PATH={shlex.quote(str(cluster.python))}:"$PATH"'
     variables = job_environment((name,), cluster.profiles[name]) | {
         "IMATGEN_ON_WALLTIME": "continue",
-        "OMP_NUM_THREADS": "1",  # in each process: programs that want more are told so
+        "OMP_NUM_THREADS": "1",  # in each process; programs that use more threads have options of their own
     }
-    if name == "cpu_vasp":
+    if name == Profile.CPU_VASP:
         variables["ATOMATE2_VASP_CMD"] = cluster.vasp
         if cluster.potcars:
             variables["PMG_VASP_PSP_DIR"] = str(cluster.potcars)

@@ -1,21 +1,25 @@
-"""Run a campaign on this machine."""
+"""The local manager, which runs a campaign on this machine."""
 
 from __future__ import annotations
 
 import fcntl
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError, JobFailed
 from imatgen_flows.jobs.documents import JobDocument, RoundDocument
-from imatgen_flows.managers.preflight import check_machine, refuse_faults
+from imatgen_flows.managers.checks import refuse_faults
+from imatgen_flows.managers.preflight import check_machine
 from imatgen_flows.managers.run_files import CAMPAIGN_FILE, prepare, write_provenance
+from imatgen_flows.parallel import core_count
+
+if TYPE_CHECKING:
+    from jobflow import Flow, JobStore
 
 
 def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) -> Path:
@@ -25,7 +29,7 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     ----------
     config : the campaign
     directory : the run directory, made where it does not exist
-    resume : go on with a run that was interrupted; finished stages are found and not repeated
+    resume : go on with a run that was interrupted; finished jobs are found and not repeated
 
     Returns
     -------
@@ -36,10 +40,10 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     InputError
         Where the directory cannot be written, holds a run of another campaign, or holds this one and `resume` is not set.
     ImatgenError
-        Where a stage fails; it names the stage.
+        Where a job fails.
     """
     from imatgen_flows.flows import CampaignMaker
-    from imatgen_flows.jobs.finish_round import write_run_directory
+    from imatgen_flows.jobs.round_tables import write_run_directory
 
     directory = directory.absolute()
     refuse_faults(check_machine(config, directory))
@@ -48,18 +52,19 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
         documents = _run(CampaignMaker(config).make(directory), directory)
         rounds = [document for document in documents if isinstance(document, RoundDocument)]
         if not rounds:
-            raise ImatgenError("the run did not come to its end, and no stage says why. Please report it as a bug.")
-        write_run_directory(max(rounds, key=lambda document: document.round), directory)
-        hardware = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+            raise ImatgenError("the run did not come to its end, and no job says why. Please report it as a bug.")
+        last = max(rounds, key=lambda document: document.round)
+        write_run_directory(last, directory)
+        hardware = f"{platform.processor() or platform.machine()}, {core_count()} cores"
         # the campaign file is written once, when the run first starts
         started = datetime.fromtimestamp((directory / CAMPAIGN_FILE).stat().st_mtime, UTC)
-        write_provenance(config, directory, documents, hardware, started)
+        write_provenance(config, directory, last, documents, hardware, started)
     return directory
 
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Keep a second process from running the same directory; the lock goes with the process, however it ends."""
+    """Lock a run directory against a second process; the lock ends with the process, however it ends."""
     with (directory / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,8 +73,8 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
 
 
-def _run(flow: Any, directory: Path) -> list[JobDocument]:
-    """Run a flow job by job; return the documents of its stages."""
+def _run(flow: Flow, directory: Path) -> list[JobDocument]:
+    """Run a flow job by job; return the documents of its jobs."""
     from jobflow import run_locally
 
     from imatgen_flows.jobs.cached_job import FAIL_FAST
@@ -77,7 +82,7 @@ def _run(flow: Any, directory: Path) -> list[JobDocument]:
     scratch = directory / "artifacts" / "jobs"
     scratch.mkdir(parents=True, exist_ok=True)
     store = job_store(directory)
-    # calculations of DFT may fail, each for itself; a stage of ours may not
+    # calculations of DFT may fail, each for itself; a job of ours may not
     fail_fast = FAIL_FAST.set(True)
     try:
         responses = run_locally(flow, store=store, create_folders=True, root_dir=scratch, log=False)
@@ -92,10 +97,10 @@ def _run(flow: Any, directory: Path) -> list[JobDocument]:
     return [output for output in outputs if isinstance(output, JobDocument)]
 
 
-def job_store(directory: Path) -> Any:
+def job_store(directory: Path) -> JobStore:
     """Open a JobStore on disk with its `data` store, new for each start.
 
-    What must survive a kill lies in the artifacts; a store file that a kill cut short would only stand in the way.
+    Results that must survive a kill are artifacts; a store file that a kill cut short could not be opened again.
     """
     from jobflow import JobStore
     from maggma.stores import JSONStore

@@ -1,4 +1,4 @@
-"""What can be known before a campaign starts: whether it can run here, what it will do, and what that costs."""
+"""Checks and plan of a campaign before it starts: whether it can run here, what it will do, and what that costs."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from collections import Counter
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from imatgen_flows.config import CampaignConfig, Rounds
+from imatgen_flows.config import CampaignConfig, Rounds, Screen
+from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.managers.checks import Check
+from imatgen_flows.managers.dft_check import check_dft
 from imatgen_flows.settings import get_settings
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 FREE_DISK = 2.0  # GB that a campaign may need
 STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
 VASP_RUNS = 3  # of a chain: two relaxations and a static calculation
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that a campaign needs."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
 @dataclass
 class Plan:
-    """What a campaign will do, all its rounds together. A round may not come, and may find less: numbers are upper bounds.
+    """What a campaign will do, all of its rounds together.
+
+    Numbers are upper bounds: a stop rule may end the campaign before its last round, and a round may find less.
 
     Attributes
     ----------
@@ -65,12 +64,12 @@ class Plan:
     dft_runs: int = 0
     dft_attempts: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+    def to_dict(self) -> dict[str, object]:
+        """Return the plan as plain values, for JSON."""
         return vars(self) | {"total_evaluations": sum(self.evaluations.values())}
 
     def lines(self) -> dict[str, str]:
-        """Return what a person reads: what is counted, and the count in words."""
+        """Return the plan as text: for each quantity its name and its value in words."""
         lines = {
             "templates": f"{self.templates:,}",
             "training structures": f"{self.structures:,}",
@@ -83,7 +82,7 @@ class Plan:
             "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine, beside training",
         }
         if self.dft_chains:
-            program = "VASP runs" if self.backend.startswith("vasp") else "relaxations"
+            program = "VASP runs" if BACKENDS[self.backend].is_vasp else "relaxations"
             again = f"; what fails is tried up to {self.dft_attempts} times" if self.dft_attempts > 1 else ""
             lines["DFT"] = (
                 f"at most {self.dft_chains:,} structures, {self.dft_runs:,} {program} ({self.backend}){again}"
@@ -95,7 +94,7 @@ class Plan:
 
 
 def check_machine(config: CampaignConfig | None = None, directory: Path | None = None) -> list[Check]:
-    """Look at what a campaign needs on this machine, without running any of it.
+    """Check what a campaign needs on this machine, without running any of it.
 
     Parameters
     ----------
@@ -106,10 +105,8 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
     checks = [Check("python", sys.version_info >= (3, 11), sys.version.split()[0])]
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
-    checks.append(_check_potential(config.screen.potential if config else "chgnet"))
-    if config and config.validation.backend != "none":
-        from imatgen_flows.managers.dft_check import check_dft
-
+    checks.append(_check_potential(config.screen.potential if config else Screen().potential))
+    if config and config.validation.is_wanted:
         checks += check_dft(config)
     wants_key = config and "mp" in (config.templates.source, config.validation.references)
     if wants_key:
@@ -131,15 +128,8 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
     return checks
 
 
-def refuse_faults(checks: list[Check]) -> None:
-    """Raise InputError where something is missing; it names all of it."""
-    faults = [check for check in checks if not check.ok]
-    if faults:
-        raise InputError("; ".join(f"{check.name}: {check.detail}" for check in faults))
-
-
 def make_plan(config: CampaignConfig) -> Plan:
-    """Count what a campaign will do and estimate its cost, by timing one evaluation of the potential here.
+    """Count what a campaign will do, and estimate its cost by timing one evaluation of the potential on this machine.
 
     Raises
     ------
@@ -148,22 +138,21 @@ def make_plan(config: CampaignConfig) -> Plan:
     """
     from imatgen_flows.crystals.substitution import substitute
     from imatgen_flows.energetics.references import elemental_fallback
-    from imatgen_flows.flows.common import plain
-    from imatgen_flows.jobs.dataset import published_phases, read_templates
+    from imatgen_flows.jobs.campaign_inputs import published_phases, read_templates
     from imatgen_flows.jobs.references import substitute_subsystem, subsystems
-    from imatgen_flows.jobs.screening import STEPS_OF_A_CANDIDATE
+    from imatgen_flows.jobs.screen_batches import EVALUATIONS_OF_A_RELAXATION
 
-    templates, unread = read_templates(config.system, plain(config.templates), plain(config.limits))
+    templates, unread = read_templates(config.system, config.templates, config.limits)
     made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
     formulas = {item.structure.composition.reduced_formula for item in made}
-    phases, _left_out = published_phases(config.system, plain(config.known), plain(config.limits))
+    phases, _ = published_phases(config.system, config.known, config.limits)
     alone = {phase.structure.composition.chemical_system for phase in phases}
     published = len(phases) + sum(len(elemental_fallback(element)) for element in config.system if element not in alone)
-    parts = [item for part in subsystems(config.system) for item in substitute_subsystem(part, plain(config.limits))]
+    parts = [item for part in subsystems(config.system) for item in substitute_subsystem(part, config.limits)]
     references = published + config.references.substituted * len(formulas)
     references += len({item.structure.composition.reduced_formula for item in parts})
     once = {"labels": len(made), "references": len(parts) + references * STEPS_OF_A_REFERENCE}
-    in_a_round = config.screen.at_most * STEPS_OF_A_CANDIDATE
+    in_a_round = config.screen.at_most * EVALUATIONS_OF_A_RELAXATION
     rounds = _rounds_within_budget(config.rounds, sum(once.values()), in_a_round)
     plan = Plan(
         potential=config.screen.potential,
@@ -177,9 +166,9 @@ def make_plan(config: CampaignConfig) -> Plan:
         relaxations=rounds * config.screen.at_most,
         evaluations=once | {"screen": rounds * in_a_round},
     )
-    if config.validation.backend != "none":
+    if config.validation.is_wanted:
         plan.dft_chains = _chains(config, rounds, published)
-        plan.dft_runs = plan.dft_chains * (VASP_RUNS if config.validation.backend.startswith("vasp") else 1)
+        plan.dft_runs = plan.dft_chains * (VASP_RUNS if BACKENDS[config.validation.backend].is_vasp else 1)
         plan.dft_attempts = config.validation.attempts
     cost = _seconds_per_evaluation([item.structure for item in made], config.screen.potential)
     plan.seconds = {name: number * cost / get_settings().n_workers for name, number in plan.evaluations.items()}
@@ -187,7 +176,7 @@ def make_plan(config: CampaignConfig) -> Plan:
 
 
 def _rounds_within_budget(rounds: Rounds, once: int, in_a_round: int) -> int:
-    """Count the rounds that may begin: none does once the budget is spent, and the first must fit into it."""
+    """Count the rounds that may begin: none begins once the budget is spent, and the first must fit into it."""
     if once + in_a_round > rounds.evaluations:
         raise InputError(
             f"the plan needs about {once + in_a_round:,} energy evaluations in its first round, `rounds.evaluations` "
@@ -197,21 +186,21 @@ def _rounds_within_budget(rounds: Rounds, once: int, in_a_round: int) -> int:
 
 
 def _chains(config: CampaignConfig, rounds: int, published: int) -> int:
-    """Count the structures that DFT calculates: the phases of its hull, and candidates, each once for each start."""
+    """Count the structures that DFT calculates: phases of its hull and candidates, each once for every magnetic start."""
     validate = config.validation
     references = published if validate.references == "computed" else 0
     starts = 2 if validate.antiferro else 1
     return starts * (references + rounds * min(validate.at_most, config.screen.at_most))
 
 
-def _seconds_per_evaluation(structures: list, potential: str) -> float:
-    """Time single points of a few structures of middling size in this process."""
+def _seconds_per_evaluation(structures: list[Structure], potential: str) -> float:
+    """Time single points of a few structures of median size in this process."""
     from pymatgen.io.ase import AseAtomsAdaptor
 
     from imatgen_flows.energetics.potentials import get_potential
 
     found = get_potential(potential)
-    with contextlib.redirect_stdout(io.StringIO()):  # models greet when they load
+    with contextlib.redirect_stdout(io.StringIO()):  # models print when they load
         calculator = found.calculator()
     ordered = sorted(structures, key=len)
     middle = ordered[len(ordered) // 2 : len(ordered) // 2 + 4] or ordered
@@ -243,7 +232,7 @@ def _check_potential(name: str) -> Check:
 
 
 def _check_model(config: CampaignConfig, path: Path) -> Check:
-    """Open the model that a campaign starts from: whole, of this system, of this layout."""
+    """Check that the model which a campaign starts from is whole, of this system, and of this preset and grid."""
     from imatgen_flows.models.model_file import open_model
     from imatgen_flows.models.presets import get_preset
 

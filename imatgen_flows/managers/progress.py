@@ -1,4 +1,4 @@
-"""How far a campaign on a cluster is: its jobs, what SLURM says of them, its candidates, and the time that is left."""
+"""Progress of a campaign on a cluster: its jobs, their state in SLURM, its candidates, and the estimated time left."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.jobs.documents import BatchDocument, CandidatesDocument, JobDocument, RoundDocument
 from imatgen_flows.managers import slurm
 from imatgen_flows.managers.recovery import FireworkView, is_alive
+from imatgen_flows.managers.run_files import seconds_by_job
 
 
 @dataclass(frozen=True)
 class JobLine:
-    """One firework: its state on the LaunchPad, and in the queue."""
+    """One firework, with its state on the LaunchPad and in the queue."""
 
     fw_id: int
     name: str
@@ -30,7 +30,7 @@ class JobLine:
 
 @dataclass(frozen=True)
 class Progress:
-    """A campaign, as it stands."""
+    """The current state of a campaign."""
 
     campaign_id: str
     name: str
@@ -39,22 +39,22 @@ class Progress:
     submitted: str
     jobs: tuple[JobLine, ...]
     fireworks: dict[str, int]
-    stages: dict[str, float]  # finished, with their seconds
+    job_seconds: dict[str, float]  # wall time of the finished jobs, by the name of the job
     candidates: dict[str, int]
     evaluations: dict[str, int]
     relaxations: tuple[int, int]  # done, of how many; (0, 0) before they are chosen
     seconds_left: float | None = None  # by the rate of the relaxations so far
     warnings: tuple[str, ...] = field(default=())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+    def to_dict(self) -> dict[str, object]:
+        """Return the progress as plain values, for JSON."""
         return asdict(self)
 
 
 def read_progress(cluster: Path, campaign_id: str | None = None) -> Progress:
-    """Ask LaunchPad, job store and SLURM how a campaign stands.
+    """Read the progress of a campaign from LaunchPad, job store and SLURM.
 
-    A SLURM that does not answer is a warning here, since nothing is decided by it.
+    A SLURM that does not answer is only a warning here, since nothing is decided by it.
 
     Raises
     ------
@@ -83,10 +83,14 @@ def read_progress(cluster: Path, campaign_id: str | None = None) -> Progress:
     scratch = Path(campaign["directory"]) / "artifacts" / "scratch"
     done, total = _relaxations(CampaignConfig.model_validate(campaign["campaign"]), documents, scratch)
     return Progress(
-        **{name: campaign[name] for name in ("campaign_id", "name", "directory", "state", "submitted")},
+        campaign_id=campaign["campaign_id"],
+        name=campaign["name"],
+        directory=campaign["directory"],
+        state=campaign["state"],
+        submitted=campaign["submitted"],
         jobs=tuple(_line(firework, jobs) for firework in workflow.fireworks if firework.recorded is not None),
         fireworks=dict(Counter(firework.state for firework in workflow.fireworks)),
-        stages={document.stage: document.seconds for document in documents},
+        job_seconds=seconds_by_job(documents),
         candidates=_candidates(documents),
         evaluations=_evaluations(documents),
         relaxations=(done, total),
@@ -113,7 +117,7 @@ def _candidates(documents: list[JobDocument]) -> dict[str, int]:
 
 
 def _evaluations(documents: list[JobDocument]) -> dict[str, int]:
-    """Add up what the stages have spent; the ranking repeats what its batches did."""
+    """Sum the evaluations of the jobs; the ranking repeats those of its batches."""
     spent: Counter[str] = Counter()
     for document in documents:
         if not isinstance(document, CandidatesDocument | RoundDocument):
@@ -122,22 +126,28 @@ def _evaluations(documents: list[JobDocument]) -> dict[str, int]:
 
 
 def _relaxations(config: CampaignConfig, documents: list[JobDocument], scratch: Path) -> tuple[int, int]:
-    """Count what is relaxed: in finished batches, and, where the disk is in sight, in those under way."""
+    """Count the relaxed candidates of finished batches, and, where this machine sees the disk, of running ones."""
+    from imatgen_flows.jobs.filter_candidates import filter_candidates
+    from imatgen_flows.jobs.relax_batch import relax_batch
+
     total = sum(
         min(config.screen.at_most, document.counts.get("unique", 0))
         for document in documents
-        if isinstance(document, CandidatesDocument) and document.stage == "filter candidates"
+        if isinstance(document, CandidatesDocument) and document.made_by(filter_candidates)
     )
     done = sum(sum(document.counts.values()) for document in documents if isinstance(document, BatchDocument))
-    under_way = sum(1 for _ in scratch.glob("relax_batch-*/*.json"))
+    under_way = sum(1 for _ in scratch.glob(f"{relax_batch.spec.name}-*/*.json"))
     return min(done + under_way, total), total
 
 
 def _seconds_left(fireworks: tuple[FireworkView, ...], done: int, total: int) -> float | None:
+    """Estimate the time that the remaining relaxations take (s), from the mean rate of those that are done."""
+    from imatgen_flows.jobs.relax_batch import relax_batch
+
     begun = [
         firework.launch.started
         for firework in fireworks
-        if firework.launch and firework.launch.started and firework.name.startswith("relax batch")
+        if firework.launch and firework.launch.started and firework.name.startswith(relax_batch.spec.label)
     ]
     if not begun or not done:
         return None

@@ -1,7 +1,7 @@
-"""What a crash left behind on a LaunchPad, and what mends it.
+"""Diagnosis of a campaign after a crash: which fireworks are damaged or lost, and how each is repaired.
 
-Whether a firework lives is SLURM's word alone: its job is in the queue or it is not. Time only keeps hands off what has
-just changed, since a job may be submitted between two questions.
+SLURM alone decides whether a firework is alive: its job is in the queue or it is not. The grace period only protects what
+has just changed, since a job may be submitted between the two queries.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from pathlib import Path
 
 from imatgen_flows.managers.slurm import SlurmJob
+from imatgen_flows.registry import DescribedEnum
 
-GRACE = timedelta(seconds=60)  # what changed later is left alone
+GRACE = timedelta(seconds=60)  # a firework that changed later is left alone
 BUSY = ("RUNNING", "RESERVED")
 ENDED = ("COMPLETED", "FIZZLED")
 
@@ -32,10 +32,10 @@ class LaunchView:
 
 @dataclass(frozen=True)
 class FireworkView:
-    """A firework as its own record has it (`state`), and as its workflow's record has it (`recorded`).
+    """A firework with its state in its own record (`state`) and in the record of its workflow (`recorded`).
 
-    FireWorks writes the firework first and the workflow last, so the workflow's word is what was finished. A firework
-    in no workflow at all (`recorded` is None) is what an unfinished write left behind.
+    FireWorks writes the firework first and the workflow last: the state in the workflow is the one whose write was
+    completed. A firework in no workflow (`recorded` is None) is the remnant of an unfinished write.
     """
 
     fw_id: int
@@ -52,40 +52,40 @@ class FireworkView:
 
 @dataclass(frozen=True)
 class WorkflowView:
-    """A campaign on the LaunchPad."""
+    """The workflow of a campaign on the LaunchPad."""
 
     fireworks: tuple[FireworkView, ...]
     locked: bool
     updated: datetime
 
 
-class Remedy(str, Enum):
-    """What is done about a firework."""
+class Remedy(DescribedEnum):
+    """How a damaged firework is repaired."""
 
-    UNLOCK = "unlock"  # its workflow
-    DELETE = "delete"  # an orphan of an unfinished write
-    ROLL_BACK = "roll back"  # to what its workflow says, then refresh
-    REFRESH = "refresh"  # its run ended, the record did not hear of it
-    SETTLE = "settle"  # it replaced itself before it died: what replaced it stands
-    RERUN = "rerun"
-    LEAVE = "leave"
+    UNLOCK = "unlock", "Unlock", "Open the lock of its workflow."
+    DELETE = "delete", "Delete", "Delete the orphan of an unfinished write."
+    ROLL_BACK = "roll back", "Roll back", "Return to the state in its workflow, then refresh."
+    REFRESH = "refresh", "Refresh", "Update its record, since its run has ended."
+    SETTLE = "settle", "Settle", "Count it as completed, since it replaced itself before it died."
+    RERUN = "rerun", "Rerun", "Run it again."
+    LEAVE = "leave", "Leave", "Do nothing."
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, and what mends it."""
+    """A damaged firework, and how it is repaired."""
 
     fw_id: int
     name: str
     remedy: Remedy
     why: str
-    launch_id: int | None = None  # of the run that is meant: a newer one is another matter
+    launch_id: int | None = None  # of the run that was diagnosed; a newer run is not touched
 
 
 def diagnose(
     workflow: WorkflowView, jobs: Mapping[str, SlurmJob], now: datetime, grace: timedelta = GRACE, unlock: bool = False
 ) -> list[Finding]:
-    """Find what no living job will ever mend.
+    """Find the fireworks that no running job will complete.
 
     Structural damage comes first: where there is any, reruns wait for the next call.
 
@@ -113,7 +113,7 @@ def diagnose(
 
 
 def is_alive(firework: FireworkView, jobs: Mapping[str, SlurmJob]) -> bool:
-    """Whether SLURM still has a job for a firework: by its id, or by the directory that the job was submitted from."""
+    """Whether SLURM still has the job of a firework, found by its id or by the directory that it was submitted from."""
     launch = firework.launch
     if launch is None or firework.state not in (*BUSY, *ENDED):
         return False

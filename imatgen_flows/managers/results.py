@@ -1,13 +1,15 @@
-"""What a campaign has come to so far, from the stores of the cluster alone: documents in the job store, bulk in artifacts."""
+"""Results of a campaign so far, from the stores of the cluster alone: its documents, and a round that ends early."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, TypeVar
 
+from imatgen_flows.config import Screen
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.jobs.documents import (
     BatchDocument,
+    CampaignData,
     CandidatesDocument,
     DatasetDocument,
     JobDocument,
@@ -25,7 +27,7 @@ Document = TypeVar("Document", bound=JobDocument)
 
 
 def read_documents(cluster: Path, campaign_id: str) -> list[JobDocument]:
-    """Read the documents of a campaign's finished stages, in the order in which they ended.
+    """Read the documents of a campaign's finished jobs, in the order in which they ended.
 
     Parameters
     ----------
@@ -61,50 +63,60 @@ def read_documents(cluster: Path, campaign_id: str) -> list[JobDocument]:
     return list({output.key: output for output in outputs if isinstance(output, JobDocument)}.values())
 
 
-def finish_partially(root: Path, documents: list[JobDocument], samples: int, screen: dict[str, Any]) -> RoundDocument:
-    """Rank and close the books with the relaxations that are there; candidates of the others are rejected as lost.
+def finish_partially(root: Path, documents: list[JobDocument], samples: int, screen: Screen) -> RoundDocument:
+    """Finish a round with the relaxations that are there; candidates without one are rejected as lost.
 
     Parameters
     ----------
     root : of the artifact store
-    documents : of the stages that have ended
-    samples : that the campaign asked for
+    documents : of the jobs that have ended
+    samples : number of samples of the round
     screen : the campaign's section of that name
 
     Raises
     ------
     ImatgenError
-        Where no candidates have been filtered yet; it names the first stage that is missing.
+        Where no candidates have been filtered yet; it names the first job that is missing.
     """
     from imatgen_flows.io.artifacts import ArtifactStore
+    from imatgen_flows.jobs.build_dataset import build_dataset
+    from imatgen_flows.jobs.filter_candidates import filter_candidates
     from imatgen_flows.jobs.finish_round import finish_round
-    from imatgen_flows.jobs.screening import choose, rank_candidates
+    from imatgen_flows.jobs.label_dataset import label_dataset
+    from imatgen_flows.jobs.rank_candidates import rank_candidates
+    from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
+    from imatgen_flows.jobs.references import extend_hull, relax_references
+    from imatgen_flows.jobs.screen_batches import choose_samples
 
-    def last(kind: type[Document], stage: str) -> Document:
-        found = [document for document in documents if isinstance(document, kind) and document.stage == stage]
+    def last(kind: type[Document], job: Any) -> Document:
+        found = [document for document in documents if isinstance(document, kind) and document.made_by(job)]
         if not found:
-            raise ImatgenError(f"the campaign has no finished stage `{stage}` yet: there is nothing to harvest.")
+            raise ImatgenError(f"the campaign has no finished job `{job.spec.label}` yet: there is nothing to harvest.")
         return found[-1]
 
-    dataset, labels = last(DatasetDocument, "build dataset"), last(LabelDocument, "label dataset")
-    common = {"dataset": dataset, "references": last(ReferenceDocument, "extend hull")}
-    candidates = last(CandidatesDocument, "filter candidates")
+    labels = last(LabelDocument, label_dataset)
+    data = CampaignData(
+        dataset=last(DatasetDocument, build_dataset),
+        labels=labels,
+        evaluated=labels,
+        references=last(ReferenceDocument, extend_hull),
+        published=last(ReferenceDocument, relax_references),
+    )
+    candidates = last(CandidatesDocument, filter_candidates)
     ranked = rank_candidates.original(
         str(root),
         candidates=candidates,
-        chosen=choose(ArtifactStore(root), candidates, dataset, labels, screen["at_most"], 0.0),
+        dataset=data["dataset"],
+        references=data["references"],
+        chosen=choose_samples(ArtifactStore(root), candidates, data, screen.at_most, 0.0),
         batches=[document for document in documents if isinstance(document, BatchDocument)],
-        threshold=screen["threshold"],
-        **common,
+        threshold=screen.threshold,
     )
     return finish_round.original(
         str(root),
         samples=samples,
-        published=last(ReferenceDocument, "relax references"),
-        labels=labels,
+        data=data,
         models=[document for document in documents if isinstance(document, ModelDocument)],
-        reconstruction=last(ReconstructionDocument, "evaluate reconstruction"),
+        reconstruction=last(ReconstructionDocument, evaluate_reconstruction),
         candidates=ranked,
-        round_number=0,
-        **common,
     )

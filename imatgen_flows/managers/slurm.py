@@ -1,4 +1,4 @@
-"""What SLURM says: the jobs that it still has, the partitions that it offers, and how to take a job back."""
+"""Interface to SLURM: jobs in the queue, partitions, and the cancelling of jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARTITION_FIELDS = ("%R", "%l", "%G", "%D", "%c", "%m", "%a")
 
 @dataclass(frozen=True)
 class SlurmJob:
-    """A job that SLURM has not ended yet."""
+    """A job that has not ended yet."""
 
     id: str  # as squeue prints it: 17, 17_[4-9], 17+0
     name: str
@@ -40,7 +40,7 @@ class SlurmJob:
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition, with what its largest node offers."""
+    """A partition, with the resources of its largest node."""
 
     name: str
     walltime: int | None  # s; None without a limit
@@ -52,11 +52,11 @@ class Partition:
 
 
 def live_jobs(user: str | None = None, timeout: float = TIMEOUT) -> dict[str, SlurmJob]:
-    """Ask which jobs of a user SLURM has not ended yet: waiting, running, suspended, requeued or ending.
+    """Query the jobs of a user that have not ended yet: waiting, running, suspended, requeued or ending.
 
     Parameters
     ----------
-    user : name or number; who runs this program where None
+    user : name or number; the user of this process where None
     timeout : s
 
     Raises
@@ -73,7 +73,7 @@ def live_jobs(user: str | None = None, timeout: float = TIMEOUT) -> dict[str, Sl
 
 
 def partitions(timeout: float = TIMEOUT) -> dict[str, Partition]:
-    """Ask which partitions there are, hidden ones included.
+    """Query the partitions, hidden ones included.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def partitions(timeout: float = TIMEOUT) -> dict[str, Partition]:
 
 
 def cancel(ids: Iterable[str], timeout: float = TIMEOUT) -> None:
-    """Cancel jobs; one that is already gone is no error.
+    """Cancel jobs; a job that has already ended is no error.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def cancel(ids: Iterable[str], timeout: float = TIMEOUT) -> None:
 
 
 def parse_time(text: str) -> int | None:
-    """Read a time as SLURM prints it, [D-][[HH:]MM:]SS, in s; None where it is without limit or not set."""
+    """Convert a time as SLURM prints it, [D-][[HH:]MM:]SS, to s; None where it is unlimited or not set."""
     found = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
     if not found:
         return None
@@ -128,7 +128,7 @@ def parse_time(text: str) -> int | None:
 
 
 def _ask(command: list[str], fields: tuple[str, ...], timeout: float) -> Iterator[list[str]]:
-    """Yield the fields of each record that a command prints."""
+    """Run a command, and yield the fields of each record that it prints."""
     done = _run([*command, "--format=" + RECORD + FIELD.join(fields)], timeout)
     # squeue prints an error, no jobs, and exits 0 where it cannot look a user up
     if done.returncode or (done.stderr.strip() and not done.stdout.strip()):

@@ -1,25 +1,27 @@
-"""How well crystals come back: from their images alone, or through networks."""
+"""Reconstruction errors: how far decoded crystals are from the originals, through the images alone or through networks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from imatgen_flows.metrics.assignment import cheapest_pairs
+from imatgen_flows.crystals.box import BOX
+from imatgen_flows.metrics.assignment import linear_assignment
 from imatgen_flows.representation import CrystalCodec, PackedCrystals, pack
 from imatgen_flows.representation.cell import cell_parameters
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    Crystals = PackedCrystals | Sequence[Structure | None]
+    ComparedCrystals = PackedCrystals | Sequence[Structure | None]
 
+# a crystal within these is reconstructed (cell: Noh et al., Matter 1, 1370 (2019); atoms: our choice, a tenth of a V-O bond)
 LENGTH_TOLERANCE = 0.1  # A
 ANGLE_TOLERANCE = 2.0  # degrees
 ATOM_TOLERANCE = 0.2  # A
@@ -28,7 +30,7 @@ BATCH = 16  # crystals rendered at once
 
 @dataclass(frozen=True)
 class ReconstructionError:
-    """How far a decoded crystal is from the one it should be.
+    """Differences of a decoded crystal from the original.
 
     Attributes
     ----------
@@ -46,18 +48,18 @@ class ReconstructionError:
 
     @property
     def cell_reconstructed(self) -> bool:
-        """Cell within 0.1 A and 2 degrees, the paper's limits."""
+        """Whether the cell is within 0.1 A and 2 degrees, the paper's limits."""
         lengths, angles = np.abs(self.length).max(), np.abs(self.angle).max()
         return bool(lengths <= LENGTH_TOLERANCE and angles <= ANGLE_TOLERANCE)
 
     @property
     def fully_reconstructed(self) -> bool:
-        """Cell within 0.1 A and 2 degrees, the right atoms, and each of them within 0.2 A."""
+        """Whether the cell is reconstructed, the numbers of atoms are right, and each atom is within 0.2 A."""
         return self.cell_reconstructed and self.counts_match and self.atom_max <= ATOM_TOLERANCE
 
 
-def compare(reference: Crystals, decoded: Crystals, box: float = 15.0) -> list[ReconstructionError]:
-    """Compare decoded crystals with those they should be, one by one.
+def compare(reference: ComparedCrystals, decoded: ComparedCrystals, box: float = BOX) -> list[ReconstructionError]:
+    """Compare decoded crystals with the originals, one by one.
 
     Atoms are matched within each element so that the sum of their squared distances is smallest, in the frame of the
     box. Packed crystals are compared where they lie in it; structures are put there by their centroid first.
@@ -85,13 +87,37 @@ def compare(reference: Crystals, decoded: Crystals, box: float = 15.0) -> list[R
     return [_error(difference, wanted, found, reference.box) for difference, wanted, found in pairs]
 
 
-def summarise(errors: Sequence[ReconstructionError]) -> dict[str, Any]:
-    """Put errors into numbers for a table.
+@dataclass(frozen=True)
+class ReconstructionSummary:
+    """Reconstruction errors of a set of crystals.
 
-    Lengths and atoms in A, angles in degrees. `rmse` is over all crystals with a cell, for atoms over all crystals with
-    the right counts; `median` is of absolute errors. Numbers that would be over nothing are None. Counts and fractions
-    are over all crystals.
+    Attributes
+    ----------
+    n : crystals
+    rmse : root mean square errors of a, b, c (A) and alpha, beta, gamma (degrees) over all crystals with a cell, and of the
+        `atoms` (A) over all with the right counts; None where there are none
+    median : medians of the absolute errors of the same
+    cells : crystals with a cell
+    cells_reconstructed, counts_match, fully_reconstructed : crystals; see `ReconstructionError`
+    fraction_fully_reconstructed : of all crystals; None where there are none
     """
+
+    n: int
+    rmse: dict[str, float | None]
+    median: dict[str, float | None]
+    cells: int
+    cells_reconstructed: int
+    counts_match: int
+    fully_reconstructed: int
+    fraction_fully_reconstructed: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, for JSON."""
+        return asdict(self)
+
+
+def summarise(errors: Sequence[ReconstructionError]) -> ReconstructionSummary:
+    """Summarise the errors of single crystals."""
     n = len(errors)
     columns = {
         name: np.array([getattr(error, kind)[i] for error in errors])
@@ -99,26 +125,66 @@ def summarise(errors: Sequence[ReconstructionError]) -> dict[str, Any]:
         for i, name in enumerate(names)
     }
     columns["atoms"] = np.array([error.atom_rmse for error in errors])
-    numbers = {name: column[np.isfinite(column)] for name, column in columns.items()}
-    counts = {
-        "cells": sum(math.isfinite(error.length[0]) for error in errors),
-        "cells_reconstructed": sum(error.cell_reconstructed for error in errors),
-        "counts_match": sum(error.counts_match for error in errors),
-        "fully_reconstructed": sum(error.fully_reconstructed for error in errors),
-    }
-    return {
-        "n": n,
-        "rmse": {name: float(np.sqrt((column**2).mean())) if len(column) else None for name, column in numbers.items()},
-        "median": {name: float(np.median(np.abs(column))) if len(column) else None for name, column in numbers.items()},
-        **counts,
-        "fraction_fully_reconstructed": counts["fully_reconstructed"] / n if n else None,
-    }
+    finite = {name: column[np.isfinite(column)] for name, column in columns.items()}
+    whole = sum(error.fully_reconstructed for error in errors)
+    return ReconstructionSummary(
+        n=n,
+        rmse={name: float(np.sqrt((column**2).mean())) if len(column) else None for name, column in finite.items()},
+        median={name: float(np.median(np.abs(column))) if len(column) else None for name, column in finite.items()},
+        cells=sum(math.isfinite(error.length[0]) for error in errors),
+        cells_reconstructed=sum(error.cell_reconstructed for error in errors),
+        counts_match=sum(error.counts_match for error in errors),
+        fully_reconstructed=whole,
+        fraction_fully_reconstructed=whole / n if n else None,
+    )
+
+
+@dataclass(frozen=True)
+class IntrinsicError:
+    """Errors of one way to read images, without any network; None where nothing was read.
+
+    Attributes
+    ----------
+    read_out : ``ours`` or ``published``
+    crystals : that were rendered
+    no_cell : crystals whose cell could not be read; they are not in the errors
+    length_rmse, length_max : A
+    angle_rmse, angle_max : degrees
+    atom_rmse, atom_max : A, over the atoms that were found
+    atoms : that were found
+    wrong_counts : images with too many or too few atoms
+    """
+
+    read_out: str
+    crystals: int
+    no_cell: int
+    length_rmse: float | None
+    length_max: float | None
+    angle_rmse: float | None
+    angle_max: float | None
+    atom_rmse: float | None
+    atom_max: float | None
+    atoms: int
+    wrong_counts: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, for JSON."""
+        return asdict(self)
+
+
+def intrinsic_of_prototypes(elements: Sequence[str]) -> list[IntrinsicError]:
+    """Measure the error of the images on the prototypes that ship with the program, with some elements substituted."""
+    from imatgen_flows.crystals.substitution import substitute
+    from imatgen_flows.crystals.templates import load_templates
+
+    made, _ = substitute(load_templates(n_elements=len(elements))[0], list(elements))
+    return intrinsic([item.structure for item in made], sorted(elements))
 
 
 def intrinsic(
     structures: Sequence[Structure], elements: Sequence[str], codec: CrystalCodec | None = None
-) -> list[dict[str, Any]]:
-    """Error of the images themselves: render crystals, read them, and compare; ours beside the published read-out.
+) -> list[IntrinsicError]:
+    """Measure the error of the images themselves: render crystals, read the images, and compare.
 
     Parameters
     ----------
@@ -128,19 +194,15 @@ def intrinsic(
 
     Returns
     -------
-    two rows with `read_out`, `crystals`, `length_rmse` and `length_max` (A), `angle_rmse` and `angle_max` (degrees),
-    `no_cell` (crystals whose cell could not be read; they are not in the errors), `atoms`, `atom_rmse` and `atom_max`
-    (A, over the atoms that were found), and `wrong_counts` (images with too many or too few atoms)
+    errors of our read-out, and of the published one
     """
     codec = codec or CrystalCodec(elements)
-    ours, published = _Intrinsic("ours"), _Intrinsic("published")
+    ours, published = _ReadOut("ours"), _ReadOut("published")
     for start in range(0, len(structures), BATCH):
         crystals = pack(structures[start : start + BATCH], codec.elements, codec.basis.box)
         images = codec.encode(crystals)
-        wanted_cells, wanted_atoms = (
-            _parameters(crystals).numpy(),
-            [places for crystal in _atoms(crystals) for places in crystal],
-        )
+        wanted_cells = _parameters(crystals).numpy()
+        wanted_atoms = [places for crystal in _atoms(crystals) for places in crystal]
         basis = images.basis.flatten(0, 1)
         ours.add(
             codec.cell.try_decode(images.cell)[0].numpy() - wanted_cells,
@@ -154,14 +216,14 @@ def intrinsic(
             [codec.basis.published_read_out(image) for image in basis],
             codec.basis.box,
         )
-    return [ours.row(), published.row()]
+    return [ours.errors(), published.errors()]
 
 
-class _Intrinsic:
-    """Errors of one way to read images."""
+class _ReadOut:
+    """Errors of one way to read images, as they are collected."""
 
-    def __init__(self, read_out: str) -> None:
-        self.read_out = read_out
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.cells: list[NDArray[np.float64]] = []
         self.distances: list[float] = []
         self.wrong_counts = 0
@@ -178,15 +240,31 @@ class _Intrinsic:
             self.distances += _matched_distances(here, there, box).tolist()
             self.wrong_counts += len(here) != len(there)
 
-    def row(self) -> dict[str, Any]:
+    def errors(self) -> IntrinsicError:
         cells = np.array(self.cells).reshape(-1, 6)
         known = cells[np.isfinite(cells).all(axis=1)]
         lengths, angles, distances = known[:, :3], known[:, 3:], np.array(self.distances)
-        row: dict[str, Any] = {"read_out": self.read_out, "crystals": len(cells), "no_cell": len(cells) - len(known)}
-        for name, errors in (("length", lengths), ("angle", angles), ("atom", distances)):
-            row[f"{name}_rmse"] = float(np.sqrt((errors**2).mean())) if errors.size else None
-            row[f"{name}_max"] = float(np.abs(errors).max()) if errors.size else None
-        return {**row, "atoms": len(distances), "wrong_counts": self.wrong_counts}
+        return IntrinsicError(
+            read_out=self.name,
+            crystals=len(cells),
+            no_cell=len(cells) - len(known),
+            length_rmse=_root_mean_square(lengths),
+            length_max=_largest(lengths),
+            angle_rmse=_root_mean_square(angles),
+            angle_max=_largest(angles),
+            atom_rmse=_root_mean_square(distances),
+            atom_max=_largest(distances),
+            atoms=len(distances),
+            wrong_counts=self.wrong_counts,
+        )
+
+
+def _root_mean_square(errors: NDArray[np.float64]) -> float | None:
+    return float(np.sqrt((errors**2).mean())) if errors.size else None
+
+
+def _largest(errors: NDArray[np.float64]) -> float | None:
+    return float(np.abs(errors).max()) if errors.size else None
 
 
 def _error(
@@ -202,14 +280,14 @@ def _error(
 
 
 def _matched_distances(wanted: NDArray[np.float64], found: NDArray[np.float64], box: float) -> NDArray[np.float64]:
-    """Distances in A of atoms (n, 3) and (m, 3) after the best matching, min(n, m) of them; the box is periodic."""
+    """Return the min(n, m) distances in A of atoms (n, 3) and (m, 3) after the best assignment; the box is periodic."""
     apart = wanted[:, None] - found
     squares = ((apart - box * np.round(apart / box)) ** 2).sum(axis=-1)
-    return np.sqrt(squares[cheapest_pairs(squares)])
+    return np.sqrt(squares[linear_assignment(squares)])
 
 
 def _atoms(crystals: PackedCrystals) -> list[list[NDArray[np.float64]]]:
-    """Positions (n, 3) of each element of each crystal."""
+    """Return the positions (n, 3) of each element of each crystal."""
     positions, mask = crystals.positions.double().cpu().numpy(), crystals.mask.cpu().numpy()
     return [[positions[b, e][mask[b, e]] for e in range(mask.shape[1])] for b in range(len(crystals))]
 
@@ -218,7 +296,7 @@ def _parameters(crystals: PackedCrystals) -> torch.Tensor:
     return cell_parameters(crystals.lattices.double().cpu())
 
 
-def _elements(reference: Crystals, decoded: Crystals) -> tuple[str, ...]:
+def _elements(reference: ComparedCrystals, decoded: ComparedCrystals) -> tuple[str, ...]:
     if isinstance(reference, PackedCrystals):
         return reference.elements
     if isinstance(decoded, PackedCrystals):
@@ -227,7 +305,7 @@ def _elements(reference: Crystals, decoded: Crystals) -> tuple[str, ...]:
     return tuple(sorted({site.specie.symbol for structure in structures for site in structure}))
 
 
-def _packed(crystals: Crystals, elements: Sequence[str], box: float) -> PackedCrystals:
+def _packed(crystals: ComparedCrystals, elements: Sequence[str], box: float) -> PackedCrystals:
     if isinstance(crystals, PackedCrystals):
         return crystals
     there = torch.tensor([structure is not None for structure in crystals], dtype=torch.bool)

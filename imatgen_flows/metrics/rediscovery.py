@@ -1,26 +1,29 @@
-"""Rediscovery: which published phases that the networks never saw are found again.
+"""Rediscovery: the published phases, held out from the networks, that are found again among samples.
 
-Three tiers. T1 is that of Noh et al. (2019): samples around the phase's own code, which tests reconstruction. T2 is blind:
-the phase is never encoded, and any sample may be it. T3 is blind too, and nothing of the phase's prototype was learnt from.
+There are three tiers. T1 is that of Noh et al. (2019): samples around the latent vector of the phase itself, which tests
+reconstruction. T2 is blind: the phase is never encoded, and any sample may match it. T3 is blind too, and the training set
+holds nothing of the phase's prototype.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.core import Structure
 
 from imatgen_flows.candidates.holdout import LOOSE
 from imatgen_flows.candidates.validity import SHORTEST, check_validity
-from imatgen_flows.crystals.repair import repair, shortest_distance
+from imatgen_flows.crystals.distances import shortest_distance
+from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import extent, shift_origin, standardise
-from imatgen_flows.energetics.relax import Relaxation
+from imatgen_flows.energetics.relax import Evaluator
 from imatgen_flows.matching.grouping import StructureIndex
 from imatgen_flows.matching.structure_matcher import PrimitiveCell
+from imatgen_flows.models.registry import PERTURB
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,14 +33,12 @@ if TYPE_CHECKING:
 MATCHERS = {"default": (0.2, 0.3, 5.0), "loose": LOOSE}  # tolerances of pymatgen's StructureMatcher
 STATES = ("before", "after")  # relaxation
 BLIND = {"structures": "T2", "prototypes": "T3"}  # tier by what was held out
-AROUND = 30  # samples around each known phase (paper, S3.1)
-ORIGIN_SHIFTS = 16  # origins of the cell from which a phase's own code is looked for
-
-Evaluate = Callable[[Mapping[str, Structure]], Mapping[str, Relaxation]]
+SAMPLES_AROUND = 30  # of each known phase (paper, S3.1)
+ORIGIN_SHIFTS = 16  # origins of the cell from which the latent vector of a phase is found by inversion; a choice
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownPhase:
     """A published phase that was held out."""
 
     id: str
@@ -56,23 +57,23 @@ class Known:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample that was decoded to something.
+    """A sample that was decoded to a structure.
 
     Attributes
     ----------
-    name, method : of the sample
+    name, sampler : of the sample
     structure : as decoded and repaired
     relaxed : None where it was not
-    valid : within the limits and the chemistry of its campaign
-    doubt : how far the decoder doubts its own work; the least is tried first
+    valid : whether it is within the limits and the chemistry of its campaign
+    decode_order : sort key by the quality of its decode; the best is tried first
     """
 
     name: str
-    method: str
+    sampler: str
     structure: Structure
     relaxed: Structure | None = None
     valid: bool = True
-    doubt: tuple[float, ...] = ()
+    decode_order: tuple[float, ...] = ()
 
     @cached_property
     def formula(self) -> str:
@@ -81,29 +82,29 @@ class Sample:
 
     @cached_property
     def crystals(self) -> dict[str, Structure]:
-        """What can be compared, by state: a cell without volume or atoms on top of each other are no crystal."""
+        """Structures that can be compared, by state: neither a cell without volume nor overlapping atoms."""
         both = zip(STATES, (self.structure, self.relaxed), strict=True)
         return {state: structure for state, structure in both if structure is not None and _is_crystal(structure)}
 
     @cached_property
     def cells(self) -> dict[str, PrimitiveCell]:
-        """The same, reduced once for all comparisons."""
+        """Primitive cells of the same, reduced once for all comparisons."""
         return {state: PrimitiveCell.of(structure) for state, structure in self.crystals.items()}
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A sample that equals a known phase.
+    """A sample that matches a known phase.
 
     Attributes
     ----------
-    sample, method, valid : of the sample
+    sample, sampler, valid : of the sample
     rms : root mean square displacement from the phase, in units of (volume per atom)^(1/3)
     volume : its volume per atom over that of the phase; the matcher scales it away
     """
 
     sample: str
-    method: str
+    sampler: str
     valid: bool
     rms: float
     volume: float
@@ -111,13 +112,13 @@ class Hit:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a search for one known phase came to.
+    """Result of the search for one known phase.
 
     Attributes
     ----------
     hits : the best hit by matcher and state, None where nothing matches
     sampled : samples of its composition
-    at_size : those of them whose cell can be its cell
+    at_size : those of them with a number of atoms that its cell can have
     """
 
     hits: dict[str, dict[str, Hit | None]]
@@ -150,24 +151,24 @@ class Tier:
 
 @dataclass(frozen=True)
 class Substitution:
-    """What plain substitution finds: known phases by matcher, among a number of structures."""
+    """Known phases that plain substitution finds, by matcher, among a number of structures."""
 
     found: dict[str, set[str]]
     structures: int
 
 
 def search(
-    knowns: Sequence[Known],
+    knowns: Sequence[KnownPhase],
     samples_of: Mapping[str, Sequence[Sample]],
-    relax: Evaluate,
+    relax: Evaluator,
     relax_at_most: int = 0,
 ) -> Tier:
-    """Look for known phases among samples, and relax for some of them the sample that may be it.
+    """Search samples for known phases, and relax the most promising sample of some of them.
 
     Parameters
     ----------
-    knowns : what to look for
-    samples_of : where to look for each, by id
+    knowns : the phases
+    samples_of : the samples to search for each, by its id
     relax : relaxes structures by name
     relax_at_most : known phases for which a sample is relaxed, those that match already first
     """
@@ -177,7 +178,7 @@ def search(
         sample = choose_to_relax(known, samples_of[known.id], before[known.id])
         if sample is not None:
             chosen[known.id] = sample
-    order = sorted(chosen, key=lambda name: (not any(before[name].values()), chosen[name].doubt, name))
+    order = sorted(chosen, key=lambda name: (not any(before[name].values()), chosen[name].decode_order, name))
     waiting = {chosen[name].name: chosen[name].structure for name in order[:relax_at_most] if not chosen[name].relaxed}
     results = relax(waiting) if waiting else {}
     done = {name: result.structure for name, result in results.items() if result.state == "relaxed"}
@@ -194,13 +195,13 @@ def search(
         found[known.id] = Finding(
             hits={name: {"before": before[known.id][name], "after": after[name]} for name in MATCHERS},
             sampled=len(same),
-            at_size=sum(_may_equal(sample, known) for sample in same),
+            at_size=sum(_may_match(sample, known) for sample in same),
         )
     return Tier(found, len(names), len(relaxed), sum(result.evaluations for result in results.values()))
 
 
-def find_by_substitution(knowns: Sequence[Known], structures: Sequence[Structure]) -> Substitution:
-    """Look for the known phases among structures that needed no generator."""
+def find_by_substitution(knowns: Sequence[KnownPhase], structures: Sequence[Structure]) -> Substitution:
+    """Search structures that needed no generator for the known phases."""
     found = {}
     for name, tolerances in MATCHERS.items():
         index = StructureIndex[int](enumerate(structures), *tolerances)
@@ -208,10 +209,10 @@ def find_by_substitution(knowns: Sequence[Known], structures: Sequence[Structure
     return Substitution(found, len(structures))
 
 
-def choose_to_relax(known: Known, samples: Iterable[Sample], hits: Mapping[str, Hit | None]) -> Sample | None:
-    """Choose the sample that relaxation may bring to a known phase: the one that matches already, or else the nearest.
+def choose_to_relax(known: KnownPhase, samples: Iterable[Sample], hits: Mapping[str, Hit | None]) -> Sample | None:
+    """Choose the sample most likely to relax to a known phase: the one that matches already, or else the nearest.
 
-    Nearest is one of its composition whose cell can be its cell, and of these the one that the decoder doubts least. None
+    Nearest is one of its composition and of a number of atoms that its cell can have, and of these the best decoded. None
     where no sample has the composition, since relaxation does not change that.
     """
     matching = next((hit.sample for name in MATCHERS if (hit := hits[name])), None)
@@ -220,9 +221,9 @@ def choose_to_relax(known: Known, samples: Iterable[Sample], hits: Mapping[str, 
         same,
         key=lambda sample: (
             sample.name != matching,
-            not _may_equal(sample, known),
+            not _may_match(sample, known),
             not sample.valid,
-            sample.doubt,
+            sample.decode_order,
             sample.name,
         ),
         default=None,
@@ -231,48 +232,50 @@ def choose_to_relax(known: Known, samples: Iterable[Sample], hits: Mapping[str, 
 
 def sample_around_own(
     model: CrystalModel,
-    knowns: Sequence[Known],
+    knowns: Sequence[KnownPhase],
     seen: Tensor,
     seed: int,
-    limits: Mapping[str, Any],
-    each: int = AROUND,
+    max_sites: int,
+    max_edge: float,
+    each: int = SAMPLES_AROUND,
 ) -> dict[str, list[Sample]]:
-    """Encode known phases that the networks never saw, draw samples around their codes, decode and repair these.
+    """Draw samples around the latent vectors of known phases that the networks never saw; decode and repair these.
 
-    As published all are at one distance from what the encoder says; ours go from the code that shows the phase best
-    (`invert_decoder_over_origins`, from several origins of the cell) to the width of `perturb`.
+    With the published preset all are at one distance from the encoded phase; with the others they go from the latent vector
+    found by inversion (`invert_decoder_over_origins`, from several origins of the cell) to the width of `perturb`.
 
     Parameters
     ----------
     model : the trained networks
     knowns : in the standard frame
-    seen : (n, latent), codes of the structures that the networks saw, for the width of the noise where the preset has one
+    seen : (n, latent), latent vectors of the structures that the networks saw, for the width of the noise
     seed : of the draw
-    limits : `max_sites` and `max_edge` (A) of a valid sample
+    max_sites, max_edge : limits on sites and on the longest edge of a valid sample, A
     each : samples a phase
 
     Returns
     -------
-    by id of the phase, what its samples were decoded to
+    decoded samples, by id of the phase
     """
     import torch
 
     from imatgen_flows.models.crystal_model import BATCH
-    from imatgen_flows.models.sampling import sample_around
+    from imatgen_flows.models.sampling import sample_perturbed
 
     compressor = model.compressor
-    settings = compressor.preset.generator
+    settings = compressor.preset.vae
     published = settings.style == "published"
-    turn = torch.arange(each * len(knowns)) // len(knowns)  # the first of each is its own code, the last the furthest
-    drawn = sample_around(
+    # the first sample of each phase is its own latent vector, the last the furthest from it
+    turn = torch.arange(each * len(knowns)) // len(knowns)
+    drawn = sample_perturbed(
         _own_latent(model, knowns, seed),
         each * len(knowns),
         seed,
-        distance=settings.around if published else None,
-        width=None if published else settings.around * seen.std(0) * (turn / max(each - 1, 1))[:, None],
+        distance=settings.perturbation if published else None,
+        width=None if published else settings.perturbation * seen.std(0) * (turn / max(each - 1, 1))[:, None],
     )
     found: dict[str, list[Sample]] = {known.id: [] for known in knowns}
-    # without a projection: the encoder would lose what the refinement has found
+    # without a projection: encoding again would undo the inversion
     decoded = (compressor.codec.decode(model.decode(part)) for part in drawn.latent.split(BATCH))
     pairs = (
         pair for structures, decode_qualities in decoded for pair in zip(structures, decode_qualities, strict=True)
@@ -280,22 +283,21 @@ def sample_around_own(
     for number, ((structure, decode_quality), (parent,)) in enumerate(zip(pairs, drawn.parents, strict=True)):
         if structure is None or not len(structure):
             continue
-        mended, known = repair(structure), knowns[parent]
+        repaired, known = repair(structure), knowns[parent]
         found[known.id].append(
             Sample(
                 name=f"{known.id}-{number // len(knowns):03d}",
-                method="around_own",
-                structure=mended.structure,
-                valid=check_validity(mended.structure, compressor.elements, limits["max_sites"], limits["max_edge"])
-                is None,
-                doubt=(not decode_quality.count_matches or bool(mended.dropped), decode_quality.residual),
+                sampler=PERTURB,
+                structure=repaired.structure,
+                valid=check_validity(repaired.structure, compressor.elements, max_sites, max_edge) is None,
+                decode_order=(not decode_quality.count_matches or bool(repaired.dropped), decode_quality.residual),
             )
         )
     return found
 
 
-def _own_latent(model: CrystalModel, knowns: Sequence[Known], seed: int) -> Tensor:
-    """Encode each phase as published; ours looks for the vector that shows it best, with the origin anywhere in its cell."""
+def _own_latent(model: CrystalModel, knowns: Sequence[KnownPhase], seed: int) -> Tensor:
+    """Find the latent vector of each phase, by the encoder as published or by inversion from several origins of its cell."""
     import torch
 
     from imatgen_flows.models.inversion import invert_decoder_over_origins
@@ -303,9 +305,9 @@ def _own_latent(model: CrystalModel, knowns: Sequence[Known], seed: int) -> Tens
 
     compressor, random = model.compressor, np.random.default_rng(seed)
     box = compressor.preset.box
-    if compressor.preset.generator.style == "published":
+    if compressor.preset.vae.style == "published":
         return model.encode(pack([known.structure for known in knowns], compressor.elements, box))
-    told = [
+    shifted = [
         (number, cell)
         for number, known in enumerate(knowns)
         for cell in (
@@ -314,17 +316,17 @@ def _own_latent(model: CrystalModel, knowns: Sequence[Known], seed: int) -> Tens
         )
         if cell is known.structure or extent(cell) < box
     ]
-    origin_shifts = pack([cell for _, cell in told], compressor.elements, box)
-    return invert_decoder_over_origins(model, origin_shifts, torch.tensor([number for number, _ in told]))
+    origin_shifts = pack([cell for _, cell in shifted], compressor.elements, box)
+    return invert_decoder_over_origins(model, origin_shifts, torch.tensor([number for number, _ in shifted]))
 
 
-def _best_hits(known: Known, samples: Iterable[Sample], state: str) -> dict[str, Hit | None]:
-    """Find the best hit by matcher; a valid one is better than a close one."""
+def _best_hits(known: KnownPhase, samples: Iterable[Sample], state: str) -> dict[str, Hit | None]:
+    """Find the best hit by each matcher; valid hits come before close ones."""
     crystals = [
         (sample, crystal)
         for sample in samples
         if sample.formula == known.formula
-        and _may_equal(sample, known)  # most cannot, and a comparison takes its time
+        and _may_match(sample, known)  # most cannot, and a comparison takes its time
         and (crystal := sample.crystals.get(state)) is not None
     ]
     best: dict[str, Hit | None] = {}
@@ -332,7 +334,7 @@ def _best_hits(known: Known, samples: Iterable[Sample], state: str) -> dict[str,
         index = StructureIndex[str]([(known.id, known.structure)], *tolerances)
         matches = index.find_matches([sample.cells[state] for sample, _ in crystals])
         hits = [
-            Hit(sample.name, sample.method, sample.valid, match[1], _volume(crystal) / _volume(known.structure))
+            Hit(sample.name, sample.sampler, sample.valid, match[1], _volume(crystal) / _volume(known.structure))
             for (sample, crystal), match in zip(crystals, matches, strict=True)
             if match is not None
         ]
@@ -340,13 +342,13 @@ def _best_hits(known: Known, samples: Iterable[Sample], state: str) -> dict[str,
     return best
 
 
-def _may_equal(sample: Sample, known: Known) -> bool:
-    """Whether the cell of a sample of the right composition can be that of a known phase, by its number of atoms."""
+def _may_match(sample: Sample, known: KnownPhase) -> bool:
+    """Whether the number of atoms of a sample of the right composition allows the cell of a known phase."""
     return len(sample.structure) % known.primitive_sites == 0
 
 
 def _volume(structure: Structure) -> float:
-    """Volume per atom, A^3."""
+    """Return the volume per atom, A^3."""
     return structure.volume / len(structure)
 
 

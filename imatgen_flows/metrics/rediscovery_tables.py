@@ -1,25 +1,25 @@
-"""Rediscovery in numbers: rates over runs with their intervals, and what is known of each phase."""
+"""Tables of rediscovery: rates over runs with their intervals, and the results for each known phase."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, TypedDict
 
 from pymatgen.core import Structure
 
 from imatgen_flows.candidates.holdout import LOOSE
 from imatgen_flows.matching.grouping import group_duplicates
-from imatgen_flows.metrics.rediscovery import MATCHERS, STATES, Known, Substitution, Tier
+from imatgen_flows.metrics.rediscovery import MATCHERS, STATES, KnownPhase, Substitution, Tier
 from imatgen_flows.metrics.statistics import mean_interval, rate_interval
 
-FEW = 10  # samples that can be a phase, under which it was hardly looked for
+FEW = 10  # samples that can match a phase; with fewer it counts as hardly searched for, a convention of the table
 
 
 @dataclass(frozen=True)
 class RunFindings:
-    """What one run found.
+    """Findings of one run.
 
     Attributes
     ----------
@@ -28,33 +28,92 @@ class RunFindings:
     held_out : structures or prototypes
     knowns : what was held out
     tiers : by name
-    substitution : of the structures that it learnt from ``as made``, and of those on its hull ``relaxed``
+    substitution : of its training set ``as made``, and of the substituted structures on its hull ``relaxed``
     """
 
     run: str
     seed: int
     held_out: str
-    knowns: list[Known]
+    knowns: list[KnownPhase]
     tiers: dict[str, Tier]
     substitution: dict[str, Substitution]
 
 
-def prototype_clusters(knowns: Sequence[Known]) -> dict[str, int]:
+class Rates(TypedDict):
+    """Number and share of phases, or prototypes, that runs found.
+
+    `found` is that of each run, `rate` the mean share, `interval` its 95 % interval (over runs by Student's t, of a single
+    run by Wilson), and `union` the number that any run found.
+    """
+
+    found: list[int]
+    rate: float
+    interval: list[float]
+    union: int
+
+
+class Tally(Rates):
+    """Rates of known phases; `clusters` are those of their prototypes."""
+
+    clusters: Rates
+
+
+class HeldOutSummary(TypedDict):
+    """Rates of the runs that held out the same, by tier or kind of substitution, matcher and state of relaxation.
+
+    Each entry of `tiers` has `samples`, `relaxed` and `evaluations` of each run, and by matcher and state a `Tally`, None for
+    a state that no sample is in. Each entry of `substitution` has `structures` of each run, and a `Tally` by matcher.
+    """
+
+    runs: int
+    known: int
+    clusters: int
+    tiers: dict[str, dict[str, Any]]
+    substitution: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Rediscovery:
+    """Result of a search for held-out phases over one or more runs.
+
+    Attributes
+    ----------
+    findings : of each run
+    samples_around_each : samples drawn around each known phase
+    """
+
+    findings: Sequence[RunFindings]
+    samples_around_each: int
+
+    @property
+    def evaluations(self) -> int:
+        """Energy-and-force evaluations of all runs."""
+        return sum(tier.evaluations for run in self.findings for tier in run.tiers.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, for JSON."""
+        return {
+            "matchers": {
+                name: dict(zip(("ltol", "stol", "angle_tol"), value, strict=True)) for name, value in MATCHERS.items()
+            },
+            "samples_around_each": self.samples_around_each,
+            "runs": [{"run": run.run, "seed": run.seed, "held_out": run.held_out} for run in self.findings],
+            "summary": summarise(self.findings),
+            "known": known_rows(self.findings),
+            "evaluations_total": self.evaluations,
+        }
+
+
+def prototype_clusters(knowns: Sequence[KnownPhase]) -> dict[str, int]:
     """Number the prototypes of known phases: those that are equal at the loose tolerances are one. By id."""
     first_of = group_duplicates([known.structure for known in knowns], *LOOSE)
     numbers = {first: number for number, first in enumerate(dict.fromkeys(first_of))}
     return {known.id: numbers[first] for known, first in zip(knowns, first_of, strict=True)}
 
 
-def summarise(runs: Sequence[RunFindings]) -> dict[str, Any]:
-    """Count what was found, over runs that held out the same known phases.
-
-    Returns
-    -------
-    by what was held out: ``runs``, ``known``, ``clusters``, and ``tiers`` and ``substitution``, each by name, matcher and
-    state, as `tally` counts; a state that nothing is in is None
-    """
-    summary: dict[str, Any] = {}
+def summarise(runs: Sequence[RunFindings]) -> dict[str, HeldOutSummary]:
+    """Count the phases that were found, over runs that held out the same known phases; by kind of held-out set."""
+    summary: dict[str, HeldOutSummary] = {}
     for held_out in dict.fromkeys(run.held_out for run in runs):
         group = [run for run in runs if run.held_out == held_out]
         cluster_of = prototype_clusters(group[0].knowns)
@@ -83,25 +142,23 @@ def summarise(runs: Sequence[RunFindings]) -> dict[str, Any]:
     return summary
 
 
-def tally(found: Sequence[set[str]], cluster_of: Mapping[str, int]) -> dict[str, Any]:
+def tally(found: Sequence[set[str]], cluster_of: Mapping[str, int]) -> Tally:
     """Count known phases, and their prototypes, that runs found.
 
     Parameters
     ----------
     found : ids, for each run
     cluster_of : `prototype_clusters`
-
-    Returns
-    -------
-    ``found`` in each run, ``rate`` (their mean share), ``interval`` of the rate (95 %: over runs by Student's t, of a
-    single run by Wilson), ``union`` (found in any run), and the same of ``clusters``
     """
     numbers = [{cluster_of[name] for name in names} for names in found]
-    return _rates(found, len(cluster_of)) | {"clusters": _rates(numbers, len(set(cluster_of.values())))}
+    return Tally(
+        **_rates(found, len(cluster_of)),
+        clusters=_rates(numbers, len(set(cluster_of.values()))),
+    )
 
 
 def known_rows(runs: Sequence[RunFindings]) -> list[dict[str, Any]]:
-    """Write one row for each known phase: what it is, and by what was held out and tier, who found it or why nobody did."""
+    """Write one row for each known phase: by held-out set and tier, the sample that matches it or why there is none."""
     cluster_of = prototype_clusters(runs[0].knowns)
     rows = []
     for known in runs[0].knowns:
@@ -141,20 +198,20 @@ def _by_matcher(tiers: Sequence[Tier], cluster_of: Mapping[str, int]) -> dict[st
     }
 
 
-def _rates(found: Sequence[set], total: int) -> dict[str, Any]:
+def _rates(found: Sequence[set[Any]], total: int) -> Rates:
     counts = [len(names) for names in found]
     rates = [count / total for count in counts]
     low, high = rate_interval(counts[0], total) if len(counts) == 1 else mean_interval(rates)
-    return {
-        "found": counts,
-        "rate": fmean(rates),
-        "interval": [max(0.0, low), min(1.0, high)],
-        "union": len(set().union(*found)),
-    }
+    return Rates(
+        found=counts,
+        rate=fmean(rates),
+        interval=[max(0.0, low), min(1.0, high)],
+        union=len(set().union(*found)),
+    )
 
 
 def _over_runs(known: str, tier: str, runs: Sequence[RunFindings]) -> dict[str, Any]:
-    """Who found a phase, the closest over runs, and in how many; or why none did."""
+    """Give the closest hit over runs, and the number of runs with one; or why there is none."""
     findings = {run.run: run.tiers[tier].findings[known] for run in runs}
     sampled = sum(finding.sampled for finding in findings.values())
     at_size = sum(finding.at_size for finding in findings.values())

@@ -1,4 +1,4 @@
-"""How far a measured rate can be trusted."""
+"""Confidence intervals of measured rates and means."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import math
 import statistics
 from collections.abc import Sequence
 
+LEVEL = 0.95  # confidence level of all intervals, the usual one
 
-def rate_interval(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the Wilson score interval of a rate (Wilson, J. Am. Stat. Assoc. 22, 209, 1927); 95 % at z = 1.96."""
+
+def rate_interval(count: int, total: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return the Wilson score interval of a rate (Wilson, J. Am. Stat. Assoc. 22, 209, 1927).
+
+    Parameters
+    ----------
+    count, total : successes, and trials; without a trial the rate can be anything from 0 to 1
+    level : of confidence
+    """
     if not total:
         return 0.0, 1.0
-    rate = count / total
-    middle = rate + z * z / (2 * total)
-    half = z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    from scipy.stats import binomtest
+
+    found = binomtest(count, total).proportion_ci(level, method="wilson")
+    return float(found.low), float(found.high)
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Return the interval of a mean by Student's t: where the mean of more such values lies, if they are normal.
+def mean_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float]:
+    """Return the confidence interval of a mean by Student's t distribution, for normally distributed values.
 
     Parameters
     ----------
@@ -29,7 +36,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     Raises
     ------
     ValueError
-        Where there are fewer than two values: one has no spread.
+        Where there are fewer than two values: one has no standard deviation.
     """
     from scipy.stats import t
 

@@ -1,24 +1,65 @@
-"""Kinds of structure, and how much of them neighbours in the latent space share (paper, Figure S4)."""
+"""Diversity in the latent space: how similar in structure and composition neighbours are (paper, Figure S4)."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imatgen_flows.studies.latent_classifier import CHUNK, distances, principal_components
+from imatgen_flows.models.latent_map import principal_components
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-NEIGHBOURS = 10
-SHUFFLES = 20
-REACH, STEP, WIDTH = 3.5, 0.05, 0.08  # of radial fingerprints, in cube roots of the volume per atom
+NEIGHBOURS = 10  # of each structure; a choice: some, and few against the size of a dataset
+SHUFFLES = 20  # permutations, over which what chance gives is averaged
+CHUNK = 512  # rows whose distances to all others are held at once
+# of radial fingerprints, in cube roots of the volume per atom (about 2.2 A in an oxide): the range covers the first shells,
+# the width hides small displacements; choices like those of Oganov and Valle, J. Chem. Phys. 130, 104504 (2009)
+REACH, STEP, WIDTH = 3.5, 0.05, 0.08
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SpaceDiversity:
+    """What neighbours in one latent space have in common.
+
+    Attributes
+    ----------
+    shared : share of neighbours that are nearest by fingerprint too, by coordinates, and by chance as ``shuffled``
+    explained : share of the variance of each property that the mean over neighbours accounts for, likewise
+    """
+
+    shared: dict[str, float]
+    explained: dict[str, dict[str, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Properties of structures, and what neighbours in latent spaces have in common.
+
+    Attributes
+    ----------
+    values : of each structure, by property: first principal component of the radial ``fingerprint``, ``volume`` per atom
+        (A^3), and atomic ``fraction`` of the last element
+    fingerprint_explained : share of the fingerprints' variance along that component
+    neighbours : number of neighbours of a structure
+    spaces : by name
+    """
+
+    values: dict[str, list[float]]
+    fingerprint_explained: float
+    neighbours: int
+    spaces: dict[str, SpaceDiversity]
 
 
 def measure_diversity(
@@ -27,25 +68,16 @@ def measure_diversity(
     spaces: Mapping[str, Mapping[str, ArrayLike]],
     groups: Sequence[str],
     seed: int,
-) -> dict[str, Any]:
-    """Tell structures from each other, and measure how much of that neighbours in a space share.
+) -> Diversity:
+    """Measure how similar neighbours in latent spaces are, in structure, volume and composition.
 
     Parameters
     ----------
     structures : of the dataset
-    elements : of the system; the atomic fraction is of the last
-    spaces : by name, coordinates (n, d) of the structures by what they are; what is shuffled is the first of each
+    elements : of the system; the atomic fraction is that of the last
+    spaces : by name, coordinates (n, d) of the structures by their kind; the first kind of each is shuffled
     groups : of each structure, such as its template; neighbours are of other groups
     seed : of the shuffling
-
-    Returns
-    -------
-    values : of each structure, by property: first principal component of the radial ``fingerprint``, ``volume`` per atom
-        (A^3), and atomic ``fraction``
-    fingerprint_explained : share of the fingerprints' variance along that component
-    neighbours : how many count
-    spaces : by name, ``shared``, the share of neighbours that are the nearest by fingerprint too, and ``explained``, what
-        their mean tells of each property; of all coordinates alike, and ``shuffled``
     """
     prints = np.stack([radial_fingerprint(structure, elements) for structure in structures])
     components = principal_components(prints)
@@ -55,29 +87,29 @@ def measure_diversity(
         "fraction": np.array([structure.composition.get_atomic_fraction(elements[-1]) for structure in structures]),
     }
     alike = nearest(prints, groups)
-    found: dict[str, Any] = {}
+    found: dict[str, SpaceDiversity] = {}
     for name, space in spaces.items():
-        near = {which: nearest(points, groups) for which, points in space.items()}
+        near = {kind: nearest(points, groups) for kind, points in space.items()}
         first = next(iter(near.values()))
-        found[name] = {
-            "shared": {which: shared(rows, alike) for which, rows in near.items()}
+        found[name] = SpaceDiversity(
+            shared={kind: shared(rows, alike) for kind, rows in near.items()}
             | {"shuffled": shared_shuffled(first, alike, seed)},
-            "explained": {
-                key: {which: explained(rows, value) for which, rows in near.items()}
+            explained={
+                key: {kind: explained(rows, value) for kind, rows in near.items()}
                 | {"shuffled": explained_shuffled(first, value, seed)}
                 for key, value in values.items()
             },
-        }
-    return {
-        "values": {key: [round(float(each), 5) for each in value] for key, value in values.items()},
-        "fingerprint_explained": components.explained[0],
-        "neighbours": alike.shape[1],
-        "spaces": found,
-    }
+        )
+    return Diversity(
+        values={key: [round(float(each), 5) for each in value] for key, value in values.items()},
+        fingerprint_explained=components.explained[0],
+        neighbours=alike.shape[1],
+        spaces=found,
+    )
 
 
 def radial_fingerprint(structure: Structure, elements: Sequence[str]) -> Array:
-    """Describe a structure by how far its atoms are apart, each pair of elements for itself, whatever its size.
+    """Compute the radial distribution of the atoms of each pair of elements, which does not depend on the cell.
 
     These are the functions of Oganov and Valle, J. Chem. Phys. 130, 104504 (2009), with distances in cube roots of the
     volume per atom, so that density does not count, and each weighed by the root of its share of the pairs, so that
@@ -117,13 +149,15 @@ def nearest(points: ArrayLike, groups: Sequence[str], number: int = NEIGHBOURS) 
     -------
     (n, number) rows; fewer columns where there are not as many others
     """
+    from scipy.spatial.distance import cdist
+
     points = np.asarray(points, dtype=float)
     _, code, size = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     number = min(number, len(points) - int(size.max()))
     found = []
     for start in range(0, len(points), CHUNK):
         here = slice(start, start + CHUNK)
-        apart = distances(points[here], points)
+        apart = cdist(points[here], points)
         apart[code[here, None] == code] = np.inf
         found.append(np.argsort(apart, axis=1, kind="stable")[:, :number])
     return np.concatenate(found)
@@ -140,7 +174,7 @@ def explained(neighbours: NDArray[np.int64], values: ArrayLike) -> float:
 
 
 def explained_shuffled(neighbours: NDArray[np.int64], values: ArrayLike, seed: int) -> float:
-    """Return what `explained` is on the average where values belong to anybody."""
+    """Return the mean of `explained` over random permutations of the values."""
     values, random = np.asarray(values, dtype=float), np.random.default_rng(seed)
     return float(np.mean([explained(neighbours, random.permutation(values)) for _ in range(SHUFFLES)]))
 
@@ -152,7 +186,7 @@ def shared(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
 
 
 def shared_shuffled(one: NDArray[np.int64], other: NDArray[np.int64], seed: int) -> float:
-    """Return what `shared` is on the average where points of the one space are anybody's of the other."""
+    """Return the mean of `shared` over random permutations of the points of one space."""
     random = np.random.default_rng(seed)
     found = []
     for _ in range(SHUFFLES):

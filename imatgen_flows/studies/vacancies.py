@@ -1,16 +1,16 @@
-"""The vacancy check: given the one cation back that it lacks, does a crystal A(n-1)B(n) relax to a known crystal AB?
+"""Vacancy study: whether a crystal A(n-1)B(n) relaxes to a known crystal AB once its missing cation is put back.
 
-Noh et al. (2019) did so for V(n-1)O(n), n = 4 to 7, and found the V(n)O(n) of their dataset again: what had been generated
-were those, with ordered vacancies. Whether the candidate's framework has a part in that, controls tell: as many random
-crystals of the same cell, relaxed alike.
+Noh et al. (2019) did so for V(n-1)O(n), n = 4 to 7, and found the V(n)O(n) of their dataset again: the generated crystals
+were those, with ordered vacancies. Controls tell whether the framework of the candidate matters: as many random crystals of
+the same cell, relaxed alike.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,23 +18,23 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition, Element, Structure
 
 from imatgen_flows.energetics.hull import Hull
-from imatgen_flows.energetics.relax import Relaxation
+from imatgen_flows.energetics.relax import Evaluator, Relaxation
 from imatgen_flows.errors import InputError
 from imatgen_flows.matching.grouping import StructureIndex, group_duplicates
-from imatgen_flows.sources.random_search import propose_random
+from imatgen_flows.metrics.statistics import rate_interval
+from imatgen_flows.sources.random_search import draw_crystals
 from imatgen_flows.sources.target_cell import TargetCell
 
-SITES = 3  # voids tried for a candidate
+SITES = 3  # voids tried for a candidate; a choice: the relaxations are what the study costs
 SAME_PLACE = 0.1  # A; of atoms that a translation relates, in a relaxed crystal
-APART = 0.7  # A; voids that are nearer to each other are one
-EQUIVALENT = (0.02, 0.05, 1.0)  # tolerances of the matcher: voids that symmetry relates, up to what a relaxation leaves
-
-Evaluate = Callable[[Mapping[str, Structure]], Mapping[str, Relaxation]]
+MIN_SEPARATION = 0.7  # A, half a short bond; voids that are nearer to each other are one
+# tolerances of the matcher for voids that symmetry relates, up to what a relaxation leaves
+EQUIVALENT = (0.02, 0.05, 1.0)
 
 
 @dataclass(frozen=True)
-class Deficient:
-    """A relaxed crystal that lacks one cation; energies in eV/atom."""
+class RelaxedCandidate:
+    """A relaxed candidate; energies in eV/atom."""
 
     id: str
     structure: Structure
@@ -43,8 +43,17 @@ class Deficient:
 
 
 @dataclass(frozen=True)
+class ExcludedCandidate:
+    """A candidate that the study leaves out, and why."""
+
+    id: str
+    formula: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Compound:
-    """A crystal AB that may be found again.
+    """A crystal AB of the dataset, or a published one, which a filled cell may match.
 
     Attributes
     ----------
@@ -64,7 +73,7 @@ class Compound:
 
 @dataclass(frozen=True)
 class Filled:
-    """A crystal with a cation more.
+    """A crystal into which one cation was put.
 
     Attributes
     ----------
@@ -79,16 +88,16 @@ class Filled:
 
 
 @dataclass(kw_only=True)
-class End:
-    """The lowest of some cells AB when relaxed, and what it equals. Energies in eV/atom; None where none relaxed.
+class LowestCell:
+    """The lowest in energy of some relaxed cells AB, and the crystal that it matches; eV/atom, None where none relaxed.
 
     Attributes
     ----------
     filled_energy_per_atom, filled_e_above_hull : after relaxation
     structure : relaxed
-    match : name of the crystal AB that it equals; empty if there is none
+    match : name of the crystal AB that it matches; empty if there is none
     match_known : that one is a published phase
-    match_state : ``relaxed``, or ``as made`` where it equals none of the relaxed ones
+    match_state : ``relaxed``, or ``as made`` where it matches none of the relaxed ones
     rms : root mean square displacement from it, in units of (volume per atom)^(1/3)
     energy_above_match : difference of the relaxed energies
     evaluations : energy-and-force evaluations spent on all cells
@@ -106,14 +115,14 @@ class End:
     evaluations: int = 0
     reason: str = ""
 
-    def to_row(self) -> dict[str, Any]:
-        """Plain values, for JSON; the structure as CIF."""
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, for JSON; the structure as CIF."""
         return {**vars(self), "structure": self.structure.to(fmt="cif") if self.structure else None}
 
 
 @dataclass(kw_only=True)
-class VacancyCheck(End):
-    """What became of one candidate.
+class VacancyCheck(LowestCell):
+    """Result of filling one candidate.
 
     Attributes
     ----------
@@ -136,19 +145,160 @@ class VacancyCheck(End):
 
 
 @dataclass(kw_only=True)
-class Control(End):
-    """What became of random crystals in place of a candidate.
+class Control(LowestCell):
+    """Result of random crystals in place of a candidate.
 
     Attributes
     ----------
     id : of the candidate
     filled_formula : of its cell with the cation, which the crystals share
-    cells : that the search found room for, of as many as voids were tried
+    cells : random crystals that could be drawn, of as many as voids were tried
     """
 
     id: str
     filled_formula: str
     cells: int
+
+
+@dataclass(frozen=True)
+class Returned:
+    """Share of cells that relaxed to a crystal of the dataset or a published one, with its 95 % interval."""
+
+    count: int
+    of: int
+    interval: tuple[float, float]
+
+    @classmethod
+    def among(cls, cells: Sequence[LowestCell]) -> Returned:
+        """Count them among some cells."""
+        count = sum(bool(cell.match) for cell in cells)
+        return cls(count, len(cells), rate_interval(count, len(cells)))
+
+
+@dataclass(frozen=True)
+class CompoundCounts:
+    """Counts of the crystals AB: in all, relaxed before, relaxed now, left as made since they equal another, and failed.
+
+    `evaluations` are the energy-and-force evaluations of those relaxed now.
+    """
+
+    structures: int = 0
+    relaxed: int = 0
+    relaxed_now: int = 0
+    equal: int = 0
+    failed: int = 0
+    evaluations: int = 0
+
+
+@dataclass(frozen=True)
+class VacancySettings:
+    """Settings of a vacancy study.
+
+    Attributes
+    ----------
+    at_most : candidates, nearest to the hull first; None for all
+    everything : whether all candidates of a composition are filled, and not only the lowest
+    controls : for each candidate
+    seed : of the random crystals of the controls
+    """
+
+    at_most: int | None = None
+    everything: bool = False
+    controls: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class VacancyStudy:
+    """Result of a vacancy study.
+
+    Attributes
+    ----------
+    cation, anion : A and B
+    checks : of the candidates
+    controls : of random crystals
+    compounds : counts of the crystals AB
+    exclusions : candidates whose cells lack several cations
+    seed : of the controls
+    """
+
+    cation: str
+    anion: str
+    checks: list[VacancyCheck]
+    controls: list[Control]
+    compounds: CompoundCounts
+    exclusions: list[ExcludedCandidate]
+    seed: int
+
+    @property
+    def returned(self) -> Returned:
+        """Candidates that return a known crystal AB."""
+        return Returned.among(self.checks)
+
+    @property
+    def controls_returned(self) -> Returned | None:
+        """Controls that do; None without controls."""
+        return Returned.among(self.controls) if self.controls else None
+
+    @property
+    def evaluations(self) -> dict[str, int]:
+        """Energy-and-force evaluations by purpose."""
+        return {
+            "filled": sum(check.evaluations for check in self.checks),
+            "dataset": self.compounds.evaluations,
+            "control": sum(control.evaluations for control in self.controls),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, for JSON."""
+        spent, controls_returned = self.evaluations, self.controls_returned
+        return {
+            "cation": self.cation,
+            "anion": self.anion,
+            "sites_at_most": SITES,
+            "candidates": [check.to_dict() for check in self.checks],
+            "returned": asdict(self.returned),
+            "controls": [control.to_dict() for control in self.controls],
+            "controls_returned": asdict(controls_returned) if controls_returned else None,
+            "seed": self.seed,
+            "exclusions": [asdict(item) for item in self.exclusions],
+            "dataset": asdict(self.compounds),
+            "evaluations": spent,
+            "evaluations_total": sum(spent.values()),
+        }
+
+
+def study_vacancies(
+    pair: tuple[str, str],
+    candidates: Iterable[RelaxedCandidate],
+    compounds: Sequence[Compound],
+    hull: Hull,
+    relax: Evaluator,
+    single_point: Evaluator,
+    settings: VacancySettings,
+) -> VacancyStudy:
+    """Fill the candidates that lack one cation, relax them, and compare them with the known crystals AB.
+
+    Parameters
+    ----------
+    pair : cation and anion; see `cation_and_anion`
+    candidates : new and relaxed
+    compounds : the known crystals AB
+    hull : on the energy scale of `relax`
+    relax, single_point : relax structures by name, and compute their energies as they are
+    settings : of the study
+    """
+    deficient, exclusions = find_deficient(candidates, *pair)
+    chosen = (deficient if settings.everything else lowest_of_each(deficient))[: settings.at_most]
+    checks: list[VacancyCheck] = []
+    controls: list[Control] = []
+    counts = CompoundCounts()
+    if chosen:
+        relaxed, counts = relax_compounds(compounds, relax)
+        checks = check_vacancies(chosen, relaxed, hull, pair[0], relax, single_point)
+        if settings.controls:
+            controls = check_controls(checks, relaxed, hull, relax, settings.controls, settings.seed)
+    return VacancyStudy(*pair, checks, controls, counts, exclusions, settings.seed)
 
 
 def cation_and_anion(system: Iterable[str]) -> tuple[str, str]:
@@ -157,7 +307,7 @@ def cation_and_anion(system: Iterable[str]) -> tuple[str, str]:
     Raises
     ------
     InputError
-        Where the system is not binary, or the electronegativities do not tell.
+        Where the system is not binary, or the electronegativities do not differ.
     """
     elements = [Element(symbol) for symbol in system]
     name = "-".join(element.symbol for element in elements)
@@ -175,29 +325,52 @@ def is_deficient(composition: Composition, cation: str, anion: str) -> bool:
     return present > 0 and wanted - present == math.gcd(present, wanted)
 
 
+def find_deficient(
+    candidates: Iterable[RelaxedCandidate], cation: str, anion: str
+) -> tuple[list[RelaxedCandidate], list[ExcludedCandidate]]:
+    """Find the candidates that lack one cation, each in the cell that lacks it, nearest to the hull first.
+
+    Returns
+    -------
+    these, and the candidates A(n-1)B(n) whose cells lack several
+    """
+    found: dict[str, RelaxedCandidate] = {}
+    exclusions = []
+    for candidate in candidates:
+        if not is_deficient(candidate.structure.composition, cation, anion):
+            continue
+        cell = deficient_cell(candidate.structure, cation, anion)
+        if cell is None:
+            formula = candidate.structure.composition.formula.replace(" ", "")
+            exclusions.append(ExcludedCandidate(candidate.id, formula, f"its cell lacks more than one {cation}"))
+        else:
+            found[candidate.id] = replace(candidate, structure=cell)
+    return sorted(found.values(), key=lambda candidate: candidate.e_above_hull), exclusions
+
+
 def deficient_cell(structure: Structure, cation: str, anion: str) -> Structure | None:
-    """Return the cell that lacks one cation: as it is, or its primitive one. None where each lacks several, or none."""
+    """Return the cell that lacks one cation, given or primitive; None where each lacks several, or none."""
     for cell in (structure, structure.get_primitive_structure(tolerance=SAME_PLACE)):
         if cell.composition[cation] and round(cell.composition[anion] - cell.composition[cation]) == 1:
             return cell
     return None
 
 
-def lowest_of_each(candidates: Iterable[Deficient]) -> list[Deficient]:
-    """Keep of each composition the candidate nearest to the hull; lowest first."""
-    lowest: dict[str, Deficient] = {}
+def lowest_of_each(candidates: Iterable[RelaxedCandidate]) -> list[RelaxedCandidate]:
+    """Keep the candidate of each composition that is nearest to the hull; lowest first."""
+    lowest: dict[str, RelaxedCandidate] = {}
     for candidate in sorted(candidates, key=lambda candidate: candidate.e_above_hull):
         lowest.setdefault(candidate.structure.composition.reduced_formula, candidate)
     return list(lowest.values())
 
 
-def find_voids(structure: Structure, apart: float = APART) -> list[tuple[NDArray[np.float64], float]]:
-    """Find the places in a crystal that are farthest from all atoms: the vertices of its Voronoi cells.
+def find_voids(structure: Structure, min_separation: float = MIN_SEPARATION) -> list[tuple[NDArray[np.float64], float]]:
+    """Find the voids of a crystal, the places farthest from all atoms: vertices of its Voronoi cells.
 
     Parameters
     ----------
     structure : ordered crystal
-    apart : of vertices nearer to each other, only the most spacious counts, A
+    min_separation : of vertices nearer to each other, only the most spacious counts, A
 
     Returns
     -------
@@ -222,7 +395,7 @@ def find_voids(structure: Structure, apart: float = APART) -> list[tuple[NDArray
     voids: list[tuple[NDArray[np.float64], float]] = []
     for place, distance in places:
         taken = [other for other, _ in voids]
-        if not taken or lattice.get_all_distances([place], taken).min() >= apart:
+        if not taken or lattice.get_all_distances([place], taken).min() >= min_separation:
             voids.append((place, distance))
     return voids
 
@@ -237,15 +410,14 @@ def fill(structure: Structure, cation: str, sites: int = SITES) -> list[Filled]:
     return [item for index, item in enumerate(tried) if first_of[index] == index][:sites]
 
 
-def relax_compounds(compounds: Sequence[Compound], relax: Evaluate) -> tuple[list[Compound], dict[str, int]]:
-    """Relax the crystals AB that are not, since what is relaxed compares with the relaxed only.
+def relax_compounds(compounds: Sequence[Compound], relax: Evaluator) -> tuple[list[Compound], CompoundCounts]:
+    """Relax the crystals AB that are not relaxed yet, since relaxed cells compare with relaxed crystals.
 
     Of crystals that equal each other as made, the first is relaxed.
 
     Returns
     -------
-    all of them; and counts: ``structures`` in all, ``relaxed`` before, ``relaxed_now``, ``equal`` (left as made), ``failed``
-    and ``evaluations``
+    all of them, and their counts
     """
     waiting = [compound for compound in compounds if compound.relaxed is None and compound.made is not None]
     first_of = group_duplicates([compound.made for compound in waiting if compound.made is not None])
@@ -256,14 +428,14 @@ def relax_compounds(compounds: Sequence[Compound], relax: Evaluate) -> tuple[lis
     }
     results = relax(chosen) if chosen else {}
     done = {name: result for name, result in results.items() if result.state == "relaxed"}
-    counts = {
-        "structures": len(compounds),
-        "relaxed": len(compounds) - len(waiting),
-        "relaxed_now": len(done),
-        "equal": len(waiting) - len(chosen),
-        "failed": len(chosen) - len(done),
-        "evaluations": sum(result.evaluations for result in results.values()),
-    }
+    counts = CompoundCounts(
+        structures=len(compounds),
+        relaxed=len(compounds) - len(waiting),
+        relaxed_now=len(done),
+        equal=len(waiting) - len(chosen),
+        failed=len(chosen) - len(done),
+        evaluations=sum(result.evaluations for result in results.values()),
+    )
     return [
         replace(compound, relaxed=result.structure, energy_per_atom=result.energy_per_atom)
         if (result := done.get(compound.name))
@@ -273,31 +445,31 @@ def relax_compounds(compounds: Sequence[Compound], relax: Evaluate) -> tuple[lis
 
 
 def check_vacancies(
-    candidates: Sequence[Deficient],
+    candidates: Sequence[RelaxedCandidate],
     compounds: Sequence[Compound],
     hull: Hull,
     cation: str,
-    relax: Evaluate,
-    price: Evaluate,
+    relax: Evaluator,
+    single_point: Evaluator,
     sites: int = SITES,
 ) -> list[VacancyCheck]:
-    """Give each candidate a cation, relax it in each of its best voids, and look up the lowest that results.
+    """Put a cation into each of the best voids of a candidate, relax, and compare the lowest with the known crystals AB.
 
     Parameters
     ----------
     candidates : cells that lack one cation
-    compounds : what may be found again; see `relax_compounds`
+    compounds : the known crystals AB; see `relax_compounds`
     hull : on the energy scale of `relax`
     cation : its element
-    relax, price : relax structures by name, and give their energy as they are
+    relax, single_point : relax structures by name, and compute their energies as they are
     sites : voids tried for each candidate
     """
     trials = {candidate.id: fill(candidate.structure, cation, sites) for candidate in candidates}
     results = relax({f"{name}/{i}": item.structure for name, items in trials.items() for i, item in enumerate(items)})
     ended = {name: [results[f"{name}/{i}"] for i in range(len(items))] for name, items in trials.items()}
     best = {name: min(range(len(tries)), key=lambda i: _energy(tries[i])) for name, tries in ended.items()}
-    before = price({name: items[best[name]].structure for name, items in trials.items()})
-    finder = _Finder(compounds, hull)
+    before = single_point({name: items[best[name]].structure for name, items in trials.items()})
+    index = _CompoundIndex(compounds, hull)
     checks = []
     for candidate in candidates:
         chosen = trials[candidate.id][best[candidate.id]]
@@ -313,17 +485,17 @@ def check_vacancies(
             unrelaxed_energy_per_atom=before[candidate.id].energy_per_atom,
             evaluations=before[candidate.id].evaluations,
         )
-        finder.enter(check, ended[candidate.id])
+        index.enter(check, ended[candidate.id])
         checks.append(check)
     return checks
 
 
 def check_controls(
-    checks: Sequence[VacancyCheck], compounds: Sequence[Compound], hull: Hull, relax: Evaluate, each: int, seed: int
+    checks: Sequence[VacancyCheck], compounds: Sequence[Compound], hull: Hull, relax: Evaluator, each: int, seed: int
 ) -> list[Control]:
-    """Look how often crystals AB come out without any candidate: of as many random crystals of its cell, the lowest.
+    """Relax random crystals in place of the candidates: for each as many as it has voids, of which the lowest counts.
 
-    The crystals are those of `discovery.sources.propose_random`. With the same seed, more controls begin with the same ones.
+    With the same seed, more controls begin with the same ones.
 
     Parameters
     ----------
@@ -333,8 +505,8 @@ def check_controls(
     seed : of the random search
     """
     rounds = [(number, check) for number in range(each) for check in checks]
-    targets = [_slot(check.filled_formula) for _, check in rounds for _ in range(check.sites)]
-    proposals = iter(propose_random(targets, seed))
+    targets = [_target_cell(check.filled_formula) for _, check in rounds for _ in range(check.sites)]
+    proposals = iter(draw_crystals(targets, seed))
     trials = {
         f"{check.id}/random {number}": [
             proposal for _ in range(check.sites) if (proposal := next(proposals)) is not None
@@ -342,28 +514,28 @@ def check_controls(
         for number, check in rounds
     }
     results = relax({f"{name}/{i}": item.structure for name, items in trials.items() for i, item in enumerate(items)})
-    finder = _Finder(compounds, hull)
+    index = _CompoundIndex(compounds, hull)
     controls = []
     for (_, check), (name, items) in zip(rounds, trials.items(), strict=True):
         control = Control(id=check.id, filled_formula=check.filled_formula, cells=len(items))
-        finder.enter(control, [results[f"{name}/{i}"] for i in range(len(items))])
+        index.enter(control, [results[f"{name}/{i}"] for i in range(len(items))])
         controls.append(control)
     return controls
 
 
-def _slot(formula: str) -> TargetCell:
-    """Ask for a cell of a formula, which is not reduced."""
+def _target_cell(formula: str) -> TargetCell:
+    """Return the target cell of a formula, which is not reduced."""
     amounts = Composition(formula).get_el_amt_dict()
     return TargetCell(tuple(sorted((symbol, round(number)) for symbol, number in amounts.items())))
 
 
 def _energy(result: Relaxation) -> float:
-    """Energy by which the lowest is chosen, eV/atom; infinite for what did not relax."""
+    """Return the energy by which the lowest is chosen, eV/atom; infinite without a relaxed structure."""
     return math.inf if result.state != "relaxed" or result.energy_per_atom is None else result.energy_per_atom
 
 
-class _Finder:
-    """Crystals AB by what they are: published before substituted, and of these the lowest first."""
+class _CompoundIndex:
+    """Index of the crystals AB: published ones before substituted ones, and of these the lowest first."""
 
     def __init__(self, compounds: Sequence[Compound], hull: Hull) -> None:
         order = sorted(
@@ -376,25 +548,25 @@ class _Finder:
             "as made": StructureIndex[str]((c.name, c.made) for c in order if c.made is not None),
         }
 
-    def enter(self, end: End, tries: Sequence[Relaxation]) -> None:
-        """Enter the lowest of some relaxed cells, with what it equals, or why there is none; and what all have cost."""
-        end.evaluations += sum(result.evaluations for result in tries)
+    def enter(self, cell: LowestCell, tries: Sequence[Relaxation]) -> None:
+        """Enter the lowest of some relaxed cells with its match, or why there is none, and the cost of all."""
+        cell.evaluations += sum(result.evaluations for result in tries)
         result = min(tries, key=_energy, default=Relaxation(state="rejected", reason="no_random_crystal"))
         if result.state != "relaxed" or result.structure is None or result.energy_per_atom is None:
-            end.reason = f"{result.reason}: {result.detail}" if result.detail else result.reason
+            cell.reason = f"{result.reason}: {result.detail}" if result.detail else result.reason
             return
-        end.structure, end.filled_energy_per_atom = result.structure, result.energy_per_atom
-        end.filled_e_above_hull = self.hull.e_above_hull(result.structure.composition, result.energy_per_atom)
-        self._look_up(end, result.structure, result.energy_per_atom)
+        cell.structure, cell.filled_energy_per_atom = result.structure, result.energy_per_atom
+        cell.filled_e_above_hull = self.hull.e_above_hull(result.structure.composition, result.energy_per_atom)
+        self._look_up(cell, result.structure, result.energy_per_atom)
 
-    def _look_up(self, end: End, structure: Structure, energy: float) -> None:
-        """Enter what the structure equals: a relaxed crystal or, failing that, one as made."""
+    def _look_up(self, cell: LowestCell, structure: Structure, energy: float) -> None:
+        """Enter the crystal that the structure matches: a relaxed one or, failing that, one as made."""
         for state, index in self.indices.items():
             found = index.find_match(structure)
             if found is not None:
-                end.match, end.rms = found
-                compound = self.compounds[end.match]
-                end.match_known, end.match_state = compound.known, state
+                cell.match, cell.rms = found
+                compound = self.compounds[cell.match]
+                cell.match_known, cell.match_state = compound.known, state
                 if compound.energy_per_atom is not None:
-                    end.energy_above_match = energy - compound.energy_per_atom
+                    cell.energy_above_match = energy - compound.energy_per_atom
                 return

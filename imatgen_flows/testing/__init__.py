@@ -1,7 +1,7 @@
-"""A stand-in for VASP: it reads VASP's inputs and writes VASP's outputs, with energies from a toy or from CHGNet.
+"""Stand-in for VASP: it reads VASP's inputs and writes VASP's outputs, with energies of a toy potential or CHGNet.
 
-It lets the whole path from a flow to a parsed document be tested, faults included, where there is no VASP. Its results
-are no DFT, and say so: the version in each output is `VERSION`, which the campaign refuses outside tests.
+With it the whole path from a flow to a parsed document is tested, faults included, on machines without VASP. Its results
+are not DFT: the version in each output is `VERSION`, which a campaign refuses outside tests.
 """
 
 VERSION = "6.4.2-STANDIN"

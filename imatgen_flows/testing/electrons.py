@@ -1,4 +1,4 @@
-"""Electrons that are made up: k-points by symmetry, and bands that agree with each other and with the gap asked for."""
+"""Synthetic electronic structure: irreducible k-points, and bands that are consistent with a chosen gap."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imatgen_flows.testing.inputs import Complaint, Crystal, Mesh
+from imatgen_flows.testing.inputs import Crystal, Mesh, VaspError
 from imatgen_flows.testing.settings import RunSettings
 
 NONMETALS = frozenset(("H", "He", "C", "N", "O", "F", "Ne", "P", "S", "Cl", "Ar", "Se", "Br", "Kr", "I", "Xe", "Rn"))
-GAP = 1.0  # eV, of whatever holds a nonmetal
+GAP = 1.0  # eV, of every crystal that contains a nonmetal
 FERMI = 4.0  # eV
 SPACING = 0.35  # eV between bands
 GRID = 301  # NEDOS
@@ -40,7 +40,7 @@ def irreducible(crystal: Crystal, mesh: Mesh, symmetry: bool) -> Points:
         divisions, (crystal.cell.tolist(), crystal.fractional.tolist(), numbers), is_shift=shift, is_time_reversal=True
     )
     if found is None:
-        raise Complaint("the symmetry of the crystal cannot be found: ions may lie upon each other.")
+        raise VaspError("the symmetry of the crystal cannot be found: ions may lie upon each other.")
     which, grid = found
     unique, counts = np.unique(which, return_counts=True)
     return Points(mesh, (grid[unique] + shift / 2) / divisions, counts / counts.sum())
@@ -68,8 +68,8 @@ class Bands:
         return edges[:-1], density, np.cumsum(density, axis=1) * width
 
 
-def make_up_bands(crystal: Crystal, settings: RunSettings, points: Points, moment: float, metal: bool) -> Bands:
-    """Fill bands with the electrons there are.
+def synthetic_bands(crystal: Crystal, settings: RunSettings, points: Points, moment: float, metal: bool) -> Bands:
+    """Build synthetic bands and fill them with the electrons of the cell.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def make_up_bands(crystal: Crystal, settings: RunSettings, points: Points, momen
 
 
 def _overlap(levels: np.ndarray, occupied: np.ndarray, count: int, dispersion: np.ndarray) -> None:
-    """Let the highest filled band rise above the lowest empty one: pymatgen then finds a gap of exactly 0."""
+    """Raise the highest filled band above the lowest empty one, so that pymatgen finds a gap of exactly 0."""
     place = (dispersion - dispersion.min()) / max(float(np.ptp(dispersion)), 1e-9)
     levels[:, count - 1] = FERMI + 0.1 + 0.2 * place
     levels[:, count] = FERMI - 0.1 - 0.2 * place

@@ -1,14 +1,13 @@
-"""What stands in for the electrons: a toy potential in this process, or CHGNet in a server process."""
+"""Engines of the stand-in, which compute energies and forces: a toy potential, or CHGNet in a server process."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from imatgen_flows.testing.inputs import Complaint, Crystal
+from imatgen_flows.testing.inputs import Crystal, VaspError
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Evaluation:
 
 
 class Engine(Protocol):
-    """Prices configurations of one crystal."""
+    """Computes energy, forces, stress and moments of configurations of one crystal."""
 
     name: str
 
@@ -31,7 +30,7 @@ class Engine(Protocol):
 
 
 class ToyEngine:
-    """The toy potential, in this process. Moments stay as MAGMOM gives them."""
+    """The toy potential, in this process. It has no moments: those of MAGMOM stay."""
 
     name = "toy potential"
 
@@ -47,11 +46,11 @@ class ToyEngine:
 
 
 class ChgnetEngine:
-    """CHGNet at the other end of a socket, on the energy scale of an uncorrected DFT calculation.
+    """CHGNet in a server process, on the energy scale of an uncorrected DFT calculation.
 
-    CHGNet learned energies that carry the corrections of the Materials Project; VASP writes energies without them, and
-    they are applied to what it wrote. So they are taken off here, for the crystal as it is at the start: the energy
-    must not jump within a relaxation.
+    CHGNet was trained on energies with the corrections of the Materials Project; VASP writes energies without them, and
+    they are added to what it wrote. They are therefore subtracted here, for the crystal as it is at the start: the
+    energy must not jump within a relaxation.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ class ChgnetEngine:
         self.symbols = crystal.symbols
         self.server = ServerConnection(idle_seconds)
         positions = crystal.fractional @ crystal.cell
-        answer = self.server.ask("describe", hubbards=hubbards, **self._crystal(crystal.cell, positions))
+        answer = self.server.request("describe", hubbards=hubbards, **self._crystal(crystal.cell, positions))
         self.name, self.correction = answer["name"], answer["correction"]
 
     def _crystal(self, cell: np.ndarray, positions: np.ndarray) -> dict[str, Any]:
@@ -74,7 +73,7 @@ class ChgnetEngine:
 
     def evaluate(self, cell: np.ndarray, positions: np.ndarray) -> Evaluation:
         """Evaluate one configuration."""
-        answer = self.server.ask("evaluate", **self._crystal(cell, positions))
+        answer = self.server.request("evaluate", **self._crystal(cell, positions))
         return Evaluation(
             energy=answer["energy"] - self.correction,
             forces=np.array(answer["forces"]),
@@ -84,7 +83,7 @@ class ChgnetEngine:
 
 
 def start_engine(name: str, crystal: Crystal, hubbards: dict[str, float], idle_seconds: float) -> Engine:
-    """Make an engine ready for one crystal.
+    """Start an engine for one crystal.
 
     Parameters
     ----------
@@ -94,14 +93,14 @@ def start_engine(name: str, crystal: Crystal, hubbards: dict[str, float], idle_s
 
     Raises
     ------
-    Complaint
+    VaspError
         Where the name is not known, or the server cannot be started.
     """
     if name == "toy":
         return ToyEngine(crystal.symbols)
     if name == "chgnet":
         return ChgnetEngine(crystal, hubbards, idle_seconds)
-    raise Complaint(f"the stand-in has no engine {name!r}: toy and chgnet are there.")
+    raise VaspError(f"the stand-in has no engine {name!r}: toy and chgnet are there.")
 
 
 def evaluate_ase(calculator: Any, symbols: list[str], cell: np.ndarray, positions: np.ndarray) -> Evaluation:
@@ -118,20 +117,3 @@ def evaluate_ase(calculator: Any, symbols: list[str], cell: np.ndarray, position
         np.asarray(stress, float),
         None if moments is None else np.abs(np.asarray(moments, float)).ravel(),
     )
-
-
-def server_directory() -> Path:
-    """Return the directory of the server's socket, its lock and its log; only this user can enter it."""
-    import hashlib
-    import os
-    import sys
-    import tempfile
-
-    # one for each environment; kept short, since the path of a socket may have 107 bytes
-    key = hashlib.sha256(f"{sys.prefix}:{__file__}".encode()).hexdigest()[:8]
-    directory = Path(tempfile.gettempdir()) / f"imatgen-standin-{os.getuid()}-{key}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    found = directory.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077 or directory.is_symlink():
-        raise Complaint(f"{directory} is not this user's alone. Remove it.")
-    return directory

@@ -1,4 +1,4 @@
-"""Faults on request: `SYSTEM = anything fault:brmix@1` in the INCAR, so that they travel with the job.
+"""Faults of the stand-in, requested in the INCAR: `SYSTEM = anything fault:brmix@1`.
 
 `fault:NAME@ATTEMPT`, or `fault:NAME@ATTEMPT/STEP`: in which attempt in a directory (custodian restarts VASP in the same
 one; `all` for every attempt) and after which ionic step (2 where none is given; in a static run the first). Case does
@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from imatgen_flows.testing.inputs import Complaint
+from imatgen_flows.testing.inputs import VaspError
 
 ATTEMPTS = ".standin_attempts"
 SLOW_SECONDS = 0.5  # of a step, under the fault `slow`
-HANG_SECONDS = 86400.0
+HANG_SECONDS = 86400.0  # longer than the walltime of any test
 
-# Fault: what VASP says, as far as custodian looks for it, and whether VASP stops by itself then.
+# fault: the message that custodian looks for, and whether VASP stops by itself after it
 MESSAGES = {
     "zbrent": ("ZBRENT: fatal error in bracketing", True),
     "brmix": ("BRMIX: very serious problems", True),
@@ -53,7 +53,7 @@ NAMES = (*MESSAGES, *OTHERS)
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong in this attempt; `name` is empty where nothing does."""
+    """A fault planned for one attempt; `name` is empty where there is none."""
 
     name: str = ""
     step: int = 2
@@ -63,24 +63,24 @@ class Fault:
 
 
 def plan_fault(system: str, attempt: int) -> Fault:
-    """Find the fault that SYSTEM asks for in this attempt.
+    """Find the fault that SYSTEM requests for an attempt.
 
     Raises
     ------
-    Complaint
+    VaspError
         Where a fault is not known.
     """
     planned = Fault()
     for name, when, step in re.findall(r"fault:(\w+)@(\d+|all)(?:/(\d+))?", system, re.IGNORECASE):
         if name.lower() not in NAMES:
-            raise Complaint(f"SYSTEM asks for the fault {name!r}. Known: {', '.join(NAMES)}.")
+            raise VaspError(f"SYSTEM asks for the fault {name!r}. Known: {', '.join(NAMES)}.")
         if not planned and (when.lower() == "all" or int(when) == attempt):
             planned = Fault(name.lower(), int(step or 2))
     return planned
 
 
 def count_attempt(directory: Path, system: str) -> int:
-    """Return how often VASP has been started in a directory, this time included."""
+    """Count the starts of VASP in a directory, this one included."""
     path = directory / ATTEMPTS
     if common := os.environ.get("STANDIN_ATTEMPTS"):
         path = Path(common) / hashlib.sha256(system.lower().encode()).hexdigest()[:16]
@@ -90,14 +90,14 @@ def count_attempt(directory: Path, system: str) -> int:
         return stream.tell()
 
 
-def strike(fault: Fault, said: bool) -> bool:
-    """Do what a fault does after its step; return whether its message has been printed.
+def apply_fault(fault: Fault, is_announced: bool) -> bool:
+    """Carry out a fault after its ionic step; return whether its message has been printed.
 
     All files must have been flushed: some faults end the process on the spot.
     """
     if fault.name in MESSAGES:
         message, fatal = MESSAGES[fault.name]
-        if not said:
+        if not is_announced:
             print(f" {message}", flush=True)
         if fatal:
             sys.exit(1)
@@ -115,10 +115,10 @@ def strike(fault: Fault, said: bool) -> bool:
     if fault.name == "oom":
         print("Allocation would exceed memory limit", file=sys.stderr, flush=True)
         sys.exit(1)
-    return said
+    return is_announced
 
 
 def crash() -> NoReturn:
-    """End as a program that was miscompiled."""
+    """End the process as after a segmentation fault."""
     print("forrtl: severe (174): SIGSEGV, segmentation fault occurred", flush=True)
     sys.exit(174)

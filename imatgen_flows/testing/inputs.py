@@ -1,6 +1,6 @@
-"""Read INCAR, POSCAR, KPOINTS and POTCAR as VASP does, and complain where VASP complains.
+"""Readers of INCAR, POSCAR, KPOINTS and POTCAR that refuse what VASP refuses.
 
-Without pymatgen on purpose: what pymatgen wrote is read here by somebody else.
+They do not use pymatgen on purpose: what pymatgen wrote is checked by independent code.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ TEXT = _words("ALGO GGA LREAL METAGGA PREC SYSTEM")
 VECTOR = _words("LDAUJ LDAUL LDAUU MAGMOM ROPT RWIGS")
 
 
-class Complaint(Exception):
-    """The inputs are such that VASP would stop, or ask for what the stand-in cannot do."""
+class VaspError(Exception):
+    """An error in the inputs at which VASP would stop, or a request that the stand-in does not support."""
 
 
 @dataclass(frozen=True)
 class Crystal:
-    """What a POSCAR says. Lengths in A; rows of `cell` are the lattice vectors."""
+    """A crystal as read from a POSCAR. Lengths in A; rows of `cell` are the lattice vectors."""
 
     comment: str
     cell: np.ndarray
@@ -57,7 +57,7 @@ class Crystal:
 
 @dataclass(frozen=True)
 class Pseudopotential:
-    """What the head of a POTCAR says. Mass in u, cutoff in eV."""
+    """The header of a POTCAR. Mass in u, cutoff in eV."""
 
     header: str
     title: str
@@ -69,7 +69,7 @@ class Pseudopotential:
 
 @dataclass(frozen=True)
 class Mesh:
-    """Points in the Brillouin zone, in units of the reciprocal vectors, before symmetry is used."""
+    """A k-point mesh before its reduction by symmetry, in units of the reciprocal vectors."""
 
     style: str  # "Gamma", "Monkhorst-Pack" or "explicit"
     divisions: tuple[int, int, int] = (0, 0, 0)
@@ -78,11 +78,11 @@ class Mesh:
 
 
 def read_incar(text: str) -> dict[str, Any]:
-    """Read the tags of an INCAR, each as its own type.
+    """Read the tags of an INCAR, each as a value of its type.
 
     Raises
     ------
-    Complaint
+    VaspError
         Where a value is not of its tag's type, or the tag is not known to the stand-in.
     """
     tags: dict[str, Any] = {}
@@ -95,7 +95,7 @@ def read_incar(text: str) -> dict[str, Any]:
             try:
                 tags[name] = _typed(name, value)
             except (ValueError, IndexError) as error:
-                raise Complaint(f"Error reading item {name} from file INCAR: {value!r}") from error
+                raise VaspError(f"Error reading item {name} from file INCAR: {value!r}") from error
     return tags
 
 
@@ -111,7 +111,7 @@ def _typed(name: str, value: str) -> Any:
         return [int(number) for number in numbers] if name == "LDAUL" else numbers
     if name in TEXT:
         return value
-    raise Complaint(f"INCAR: the tag {name} is not known to the stand-in.")
+    raise VaspError(f"INCAR: the tag {name} is not known to the stand-in.")
 
 
 def _logical(value: str) -> bool:
@@ -135,7 +135,7 @@ def read_poscar(text: str) -> Crystal:
 
     Raises
     ------
-    Complaint
+    VaspError
         Where it is malformed, or fixes some coordinates (selective dynamics).
     """
     lines = text.splitlines()
@@ -148,12 +148,12 @@ def read_poscar(text: str) -> Crystal:
         species, counts = tuple(lines[5].split()), tuple(int(count) for count in lines[6].split())
         mode = lines[7].strip()[:1].lower()
         if mode == "s":
-            raise Complaint("POSCAR: selective dynamics is not known to the stand-in.")
+            raise VaspError("POSCAR: selective dynamics is not known to the stand-in.")
         positions = np.array([_row(line) for line in lines[8 : 8 + sum(counts)]])
     except (IndexError, ValueError, np.linalg.LinAlgError) as error:
-        raise Complaint(f"POSCAR is malformed: {error}") from error
+        raise VaspError(f"POSCAR is malformed: {error}") from error
     if len(species) != len(counts) or positions.shape != (sum(counts), 3):
-        raise Complaint("POSCAR: the numbers of species, of counts and of positions do not agree.")
+        raise VaspError("POSCAR: the numbers of species, of counts and of positions do not agree.")
     if mode in ("c", "k"):
         positions = positions * factor @ np.linalg.inv(cell)
     return Crystal(lines[0].strip(), cell, species, counts, positions)
@@ -165,11 +165,11 @@ def _row(line: str) -> list[float]:
 
 
 def read_potcar(text: str) -> list[Pseudopotential]:
-    """Read the heads of the pseudopotentials, in order.
+    """Read the headers of the pseudopotentials in a POTCAR, in order.
 
     Raises
     ------
-    Complaint
+    VaspError
         Where one of them lacks its title, element, valence, mass or cutoff.
     """
     found = []
@@ -180,7 +180,7 @@ def read_potcar(text: str) -> list[Pseudopotential]:
         def look_up(name: str, block: str = block) -> str:
             match = re.search(rf"\b{name}\s*=\s*([^;\n]+)", block)
             if match is None:
-                raise Complaint(f"POTCAR: a pseudopotential has no {name}.")
+                raise VaspError(f"POTCAR: a pseudopotential has no {name}.")
             return match[1].strip()
 
         found.append(
@@ -201,7 +201,7 @@ def read_kpoints(text: str) -> Mesh:
 
     Raises
     ------
-    Complaint
+    VaspError
         Where it is malformed, or holds a path or a shifted mesh.
     """
     lines = text.splitlines()
@@ -209,18 +209,18 @@ def read_kpoints(text: str) -> Mesh:
         count, letter = int(lines[1].split(maxsplit=1)[0]), lines[2].strip()[:1].upper()
         if count > 0:
             if letter != "R":
-                raise Complaint("KPOINTS: only points in reciprocal coordinates are known to the stand-in.")
+                raise VaspError("KPOINTS: only points in reciprocal coordinates are known to the stand-in.")
             rows = np.array([[float(word) for word in line.split()[:4]] for line in lines[3 : 3 + count]])
             if rows.shape != (count, 4):
-                raise Complaint(f"KPOINTS: {count} points with weights are announced, {rows.shape[0]} are there.")
+                raise VaspError(f"KPOINTS: {count} points with weights are announced, {rows.shape[0]} are there.")
             return Mesh("explicit", points=rows[:, :3], weights=rows[:, 3] / rows[:, 3].sum())
         if letter not in ("G", "M"):
-            raise Complaint(f"KPOINTS: the mode {lines[2].strip()!r} is not known to the stand-in.")
+            raise VaspError(f"KPOINTS: the mode {lines[2].strip()!r} is not known to the stand-in.")
         first, second, third = (int(float(word)) for word in lines[3].split()[:3])
         if len(lines) > 4 and any(float(word) for word in lines[4].split()[:3]):
-            raise Complaint("KPOINTS: a shifted mesh is not known to the stand-in.")
+            raise VaspError("KPOINTS: a shifted mesh is not known to the stand-in.")
     except (IndexError, ValueError) as error:
-        raise Complaint(f"KPOINTS is malformed: {error}") from error
+        raise VaspError(f"KPOINTS is malformed: {error}") from error
     return Mesh("Gamma" if letter == "G" else "Monkhorst-Pack", (first, second, third))
 
 
@@ -233,7 +233,7 @@ def mesh_by_spacing(cell: np.ndarray, spacing: float, gamma: bool) -> Mesh:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that VASP finds in its directory."""
+    """All input files of one run."""
 
     incar: dict[str, Any]
     crystal: Crystal
@@ -242,11 +242,11 @@ class Inputs:
 
 
 def read_inputs(directory: Path) -> Inputs:
-    """Read a directory and hold its files against each other.
+    """Read the input files of a directory and check them against each other.
 
     Raises
     ------
-    Complaint
+    VaspError
         Where a file is missing or malformed; where POSCAR and POTCAR differ in their elements or the order of these;
         where MAGMOM has not one number an ion, or LDAUU, LDAUJ, LDAUL one a species.
     """
@@ -255,7 +255,7 @@ def read_inputs(directory: Path) -> Inputs:
     potcar = read_potcar(_text(directory / "POTCAR"))
     elements = tuple(item.element for item in potcar)
     if elements != crystal.species:
-        raise Complaint(f"POSCAR and POTCAR are inconsistent: {' '.join(crystal.species)} against {' '.join(elements)}")
+        raise VaspError(f"POSCAR and POTCAR are inconsistent: {' '.join(crystal.species)} against {' '.join(elements)}")
     _check_length(incar, "MAGMOM", sum(crystal.counts), "ions")
     if incar.get("LDAU"):
         for name in ("LDAUL", "LDAUU", "LDAUJ"):
@@ -269,11 +269,11 @@ def read_inputs(directory: Path) -> Inputs:
 
 def _check_length(incar: dict[str, Any], name: str, needed: int, unit: str) -> None:
     if name in incar and len(incar[name]) != needed:
-        raise Complaint(f"Error reading item {name} from file INCAR: {len(incar[name])} values for {needed} {unit}")
+        raise VaspError(f"Error reading item {name} from file INCAR: {len(incar[name])} values for {needed} {unit}")
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise Complaint(f"{path.name} cannot be read: {error.strerror}") from error
+        raise VaspError(f"{path.name} cannot be read: {error.strerror}") from error

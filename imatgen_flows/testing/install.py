@@ -1,4 +1,4 @@
-"""Put the stand-in where atomate2 finds it: three commands and a tree of stub POTCARs."""
+"""Installation of the stand-in for atomate2: three commands and a directory of stub POTCARs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MODULE = "imatgen_flows.testing.vasp"
 
 @dataclass(frozen=True)
 class Installed:
-    """Where the stand-in lies."""
+    """An installation of the stand-in."""
 
     directory: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that make pymatgen and atomate2 use it."""
+        """Environment variables with which pymatgen and atomate2 use it."""
         return {
             "PMG_VASP_PSP_DIR": str(self.directory / "potcars"),
             "ATOMATE2_VASP_CMD": shlex.quote(str(self.directory / "vasp_std")),
@@ -33,12 +33,12 @@ class Installed:
 
     @property
     def exports(self) -> list[str]:
-        """Lines for a shell."""
+        """Shell lines that set these variables."""
         return [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
 
 
 def install(directory: Path, engine: str = "toy", idle_seconds: float = 600.0) -> Installed:
-    """Write the commands and the POTCARs; what is there of an earlier installation is replaced.
+    """Write the commands and the POTCARs, in place of those of an earlier installation.
 
     Parameters
     ----------

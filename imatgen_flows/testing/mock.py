@@ -1,4 +1,4 @@
-"""References for atomate2's mock VASP, made from finished runs of the stand-in.
+"""Reference data for atomate2's mock VASP, made from finished runs of the stand-in.
 
 A reference holds `inputs/` (INCAR, KPOINTS, POSCAR, POTCAR.spec), against which the mock checks what a flow writes,
 and `outputs/`, which it copies instead of running VASP. A run of a few atoms takes about 20 kB.
@@ -10,14 +10,14 @@ import gzip
 from pathlib import Path
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.testing.inputs import Complaint, read_potcar
+from imatgen_flows.testing.inputs import VaspError, read_potcar
 
 INPUTS = ("INCAR", "KPOINTS", "POSCAR")
 OUTPUTS = ("INCAR", "KPOINTS", "POSCAR", "CONTCAR", "OUTCAR", "OSZICAR", "vasprun.xml", "CHGCAR", "WAVECAR")
 
 
 def make_reference(job: Path, reference: Path) -> Path:
-    """Turn the directory of a finished VASP job into a reference.
+    """Convert the directory of a finished VASP job into a reference.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def make_reference(job: Path, reference: Path) -> Path:
     for folder in ("inputs", "outputs"):
         (reference / folder).mkdir(parents=True, exist_ok=True)
     for name in INPUTS:
-        # as written, before custodian mended it
+        # as written, before custodian changed it
         content = _find(job, f"{name}.orig")
         content = _find(job, name) if content is None else content
         if content is None and name != "KPOINTS":
@@ -63,8 +63,8 @@ def _symbols(job: Path) -> str:
         raise InputError(f"{job}: POTCAR is missing. Is the job finished?")
     try:
         return "\n".join(item.title.split()[1] for item in read_potcar(content.decode()))
-    except Complaint as complaint:
-        raise InputError(f"{job}: {complaint}") from complaint
+    except VaspError as error:
+        raise InputError(f"{job}: {error}") from error
 
 
 def _find(job: Path, name: str) -> bytes | None:
@@ -76,5 +76,5 @@ def _find(job: Path, name: str) -> bytes | None:
 
 
 def _pack(path: Path, content: bytes) -> None:
-    # mtime=0: equal content gives equal files, which a repository likes
+    # mtime=0: equal content gives equal files
     path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(content, mtime=0))

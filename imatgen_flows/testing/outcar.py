@@ -1,30 +1,27 @@
-"""Write OUTCAR: the lines that pymatgen, emmet and custodian look for."""
+"""Writer of OUTCAR: the lines that pymatgen, emmet and custodian read."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imatgen_flows.testing import VERSION
-
-if TYPE_CHECKING:
-    from imatgen_flows.testing.outputs import Run, Step
+from imatgen_flows.testing.calculation import Calculation, IonicStep
 
 RULE = "-" * 104
 
 
 class Outcar:
-    """One OUTCAR, written and flushed step by step."""
+    """An OUTCAR file, written and flushed step by step."""
 
-    def __init__(self, path: Path, run: Run) -> None:
+    def __init__(self, path: Path, run: Calculation) -> None:
         self.run, self.stream = run, path.open("w")
         self.stream.write(_head(run))
         self.stream.flush()
 
-    def step(self, step: Step) -> None:
+    def step(self, step: IonicStep) -> None:
         """Write one ionic step."""
         energy, result, geometry = step.energies[-1], step.geometry.result, step.geometry
         loop = "reached" if step.converged else "not reached (unconverged)"
@@ -60,7 +57,7 @@ class Outcar:
         self.stream.flush()
 
     def finish(self, remark: str, seconds: float) -> None:
-        """Write how it ended and how long it took, and close the file."""
+        """Write how the run ended and how long it took, and close the file."""
         if remark:
             self.stream.write(f"\n {remark}\n")
         times = {
@@ -75,15 +72,15 @@ class Outcar:
         self.stream.write("".join(f"{name:>45s}: {value:12.3f}\n" for name, value in times.items()))
         self.stream.close()
 
-    def _projections(self, step: Step) -> str:
-        """Return charges and moments of the ions, all of them in d."""
+    def _projections(self, step: IonicStep) -> str:
+        """Return the tables of charges and moments of the ions, all of them put into d orbitals."""
         crystal = self.run.inputs.crystal
         valence = {item.element: item.valence for item in self.run.inputs.potcar}
         text = _table("total charge", [valence[symbol] for symbol in crystal.symbols])
         return text + (_table("magnetization (x)", list(step.moments)) if self.run.settings.spin else "")
 
 
-def _head(run: Run) -> str:
+def _head(run: Calculation) -> str:
     inputs, settings, crystal = run.inputs, run.settings, run.inputs.crystal
     potcar = "".join(
         f" POTCAR:    {item.title}\n   VRHFIN ={item.element}:\n   TITEL  = {item.title}\n"

@@ -1,62 +1,32 @@
-"""Write what VASP writes, as it goes: what is there when a run is killed is what VASP would have left."""
+"""Writer of all output files of a run, step by step, so that a killed run leaves what a killed VASP would leave."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from imatgen_flows.testing import VERSION
-from imatgen_flows.testing.electrons import Bands, Points
-from imatgen_flows.testing.inputs import Inputs
+from imatgen_flows.testing.calculation import Calculation, IonicStep
+from imatgen_flows.testing.electrons import Bands
 from imatgen_flows.testing.outcar import Outcar
 from imatgen_flows.testing.relaxation import Geometry
-from imatgen_flows.testing.settings import RunSettings
 from imatgen_flows.testing.vasprun import Vasprun
 
-KILOBAR = 1602.1766208  # 1 eV/A^3 in kB; VASP's sign is the opposite of ASE's
 OSZICAR_HEAD = "       N       E                     dE             d eps       ncg     rms          rms(c)"
 
 
-@dataclass(frozen=True)
-class Step:
-    """An ionic step as VASP reports it: stress in kB, its sign that of a pressure."""
-
-    number: int
-    geometry: Geometry
-    moments: np.ndarray
-    energies: tuple[float, ...]  # of the electronic steps, eV; the last is the step's
-    converged: bool  # electronically
-    seconds: float
-
-    @property
-    def stress(self) -> np.ndarray:
-        """Stress in kB."""
-        return -KILOBAR * self.geometry.result.stress
-
-
-@dataclass(frozen=True)
-class Run:
-    """What stays the same throughout a run."""
-
-    inputs: Inputs
-    settings: RunSettings
-    points: Points
-    engine: str
-
-
 class Outputs:
-    """The files of one run.
+    """The output files of one run.
 
     Parameters
     ----------
-    run : what is run
-    directory : where it runs
+    run : the calculation
+    directory : where the files are written
     """
 
-    def __init__(self, run: Run, directory: Path) -> None:
+    def __init__(self, run: Calculation, directory: Path) -> None:
         self.run, self.directory, self.started = run, directory, time.time()
         self.vasprun = Vasprun(directory / "vasprun.xml", run)
         self.outcar = Outcar(directory / "OUTCAR", run)
@@ -72,8 +42,8 @@ class Outputs:
         self.xdatcar.write(self._head(crystal.cell))
         self._write_ibzkpt()
 
-    def begin_step(self, step: Step) -> None:
-        """Write a step, but not the end of its record in vasprun.xml: whether it is the last is not known yet."""
+    def begin_step(self, step: IonicStep) -> None:
+        """Write an ionic step, without the end of its record in vasprun.xml: the last record also holds the bands."""
         self.vasprun.begin_step(step)
         self.outcar.step(step)
         self._write_oszicar(step)
@@ -82,13 +52,13 @@ class Outputs:
         self._write_contcar(step.geometry)
 
     def end_step(self, bands: Bands | None = None) -> None:
-        """End a step's record; the last one holds the bands."""
+        """End the record of an ionic step; the last one gets the bands."""
         if bands is not None:
             self.vasprun.electrons(bands, self.run.points.weights)
         self.vasprun.end_step()
 
     def finish(self, geometry: Geometry, remark: str) -> None:
-        """Write what comes after the last step, and close all files.
+        """Write what follows the last ionic step, and close all files.
 
         Parameters
         ----------
@@ -110,7 +80,7 @@ class Outputs:
             print(" writing wavefunctions", flush=True)
 
     def _head(self, cell: np.ndarray) -> str:
-        """Return comment, cell, species and counts, as POSCAR begins."""
+        """Return the header of a POSCAR: comment, cell, species and their counts."""
         crystal = self.run.inputs.crystal
         names = "   ".join(f"{name:<2s}" for name in crystal.species)
         counts = "".join(f"{count:6d}" for count in crystal.counts)
@@ -123,7 +93,7 @@ class Outputs:
         temporary.write_text(text)
         temporary.replace(self.directory / "CONTCAR")
 
-    def _write_oszicar(self, step: Step) -> None:
+    def _write_oszicar(self, step: IonicStep) -> None:
         lines, previous = [], 0.0
         for number, energy in enumerate(step.energies, 1):
             lines.append(

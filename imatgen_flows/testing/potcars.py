@@ -1,4 +1,4 @@
-"""Stub POTCARs: as much of the format as pymatgen reads, and no pseudopotential.
+"""Stub POTCARs: files with the header that pymatgen reads, and without a pseudopotential.
 
 Nothing in them comes from VASP's distribution. Valences follow from the periodic table, the cutoff is one number for
 all, and the title says that it is a stub where a real one has its date.
@@ -33,7 +33,7 @@ TEMPLATE = """  {title}
 
 
 def write_potcars(root: Path) -> Path:
-    """Write the trees that PMG_VASP_PSP_DIR may point at, with every symbol that an input set names.
+    """Write a POTCAR directory for PMG_VASP_PSP_DIR, with every symbol that an input set of pymatgen or atomate2 uses.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def stub(symbol: str) -> str:
 
 
 def valence(symbol: str) -> int:
-    """Count the valence electrons that a symbol stands for: V 5, V_pv 11, V_sv 13, Li_sv 3."""
+    """Return the number of valence electrons of a POTCAR symbol: V 5, V_pv 11, V_sv 13, Li_sv 3."""
     from pymatgen.core import Element
 
     name, suffix, *_ = [*symbol.split("_"), ""]

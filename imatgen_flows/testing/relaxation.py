@@ -1,4 +1,4 @@
-"""Move ions and cell as ISIF and IBRION allow, and tell when EDIFFG is reached."""
+"""Relaxation of ions and cell under ISIF and IBRION, with the convergence criterion EDIFFG."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FREEDOM = {
 
 @dataclass(frozen=True)
 class Geometry:
-    """A configuration and what the engine says of it."""
+    """A cell with fractional positions, and its energy, forces and stress."""
 
     cell: np.ndarray
     fractional: np.ndarray
@@ -40,15 +40,17 @@ class Geometry:
         return abs(float(np.linalg.det(self.cell)))
 
 
-Evaluate = Callable[[np.ndarray, np.ndarray], Evaluation]
+ForceFunction = Callable[[np.ndarray, np.ndarray], Evaluation]
 
 
-def path(crystal: Crystal, settings: RunSettings, evaluate: Evaluate) -> Iterator[Geometry]:
-    """Yield one geometry an ionic step, the first as given; at most NSW of them.
+def relaxation_path(crystal: Crystal, settings: RunSettings, evaluate: ForceFunction) -> Iterator[Geometry]:
+    """Yield the geometry of each ionic step, the first as given, and at most NSW of them.
 
     Parameters
     ----------
-    evaluate : called with cell and cartesian positions in A, once a geometry
+    crystal : the start
+    settings : of the run
+    evaluate : called with cell and cartesian positions in A, once for each geometry
     """
     if settings.static:
         yield Geometry(crystal.cell, crystal.fractional, evaluate(crystal.cell, crystal.fractional @ crystal.cell))
@@ -65,11 +67,13 @@ def path(crystal: Crystal, settings: RunSettings, evaluate: Evaluate) -> Iterato
         yield Geometry(atoms.cell.array.copy(), atoms.get_scaled_positions(wrap=False), atoms.calc.evaluation)
 
 
-def _calculator(evaluate: Evaluate) -> Any:
-    """Wrap an engine for ASE, and keep its last evaluation."""
+def _calculator(evaluate: ForceFunction) -> Any:
+    """Wrap a force function as an ASE calculator that keeps its last evaluation."""
     from ase.calculators.calculator import Calculator, all_changes
 
     class EngineCalculator(Calculator):
+        """An ASE calculator that calls the force function."""
+
         implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
         evaluation: Evaluation
 
@@ -86,7 +90,7 @@ def _calculator(evaluate: Evaluate) -> Any:
 
 
 def _variables(atoms: Any, isif: int) -> Any:
-    """Return what the optimiser may change."""
+    """Return the ASE object whose degrees of freedom the optimiser changes."""
     ions, shape, volume = FREEDOM[isif]
     if not shape and not volume:
         return atoms
@@ -95,6 +99,8 @@ def _variables(atoms: Any, isif: int) -> Any:
     first_volume = atoms.get_volume()
 
     class CellFilter(UnitCellFilter):
+        """A cell filter that keeps the ions or the volume where ISIF fixes them."""
+
         def get_forces(self, *args: Any, **kwargs: Any) -> np.ndarray:
             forces = super().get_forces(*args, **kwargs)
             if not ions:  # they keep their fractional coordinates
@@ -110,8 +116,8 @@ def _variables(atoms: Any, isif: int) -> Any:
     return CellFilter(atoms, hydrostatic_strain=not shape, constant_volume=not volume)
 
 
-def reached(settings: RunSettings, before: Geometry | None, now: Geometry) -> bool:
-    """Tell whether EDIFFG is fulfilled.
+def is_converged(settings: RunSettings, before: Geometry | None, now: Geometry) -> bool:
+    """Tell whether a relaxation fulfils EDIFFG.
 
     EDIFFG < 0 asks that every force that may act be smaller than its absolute value (for the cell: the virial per atom
     in eV); EDIFFG > 0 that the energy of the cell change by less; 0 never stops.
@@ -131,8 +137,8 @@ def reached(settings: RunSettings, before: Geometry | None, now: Geometry) -> bo
     return largest < -settings.ediffg
 
 
-def stop_requested(directory: Path) -> bool:
-    """Tell whether a STOPCAR asks to stop."""
+def is_stop_requested(directory: Path) -> bool:
+    """Tell whether a STOPCAR file requests the end of the run."""
     try:
         text = (directory / "STOPCAR").read_text()
     except FileNotFoundError:

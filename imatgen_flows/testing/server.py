@@ -1,6 +1,6 @@
-"""One process that holds CHGNet's weights for all stand-ins of a user: `python -m imatgen_flows.testing.server DIR S`.
+"""Server process that evaluates CHGNet for all stand-ins of a user: `python -m imatgen_flows.testing.server DIR S`.
 
-It listens on a Unix socket in DIR, and ends when nobody was connected for S seconds.
+It listens on a Unix socket in DIR, and ends after S seconds without a connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from imatgen_flows.testing.engines import evaluate_ase
 
 
 class Chgnet:
-    """Answers questions about crystals, one at a time."""
+    """CHGNet with its weights loaded; it answers one request at a time."""
 
     def __init__(self) -> None:
         import torch
@@ -35,7 +35,7 @@ class Chgnet:
         self.turn = threading.Lock()
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Answer `describe` and `evaluate`."""
+        """Answer a request `describe` or `evaluate`."""
         symbols, cell, positions = question["symbols"], np.array(question["cell"]), np.array(question["positions"])
         with self.turn:
             if question["question"] == "describe":
@@ -52,7 +52,7 @@ class Chgnet:
 
 
 def mp2020_correction(symbols: list[str], cell: np.ndarray, positions: np.ndarray, hubbards: dict[str, float]) -> float:
-    """Energy in eV that the Materials Project 2020 scheme adds to a calculation with these U.
+    """Return the energy correction (eV) of the Materials Project 2020 scheme for a calculation with these U.
 
     It is 0 where the scheme refuses the calculation, for example for a U that is not the Materials Project's.
     """
@@ -71,7 +71,7 @@ def mp2020_correction(symbols: list[str], cell: np.ndarray, positions: np.ndarra
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    """Serves one stand-in until it hangs up."""
+    """Serves one connection until it closes."""
 
     server: _Server
 
@@ -82,7 +82,7 @@ class _Handler(socketserver.StreamRequestHandler):
             for line in self.rfile:
                 try:
                     answer = self.server.potential.answer(json.loads(line))
-                except Exception as error:  # one question that cannot be answered costs that question alone
+                except Exception as error:  # a request that fails does not end the server
                     answer = {"error": f"{type(error).__name__}: {error}"}
                 self.wfile.write(json.dumps(answer).encode() + b"\n")
         except OSError:  # the other side is gone
@@ -105,13 +105,13 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.last_used = time.monotonic()
 
     def idle(self, seconds: float) -> bool:
-        """Tell whether nobody has been connected for so long."""
+        """Tell whether there has been no connection for this time (s)."""
         with self.count:
             return self.connections == 0 and time.monotonic() - self.last_used > seconds
 
 
 def serve(directory: Path, idle_seconds: float) -> None:
-    """Load the weights, then listen until nobody needs them."""
+    """Load the weights, then serve requests until the server is idle for too long."""
     warnings.simplefilter("ignore")
     potential = Chgnet()
     address = directory / "socket"
@@ -123,8 +123,8 @@ def serve(directory: Path, idle_seconds: float) -> None:
             server.handle_request()
             if server.idle(idle_seconds):
                 with (directory / "lock").open("w") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX)  # nobody starts another server meanwhile
-                    # another server may have taken our place: who started us was killed before we listened
+                    fcntl.flock(lock, fcntl.LOCK_EX)  # no other server is started meanwhile
+                    # another server may have replaced this one, if the process that started this one was killed
                     if address.exists() and address.stat().st_ino == ours:
                         address.unlink()
                     return

@@ -1,4 +1,4 @@
-"""What a run is asked to do: INCAR with VASP's defaults, and a refusal of what the stand-in cannot do."""
+"""Settings of a stand-in run: the INCAR completed with VASP's defaults."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from imatgen_flows.testing.inputs import Complaint, Inputs
+from imatgen_flows.testing.inputs import Inputs, VaspError
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The settings that steer a run. Energies in eV, forces in eV/A."""
+    """Settings of one run. Energies in eV, forces in eV/A."""
 
     steps: int  # NSW
     algorithm: int  # IBRION: -1 none, 1 and 2 quasi-Newton here, 3 damped
@@ -29,32 +29,32 @@ class RunSettings:
 
     @property
     def static(self) -> bool:
-        """Whether the ions stay where they are."""
+        """Whether the ions are fixed."""
         return self.algorithm == -1 or self.steps == 0
 
 
-def settle(inputs: Inputs) -> RunSettings:
-    """Fill in VASP's defaults.
+def read_settings(inputs: Inputs) -> RunSettings:
+    """Complete the INCAR of a run with VASP's defaults.
 
     Raises
     ------
-    Complaint
+    VaspError
         Where the INCAR asks for molecular dynamics, phonons, spin-orbit coupling, a hybrid functional or a response:
-        the stand-in refuses what it does not know.
+        none of them is supported.
     """
     incar, ions = inputs.incar, len(inputs.crystal.symbols)
     for tag in ("LSORBIT", "LNONCOLLINEAR", "LHFCALC", "LEPSILON", "LOPTICS"):
         if incar.get(tag):
-            raise Complaint(f"{tag} is not known to the stand-in.")
+            raise VaspError(f"{tag} is not known to the stand-in.")
     steps = incar.get("NSW", 0)
     algorithm = incar.get("IBRION", 0 if steps > 0 else -1)
     if algorithm not in (-1, 1, 2, 3):
-        raise Complaint(f"IBRION = {algorithm} is not known to the stand-in: -1, 1, 2 and 3 are.")
+        raise VaspError(f"IBRION = {algorithm} is not known to the stand-in: -1, 1, 2 and 3 are.")
     freedom = incar.get("ISIF", 2)
     if freedom not in range(9):
-        raise Complaint(f"ISIF = {freedom} is not known to the stand-in.")
+        raise VaspError(f"ISIF = {freedom} is not known to the stand-in.")
     if incar.get("ICHARG", 2) >= 10:
-        raise Complaint("ICHARG >= 10 (a fixed density) is not known to the stand-in.")
+        raise VaspError("ICHARG >= 10 (a fixed density) is not known to the stand-in.")
     spin = incar.get("ISPIN", 1) == 2
     moments = tuple(incar.get("MAGMOM", [1.0] * ions)) if spin else (0.0,) * ions
     electrons = incar.get("NELECT") or sum(
@@ -79,7 +79,7 @@ def settle(inputs: Inputs) -> RunSettings:
 
 
 def _default_bands(electrons: float, ions: int, moments: tuple[float, ...]) -> int:
-    """Enough bands to hold both spins and a few empty ones."""
+    """Choose enough bands for both spins and a few empty ones."""
     paired = max(math.floor((electrons + 2) / 2) + max(ions // 2, 3), math.floor(0.6 * electrons))
     return paired + math.floor((sum(abs(moment) for moment in moments) + 1) / 2)
 

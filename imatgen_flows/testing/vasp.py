@@ -1,4 +1,4 @@
-"""The executable: `python -m imatgen_flows.testing.vasp [--variant std|gam|ncl] [--engine toy|chgnet]`, run in place."""
+"""Executable of the stand-in: `python -m imatgen_flows.testing.vasp [--variant std|gam|ncl] [--engine toy|chgnet]`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from imatgen_flows.testing import faults
-from imatgen_flows.testing.electrons import irreducible, make_up_bands
+from imatgen_flows.testing.calculation import Calculation, IonicStep
+from imatgen_flows.testing.electrons import irreducible, synthetic_bands
 from imatgen_flows.testing.engines import Evaluation, start_engine
-from imatgen_flows.testing.inputs import Complaint, read_inputs
-from imatgen_flows.testing.outputs import Outputs, Run, Step
-from imatgen_flows.testing.relaxation import Geometry, path, reached, stop_requested
-from imatgen_flows.testing.settings import RunSettings, settle
+from imatgen_flows.testing.inputs import VaspError, read_inputs
+from imatgen_flows.testing.outputs import Outputs
+from imatgen_flows.testing.relaxation import Geometry, is_converged, is_stop_requested, relaxation_path
+from imatgen_flows.testing.settings import RunSettings, read_settings
 
 CONVERGED = "reached required accuracy - stopping structural energy minimisation"
 STOPPED = "soft stop encountered!  aborting job ..."
 
 
 def run(directory: Path, engine_name: str = "toy", variant: str = "std", idle_seconds: float = 600.0) -> None:
-    """Run VASP's inputs in a directory, and leave VASP's outputs there.
+    """Run the stand-in on VASP's inputs in a directory, and write VASP's outputs there.
 
     Parameters
     ----------
@@ -34,38 +35,38 @@ def run(directory: Path, engine_name: str = "toy", variant: str = "std", idle_se
 
     Raises
     ------
-    Complaint
-        Where VASP would stop, or the stand-in cannot do what is asked.
+    VaspError
+        Where VASP would stop, or the stand-in does not support what the inputs ask for.
     """
     inputs = read_inputs(directory)
-    settings = settle(inputs)
+    settings = read_settings(inputs)
     system = inputs.incar.get("SYSTEM", "")
     fault = faults.plan_fault(system, faults.count_attempt(directory, system))
     if fault.name == "crash":
         faults.crash()
     points = irreducible(inputs.crystal, inputs.mesh, inputs.incar.get("ISYM", 2) > 0)
     if variant == "ncl":
-        raise Complaint("vasp_ncl: moments that are not collinear are not known to the stand-in.")
+        raise VaspError("vasp_ncl: moments that are not collinear are not known to the stand-in.")
     if variant == "gam" and np.abs(points.fractional).max() > 0:
-        raise Complaint("vasp_gam: there are k-points other than Gamma.")
+        raise VaspError("vasp_gam: there are k-points other than Gamma.")
     crystal = inputs.crystal
     engine = start_engine(engine_name, crystal, settings.hubbards, idle_seconds)
-    outputs = Outputs(Run(inputs, settings, points, engine.name), directory)
+    outputs = Outputs(Calculation(inputs, settings, points, engine.name), directory)
 
     before: Geometry | None = None
-    said, started = False, time.time()
-    for number, geometry in enumerate(path(crystal, settings, engine.evaluate), 1):
+    is_announced, started = False, time.time()
+    for number, geometry in enumerate(relaxation_path(crystal, settings, engine.evaluate), 1):
         if fault.name == "slow":
             time.sleep(faults.SLOW_SECONDS)
         step = _report(number, geometry, settings, fault.name == "scf", time.time() - started)
         outputs.begin_step(step)
         if number >= fault.step or settings.static:
-            said = faults.strike(fault, said)
-        converged = fault.name != "nsw" and reached(settings, before, geometry)
-        stopped = not converged and stop_requested(directory)
+            is_announced = faults.apply_fault(fault, is_announced)
+        converged = fault.name != "nsw" and is_converged(settings, before, geometry)
+        stopped = not converged and is_stop_requested(directory)
         last = converged or stopped or number >= settings.steps
         moment = float(step.moments.sum())
-        outputs.end_step(make_up_bands(crystal, settings, points, moment, fault.name == "metal") if last else None)
+        outputs.end_step(synthetic_bands(crystal, settings, points, moment, fault.name == "metal") if last else None)
         if last:
             break
         before, started = geometry, time.time()
@@ -77,16 +78,16 @@ def run(directory: Path, engine_name: str = "toy", variant: str = "std", idle_se
         (directory / "CONTCAR").write_text("")
 
 
-def _report(number: int, geometry: Geometry, settings: RunSettings, unconverged: bool, seconds: float) -> Step:
-    """Make up the electronic steps and the signs of the moments."""
+def _report(number: int, geometry: Geometry, settings: RunSettings, unconverged: bool, seconds: float) -> IonicStep:
+    """Add synthetic electronic steps and moments to a geometry."""
     steps = settings.electronic_steps if unconverged else max(1, min(settings.electronic_steps - 1, 5))
     energy, ions = geometry.result.energy, len(geometry.fractional)
     energies = [energy + ions * 0.05**number for number in range(1, steps)] + [energy]
-    return Step(number, geometry, _moments(geometry.result, settings), tuple(energies), not unconverged, seconds)
+    return IonicStep(number, geometry, _moments(geometry.result, settings), tuple(energies), not unconverged, seconds)
 
 
 def _moments(result: Evaluation, settings: RunSettings) -> np.ndarray:
-    """Return the moments of the ions: the engine's, with the signs of MAGMOM, or MAGMOM where it knows none."""
+    """Return the moments of the ions: those of the engine with the signs of MAGMOM, or MAGMOM where the engine has none."""
     asked = np.array(settings.moments)
     if result.moments is None or not settings.spin:
         return asked
@@ -94,7 +95,7 @@ def _moments(result: Evaluation, settings: RunSettings) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run in the working directory; a complaint ends with exit status 1, as VASP's do."""
+    """Run in the working directory; an error ends the program with exit status 1, as it ends VASP."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variant", choices=("std", "gam", "ncl"), default="std")
     parser.add_argument("--engine", choices=("toy", "chgnet"), default="toy")
@@ -102,8 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     try:
         run(Path.cwd(), chosen.engine, chosen.variant, chosen.idle_seconds)
-    except Complaint as complaint:
-        print(f" ERROR: {complaint}", flush=True)
+    except VaspError as error:
+        print(f" ERROR: {error}", flush=True)
         sys.exit(1)
 
 

@@ -1,26 +1,24 @@
-"""Write vasprun.xml: the least that pymatgen and emmet need, in VASP's order."""
+"""Writer of vasprun.xml: the elements that pymatgen and emmet need, in VASP's order."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from imatgen_flows.testing import VERSION
+from imatgen_flows.testing.calculation import Calculation, IonicStep
 from imatgen_flows.testing.electrons import GRID, Bands
-
-if TYPE_CHECKING:
-    from imatgen_flows.testing.outputs import Run, Step
-    from imatgen_flows.testing.relaxation import Geometry
+from imatgen_flows.testing.relaxation import Geometry
 
 
 class Vasprun:
-    """One vasprun.xml, written and flushed step by step."""
+    """A vasprun.xml file, written and flushed step by step."""
 
-    def __init__(self, path: Path, run: Run) -> None:
+    def __init__(self, path: Path, run: Calculation) -> None:
         self.stream = path.open("w")
         self.write('<?xml version="1.0" encoding="ISO-8859-1"?>\n<modeling>\n')
         self.write(_generator(run.engine))
@@ -34,11 +32,11 @@ class Vasprun:
         self.stream.flush()
 
     def write(self, text: str) -> None:
-        """Write to the file, not yet to the disk."""
+        """Write text to the file, without flushing it to the disk."""
         self.stream.write(text)
 
-    def begin_step(self, step: Step) -> None:
-        """Write energies, geometry, forces and stress."""
+    def begin_step(self, step: IonicStep) -> None:
+        """Write energies, geometry, forces and stress of an ionic step."""
         self.write("<calculation>\n")
         for energy in step.energies:
             self.write(f'<scstep>\n<time name="total">    0.01    0.01</time>\n{_energy(energy)}</scstep>\n')
@@ -48,7 +46,7 @@ class Vasprun:
         self.stream.flush()
 
     def electrons(self, bands: Bands, weights: np.ndarray) -> None:
-        """Write eigenvalues and density of states, as the last step has them."""
+        """Write eigenvalues and density of states, which only the last ionic step has."""
         self.write("<eigenvalues>\n<array>\n")
         self.write(
             "".join(f'<dimension dim="{i}">{n}</dimension>\n' for i, n in enumerate(("band", "kpoint", "spin"), 1))
@@ -75,7 +73,7 @@ class Vasprun:
         self.write("</set>\n</array>\n</total>\n</dos>\n")
 
     def end_step(self) -> None:
-        """Close a step's record."""
+        """Close the record of an ionic step."""
         self.write("</calculation>\n")
         self.stream.flush()
 
@@ -97,7 +95,7 @@ def _generator(engine: str) -> str:
     return "<generator>\n" + "".join(_tag(name, value) for name, value in content.items()) + "</generator>\n"
 
 
-def _kpoints(run: Run) -> str:
+def _kpoints(run: Calculation) -> str:
     mesh, points = run.points.mesh, run.points
     generation = ""
     if mesh.style != "explicit":
@@ -113,8 +111,8 @@ def _kpoints(run: Run) -> str:
     return f"<kpoints>\n{generation}{lists}</kpoints>\n"
 
 
-def _parameters(run: Run) -> dict[str, Any]:
-    """Return the parameters that pymatgen, emmet and custodian look at."""
+def _parameters(run: Calculation) -> dict[str, Any]:
+    """Return the parameters that pymatgen, emmet and custodian read."""
     incar, settings = run.inputs.incar, run.settings
     parameters: dict[str, Any] = {
         "SYSTEM": incar.get("SYSTEM", "unknown system"),
@@ -175,7 +173,7 @@ def _parameters(run: Run) -> dict[str, Any]:
     return parameters
 
 
-def _atoms(run: Run) -> str:
+def _atoms(run: Calculation) -> str:
     crystal, potcar = run.inputs.crystal, run.inputs.potcar
     ions = "".join(
         f"<rc><c>{symbol:<2s}</c><c>{crystal.species.index(symbol) + 1:4d}</c></rc>\n" for symbol in crystal.symbols

@@ -8,5 +8,5 @@ export FW_CONFIG_FILE=@fw_config
 export JOBFLOW_CONFIG_FILE=@jobflow
 export ATOMATE2_CONFIG_FILE=@atomate2
 @potcars
-# one thread in each process: programs that want more are told so
+# one thread in each process; programs that use more threads have options of their own
 export OMP_NUM_THREADS=1

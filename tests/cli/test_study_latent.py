@@ -1,15 +1,13 @@
-"""The command `imatgen evaluate latent` over a whole run, and what it refuses."""
+"""The command `imatgen study latent` over a whole run, and what it refuses."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import pytest
 import yaml
 
-from imatgen_flows.cli import main as cli
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.documents import LabelDocument
 from imatgen_flows.managers.local import run_campaign
@@ -17,27 +15,13 @@ from imatgen_flows.managers.local import run_campaign
 
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory):
-    small = {"slerp": 12, "random": 4, "perturb": 4}
+    small = {"slerp": 12, "prior": 4, "perturb": 4}
     return run_campaign(tiny(sampling=small), tmp_path_factory.mktemp("latent") / "run")
-
-
-@pytest.fixture
-def imatgen(capsys):
-    def call(*arguments):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["imatgen", *map(str, arguments)])
-            with pytest.raises(SystemExit) as end:
-                cli.main()
-                raise SystemExit(0)
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 def test_both_latent_spaces_are_measured_and_drawn_and_a_second_call_trains_nothing(imatgen, run):
     before = (run / "latent.json").read_bytes()
-    code, text, error = imatgen("evaluate", "latent", run, "--json")
+    code, text, error = imatgen("study", "latent", run, "--json")
     assert code == 0, error
     found = json.loads(text)
     assert found == json.loads((run / "latent_classifier.json").read_text())
@@ -57,7 +41,7 @@ def test_both_latent_spaces_are_measured_and_drawn_and_a_second_call_trains_noth
 
     [checkpoint] = (run / "artifacts" / "scratch").glob("latent-*/checkpoint.pt")
     trained = checkpoint.stat().st_mtime_ns
-    code, again, error = imatgen("evaluate", "latent", run)
+    code, again, error = imatgen("study", "latent", run)
     assert code == 0, error
     assert "without" in again and "classifier" in again
     assert json.loads((run / "latent_classifier.json").read_text()) == found
@@ -74,7 +58,7 @@ def test_where_all_are_stable_the_map_is_drawn_and_it_is_said_why_nothing_parts(
     document["labels"] = store.put_lines("labels", rows).model_dump()
     path.write_text(json.dumps(document))
 
-    code, text, error = imatgen("evaluate", "latent", place)
+    code, text, error = imatgen("study", "latent", place)
     assert code == 0, error
     assert "no training structure is unstable" in text and "labels.stable_below" in text and "AUC" not in text
     found = json.loads((place / "latent_classifier.json").read_text())
@@ -84,19 +68,19 @@ def test_where_all_are_stable_the_map_is_drawn_and_it_is_said_why_nothing_parts(
 
 
 def test_what_is_no_run_or_lost_its_networks_is_refused_in_a_sentence(imatgen, run, tmp_path):
-    code, _, error = imatgen("evaluate", "latent", tmp_path)
+    code, _, error = imatgen("study", "latent", tmp_path)
     assert code == 2 and "not a run directory" in error
 
     place = tmp_path / "damaged"
     shutil.copytree(run, place)
-    for path in (place / "artifacts" / "objects").glob("weights-generator*"):
+    for path in (place / "artifacts" / "objects").glob("weights-vae*"):
         path.unlink()
-    code, _, error = imatgen("evaluate", "latent", place)
+    code, _, error = imatgen("study", "latent", place)
     assert code == 2 and "missing or damaged" in error and "--resume" in error
 
     place = tmp_path / "imported"
     shutil.copytree(run, place)
     campaign = yaml.safe_load((place / "campaign.yaml").read_text())
     (place / "campaign.yaml").write_text(yaml.safe_dump(campaign | {"start": {"model": "other.imatgen"}}))
-    code, _, error = imatgen("evaluate", "latent", place)
+    code, _, error = imatgen("study", "latent", place)
     assert code == 2 and "start.model" in error

@@ -1,4 +1,4 @@
-"""What the tests of whole campaigns share."""
+"""Functions that the tests of whole campaigns share."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ ONCE = 12  # fireworks of a campaign beside its batches, the ranking, and the jo
 
 
 def small_campaign(batch_size: int = 5, at_most: int = 10, potential: str = "toy", **sections: Any) -> CampaignConfig:
-    """Build a campaign of a minute: small cells, a toy potential, networks that are hardly trained."""
+    """Build a campaign that takes a minute: small cells, a toy potential, and a short training."""
     return CampaignConfig.model_validate(
         {
             "name": "small oxides",
             "system": ["V", "O"],
             "limits": {"max_sites": 8, "max_edge": 7},
             "labels": {"potential": potential},
-            "generator": {"epochs": 0.06},
-            "sampling": {"slerp": 60, "random": 30, "perturb": 30},
+            "model": {"epochs": 0.06},
+            "sampling": {"slerp": 60, "prior": 30, "perturb": 30},
             "screen": {
                 "potential": potential, "at_most": at_most, "batch_size": batch_size, "max_steps": 100, "fmax": 0.3
             },
@@ -63,7 +63,7 @@ def submit(lab: Any, config: CampaignConfig, run: Path) -> str:
 
 
 def status(lab: Any, campaign_id: str) -> dict[str, Any]:
-    """Ask as a user's script does."""
+    """Read the status of a campaign as a user's script does."""
     return json.loads(lab.run("imatgen", "status", campaign_id, "--json").stdout)
 
 
@@ -97,7 +97,7 @@ def cancel_one(lab: Any, dice: random.Random, state: str) -> bool:
 
 
 def finish(lab: Any, campaign_id: str, timeout: float) -> None:
-    """Dispatch and mend until the campaign is at its end."""
+    """Dispatch and retry until the campaign is at its end."""
 
     def ended() -> bool:
         lab.dispatch(timeout)

@@ -1,4 +1,4 @@
-"""A private SLURM for all tests here, and a lab of its own for each test that asks for one."""
+"""Fixtures: a private SLURM for all tests, and a configuration directory with a database for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster of one machine, as a user has it: SLURM, a configuration directory, a database that runs."""
+"""A cluster of one machine: SLURM, a configuration directory, and a running database."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Lab:
 
     @cached_property
     def store(self) -> JobStore:
-        """The JobStore that jobs write to, connected."""
+        """The connected JobStore that jobs write to."""
         spec = yaml.safe_load((self.directory / "jobflow.yaml").read_text())["JOB_STORE"]
         store = JobStore.from_dict_spec(spec)
         store.connect()
@@ -136,7 +136,7 @@ class Lab:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a shell of the user has before `env.sh`; jobs inherit it, and so find the functions of the tests."""
+        """The environment of a shell before `env.sh`; jobs inherit it, and so find the functions of the tests."""
         return os.environ | self.slurm.environment | {"PYTHONPATH": str(HERE), "COLUMNS": "200"}
 
     def add(self, flow: Flow | Job, profile: str | None = None) -> list[int]:

@@ -12,7 +12,7 @@ from jobflow import job
 
 @job
 def where(meeting: str = "", number: int = 1) -> dict:
-    """Say where this runs.
+    """Return where this job runs.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def where(meeting: str = "", number: int = 1) -> dict:
 
 @job
 def wait_for_signal(patience: float) -> dict:
-    """Wait until SLURM warns of the walltime; say after how many seconds that was."""
+    """Wait until SLURM warns of the walltime; return after how many seconds it did."""
     began, came = time.monotonic(), []
     signal.signal(signal.SIGUSR1, lambda *_: came.append(time.monotonic() - began))
     while not came and time.monotonic() - began < patience:

@@ -8,7 +8,7 @@ from imatgen_flows.energetics.toy import ToyCalculator
 
 
 class AbortOnOneVolume(ToyCalculator):
-    """Ends its process at one candidate, known by the volume (A^3) in the environment."""
+    """Ends its process at one candidate, identified by a volume (A^3) from the environment."""
 
     def calculate(self, atoms=None, properties=None, system_changes=()):
         if abs(atoms.get_volume() - float(os.environ["ABORT_ON_VOLUME"])) < 1e-5:

@@ -1,4 +1,4 @@
-"""A SLURM of one's own: one node on loopback, started and stopped by the tests, as root or not."""
+"""A private SLURM: one node on the loopback interface, started and stopped by the tests, as root or not."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class SlurmError(RuntimeError):
 
 
 def missing_programs() -> list[str]:
-    """Name the SLURM programs that this machine lacks."""
+    """List the SLURM programs that this machine lacks."""
     return [name for name in PROGRAMS if not _program(name)]
 
 
 def wait_until(condition: Callable[[], Any], timeout: float, interval: float = 0.1) -> Any:
-    """Ask until the answer is true, and return it.
+    """Call a function until its result is true, and return the result.
 
     Parameters
     ----------
@@ -117,16 +117,16 @@ class PrivateSlurm:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the SLURM commands need to find this SLURM and no other."""
+        """The environment in which SLURM's commands find this SLURM and no other."""
         return {"SLURM_CONF": str(self.configuration)}
 
     @property
     def munge_socket(self) -> Path:
-        """Where the daemons and commands meet munge."""
+        """The socket of munge, for daemons and commands."""
         return self.directory / "run" / "munge.sock"
 
     def start(self) -> None:
-        """Start the daemons and return when the node takes jobs.
+        """Start the daemons and return when the node accepts jobs.
 
         Raises
         ------
@@ -178,7 +178,7 @@ class PrivateSlurm:
         return self._daemons[name].pid
 
     def processes(self) -> list[int]:
-        """Find every living process of this SLURM, those of its jobs included, by the environment it was given."""
+        """Find every running process of this SLURM, those of its jobs included, by its environment."""
         mark = f"SLURM_CONF={self.configuration}".encode()
         found = []
         for entry in Path("/proc").iterdir():
@@ -207,12 +207,12 @@ class PrivateSlurm:
         return self.run(*command).strip()
 
     def job(self, job_id: str) -> dict[str, str]:
-        """Say what SLURM knows of a job, ended ones included: JobState, Partition, TimeLimit, TRES ..."""
+        """Return SLURM's record of a job, ended ones included: JobState, Partition, TimeLimit, TRES ..."""
         words = self.run("scontrol", "--oneliner", "show", "job", job_id).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def wait_for(self, job_id: str, *states: str, timeout: float = 30) -> dict[str, str]:
-        """Wait until a job is in one of these states, and return what SLURM knows of it then."""
+        """Wait until a job is in one of these states, and return SLURM's record of it then."""
 
         def there() -> dict[str, str] | None:
             job = self.job(job_id)
@@ -308,7 +308,7 @@ def _program(name: str) -> str | None:
 
 
 def _address() -> str:
-    """Resolve this machine's name, to which the daemons bind; as root, teach it to a machine that does not know it."""
+    """Resolve this machine's name, to which the daemons bind; as root, add it to the hosts file where it is missing."""
     name = socket.gethostname()
     try:
         return socket.gethostbyname(name)
@@ -323,7 +323,7 @@ def _address() -> str:
 
 
 def free_ports(number: int) -> list[int]:
-    """Find ports on which nobody listens."""
+    """Find free ports."""
     sockets = [socket.create_server(("", 0)) for _ in range(number)]
     try:
         return [item.getsockname()[1] for item in sockets]

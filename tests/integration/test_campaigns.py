@@ -1,4 +1,4 @@
-"""A campaign on SLURM is the campaign at home, and hides no secret."""
+"""A campaign on SLURM gives the results of a local run, and contains no password."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def at_home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, slurm):
-    """A lab whose campaign is at its end, the id of that, and its run directory."""
+    """A lab with a finished campaign, the id of the campaign, and its run directory."""
     root = tmp_path_factory.mktemp("finished")
     lab = Lab(root, slurm)
     try:
@@ -69,14 +69,14 @@ def test_jobs_ran_where_their_profiles_say(finished):
     lab, _, _ = finished
     rows = lab.launchpad.fireworks.find({}, {"name": 1, "fw_id": 1, "spec._category": 1})
     for row in rows:
-        told = lab.run("scontrol", "show", "job", lab.slurm_id(row["fw_id"])).stdout
+        shown = lab.run("scontrol", "show", "job", lab.slurm_id(row["fw_id"])).stdout
         expected = "cpu" if row["spec"]["_category"] == "light" else "gpu"
-        assert f"Partition={expected}" in told
+        assert f"Partition={expected}" in shown
 
 
-def test_nothing_is_left_to_mend(finished):
+def test_nothing_is_left_to_repair(finished):
     lab, campaign_id, _ = finished
-    assert "nothing to mend" in lab.run("imatgen", "retry", campaign_id).stdout
+    assert "nothing to restart" in lab.run("imatgen", "retry", campaign_id).stdout
 
 
 def test_people_read_names_and_the_campaign_in_fireworks_own_tools(finished):
@@ -167,7 +167,7 @@ def test_a_harvest_before_the_end_says_what_is_missing(lab, tmp_path):
     done = lab.run("imatgen", "harvest", campaign_id, check=False)
     assert done.returncode == 1 and "--partial" in done.stderr
     done = lab.run("imatgen", "harvest", campaign_id, "--partial", check=False)
-    assert done.returncode == 1 and "no finished stage `build dataset`" in done.stderr
+    assert done.returncode == 1 and "no finished job `build dataset`" in done.stderr
 
 
 def test_a_server_that_does_not_run_is_a_sentence(lab, tmp_path):

@@ -1,4 +1,4 @@
-"""Fireworks on SLURM: each job lands where its profile says, with what it asked for."""
+"""Fireworks on SLURM: each job runs in the partition and with the resources of its profile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a campaign on SLURM survives."""
+"""Faults that a campaign on SLURM survives."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import pytest
 from campaigns import CPU_ONLY, ONCE, cancel_one, finish, kill_one, rows_of, small_campaign, status, submit
 from private_slurm import wait_until
 
-from imatgen_flows.io.artifacts import ArtifactStore, read_lines
-from imatgen_flows.jobs.documents import DatasetDocument, ModelDocument
+from imatgen_flows.io.artifacts import read_lines
+from imatgen_flows.jobs.build_dataset import build_dataset
+from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.filter_candidates import filter_candidates
+from imatgen_flows.jobs.train import train_autoencoder
 from imatgen_flows.managers.local import run_campaign
 
 pytestmark = pytest.mark.slurm
@@ -83,15 +86,14 @@ def test_a_storm_of_kills_loses_nothing_and_repeats_nothing(lab, tmp_path):
     print(f"\nstorm: {dict(struck)} over {len(states)} fireworks")
 
 
-def test_a_training_that_meets_its_walltime_goes_on_in_another_job(lab, tmp_path):
+def test_a_training_that_meets_its_walltime_goes_on_in_another_job(lab, documents, tmp_path):
     # the warning comes up to a minute early: SLURM looks at its jobs that seldom
     lab.configure(CPU_ONLY | {"gpu_train": CPU_ONLY["gpu_train"] | {"walltime": "00:02:00"}}, warning=45)
-    config = small_campaign(generator={"epochs": 1.0})
+    config = small_campaign(model={"epochs": 1.0})
     campaign_id = submit(lab, config, tmp_path / "run")
-    stages = tmp_path / "run" / "artifacts" / "documents"
 
     def trained():
-        if list(stages.glob("train_autoencoder-*")) and len(list(stages.glob("train_autoencoder-*"))) == 2:
+        if (tmp_path / "run").is_dir() and len(documents(tmp_path / "run", train_autoencoder)) == 2:
             return True
         lab.submit_ready()
         return False
@@ -101,38 +103,31 @@ def test_a_training_that_meets_its_walltime_goes_on_in_another_job(lab, tmp_path
     assert len(rows) >= 2  # one handed over
     assert all(line["state"] in ("COMPLETED", "RUNNING") for line in rows)
 
-    store = ArtifactStore(tmp_path / "run" / "artifacts")
-    documents = [store.finished(path.stem) for path in stages.glob("train_autoencoder-*")]
-    basis = next(ModelDocument(**document) for document in documents if document["role"] == "basis")
+    basis = next(document for document in documents(tmp_path / "run", train_autoencoder) if document.role == "basis")
     history = read_lines(basis.metrics)
     assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
 
     # the curve of a training that nobody stopped, as far as the first hand-over and beyond
-    from imatgen_flows.jobs.models import preset_of, training_rows
+    from imatgen_flows.jobs.dataset_rows import load_crystals, training_rows
+    from imatgen_flows.jobs.networks import preset_of
     from imatgen_flows.models.fitting import fit_basis_autoencoder
-    from imatgen_flows.representation import PackedCrystals
 
-    dataset = DatasetDocument(**store.finished(next(stages.glob("build_dataset-*")).stem))
-    settings = config.generator.model_dump(mode="json")
-    seen = PackedCrystals.load(dataset.packed.path())[training_rows(dataset, settings)]
-    preset = preset_of(settings)
-    _, whole = fit_basis_autoencoder(seen, preset.basis, settings["seed"], tmp_path / "whole", "cpu")
+    (dataset,) = documents(tmp_path / "run", build_dataset)
+    seen = load_crystals(dataset)[training_rows(dataset, config.model)]
+    preset = preset_of(config.model)
+    _, whole = fit_basis_autoencoder(seen, preset.basis, config.model.seed, tmp_path / "whole", "cpu")
     assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in whole], rel=1e-5)
 
 
-def test_a_candidate_that_aborts_its_interpreter_is_one_rejection(lab, tmp_path, monkeypatch):
+def test_a_candidate_that_aborts_its_interpreter_is_one_rejection(lab, documents, tmp_path, monkeypatch):
     config = small_campaign(potential="lab_potentials:abort_on_one_volume")
     monkeypatch.setenv("ABORT_ON_VOLUME", "0")
     expected = rows_of(run_campaign(config, tmp_path / "home"))
-    document = next((tmp_path / "home" / "artifacts" / "documents").glob("filter_candidates-*.json"))
-    store = ArtifactStore(tmp_path / "home" / "artifacts")
     from pymatgen.core import Structure
 
-    from imatgen_flows.jobs.candidates import load_candidates
-    from imatgen_flows.jobs.documents import CandidatesDocument
-
+    (filtered,) = documents(tmp_path / "home", filter_candidates)
     relaxed = {row["sample"] for row in expected if row["e_above_hull"] is not None}
-    candidates = load_candidates(CandidatesDocument(**store.finished(document.stem)))
+    candidates = load_candidates(filtered)
     victim = next(record for record in candidates if record.sample in relaxed)
     volume = Structure.from_dict(victim.structure).volume
 

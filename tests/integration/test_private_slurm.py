@@ -1,4 +1,4 @@
-"""SLURM itself, and what we read from it."""
+"""The private SLURM, and what is parsed from its answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]  # each of th
 
 @pytest.fixture
 def asked(slurm, monkeypatch):
-    """Let this process ask the private SLURM, and leave it without jobs."""
+    """Direct SLURM's commands of this process to the private SLURM, and leave it without jobs."""
     monkeypatch.setenv("SLURM_CONF", str(slurm.configuration))
     yield slurm
     slurm.cancel_all()

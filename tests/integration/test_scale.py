@@ -1,4 +1,4 @@
-"""Ten thousand candidates: how large documents get, and what dispatch costs beside one job for each structure."""
+"""Ten thousand candidates: the size of documents, and the cost of dispatch compared with one job for each structure."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from imatgen_flows.cluster import PROFILES
 from imatgen_flows.flows import ScreenMaker
 from imatgen_flows.flows.profiles import assign_profiles
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
-from imatgen_flows.jobs.candidates import candidates_document
-from imatgen_flows.jobs.documents import (
-    CandidatesDocument,
-    DatasetDocument,
-    LabelDocument,
-    ModelDocument,
-    ReconstructionDocument,
-    ReferenceDocument,
-)
+from imatgen_flows.jobs.build_dataset import build_dataset
+from imatgen_flows.jobs.candidate_records import candidates_fields
+from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, DatasetDocument
+from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
+from imatgen_flows.jobs.label_dataset import label_dataset
+from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
+from imatgen_flows.jobs.references import extend_hull, relax_references
+from imatgen_flows.jobs.train import train_autoencoder, train_vae
 from imatgen_flows.managers.campaigns import campaign_flow, metadata
 from imatgen_flows.managers.cluster_files import manager_config
 from imatgen_flows.managers.fireworks import CampaignLaunchPad
@@ -45,12 +44,6 @@ LESS_BY = 20
 def prepared(tmp_path_factory):
     """A finished run, whose dataset, networks and hull the candidates here are made for."""
     return run_campaign(small_campaign(), tmp_path_factory.mktemp("prepared") / "run")
-
-
-def documents(run, kind, stage):
-    store = ArtifactStore(run / "artifacts")
-    paths = sorted((run / "artifacts" / "documents").glob(f"{stage}-*.json"))
-    return [kind(**store.finished(path.stem)) for path in paths]
 
 
 def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: DatasetDocument, number: int):
@@ -74,17 +67,17 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
             Candidate(
                 sample=f"r0-made-{row:06d}",
                 id=structure_id(structure),
-                origin=Origin(method="made", seed=7, row=row, x=0.0, y=0.0),
+                origin=Origin(sampler="made", seed=7, row=row, x=0.0, y=0.0),
                 decode_quality=decode_quality,
                 structure=structure.as_dict(),
                 state=State.UNIQUE,
             )
         )
-    fields = candidates_document(store, records, seed=7, **template.extra)
+    fields = candidates_fields(store, records, seed=7, **template.extra)
     return CandidatesDocument(key=f"filter_candidates-made{number}", **fields)
 
 
-def submit(lab, prepared, made: CandidatesDocument, run: Path, number: int, batch_size: int | None) -> str:
+def submit(lab, documents, prepared, made: CandidatesDocument, run: Path, number: int, batch_size: int | None) -> str:
     """Put the second half of a campaign on the LaunchPad: relaxation and ranking of given candidates."""
     # relaxations of at most three steps: what is measured here is all the rest
     screen = {"potential": "toy", "at_most": number, "batch_size": batch_size, "max_steps": 3, "fmax": 1.0}
@@ -92,23 +85,24 @@ def submit(lab, prepared, made: CandidatesDocument, run: Path, number: int, batc
     configs = {name: manager_config(name, lab.cluster, lab.directory) for name in PROFILES}
     campaign_id, _ = campaign_flow(config, run, lab.cluster)
     store = ArtifactStore(run / "artifacts")
-    (dataset,) = documents(prepared, DatasetDocument, "build_dataset")
-    (labels,) = documents(prepared, LabelDocument, "label_dataset")
-    (references,) = documents(prepared, ReferenceDocument, "extend_hull")
+    (labels,) = documents(prepared, label_dataset)
+    data = CampaignData(
+        dataset=documents(prepared, build_dataset)[0],
+        labels=labels,
+        evaluated=labels,
+        references=documents(prepared, extend_hull)[0],
+        published=documents(prepared, relax_references)[0],
+    )
     screen = ScreenMaker(screen=config.screen, walltime=lab.cluster.profiles.gpu_relax.walltime).make(
-        str(store.root), made, dataset, labels, labels, references
+        str(store.root), made, data
     )
     finish = finish_round(
         str(store.root),
         samples=number,
-        dataset=dataset,
-        published=documents(prepared, ReferenceDocument, "relax_references")[0],
-        labels=labels,
-        references=references,
-        models=documents(prepared, ModelDocument, "train_*"),
-        reconstruction=documents(prepared, ReconstructionDocument, "evaluate_reconstruction")[0],
+        data=data,
+        models=documents(prepared, train_autoencoder, train_vae),
+        reconstruction=documents(prepared, evaluate_reconstruction)[0],
         candidates=screen.output,
-        round_number=0,
     )
     flow = Flow([screen, finish], output=finish.output, name="screening")
     assign_profiles(flow, configs)
@@ -117,16 +111,18 @@ def submit(lab, prepared, made: CandidatesDocument, run: Path, number: int, batc
     return campaign_id
 
 
-def orchestration(lab, prepared, run: Path, number: int, batch_size: int | None, timeout: float) -> tuple[float, str]:
-    """Run it; return the seconds for 1,000 candidates that were no stage's own, and the campaign's id.
+def orchestration(
+    lab, documents, prepared, run: Path, number: int, batch_size: int | None, timeout: float
+) -> tuple[float, str]:
+    """Run it; return the seconds for 1,000 candidates that were no job's own, and the campaign's id.
 
-    Counted: submission, harvest, the dispatcher, and of each job in the queue what its stage did not take.
+    Counted: submission, harvest, the dispatcher, and of each job in the queue what the job itself did not take.
     """
-    (dataset,) = documents(prepared, DatasetDocument, "build_dataset")
-    (filtered,) = documents(prepared, CandidatesDocument, "filter_candidates")
+    (dataset,) = documents(prepared, build_dataset)
+    (filtered,) = documents(prepared, filter_candidates)
     made = candidates(ArtifactStore(run.with_name("made")), filtered, dataset, number)
     began = time.monotonic()
-    campaign_id = submit(lab, prepared, made, run, number, batch_size)
+    campaign_id = submit(lab, documents, prepared, made, run, number, batch_size)
     spent = time.monotonic() - began
     states = lab.dispatch(timeout)
     assert set(states.values()) == {"COMPLETED"}
@@ -144,11 +140,11 @@ def seconds(clock: str) -> int:
     return (hours * 60 + minutes) * 60 + rest
 
 
-def test_ten_thousand_candidates_pass_in_small_documents_at_small_cost(lab, prepared, tmp_path):
+def test_ten_thousand_candidates_pass_in_small_documents_at_small_cost(lab, documents, prepared, tmp_path):
     lab.configure(CPU_ONLY)
-    single, _ = orchestration(lab, prepared, tmp_path / "single" / "run", SINGLE, 1, 600)
+    single, _ = orchestration(lab, documents, prepared, tmp_path / "single" / "run", SINGLE, 1, 600)
     lab.launchpad.reset("", require_password=False, max_reset_wo_password=1_000)
-    batched, campaign_id = orchestration(lab, prepared, tmp_path / "many" / "run", MANY, None, 1800)
+    batched, campaign_id = orchestration(lab, documents, prepared, tmp_path / "many" / "run", MANY, None, 1800)
     said = status(lab, campaign_id)
     ledger = json.loads((tmp_path / "many" / "run" / "ledger.json").read_text())
     assert sum(ledger["states"].values()) == ledger["samples"] == MANY

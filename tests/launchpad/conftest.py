@@ -21,7 +21,7 @@ def endpoint(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def connect():
-    """Connect to an endpoint, as its user unless told otherwise."""
+    """Connect to an endpoint, as its user by default."""
 
     def build(endpoint, **options):
         login = {"username": endpoint.username, "password": endpoint.password}

@@ -1,4 +1,4 @@
-"""FireWorks, maggma and jobflow as they are installed, with nothing but host, port, user and password."""
+"""FireWorks, maggma and jobflow, unchanged, with host, port, user and password alone."""
 
 from __future__ import annotations
 

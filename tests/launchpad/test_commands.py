@@ -1,4 +1,4 @@
-"""What pymongo's own client gets, as from MongoDB."""
+"""pymongo's client gets the replies that MongoDB gives."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pymongo import ASCENDING, DESCENDING, DeleteMany, DeleteOne, InsertOne, Rep
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
 from imatgen_flows.launchpad import Endpoint
-from imatgen_flows.launchpad.engine import Engine
+from imatgen_flows.launchpad.engine import DatabaseEngine
 from imatgen_flows.launchpad.server import Server
 
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory):
-    """A server in this process: its clients cannot tell."""
+    """A server in this process."""
     endpoint = Endpoint("127.0.0.1", 0, "imatgen", "secret")
-    engine = Engine(tmp_path_factory.mktemp("engine") / "database.sqlite")
+    engine = DatabaseEngine(tmp_path_factory.mktemp("engine") / "database.sqlite")
     with Server(endpoint, engine) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()

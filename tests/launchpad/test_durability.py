@@ -1,4 +1,4 @@
-"""What survives kills, full disks and crowds."""
+"""Durability under kills, full disks and many clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from imatgen_flows import launchpad
 from imatgen_flows.launchpad.control import Endpoint, ServerFiles
-from imatgen_flows.launchpad.engine import Engine
+from imatgen_flows.launchpad.engine import DatabaseEngine
 from imatgen_flows.launchpad.server import Server
 
 KILLS = 12
@@ -142,7 +142,7 @@ def test_a_disk_that_refuses_loses_nothing_and_recovers(directory, connect):
 
 
 def test_a_full_disk_is_called_one(tmp_path, connect):
-    engine = Engine(tmp_path / "database.sqlite")
+    engine = DatabaseEngine(tmp_path / "database.sqlite")
     endpoint = Endpoint("127.0.0.1", 0, "imatgen", "secret")
     with Server(endpoint, engine) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))

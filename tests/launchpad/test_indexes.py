@@ -1,4 +1,4 @@
-"""An index makes finding faster, and changes nothing that is found."""
+"""An index makes a search faster, and does not change its result."""
 
 from __future__ import annotations
 

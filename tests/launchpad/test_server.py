@@ -1,4 +1,4 @@
-"""Who may use the server, what becomes of its secrets, and how it starts and stops."""
+"""Authentication, secrecy of the password, start and stop of the server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from imatgen_flows.cli.launchpad import launchpad_app
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.launchpad.commands import Commands
 from imatgen_flows.launchpad.control import ServerFiles
-from imatgen_flows.launchpad.engine import Engine
+from imatgen_flows.launchpad.engine import DatabaseEngine
 from imatgen_flows.launchpad.scram import MECHANISM, Keys
 from imatgen_flows.launchpad.server import Session
 
@@ -73,7 +73,7 @@ def test_strangers_get_greetings_only(endpoint, connect):
 
 
 def test_a_proof_counts_once_and_only_for_its_own_conversation(tmp_path):
-    engine = Engine(tmp_path / "database.sqlite")
+    engine = DatabaseEngine(tmp_path / "database.sqlite")
     session = Session(Keys.of("imatgen", "secret"), Commands(engine))
     first = {"saslStart": 1, "mechanism": MECHANISM, "payload": b"n,,n=imatgen,r=nonce"}
     final = {"saslContinue": 1, "payload": b"c=biws,r=nonce,p=" + b64encode(b"\0" * 32)}
@@ -211,7 +211,7 @@ def test_a_port_that_is_taken_is_named(directory):
 
 def test_a_database_that_another_server_holds_is_left_alone(directory):
     launchpad.prepare(directory)
-    engine = Engine(ServerFiles(directory).database)
+    engine = DatabaseEngine(ServerFiles(directory).database)
     with pytest.raises(ImatgenError, match="another server has it open"):
         launchpad.start(directory)
     engine.close()

@@ -1,4 +1,4 @@
-"""A LaunchPad that runs, FireWorks' own launcher, and a SLURM that says what a test wants."""
+"""Fixtures: a running LaunchPad, FireWorks' own launcher, and scripts in place of SLURM."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from imatgen_flows.managers.fireworks import CampaignLaunchPad
 
 PROFILE = {"partition": "work", "walltime": "01:00:00"}
 PLAYED = """#!/bin/sh
-# says what stands in the file beside it
+# prints the file beside it
 cat "$0.txt"
 """
 
 
 class Machine:
-    """A configuration directory with a LaunchPad that runs, and a SLURM that says what a test wants."""
+    """A configuration directory with a running LaunchPad, and scripts in place of SLURM."""
 
     def __init__(self, root: Path) -> None:
         self.directory = root / "cluster"
@@ -49,7 +49,7 @@ class Machine:
         launchpad.start(self.directory / "launchpad")
 
     def add(self, flow: Flow, name: str = "test", **metadata) -> str:
-        """Put a flow of a few additions on the LaunchPad, as a campaign."""
+        """Add a flow to the LaunchPad, as a campaign."""
         number = f"{name}-{len(self.pad.campaigns())}"
         flow.update_metadata({"campaign_id": number})
         flow.update_config({"manager_config": {"_category": "light"}}, dynamic=True)
@@ -71,7 +71,7 @@ class Machine:
         return self.pad.pad
 
     def launch(self, number: int = 0) -> None:
-        """Run what is ready with FireWorks' launcher; 0 means until nothing is."""
+        """Run the ready fireworks with FireWorks' launcher; 0 means until none is left."""
         worker = FWorker(category=["light", "gpu_train", "gpu_relax"])
         here = Path.cwd()
         os.chdir(self.programs)
@@ -93,7 +93,7 @@ def machine(tmp_path_factory):
 
 @pytest.fixture
 def played_slurm(machine, monkeypatch):
-    """What `env.sh` sets."""
+    """Set the environment that `env.sh` sets."""
     monkeypatch.setenv("PATH", f"{machine.programs}:{os.environ['PATH']}")
     monkeypatch.setenv("IMATGEN_CLUSTER", str(machine.directory))
     store = JobStore.from_dict_spec(yaml.safe_load((machine.directory / "jobflow.yaml").read_text())["JOB_STORE"])

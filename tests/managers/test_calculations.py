@@ -1,4 +1,4 @@
-"""Chains that die: what they cost, under the local manager and under FireWorks."""
+"""Chains of calculations that fail: what is lost, under the local manager and under FireWorks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RULES = {"backend": "force-field", "fmax": 0.1, "attempts": 1}
 
 @job(output_schema=None)
 def step(structure, number, dies, force=0.0):
-    """One calculation of three; it dies for some structures, known by their volume."""
+    """One calculation of three, which fails for some structures, identified by their volume."""
     if round(structure.volume) in dies:
         raise RuntimeError(f"step {number} dies")
     output = {"forces": [[0.0, 0.0, force]], "energy_per_atom": -1.0, "structure": structure}
@@ -29,7 +29,7 @@ def step(structure, number, dies, force=0.0):
 
 @dataclass
 class ThreeSteps(Maker):
-    """A chain of three, as a double relaxation and a static are."""
+    """A chain of three calculations, like a double relaxation and a static calculation."""
 
     name: str = "three steps"
     dies_at: int = 0
@@ -46,7 +46,7 @@ class ThreeSteps(Maker):
 
 
 class CalculationsLike(dict):
-    """A schema that lets everything pass."""
+    """A schema that accepts everything."""
 
     def __init__(self, **values):
         super().__init__(values)
@@ -68,7 +68,7 @@ def dying(at, **more):
 
 
 def collected(root):
-    (path,) = (Path(root) / "stages").iterdir()
+    (path,) = (Path(root) / "documents").iterdir()
     document = ArtifactStore(root).finished(path.stem)
     return read_lines(CalculationsDocument(**document).calculations)
 

@@ -1,4 +1,4 @@
-"""Campaigns on a real LaunchPad, run by FireWorks' own launcher; only SLURM is played, by scripts that answer for it."""
+"""Campaigns on a real LaunchPad, run by FireWorks' own launcher; scripts take the place of SLURM alone."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def imatgen(capsys):
 
 @pytest.fixture(scope="module")
 def finished(machine, tiny, tmp_path_factory):
-    """A campaign at its end: its id and its run directory."""
+    """A finished campaign: its id and its run directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{machine.programs}:{os.environ['PATH']}")
         store = JobStore.from_dict_spec(yaml.safe_load((machine.directory / "jobflow.yaml").read_text())["JOB_STORE"])
@@ -85,12 +85,13 @@ def test_a_submitted_campaign_is_harvested_like_any_run(machine, finished, imatg
 def test_a_partial_harvest_counts_what_is_missing_as_lost(machine, finished, tmp_path, monkeypatch):
     campaign_id, _ = finished
     from imatgen_flows.jobs.documents import BatchDocument, RoundDocument
+    from imatgen_flows.jobs.rank_candidates import rank_candidates
     from imatgen_flows.managers import results
 
     whole = results.read_documents(machine.directory, campaign_id)
     batches = [document for document in whole if isinstance(document, BatchDocument)]
     kept = [document for document in whole if not isinstance(document, RoundDocument) and document is not batches[0]]
-    kept = [document for document in kept if document.stage != "rank candidates"]
+    kept = [document for document in kept if not document.made_by(rank_candidates)]
     monkeypatch.setattr(results, "read_documents", lambda *_: kept)
     with pytest.raises(ImatgenError, match="--partial"):
         campaigns.harvest_campaign(machine.directory, campaign_id, tmp_path / "part")
@@ -205,7 +206,7 @@ def test_a_retry_does_not_run_again_what_another_retry_has(machine):
     fw_id = reserve(machine, campaign_id, slurm_id=43)
     stale = Finding(fw_id, "add", Remedy.RERUN, "seen by two at once", launch_id=-1)
     before = machine.pad.workflow(campaign_id)
-    machine.pad.mend(stale)
+    machine.pad.repair(stale)
     assert machine.pad.workflow(campaign_id).fireworks == before.fireworks
     campaigns.cancel_campaign(machine.directory, campaign_id)
 
@@ -219,6 +220,14 @@ def test_a_cancelled_campaign_starts_nothing(machine, imatgen):
 def test_an_unknown_campaign_is_said(machine, imatgen):
     code, _, error = imatgen("status", "nothing-like-it")
     assert code == 2 and "no campaign `nothing-like-it`" in error
+
+
+def test_a_campaign_of_version_1_is_answered_with_what_to_do(machine, imatgen):
+    campaign_id = machine.add(chain(), format=1, version="0.9")
+    for command in ("status", "retry", "harvest", "cancel"):
+        code, _, error = imatgen(command, campaign_id)
+        assert code == 2 and "imatgen-flows 0.9" in error and "imatgen init DIR --from /nowhere/campaign.yaml" in error
+    assert imatgen("status")[0] == 0  # the list of campaigns
 
 
 def test_several_campaigns_are_listed(machine, imatgen):
@@ -250,5 +259,5 @@ def replacing(pad, campaign_id):
 
 
 def queued(number):
-    """What squeue says of a job that runs."""
+    """Return the output of squeue for a running job."""
     return slurm.RECORD + slurm.FIELD.join([number, "RUNNING", "None", "work", "0:10", "/elsewhere", "FW_job"])

@@ -24,7 +24,7 @@ GPU = Partition("gpu", 43200, "gpu:a100:4,gpu:v100:2", 2, 16, 64_000, True)
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """No settings of FireWorks in the home directory."""
+    """A home directory without settings of FireWorks."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -33,7 +33,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def programs(tmp_path):
-    """An environment of jobs with everything in it."""
+    """A complete environment of jobs."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("imatgen", "rlaunch", "qlaunch"):
@@ -57,7 +57,7 @@ def commands(tmp_path, monkeypatch):
 
 @pytest.fixture
 def offered(monkeypatch):
-    """What SLURM would answer; a test may change it."""
+    """The partitions that SLURM offers; a test may change them."""
     found = {"cpu": CPU, "gpu": GPU}
     monkeypatch.setattr(slurm, "partitions", lambda: found)
     return found
@@ -65,7 +65,7 @@ def offered(monkeypatch):
 
 @pytest.fixture
 def nobody():
-    """A port on which nothing listens."""
+    """A port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -73,7 +73,7 @@ def nobody():
 
 @pytest.fixture(autouse=True)
 def impatient(request, monkeypatch):
-    """Where the database is not the subject, do not wait half a second for nobody."""
+    """Shorten the wait for a database that does not run."""
     if "database" in request.node.name:  # of the test
         monkeypatch.setattr(cluster_check, "PATIENCE", 100)  # ms
     else:
@@ -86,7 +86,7 @@ def give_up(*_, **__):
 
 @pytest.fixture
 def check(tmp_path, programs, commands, offered, nobody):
-    """Write a cluster file and all that follows, and look at it."""
+    """Write a cluster file and all that follows from it, and check the directory."""
     directory = tmp_path / "cluster"
     directory.mkdir(exist_ok=True)
 
@@ -249,7 +249,7 @@ def test_a_database_that_is_not_there_is_told_apart_from_one_that_does_not_answe
 
 @pytest.fixture
 def server(tmp_path):
-    """An embedded database that runs."""
+    """A running embedded database."""
     yield launchpad.start(tmp_path / "cluster" / "launchpad")
     launchpad.stop(tmp_path / "cluster" / "launchpad")
 
@@ -263,11 +263,11 @@ def test_a_database_lets_in_the_right_password_and_nothing_else(server, check):
         path = directory / "my_launchpad.yaml"
         path.write_text(path.read_text().replace(server.password, "guess"))
 
-    def forget(directory):
+    def omit(directory):
         path = directory / "my_launchpad.yaml"
         path.write_text(path.read_text().replace('username: "imatgen"', "username: null"))
 
-    for spoil in (mistype, forget):
+    for spoil in (mistype, omit):
         found = check(database={"embedded": True}, spoil=spoil)["LaunchPad"]
         assert not found.ok
         assert "refuses user or password" in found.detail

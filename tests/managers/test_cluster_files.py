@@ -17,7 +17,7 @@ from fireworks.utilities.fw_serializers import SAVED_FW_MODULES, load_object_fro
 from jobflow.settings import JobflowSettings
 
 from imatgen_flows.cli.cluster import init_cluster
-from imatgen_flows.cluster import PROFILES, ClusterConfig, Database, Profile
+from imatgen_flows.cluster import PROFILES, ClusterConfig, Database, Resources
 from imatgen_flows.errors import InputError
 from imatgen_flows.launchpad import prepare
 from imatgen_flows.managers.cluster_files import (
@@ -52,7 +52,7 @@ PROFILE = {
 
 @pytest.fixture
 def directory(tmp_path):
-    """A place whose name the shell and YAML must quote."""
+    """A directory whose name must be quoted in the shell and in YAML."""
     path = tmp_path / "the group's cluster: #1"
     path.mkdir()
     return path
@@ -106,7 +106,7 @@ def mode(path):
 
 
 def batch_script(directory, **asked):
-    """What FireWorks would submit for a job, in reservation mode."""
+    """Return the batch script that FireWorks would submit for a job in reservation mode."""
     adapter = load_object_from_file(str(directory / "my_qadapter.yaml"))
     adapter.update(asked)
     adapter["rocket_launch"] += " --fw_id 7"
@@ -143,7 +143,7 @@ def test_the_cluster_file_to_start_from_names_every_key_and_holds_with_all_of_th
     named = found.model_fields_set | found.database.model_fields_set
     for name in PROFILES:
         named |= found.profiles[name].model_fields_set
-    assert named == {*ClusterConfig.model_fields, *Database.model_fields, *Profile.model_fields}
+    assert named == {*ClusterConfig.model_fields, *Database.model_fields, *Resources.model_fields}
 
 
 def test_a_cluster_file_is_never_overwritten_and_the_others_follow_it(tmp_path):
@@ -352,7 +352,7 @@ def test_vasp_gets_one_task_a_core_on_every_node(cluster, directory):
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_nothing_of_the_general_file_leaks_into_a_profile(cluster, directory, name):
-    """FireWorks lays a job's wishes over the general file: a key that only the latter has would stay."""
+    """FireWorks merges the queue parameters of a job into the general file, so that keys of the latter alone would stay."""
     general = set(load_object_from_file(str(directory / "my_qadapter.yaml"))) - {"rocket_launch", "logdir"}
     assert general <= set(queue_adapter([name], cluster, directory))
 
@@ -369,7 +369,7 @@ SHOW = 'printf "%s\\n" "$PWD" "$@"; env'
 
 
 def run_job(script, directory):
-    """Run a batch script as SLURM would: in the launch directory, with little of an environment."""
+    """Run a batch script as SLURM would: in the launch directory, with a minimal environment."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(directory)}
     return subprocess.run(
         ["bash"], input=script, env=environment, cwd=directory, capture_output=True, text=True, check=True

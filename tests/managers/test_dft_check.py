@@ -1,4 +1,4 @@
-"""What of DFT is missing is said before anything is submitted."""
+"""What DFT lacks is reported before anything is submitted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def standin(tmp_path_factory):
 
 @pytest.fixture
 def here(standin, monkeypatch):
-    """A shell in which everything is there."""
+    """An environment that passes all checks."""
     import atomate2
     import pymatgen.core
 

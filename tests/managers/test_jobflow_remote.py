@@ -1,4 +1,4 @@
-"""The same campaign through jobflow-remote: each job asks SLURM for its profile, and hears SLURM's warning."""
+"""The same campaign through jobflow-remote: each job requests its profile from SLURM, and receives SLURM's warning."""
 
 from __future__ import annotations
 
@@ -56,8 +56,9 @@ import time
 from pathlib import Path
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.documents import BatchDocument
+from imatgen_flows.profiles import Profile
 
-@cached_job(BatchDocument)
+@cached_job(BatchDocument, profile=Profile.LIGHT, label="long stage")
 def long_stage(store, scratch, started):
     Path(started).touch()
     time.sleep(60)
@@ -93,7 +94,7 @@ def flow(tiny, cluster, tmp_path):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project with a worker for SLURM and three that cannot run campaigns; it knows no other project."""
+    """A project with a worker for SLURM and three that cannot run campaigns; there is no other project."""
     settings = pytest.importorskip("jobflow_remote").SETTINGS
     slurm = {"type": "local", "scheduler_type": "slurm", "work_dir": str(tmp_path / "work")}
     batch = {"jobs_handle_dir": str(tmp_path / "batch"), "work_dir": str(tmp_path / "batch")}
@@ -130,7 +131,7 @@ def queue(project, monkeypatch):
 
 
 def script_of(config, command="jf -fe execution run /work/job"):
-    """The batch script, as jobflow-remote's runner writes it."""
+    """Return the batch script, as jobflow-remote's runner writes it."""
     queue = pytest.importorskip("jobflow_remote.remote.queue")
     from jobflow_remote.config.base import ExecutionConfig
     from qtoolkit.io.slurm import SlurmIO
@@ -146,10 +147,10 @@ def walltimes(flow):
 
 
 def candidates(store, number):
-    """As many samples that passed the filters."""
+    """Make a given number of samples that passed the filters."""
     crystal = Structure(Lattice.cubic(4), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]).as_dict()
     clean = {"count_matches": True, "residual": 0.0}
-    origin = Origin(method="slerp", seed=0, row=0, x=0, y=0)
+    origin = Origin(sampler="slerp", seed=0, row=0, x=0, y=0)
     records = [
         Candidate(
             sample=f"s{row}", id=str(row), origin=origin, structure=crystal, state=State.UNIQUE, decode_quality=clean
@@ -177,7 +178,7 @@ def warn(script, started, **environment):
 def test_each_job_of_the_campaign_asks_for_its_profile(flow, cluster):
     asked = {name: cluster.profiles[name].slurm_walltime for name in PROFILES}
     found = walltimes(flow)
-    assert found["train generator"] == found["sample candidates"] == asked["gpu_train"]
+    assert found["train VAE"] == found["sample candidates"] == asked["gpu_train"]
     assert found["label dataset"] == found["relax references"] == asked["gpu_relax"]
     assert found["build dataset"] == found["screen"] == found["finish round"] == asked["light"]
 
@@ -188,14 +189,12 @@ def test_jobs_made_while_the_campaign_runs_ask_for_theirs(flow, cluster, tmp_pat
     artifacts = ArtifactStore(tmp_path / "run" / "artifacts")
     nothing = artifacts.put_lines("nothing", [])
     labels = LabelDocument(key="label_dataset-0", potential="toy", labels=nothing, counts={})
+    dataset = DatasetDocument(
+        key="build_dataset-0", elements=["O", "V"], crystals=nothing, packed=nothing, exclusions=nothing, counts={}
+    )
     screen.function_kwargs |= {
         "candidates": candidates(artifacts, 5),
-        "dataset": DatasetDocument(
-            key="build_dataset-0", elements=["O", "V"], crystals=nothing, packed=nothing, exclusions=nothing, counts={}
-        ),
-        "priced": labels,
-        "labels": labels,
-        "references": None,
+        "data": {"dataset": dataset, "labels": labels, "evaluated": labels, "references": None},
     }
     with JobStore(MemoryStore()) as store:
         made = screen.run(store).replace
@@ -272,7 +271,7 @@ def test_what_is_submitted_waits_in_the_queue_with_its_resources(tiny, cluster, 
     documents = {document["job"]["name"]: document for document in queue.find()}
     assert sorted(document["db_id"] for document in documents.values()) == sorted(ids)
     assert len(ids) == len(list(flow.iterflow()))
-    trained = documents["train generator"]
+    trained = documents["train VAE"]
     assert trained["resources"] == remote_config("gpu_train", cluster)["resources"]
     assert trained["exec_config"]["export"]["IMATGEN_DEVICE"] == "cuda"
     assert {document["worker"] for document in documents.values()} == {"cluster"}
@@ -347,6 +346,6 @@ def test_a_campaign_that_is_not_at_its_end_is_not_harvested(tiny, tmp_path):
         harvest_remote(tmp_path)
     tiny().to_file(tmp_path / "campaign.yaml")
     ArtifactStore(tmp_path / "artifacts").finish("build_dataset-0", {"key": "build_dataset-0"})
-    with pytest.raises(ImatgenError, match="not come to its end: 1 stages are finished"):
+    with pytest.raises(ImatgenError, match="not come to its end: 1 jobs are finished"):
         harvest_remote(tmp_path)
     assert not (tmp_path / "ledger.json").exists()

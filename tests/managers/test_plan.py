@@ -1,4 +1,4 @@
-"""A plan counts all that a campaign may do: every round, and DFT."""
+"""The plan counts everything that a campaign may do: every round, and DFT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be seen before a campaign starts."""
+"""Checks before a campaign starts."""
 
 from __future__ import annotations
 

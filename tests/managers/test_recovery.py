@@ -1,4 +1,4 @@
-"""What is mended after a crash, and what is never touched."""
+"""What is repaired after a crash, and what is never touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read from SLURM's answers, and that no answer is never read as `no jobs`."""
+"""Parsing of SLURM's answers; no answer is never read as `no jobs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imatgen_flows.managers.slurm import Partition, SlurmJob, cancel, live_jobs,
 
 @pytest.fixture
 def says(tmp_path, monkeypatch):
-    """Put a program on PATH, before all others, that runs these shell lines."""
+    """Put a program that runs some shell lines on PATH, before all others."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     def put(name, script):

@@ -31,13 +31,13 @@ def crystal(shift=0.0, lattice=(4.0, 5.0, 6.0), symbols=("O", "O", "V")):
 def test_images_of_all_embedded_structures_are_exact(embedded):
     assert len(embedded) > 200
     ours, published = intrinsic(embedded, ELEMENTS)
-    assert ours["crystals"] == published["crystals"] == len(embedded)
-    assert ours["no_cell"] == ours["wrong_counts"] == 0
-    assert ours["atoms"] == sum(map(len, embedded))
-    assert ours["length_max"] < 0.001
-    assert ours["angle_max"] < 0.01
-    assert ours["atom_max"] < 0.001
-    assert published["atom_rmse"] == pytest.approx(0.11, abs=0.01)
+    assert ours.crystals == published.crystals == len(embedded)
+    assert ours.no_cell == ours.wrong_counts == 0
+    assert ours.atoms == sum(map(len, embedded))
+    assert ours.length_max < 0.001
+    assert ours.angle_max < 0.01
+    assert ours.atom_max < 0.001
+    assert published.atom_rmse == pytest.approx(0.11, abs=0.01)
 
 
 def test_small_images_of_all_embedded_structures_are_exact(embedded):
@@ -46,7 +46,7 @@ def test_small_images_of_all_embedded_structures_are_exact(embedded):
     decoded, _ = codec.read(codec.encode(packed))
     errors = compare(packed, decoded)
     assert all(error.fully_reconstructed for error in errors)
-    assert summarise(errors)["rmse"]["atoms"] < 0.001
+    assert summarise(errors).rmse["atoms"] < 0.001
 
 
 def test_a_crystal_is_itself():
@@ -104,9 +104,9 @@ def test_nothing_decoded_is_counted_and_not_hidden():
     assert not errors[0].cell_reconstructed
     assert not errors[0].counts_match
     summary = summarise(errors)
-    assert (summary["n"], summary["cells"], summary["fully_reconstructed"]) == (2, 1, 1)
-    assert summary["fraction_fully_reconstructed"] == 0.5
-    json.dumps(summary, allow_nan=False)
+    assert (summary.n, summary.cells, summary.fully_reconstructed) == (2, 1, 1)
+    assert summary.fraction_fully_reconstructed == 0.5
+    json.dumps(summary.to_dict(), allow_nan=False)
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -124,8 +124,8 @@ def test_a_summary_is_over_what_is_known():
         ReconstructionError((nan,) * 3, (nan,) * 3, False, nan, nan),
     ]
     summary = summarise(errors)
-    assert summary["rmse"]["a"] == pytest.approx(0.05 / math.sqrt(2))
-    assert summary["median"]["a"] == pytest.approx(0.035)
-    assert summary["rmse"]["atoms"] == pytest.approx(math.sqrt(5e-4))
-    assert (summary["cells_reconstructed"], summary["counts_match"], summary["fully_reconstructed"]) == (1, 2, 1)
-    assert summarise([])["rmse"]["a"] is None
+    assert summary.rmse["a"] == pytest.approx(0.05 / math.sqrt(2))
+    assert summary.median["a"] == pytest.approx(0.035)
+    assert summary.rmse["atoms"] == pytest.approx(math.sqrt(5e-4))
+    assert (summary.cells_reconstructed, summary.counts_match, summary.fully_reconstructed) == (1, 2, 1)
+    assert summarise([]).rmse["a"] is None

@@ -94,8 +94,8 @@ def test_a_space_of_the_fingerprint_itself_shares_every_neighbour():
     prints = np.stack([radial_fingerprint(structure, SYSTEM) for structure in structures])
     spaces = {"own": {"all": prints}, "noise": {"all": rng.random((24, 5))}}
     found = measure_diversity(structures, SYSTEM, spaces, [str(number) for number in range(24)], 0)
-    assert found["spaces"]["own"]["shared"]["all"] == 1
-    assert found["spaces"]["own"]["explained"]["fraction"]["all"] > 0.9
-    assert found["spaces"]["noise"]["shared"]["all"] < 0.7
-    np.testing.assert_allclose(found["values"]["volume"][0], structures[0].volume / len(structures[0]), atol=1e-4)
-    assert {round(value, 3) for value in found["values"]["fraction"]} == {0.5, 0.667}
+    assert found.spaces["own"].shared["all"] == 1
+    assert found.spaces["own"].explained["fraction"]["all"] > 0.9
+    assert found.spaces["noise"].shared["all"] < 0.7
+    np.testing.assert_allclose(found.values["volume"][0], structures[0].volume / len(structures[0]), atol=1e-4)
+    assert {round(value, 3) for value in found.values["fraction"]} == {0.5, 0.667}

@@ -8,11 +8,11 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from imatgen_flows.energetics.hull import Hull, HullEntry
 from imatgen_flows.energetics.potentials import get_potential
-from imatgen_flows.energetics.relax import relax_one
+from imatgen_flows.energetics.relax import RelaxSettings, relax_one
 from imatgen_flows.errors import InputError
 from imatgen_flows.studies.vacancies import (
     Compound,
-    Deficient,
+    RelaxedCandidate,
     cation_and_anion,
     check_controls,
     check_vacancies,
@@ -26,7 +26,7 @@ from imatgen_flows.studies.vacancies import (
 
 
 class Toy:
-    """Relaxes and prices by name with the toy potential, and counts."""
+    """Relaxations and single points by name with the toy potential, which are counted."""
 
     def __init__(self, fmax=0.05, max_steps=500):
         self.fmax, self.max_steps = fmax, max_steps
@@ -36,11 +36,11 @@ class Toy:
     def relax(self, structures):
         return {name: self._run(name, cell, self.max_steps) for name, cell in structures.items()}
 
-    def price(self, structures):
+    def single_point(self, structures):
         return {name: self._run(name, cell, 0) for name, cell in structures.items()}
 
     def _run(self, name, structure, max_steps):
-        result = relax_one(structure, get_potential("toy").calculator(), fmax=self.fmax, max_steps=max_steps)
+        result = relax_one(structure, get_potential("toy").calculator(), RelaxSettings(self.fmax, max_steps))
         self.seen.append(name)
         self.evaluations += result.evaluations
         return result
@@ -62,7 +62,7 @@ def without_one(structure, symbol):
 
 def candidate(structure, toy, name="gap"):
     result = toy.relax({name: structure})[name]
-    return Deficient(name, result.structure, result.energy_per_atom, 0.1)
+    return RelaxedCandidate(name, result.structure, result.energy_per_atom, 0.1)
 
 
 def hull(pair=("Mg", "O")):
@@ -81,7 +81,7 @@ def test_rocksalt_without_a_cation_comes_back_as_rocksalt(pair, edge):
     vacant = candidate(without_one(rocksalt(pair, edge), cation), toy)
     assert deficient_cell(vacant.structure, cation, anion) is not None
     before = toy.evaluations
-    [check] = check_vacancies([vacant], compounds, hull(pair), cation, toy.relax, toy.price)
+    [check] = check_vacancies([vacant], compounds, hull(pair), cation, toy.relax, toy.single_point)
 
     assert (check.match, check.match_state, check.match_known) == ("rocksalt", "relaxed", False)
     assert check.rms < 0.02 and abs(check.energy_above_match) < 2e-3
@@ -93,8 +93,8 @@ def test_rocksalt_without_a_cation_comes_back_as_rocksalt(pair, edge):
         hull(pair).e_above_hull(cation + anion, check.filled_energy_per_atom)
     )
     assert check.reason == "" and check.evaluations == toy.evaluations - before > 2
-    assert counts["evaluations"] < before and counts["relaxed_now"] == 2
-    assert Structure.from_str(check.to_row()["structure"], fmt="cif").matches(rocksalt(pair, edge))
+    assert counts.evaluations < before and counts.relaxed_now == 2
+    assert Structure.from_str(check.to_dict()["structure"], fmt="cif").matches(rocksalt(pair, edge))
 
 
 def test_an_anion_vacancy_is_no_cation_vacancy():
@@ -105,9 +105,9 @@ def test_an_anion_vacancy_is_no_cation_vacancy():
 def test_what_equals_no_relaxed_structure_is_compared_with_those_as_made():
     toy, made = Toy(), rocksalt()
     vacant = candidate(without_one(made, "Mg"), toy)
-    [as_made] = check_vacancies([vacant], [Compound("B1", True, made)], hull(), "Mg", toy.relax, toy.price)
+    [as_made] = check_vacancies([vacant], [Compound("B1", True, made)], hull(), "Mg", toy.relax, toy.single_point)
     [nothing] = check_vacancies(
-        [vacant], [Compound("B2", True, cubic(221, ("Mg", "O"), 2.7, 0.5))], hull(), "Mg", toy.relax, toy.price
+        [vacant], [Compound("B2", True, cubic(221, ("Mg", "O"), 2.7, 0.5))], hull(), "Mg", toy.relax, toy.single_point
     )
     assert (as_made.match, as_made.match_state, as_made.match_known) == ("B1", "as made", True)
     assert as_made.energy_above_match is None
@@ -119,10 +119,12 @@ def test_a_published_phase_is_named_before_a_substituted_one_that_equals_it():
     compounds, counts = relax_compounds(
         [Compound("substituted", False, cell), Compound("published", True, cell * (1, 1, 2))], toy.relax
     )
-    assert counts["equal"] == 1 and toy.seen == ["substituted"]  # each crystal is relaxed once
+    assert counts.equal == 1 and toy.seen == ["substituted"]  # each crystal is relaxed once
     relaxed = compounds[0]
     both = [relaxed, Compound("published", True, cell, relaxed.relaxed, relaxed.energy_per_atom)]
-    [check] = check_vacancies([candidate(without_one(cell, "Mg"), toy)], both, hull(), "Mg", toy.relax, toy.price)
+    [check] = check_vacancies(
+        [candidate(without_one(cell, "Mg"), toy)], both, hull(), "Mg", toy.relax, toy.single_point
+    )
     assert check.match == "published"
 
 
@@ -130,23 +132,23 @@ def test_relaxed_compounds_cost_nothing():
     toy = Toy()
     done = Compound("done", True, None, rocksalt(), -2.0)
     compounds, counts = relax_compounds([done], toy.relax)
-    assert compounds == [done] and toy.evaluations == counts["evaluations"] == 0 and counts["relaxed"] == 1
+    assert compounds == [done] and toy.evaluations == counts.evaluations == 0 and counts.relaxed == 1
 
 
 def test_what_does_not_relax_gives_its_reason_and_costs_no_other():
     toy, hasty = Toy(), Toy(max_steps=1, fmax=1e-6)
     vacant = candidate(without_one(rocksalt(), "Mg"), toy)
-    lone = Deficient("lone", without_one(rocksalt() * (1, 1, 2), "Mg"), -2.0, 0.2)
+    lone = RelaxedCandidate("lone", without_one(rocksalt() * (1, 1, 2), "Mg"), -2.0, 0.2)
 
     def relax(structures):
         return hasty.relax({k: v for k, v in structures.items() if k.startswith("gap")}) | toy.relax(
             {k: v for k, v in structures.items() if not k.startswith("gap")}
         )
 
-    failed, fine = check_vacancies([vacant, lone], [], hull(), "Mg", relax, toy.price)
+    failed, fine = check_vacancies([vacant, lone], [], hull(), "Mg", relax, toy.single_point)
     assert failed.reason.startswith("not_converged: largest force") and failed.evaluations > 2
     assert failed.structure is failed.filled_energy_per_atom is failed.filled_e_above_hull is None
-    assert failed.match == "" and failed.to_row()["structure"] is None
+    assert failed.match == "" and failed.to_dict()["structure"] is None
     assert fine.reason == "" and fine.filled_energy_per_atom is not None
 
 
@@ -218,48 +220,48 @@ def test_a_supercell_is_reduced_and_a_cell_that_lacks_two_is_not_taken():
 
 def test_the_nearest_to_the_hull_stands_for_its_composition():
     cell = without_one(rocksalt(), "Mg")
-    found = [Deficient(name, cell, 0.0, distance) for name, distance in (("far", 0.3), ("near", -0.1))]
-    found.append(Deficient("other", without_one(rocksalt() * (1, 1, 2), "Mg"), 0.0, 0.2))
+    found = [RelaxedCandidate(name, cell, 0.0, distance) for name, distance in (("far", 0.3), ("near", -0.1))]
+    found.append(RelaxedCandidate("other", without_one(rocksalt() * (1, 1, 2), "Mg"), 0.0, 0.2))
     assert [item.id for item in lowest_of_each(found)] == ["near", "other"]
 
 
 @pytest.fixture(scope="module")
 def checked():
-    """One candidate with its check, and what prices cells as they are in place of relaxing them."""
+    """One candidate with its check, and single points in place of relaxations."""
     toy = Toy()
     cell = rocksalt().get_primitive_structure() * (1, 1, 2)
-    vacant = Deficient("gap", without_one(cell, "Mg"), -1.0, 0.1)
-    return check_vacancies([vacant], [], hull(), "Mg", toy.price, toy.price)
+    vacant = RelaxedCandidate("gap", without_one(cell, "Mg"), -1.0, 0.1)
+    return check_vacancies([vacant], [], hull(), "Mg", toy.single_point, toy.single_point)
 
 
 def test_a_control_is_as_many_random_crystals_of_the_same_cell(checked):
     pytest.importorskip("pyxtal")
     toy, cells = Toy(), {}
 
-    def price(structures):
+    def single_point(structures):
         cells.update(structures)
-        return toy.price(structures)
+        return toy.single_point(structures)
 
-    one = check_controls(checked, [], hull(), price, each=1, seed=3)
+    one = check_controls(checked, [], hull(), single_point, each=1, seed=3)
     assert [cell.composition.formula for cell in cells.values()] == ["Mg2 O2"] * checked[0].sites
     assert (one[0].id, one[0].cells, one[0].evaluations) == ("gap", checked[0].sites, checked[0].sites)
-    assert one[0].filled_energy_per_atom == min(toy.price(cells)[name].energy_per_atom for name in cells)
-    two = check_controls(checked, [], hull(), price, each=2, seed=3)
-    assert len(two) == 2 and two[0].to_row() == one[0].to_row() != two[1].to_row() | {"id": "gap"}
-    assert check_controls(checked, [], hull(), price, each=1, seed=4)[0].to_row() != one[0].to_row()
+    assert one[0].filled_energy_per_atom == min(toy.single_point(cells)[name].energy_per_atom for name in cells)
+    two = check_controls(checked, [], hull(), single_point, each=2, seed=3)
+    assert len(two) == 2 and two[0].to_dict() == one[0].to_dict() != two[1].to_dict() | {"id": "gap"}
+    assert check_controls(checked, [], hull(), single_point, each=1, seed=4)[0].to_dict() != one[0].to_dict()
 
 
 def test_a_control_that_ends_in_a_crystal_of_the_dataset_says_in_which(checked):
     pytest.importorskip("pyxtal")
     toy = Toy()
-    [control] = check_controls(checked, [], hull(), toy.price, each=1, seed=3)
+    [control] = check_controls(checked, [], hull(), toy.single_point, each=1, seed=3)
     compounds = [Compound("other", False, rocksalt(edge=9.0)), Compound("it", True, control.structure)]
-    [again] = check_controls(checked, compounds, hull(), toy.price, each=1, seed=3)
+    [again] = check_controls(checked, compounds, hull(), toy.single_point, each=1, seed=3)
     assert (control.match, again.match, again.match_known, again.match_state) == ("", "it", True, "as made")
 
 
 def test_a_control_without_a_random_crystal_is_counted_with_its_reason(checked, monkeypatch):
     pytest.importorskip("pyxtal")
     monkeypatch.setattr("imatgen_flows.sources.random_search.ATTEMPTS", 0)
-    [control] = check_controls(checked, [], hull(), Toy().price, each=1, seed=3)
+    [control] = check_controls(checked, [], hull(), Toy().single_point, each=1, seed=3)
     assert (control.cells, control.match, control.evaluations, control.reason) == (0, "", 0, "no_random_crystal")

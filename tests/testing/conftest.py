@@ -1,4 +1,4 @@
-"""What the tests of the stand-in share: it is run through atomate2 under real custodian."""
+"""Fixtures for tests of the stand-in, which is run through atomate2 under real custodian."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def installed(tmp_path_factory):
 
 @pytest.fixture
 def run_vasp_settings(tmp_path, monkeypatch):
-    """Let atomate2 find an installed stand-in; return the function that makes the keyword arguments of `run_vasp`."""
+    """Configure atomate2 for an installed stand-in; return the function that makes the keyword arguments of `run_vasp`."""
 
     def settings(installed):
         import pymatgen.core
@@ -52,7 +52,7 @@ def rutile():
 
 @pytest.fixture
 def run_flow(tmp_path):
-    """Run a flow in this process; return the documents of its jobs by name, as far as they have any."""
+    """Run a flow in this process; return the documents of its jobs, by the name of the job."""
 
     def run(flow):
         from jobflow import JobStore, run_locally

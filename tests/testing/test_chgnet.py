@@ -1,4 +1,4 @@
-"""The stand-in with CHGNet behind it: sensible energies on DFT's scale, from one process that all runs share."""
+"""The stand-in with CHGNet: plausible energies on the scale of DFT, from one process that all runs share."""
 
 from __future__ import annotations
 
@@ -120,10 +120,10 @@ def test_a_server_that_is_killed_is_replaced_in_the_middle_of_a_run(apart, chgne
     }
     connection = ServerConnection(IDLE_SECONDS)
     try:
-        first = connection.ask("evaluate", **crystal)
+        first = connection.request("evaluate", **crystal)
         (server,) = servers_in(apart)
         os.kill(server, signal.SIGKILL)
-        assert connection.ask("evaluate", **crystal) == first
+        assert connection.request("evaluate", **crystal) == first
         assert servers_in(apart) != [server]
     finally:
         connection.close()

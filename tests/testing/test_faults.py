@@ -1,4 +1,4 @@
-"""What becomes of each fault under real custodian: what it mends, what it gives up, and that nothing passes unseen."""
+"""Each fault under real custodian: which it corrects, at which it gives up, and that none passes undetected."""
 
 from __future__ import annotations
 

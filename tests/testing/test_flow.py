@@ -1,4 +1,4 @@
-"""Flows of atomate2 on the stand-in: what it writes is parsed and accepted as VASP's would be."""
+"""Flows of atomate2 on the stand-in, whose output is parsed and accepted like that of VASP."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_flow_of_the_materials_project_passes_with_every_number_in_place(vasp,
 
 
 def test_the_newer_sets_of_the_materials_project_pass_too(vasp, rutile, run_flow):
-    """They name the mesh by KSPACING, r2SCAN by METAGGA, and potentials of another release."""
+    """These sets use KSPACING, METAGGA and pseudopotentials of another release."""
     from atomate2.vasp.flows.mp import MP24DoubleRelaxStaticMaker
     from atomate2.vasp.jobs.base import BaseVaspMaker
 

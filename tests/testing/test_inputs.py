@@ -1,4 +1,4 @@
-"""What pymatgen writes is read by somebody else, who complains where VASP does."""
+"""Independent readers accept the inputs that pymatgen writes, and refuse those that VASP refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from imatgen_flows.testing.electrons import irreducible
 from imatgen_flows.testing.faults import plan_fault
 from imatgen_flows.testing.inputs import (
-    Complaint,
+    VaspError,
     mesh_by_spacing,
     read_incar,
     read_inputs,
@@ -20,7 +20,7 @@ from imatgen_flows.testing.inputs import (
     read_potcar,
 )
 from imatgen_flows.testing.potcars import known_symbols, stub, valence
-from imatgen_flows.testing.settings import settle
+from imatgen_flows.testing.settings import read_settings
 
 
 def structures():
@@ -48,7 +48,7 @@ def written(request, tmp_path, run_vasp_settings, installed):
 def test_both_readers_agree_on_what_pymatgen_wrote(written):
     directory, chosen = written
     inputs = read_inputs(directory)
-    settings = settle(inputs)
+    settings = read_settings(inputs)
     assert inputs.crystal.symbols == [site.specie.symbol for site in chosen.structure]
     assert np.allclose(inputs.crystal.cell, chosen.structure.lattice.matrix)
     assert np.allclose(inputs.crystal.fractional, chosen.structure.frac_coords)
@@ -139,7 +139,7 @@ def test_vasp_complains_and_ends_with_status_1(
     ],
 )
 def test_half_a_poscar_is_refused(text):
-    with pytest.raises(Complaint, match="POSCAR"):
+    with pytest.raises(VaspError, match="POSCAR"):
         read_poscar(text)
 
 
@@ -147,7 +147,7 @@ def test_a_list_of_points_keeps_its_weights():
     mesh = read_kpoints("x\n2\nReciprocal\n0 0 0 1\n0.5 0 0 3\n")
     assert mesh.style == "explicit"
     assert mesh.weights == pytest.approx([0.25, 0.75])
-    with pytest.raises(Complaint, match="announced"):
+    with pytest.raises(VaspError, match="announced"):
         read_kpoints("x\n3\nReciprocal\n0 0 0 1\n0.5 0 0 3\n")
 
 
@@ -186,5 +186,5 @@ def test_faults_are_found_without_regard_to_case():
     assert (plan_fault(system, 2).name, plan_fault(system, 2).step) == ("nsw", 4)
     assert plan_fault(system, 3).name == "metal"
     assert not plan_fault("rutile", 1)
-    with pytest.raises(Complaint, match="brmixx"):
+    with pytest.raises(VaspError, match="brmixx"):
         plan_fault("fault:brmixx@1", 1)

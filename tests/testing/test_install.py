@@ -1,4 +1,4 @@
-"""The stand-in is installed by one command, whose output a shell can read."""
+"""The stand-in is installed by one command, whose output sets up a shell."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def finished(vasp, rutile, run_flow):
 
 @pytest.fixture
 def mocked(finished, tmp_path, monkeypatch):
-    """Put the mock in VASP's place, with the finished job as its reference."""
+    """Replace VASP by atomate2's mock, with the finished job as its reference."""
     from atomate2.utils.testing.vasp import monkeypatch_vasp
 
     reference = make_reference(job_of(tmp_path), tmp_path / "references" / "static")

@@ -1,4 +1,4 @@
-"""The stand-in alone: what ISIF, NSW, EDIFFG and STOPCAR mean, and that its numbers agree with each other."""
+"""The stand-in alone: ISIF, NSW, EDIFFG and STOPCAR are obeyed, and its numbers are consistent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imatgen_flows.testing.vasp import run
 
 @pytest.fixture
 def crystal():
-    """A crystal without symmetry, so that all of it moves."""
+    """A crystal without symmetry, in which all sites move."""
     lattice = Lattice.from_parameters(4.6, 4.5, 2.9, 88, 91, 92)
     return Structure(
         lattice,
@@ -35,7 +35,7 @@ def write(directory, structure, **incar):
 
 
 def relax(directory, structure, **incar):
-    """Run the stand-in in this process; return what pymatgen reads of it."""
+    """Run the stand-in in this process; return its outputs as pymatgen reads them."""
     run(write(directory, structure, **({"NSW": 60, "IBRION": 2, "EDIFFG": -0.02} | incar)))
     return Vasprun(directory / "vasprun.xml")
 

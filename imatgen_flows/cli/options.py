@@ -1,0 +1,58 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imatgen_flows.errors import InputError
+from imatgen_flows.registry import Registry
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")]
+ClusterOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster", metavar="DIR", help="Configuration directory of a cluster.", show_default="IMATGEN_CLUSTER, if set"
+    ),
+]
+Embedded = Annotated[
+    bool, typer.Option("--embedded", help="With --cluster: use our own database server, for one machine only.")
+]
+
+
+def parse_names(text: str | None, registry: Registry, option: str) -> tuple[str, ...]:
+    """Read a comma-separated list of names of a registry, in the registry's order; all of them where there is no list.
+
+    Raises
+    ------
+    InputError
+        Where a name is not known, or there is none.
+    """
+    if text is None:
+        return registry.names
+    given = {name.strip() for name in text.split(",") if name.strip()}
+    unknown = given - set(registry.names)
+    if not given or unknown:
+        fault = f"knows no {', '.join(sorted(unknown))}" if given else "names nothing"
+        raise InputError(f"{option} {fault}; choose from {','.join(registry.names)}.")
+    return tuple(name for name in registry.names if name in given)
+
+
+def parse_system(text: str) -> list[str]:
+    """Read a chemical system such as V-O.
+
+    Raises
+    ------
+    InputError
+        Where it is not at least two different elements joined by hyphens.
+    """
+    from pymatgen.core import Element
+
+    elements = text.split("-")
+    if len(set(elements)) < max(2, len(elements)) or not all(map(Element.is_valid_symbol, elements)):
+        raise InputError(f"--system is {text!r}; join two or more different elements by hyphens, for example V-O.")
+    return elements

@@ -1,0 +1,29 @@
+"""Output of the command line: tables for people, and the progress of long commands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table for people."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # a name that is cut short cannot be looked up
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def show_progress() -> None:
+    """Print the log messages of this program, and none of the libraries'."""
+    ours = logging.getLogger("imatgen_flows")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO)
+    ours.propagate = False

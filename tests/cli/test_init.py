@@ -1,0 +1,79 @@
+"""`imatgen init`: the campaign file to start from, and the conversion of one of version 1."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from imatgen_flows.config import CampaignConfig
+
+OLD = """\
+version: 1
+system: [V, O]
+templates: {source: file, path: data/templates.jsonl.gz}
+known: {path: /elsewhere/known.jsonl.gz}
+generator: {preset: default, seed: 3}
+sampling: {random: 11, perturb: 5}
+rounds: {at_most: 2, caution: 0.5}
+"""
+
+
+def test_init_writes_a_campaign_of_defaults_and_overwrites_nothing(imatgen, tmp_path):
+    assert imatgen("init", tmp_path / "new")[0] == 0
+    path = tmp_path / "new" / "campaign.yaml"
+    campaign = CampaignConfig.from_file(path)
+    assert campaign == CampaignConfig(system=["V", "O"], name=campaign.name) and campaign.name
+    code, _, error = imatgen("init", tmp_path / "new")
+    assert code == 2 and "exists already" in error
+
+
+def test_init_from_a_campaign_of_version_1_renames_its_keys_and_keeps_its_values(imatgen, tmp_path):
+    old = tmp_path / "old" / "vo.yaml"
+    old.parent.mkdir()
+    old.write_text(OLD)
+    code, text, error = imatgen("init", tmp_path / "new", "--from", old)
+    assert code == 0, error
+    for before, after in (
+        ("generator", "model"),
+        ("sampling.random", "sampling.prior"),
+        ("rounds.caution", "rounds.kappa"),
+    ):
+        assert f"`{before}` is now `{after}`" in text
+    path = tmp_path / "new" / "campaign.yaml"
+    assert yaml.safe_load(path.read_text())["templates"]["path"] == "../old/data/templates.jsonl.gz"
+    campaign = CampaignConfig.from_file(path)
+    assert campaign.templates.path == old.parent / "data" / "templates.jsonl.gz"
+    assert str(campaign.known.path) == "/elsewhere/known.jsonl.gz"
+    assert (campaign.model.seed, campaign.rounds.kappa, campaign.rounds.at_most) == (3, 0.5, 2)
+    assert campaign.sampling.root == {"perturb": 5, "slerp": 400, "prior": 11}
+
+    again = imatgen("init", tmp_path / "third", "--from", path)  # one of version 2 stays as it is
+    assert again[0] == 0 and "is now" not in again[1]
+    assert CampaignConfig.from_file(tmp_path / "third" / "campaign.yaml") == campaign
+    code, _, error = imatgen("init", tmp_path / "new", "--from", old)
+    assert code == 2 and "exists already" in error
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such campaign file"),
+        ("system: [V, O", "cannot be read as YAML"),
+        ("", "is empty"),
+        ("version: 1\nsystem: [V, O]\ngenerater: {seed: 1}\n", "unknown key `generater`"),
+        ("version: 1\nsystem: [V, O]\ngenerator: {sed: 1}\n", "Did you mean `model.seed`?"),
+        ("version: 3\nsystem: [V, O]\n", "`version` is 3"),
+    ],
+)
+def test_what_is_no_campaign_is_refused_in_a_sentence(imatgen, tmp_path, content, message):
+    old = tmp_path / "old.yaml"
+    if content is not None:
+        old.write_text(content)
+    code, _, error = imatgen("init", tmp_path / "new", "--from", old)
+    assert code == 2 and message in error and "Traceback" not in error
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_campaign_and_a_cluster_are_not_written_at_once(imatgen, tmp_path):
+    code, _, error = imatgen("init", tmp_path / "new", "--cluster", "--from", tmp_path / "old.yaml")
+    assert code == 2 and "--from" in error
