@@ -171,7 +171,7 @@ def rediscovery(run: Any) -> str:
 
 def baselines(run: Any) -> str:
     """Compare the generator with other sources, over the same cells."""
-    content = read(run, "generation")
+    content = read(run, "baselines")
     sources = content.get("sources") or {}
     if not sources:
         return ""
@@ -202,7 +202,7 @@ def baselines(run: Any) -> str:
         + ("\n" + table(lead_head, leads) if leads else "")
         + f"\nRelaxed to {content['fmax']:g} eV/A; {content['evaluations_total']:,} evaluations in all. "
         + (bound if again["unique"] else "")
-        + f"Cells: {_counted(content['slots'])}.\n"
+        + f"Cells: {_counted(content['targets'])}.\n"
     )
 
 

@@ -20,6 +20,7 @@ from imatgen_flows.errors import InputError
 
 if TYPE_CHECKING:
     from imatgen_flows.managers.progress import Progress
+    from imatgen_flows.managers.records import CampaignRecord
 
 app = typer.Typer()
 
@@ -191,8 +192,16 @@ def cancel(
     )
 
 
-def _list(known: list[dict], console: Console, as_json: bool) -> None:
-    rows = [{name: campaign[name] for name in ("campaign_id", "state", "submitted", "directory")} for campaign in known]
+def _list(known: list[CampaignRecord], console: Console, as_json: bool) -> None:
+    rows = [
+        {
+            "campaign_id": campaign["campaign_id"],
+            "state": campaign["state"],
+            "submitted": campaign["submitted"],
+            "directory": campaign["directory"],
+        }
+        for campaign in known
+    ]
     if as_json:
         typer.echo(json.dumps(rows))
         return

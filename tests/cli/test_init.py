@@ -13,7 +13,7 @@ system: [V, O]
 templates: {source: file, path: data/templates.jsonl.gz}
 known: {path: /elsewhere/known.jsonl.gz}
 generator: {preset: default, seed: 3}
-sampling: {random: 11, perturb: 5}
+sampling: {random: 11, around_known: 5}
 rounds: {at_most: 2, caution: 0.5}
 """
 
@@ -36,6 +36,7 @@ def test_init_from_a_campaign_of_version_1_renames_its_keys_and_keeps_its_values
     for before, after in (
         ("generator", "model"),
         ("sampling.random", "sampling.prior"),
+        ("sampling.around_known", "sampling.perturb"),
         ("rounds.caution", "rounds.kappa"),
     ):
         assert f"`{before}` is now `{after}`" in text
