@@ -93,9 +93,7 @@ def compare_ledgers(before: Row, after: Row) -> list[str]:
     """Say what differs between two ledgers: samples, final states, rejections, evaluations."""
 
     def rejections(ledger: Row) -> dict[tuple[str, str], int]:
-        return {
-            (row["stage"], REASONS.get(row["reason"], row["reason"])): row["count"] for row in ledger["rejections"]
-        }
+        return {(row["stage"], REASONS.get(row["reason"], row["reason"])): row["count"] for row in ledger["rejections"]}
 
     lines = [
         f"ledger: {key} {before[key]} -> {after[key]}"

@@ -1,8 +1,8 @@
 """Is the loop better? Rounds that learn from each other, beside one long round with the same energy evaluations.
 
 Both arms of a seed share dataset, labels, references and the first training; both draw and relax the same numbers in
-all. Both are measured by the potential. Where one arm has spent more, candidates of its last round are taken away at random until
-it has not; what is counted is the mean over many such draws.
+all. Both are measured by the potential. Where one arm has spent more, candidates of its last round are removed at random
+until it has not; the mean over many such draws is counted.
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ def fill(page: str) -> str:
 def main() -> int:
     """Write or check the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 where a table is out of date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit status 1 where a table is out of date"
+    )
     check = parser.parse_args().check
     before = PAGE.read_text(encoding="utf-8")
     after = fill(before)

@@ -75,7 +75,8 @@ def count_reasons(exclusions: Iterable[Exclusion]) -> str:
     """Count the reasons of exclusions in words, the most frequent first, each with the key that decides about it."""
     counted = Counter(item.reason for item in exclusions).most_common()
     return ", ".join(
-        f"{number:,} {reason.replace('_', ' ')}" + (f" ({KEYS_OF_REASONS[reason]})" if reason in KEYS_OF_REASONS else "")
+        f"{number:,} {reason.replace('_', ' ')}"
+        + (f" ({KEYS_OF_REASONS[reason]})" if reason in KEYS_OF_REASONS else "")
         for reason, number in counted
     )
 

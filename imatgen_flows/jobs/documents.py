@@ -30,7 +30,9 @@ class InputFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
-    key: str = Field(description="Hash of the file, or of names and contents of the files in the folder; empty if missing.")
+    key: str = Field(
+        description="Hash of the file, or of names and contents of the files in the folder; empty if missing."
+    )
 
     @classmethod
     def of(cls, path: Path | None) -> Self | None:

@@ -28,7 +28,7 @@ def test_a_misspelt_key_is_a_sentence_and_status_2(imatgen, tmp_path):
     path.write_text("system: [V, O]\nsampling: {slrp: 3}\n")
     code, _, error = imatgen("plan", path)
     assert code == 2
-    assert "unknown key `sampling.slrp`. Did you mean `sampling.slerp`?" in error
+    assert "`sampling`: unknown sampler `slrp`. Did you mean `slerp`?" in error
     assert "Traceback" not in error
 
 

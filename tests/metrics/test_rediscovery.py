@@ -77,7 +77,7 @@ def test_a_phase_that_is_among_the_samples_is_found_and_the_closest_sample_is_na
 
 
 @pytest.mark.parametrize("strain", [-0.2, 0.2])
-def test_a_change_of_volume_is_still_a_match_and_is_told(strain):
+def test_a_change_of_volume_is_still_a_match_and_is_reported(strain):
     swollen = rutile()
     swollen.apply_strain(strain)
     hit = look(KNOWNS, [sample(swollen)]).findings["rutile"].hits["default"]["before"]

@@ -8,7 +8,7 @@ from imatgen_flows.studies.composition_classes import CompositionClass, count_cl
 FORMULAS = st.sampled_from(["VO", "V2O3", "VO2", "V2O5", "V3O5", "V6O7", "V6O13"])
 
 
-def test_a_composition_is_judged_by_where_it_was_seen_before():
+def test_a_composition_is_classified_by_where_it_occurred_before():
     counts = count_classes(["VO", "VO", "V6O13", "V4O5", "V6O7", "V6O7", "V5O8"], ["VO", "V6O13"], ["VO", "V4O5"])
     assert {each.value: dict(found) for each, found in counts.items()} == {
         "known_and_dataset": {"VO": 2},
