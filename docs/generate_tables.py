@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 from imatgen_flows.campaign_v1 import RENAMED_KEYS
-from imatgen_flows.candidates.novelty import Novelty
+from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.schema import COLUMNS
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.config import CampaignConfig, Sampling
