@@ -1,6 +1,6 @@
 """Chain only some jobs: relax candidates of a finished run again, with tighter forces, on the same hull.
 
-python workflows/own_stages.py runs/vanadium-oxides
+python workflows/own_flow.py runs/vanadium-oxides
 """
 
 from __future__ import annotations

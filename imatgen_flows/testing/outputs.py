@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imatgen_flows.io.files import write_atomic
 from imatgen_flows.testing import VERSION
 from imatgen_flows.testing.calculation import Calculation, IonicStep
 from imatgen_flows.testing.electrons import Bands
@@ -89,9 +90,7 @@ class Outputs:
     def _write_contcar(self, geometry: Geometry) -> None:
         velocities = _rows(np.zeros_like(geometry.fractional), 16, 8)
         text = f"{self._head(geometry.cell)}Direct\n{_rows(geometry.fractional % 1.0, 20, 16)}\n{velocities}"
-        temporary = self.directory / "CONTCAR.tmp"
-        temporary.write_text(text)
-        temporary.replace(self.directory / "CONTCAR")
+        write_atomic(self.directory / "CONTCAR", text)
 
     def _write_oszicar(self, step: IonicStep) -> None:
         lines, previous = [], 0.0

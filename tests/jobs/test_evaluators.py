@@ -70,8 +70,8 @@ def test_more_structures_cost_only_those_that_are_more(store, spent):
 
 
 def test_a_structure_is_known_by_what_it_is_not_by_the_name_it_is_given(store, spent):
-    found = evaluators(store, SCREEN)[0]({"slot 7": CELLS["4.0"], "substituted": CELLS["4.0"].copy()})
-    assert spent.calls == [1] and found["slot 7"] == found["substituted"]
+    found = evaluators(store, SCREEN)[0]({"target 7": CELLS["4.0"], "substituted": CELLS["4.0"].copy()})
+    assert spent.calls == [1] and found["target 7"] == found["substituted"]
     decorated = CELLS["4.0"].copy(site_properties={"magmom": [1.0, 0.0]})
     assert structure_key(decorated) == structure_key(CELLS["4.0"]) != structure_key(CELLS["4.1"])
 
@@ -83,7 +83,7 @@ def test_other_settings_are_other_results(store, spent, other):
     assert spent.calls == [1, 1]
 
 
-def test_a_price_is_no_relaxation(store, spent):
+def test_a_single_point_is_no_relaxation(store, spent):
     relax, evaluate = evaluators(store, SCREEN)
     assert evaluate(some("3.9"))["3.9"].evaluations == 1 and spent.calls == []
     assert relax(some("3.9"))["3.9"].evaluations > 1
