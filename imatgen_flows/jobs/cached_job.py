@@ -33,7 +33,7 @@ from imatgen_flows.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
-CACHE_KEY_PACKAGES = ("torch", "pymatgen", "pymatgen-core", "spglib", "ase", "chgnet", "numpy", "scipy")
+CACHE_KEY_PACKAGES = ("torch", "pymatgen", "pymatgen-core", "spglib", "ase", "chgnet", "numpy", "scipy", "scikit-learn")
 ENVIRONMENT_FILE = "environment.json"
 FAIL_FAST: ContextVar[bool] = ContextVar("fail_fast", default=False)  # where a failed job ends the whole run
 CONTINUATIONS = 200  # jobs that may take over from each other before a job counts as stuck
