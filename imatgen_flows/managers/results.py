@@ -94,9 +94,9 @@ def finish_partially(root: Path, documents: list[JobDocument], samples: int, scr
             raise ImatgenError(f"the campaign has no finished job `{job.spec.label}` yet: there is nothing to harvest.")
         return found[-1]
 
-    labels = last(LabelDocument, label_dataset)
+    dataset, labels = last(DatasetDocument, build_dataset), last(LabelDocument, label_dataset)
     data = CampaignData(
-        dataset=last(DatasetDocument, build_dataset),
+        dataset=dataset,
         labels=labels,
         evaluated=labels,
         references=last(ReferenceDocument, extend_hull),
@@ -106,7 +106,7 @@ def finish_partially(root: Path, documents: list[JobDocument], samples: int, scr
     ranked = rank_candidates.original(
         str(root),
         candidates=candidates,
-        dataset=data["dataset"],
+        dataset=dataset,
         references=data["references"],
         chosen=choose_samples(ArtifactStore(root), candidates, data, screen.at_most, 0.0),
         batches=[document for document in documents if isinstance(document, BatchDocument)],
