@@ -28,7 +28,7 @@ SEED = 7
 def test_a_storm_of_kills_loses_nothing_and_repeats_nothing(lab, tmp_path):
     lab.configure(CPU_ONLY)
     config = small_campaign(
-        batch_size=1, at_most=24, sampling={"slerp": 120, "random": 60, "perturb": 60}
+        batch_size=1, at_most=24, sampling={"slerp": 120, "prior": 60, "perturb": 60}
     )  # thirty fireworks and more
     expected = run_campaign(config, tmp_path / "home")
     campaign_id = submit(lab, config, tmp_path / "run")
