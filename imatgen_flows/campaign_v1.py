@@ -44,11 +44,21 @@ def renamings_in(content: Mapping[str, Any]) -> list[str]:
 def convert_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the keys of a campaign of version 1; values stay as they are.
 
+    Raises
+    ------
+    InputError
+        Where a key stands under its old and under its new name, so that one of the two values would be lost.
+
     Examples
     --------
     >>> convert_version_1({"version": 1, "system": ["V", "O"], "generator": {"seed": 7}, "sampling": {"random": 3}})
     {'version': 2, 'system': ['V', 'O'], 'model': {'seed': 7}, 'sampling': {'prior': 3}}
     """
+    for old, new in RENAMED_KEYS.items():
+        if _has(content, old) and _has(content, new):
+            raise InputError(
+                f"`{old}` and `{new}` are the same key by its old and its new name: leave out one of them."
+            )
     top = {old: new for old, new in RENAMED_KEYS.items() if "." not in old}
     converted: dict[str, Any] = {"version": 2}
     for key, value in content.items():

@@ -49,6 +49,8 @@ def reconstruction(
     if as_json:
         typer.echo(json.dumps(rows))
         return
+    if not rows:
+        raise InputError(f"{run}: its metrics.json holds no reconstruction. `imatgen run --resume` writes it anew.")
     # one column a row: there are many more numbers than things compared
     names = list(rows[0])
     print_table(

@@ -151,7 +151,12 @@ class RunDirectory:
     def rounds(self) -> list[RoundRow]:
         """Cost and finds of each round; empty where there is no rounds.json."""
         path = self.path / "rounds.json"
-        return list(read_json(path)["rounds"]) if path.is_file() else []
+        if not path.is_file():
+            return []
+        rounds = read_json(path).get("rounds")
+        if not isinstance(rounds, list):
+            raise InputError(f"{path}: holds no list `rounds`. {_ANOTHER_VERSION}")
+        return list(rounds)
 
     @cached_property
     def mapped(self) -> list[CandidateRow]:

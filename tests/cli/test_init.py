@@ -64,6 +64,11 @@ def test_init_from_a_campaign_of_version_1_renames_its_keys_and_keeps_its_values
         ("version: 1\nsystem: [V, O]\ngenerater: {seed: 1}\n", "unknown key `generater`"),
         ("version: 1\nsystem: [V, O]\ngenerator: {sed: 1}\n", "Did you mean `model.seed`?"),
         ("version: 3\nsystem: [V, O]\n", "`version` is 3"),
+        ("system: [V, O]\nmodel: {seed: 1}\ngenerator: {seed: 2}\n", "`generator` and `model` are the same key"),
+        (
+            "system: [V, O]\nsampling: {random: 3, prior: 5}\n",
+            "`sampling.random` and `sampling.prior` are the same key",
+        ),
     ],
 )
 def test_what_is_no_campaign_is_refused_in_a_sentence(imatgen, tmp_path, content, message):
