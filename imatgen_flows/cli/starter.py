@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +17,6 @@ CAMPAIGN_FILE = "campaign.yaml"
 PATHS = (("templates", "path"), ("known", "path"), ("start", "model"))  # keys that hold the path of a file or folder
 
 
-def starter_text() -> str:
-    """Write a campaign file whose values are the defaults, so that a reader sees what there is to change."""
-    campaign = CampaignConfig(system=["V", "O"])
-    limits, labels, model, screen = campaign.limits, campaign.labels, campaign.model, campaign.screen
-    sampling = ", ".join(f"{name}: {number}" for name, number in campaign.sampling.root.items())
-    return f"""\
-# A campaign. Every key but `system` may be left out; `imatgen plan` says what it will cost.
-version: {campaign.version}
-name: vanadium-oxides
-system: [{", ".join(campaign.system)}]
-# templates may also be {{source: file, path: ...}}, {{source: mp}} or {{source: optimade, provider: oqmd}}
-templates: {{source: {campaign.templates.source}}}
-limits: {{max_sites: {limits.max_sites}, max_edge: {limits.max_edge}}}   # A
-labels: {{potential: {labels.potential}, stable_below: {labels.stable_below}}}   # eV/atom, unrelaxed formation energy
-model: {{preset: {model.preset}, seed: {model.seed}}}
-sampling: {{{sampling}}}
-screen:
-  potential: {screen.potential}
-  fmax: {screen.fmax}        # eV/A
-  threshold: {screen.threshold}   # eV/atom
-  at_most: {screen.at_most}       # candidates
-"""
-
-
 def write_starter(directory: Path) -> Path:
     """Write `campaign.yaml` into a directory.
 
@@ -48,7 +25,7 @@ def write_starter(directory: Path) -> Path:
     InputError
         Where there is one already, or the directory cannot be written.
     """
-    return _write(directory, starter_text())
+    return _write(directory, (files("imatgen_flows.cli") / "assets" / CAMPAIGN_FILE).read_text(encoding="utf-8"))
 
 
 def convert_campaign(old: Path, directory: Path) -> tuple[Path, list[str]]:

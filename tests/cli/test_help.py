@@ -29,9 +29,8 @@ def help_of(path):
     return result.output
 
 
-def test_help_takes_four_times_an_import_of_typer_at_most():
+def test_help_answers_in_under_a_second():
     ours = [sys.executable, "-c", "from imatgen_flows.cli.main import main; main()", "--help"]
-    plain = [sys.executable, "-c", "import typer"]
 
     def seconds(command):
         began = time.perf_counter()
@@ -39,9 +38,7 @@ def test_help_takes_four_times_an_import_of_typer_at_most():
         return time.perf_counter() - began
 
     seconds(ours)  # compiles
-    pairs = [(seconds(ours), seconds(plain)) for _ in range(3)]
-    fastest, base = (min(column) for column in zip(*pairs, strict=True))
-    assert fastest < max(1.0, 4 * base)  # a second on a machine that has nothing else to do
+    assert min(seconds(ours) for _ in range(3)) < 1  # its ratio to an import of typer: benchmarks/help.py
 
 
 def test_help_imports_nothing_heavy():

@@ -35,7 +35,7 @@ def test_each_fault_costs_one_structure():
     structures = [rocksalt("Ti", "O"), *bad, rocksalt("Ti", "O")]
     seen = {}
     results = relax_many(
-        structures, "faulty:make", RelaxSettings(fmax=0.5), workers=1, timeout=10.0, on_result=seen.__setitem__
+        structures, "faulty:make", RelaxSettings(fmax=0.5), workers=1, timeout=2.0, on_result=seen.__setitem__
     )
 
     assert [r.state for r in results] == ["relaxed", *["rejected"] * len(bad), "relaxed"]
