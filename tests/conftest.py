@@ -75,3 +75,23 @@ def redescribe():
         return Structure(cell.lattice.matrix @ rotation * rng.uniform(0.9, 1.1), species, coords)
 
     return describe
+
+
+@pytest.fixture
+def imatgen(capsys):
+    """Run the command with some arguments; return its exit status, output and errors."""
+
+    import sys
+
+    from imatgen_flows.cli import main as cli
+
+    def call(*arguments):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["imatgen", *map(str, arguments)])
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+                raise SystemExit(0)
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return call

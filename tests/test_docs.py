@@ -26,8 +26,6 @@ def test_links_within_the_project_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_paths_of_modules_that_are_named_exist(page):
-    if page.name == "results.md":
-        pytest.skip("a record of measurements, which names what was measured then")
     named = re.findall(r"`((?:[a-z_]+/)+[a-z_0-9]+\.py)`", page.read_text(encoding="utf-8"))
     missing = [path for path in named if not ((ROOT / path).exists() or (ROOT / "imatgen_flows" / path).exists())]
     assert not missing

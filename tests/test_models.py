@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imatgen_flows.cli import main as cli
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs.build_dataset import build_dataset
@@ -232,20 +230,6 @@ def test_a_damaged_artifact_is_not_exported(run, tmp_path):
     with pytest.raises(InputError, match=r"weights-vae-\w+\.safetensors \(weights-vae\) is damaged"):
         export_model(copy, tmp_path / "never.safetensors")
     assert not (tmp_path / "never.safetensors").exists()
-
-
-@pytest.fixture
-def imatgen(capsys):
-    def call(*arguments):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["imatgen", *map(str, arguments)])
-            with pytest.raises(SystemExit) as end:
-                cli.main()
-                raise SystemExit(0)
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 def test_the_commands_take_a_model_out_of_a_run_and_say_how_a_campaign_begins_with_it(imatgen, run, model, tmp_path):
