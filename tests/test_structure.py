@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "imatgen_flows"
@@ -38,3 +39,13 @@ def test_files_are_replaced_in_one_place():
         and node.value.id == "os"
     }
     assert found == {"io/files.py", "io/artifacts.py"}
+
+
+def test_no_two_classes_bear_one_name():
+    names = [
+        node.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert not [name for name, number in Counter(names).items() if number > 1]

@@ -104,8 +104,8 @@ def _reconstruction_rows(run: Path) -> list[dict[str, Any]]:
 
     rows = []
     for path, summary in RunDirectory.open(run).reconstruction.items():
-        counts = {name: value for name, value in summary.items() if name not in ("rmse", "median")}
-        errors = {f"rmse {name}": value for name, value in summary["rmse"].items()}
+        counts = {name: value for name, value in summary.to_dict().items() if name not in ("rmse", "median")}
+        errors = {f"rmse {name}": value for name, value in summary.rmse.items()}
         rows.append({"path": path.replace("_", " ")} | counts | errors)
     return rows
 

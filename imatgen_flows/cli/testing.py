@@ -11,7 +11,7 @@ import typer
 testing_app = typer.Typer(help="Tools for testing campaigns without VASP.", no_args_is_help=True)
 
 
-class Engine(str, Enum):
+class EngineName(str, Enum):
     """Source of the energies of the stand-in."""
 
     TOY = "toy"
@@ -25,7 +25,9 @@ def _group() -> None: ...
 @testing_app.command()
 def vasp(
     directory: Annotated[Path, typer.Option("--install", metavar="DIR", help="Where to put it.")],
-    engine: Annotated[Engine, typer.Option(help="Source of the energies: a quick toy, or CHGNet.")] = Engine.TOY,
+    engine: Annotated[
+        EngineName, typer.Option(help="Source of the energies: a quick toy, or CHGNet.")
+    ] = EngineName.TOY,
 ) -> None:
     """Install a stand-in for VASP, with stub POTCARs, and print what to export. Its results are no DFT."""
     from imatgen_flows.testing.install import install

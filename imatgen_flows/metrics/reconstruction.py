@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from imatgen_flows.crystals.box import BOX
 from imatgen_flows.metrics.assignment import linear_assignment
+from imatgen_flows.metrics.reconstruction_summary import ReconstructionSummary
 from imatgen_flows.representation import CrystalCodec, PackedCrystals, pack
 from imatgen_flows.representation.cell import cell_parameters
 
@@ -85,35 +86,6 @@ def compare(reference: ComparedCrystals, decoded: ComparedCrystals, box: float =
     differences = (_parameters(decoded) - _parameters(reference)).tolist()
     pairs = zip(differences, _atoms(reference), _atoms(decoded), strict=True)
     return [_error(difference, wanted, found, reference.box) for difference, wanted, found in pairs]
-
-
-@dataclass(frozen=True)
-class ReconstructionSummary:
-    """Reconstruction errors of a set of crystals.
-
-    Attributes
-    ----------
-    n : crystals
-    rmse : root mean square errors of a, b, c (A) and alpha, beta, gamma (degrees) over all crystals with a cell, and of the
-        `atoms` (A) over all with the right counts; None where there are none
-    median : medians of the absolute errors of the same
-    cells : crystals with a cell
-    cells_reconstructed, counts_match, fully_reconstructed : crystals; see `ReconstructionError`
-    fraction_fully_reconstructed : of all crystals; None where there are none
-    """
-
-    n: int
-    rmse: dict[str, float | None]
-    median: dict[str, float | None]
-    cells: int
-    cells_reconstructed: int
-    counts_match: int
-    fully_reconstructed: int
-    fraction_fully_reconstructed: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain values, for JSON."""
-        return asdict(self)
 
 
 def summarise(errors: Sequence[ReconstructionError]) -> ReconstructionSummary:

@@ -111,7 +111,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Finding:
+class PhaseFinding:
     """Result of the search for one known phase.
 
     Attributes
@@ -143,7 +143,7 @@ class Tier:
     evaluations : energy evaluations that this search spent
     """
 
-    findings: dict[str, Finding]
+    findings: dict[str, PhaseFinding]
     samples: int
     relaxed: int = 0
     evaluations: int = 0
@@ -192,7 +192,7 @@ def search(
         relaxed |= {sample.name for sample in samples if sample.relaxed is not None}
         after = _best_hits(known, samples, "after")
         same = [sample for sample in samples if sample.formula == known.formula]
-        found[known.id] = Finding(
+        found[known.id] = PhaseFinding(
             hits={name: {"before": before[known.id][name], "after": after[name]} for name in MATCHERS},
             sampled=len(same),
             at_size=sum(_may_match(sample, known) for sample in same),

@@ -108,20 +108,7 @@ class LatentMap(TypedDict):
     explained: NotRequired[list[float]]
 
 
-class ReconstructionSummary(TypedDict):
-    """Errors of one path through the networks: lengths and atoms in A, angles in degrees, counts of crystals."""
-
-    n: int
-    rmse: dict[str, float | None]
-    median: dict[str, float | None]
-    cells: int
-    cells_reconstructed: int
-    counts_match: int
-    fully_reconstructed: int
-    fraction_fully_reconstructed: float | None
-
-
-class TrainingRecord(TypedDict):
+class TrainingCurve(TypedDict):
     """Training of one network: epochs, loss of each, and time in s."""
 
     epochs: int
@@ -140,7 +127,7 @@ class Metrics(TypedDict, total=False):
     """Content of metrics.json; `reconstruction` holds a summary for each path, and the `errors` of single structures."""
 
     reconstruction: dict[str, Any]
-    training: dict[str, TrainingRecord]
+    training: dict[str, TrainingCurve]
     sampling: dict[str, SamplingRecord]
     notes: list[str]
 

@@ -8,8 +8,8 @@ from typing import Literal, TypedDict
 
 from markupsafe import Markup
 
+from imatgen_flows.metrics.reconstruction_summary import ReconstructionSummary
 from imatgen_flows.models.registry import ModelRole
-from imatgen_flows.report.documents import ReconstructionSummary
 from imatgen_flows.report.markup import Cell, count, render, share
 from imatgen_flows.report.run_directory import RunDirectory, sampler_label
 
@@ -57,22 +57,23 @@ def _errors_of_paths(summaries: Sequence[ReconstructionSummary]) -> list[list[Ce
     return [
         [label, *(write(summary) for summary in summaries)]
         for label, write in (
-            ("Crystals", lambda summary: count(summary["n"])),
+            ("Crystals", lambda summary: count(summary.n)),
             ("Fully reconstructed", lambda summary: _rate(summary, "fully_reconstructed")),
             ("Cell within 0.1 Å and 2°", lambda summary: _rate(summary, "cells_reconstructed")),
             ("Right number of atoms", lambda summary: _rate(summary, "counts_match")),
-            ("Cell lengths a, b, c, RMSE (Å)", lambda summary: _errors(summary["rmse"], "a", "b", "c")),
-            ("Cell angles α, β, γ, RMSE (°)", lambda summary: _errors(summary["rmse"], "alpha", "beta", "gamma")),
-            ("Atoms, RMSE (Å)", lambda summary: _errors(summary["rmse"], "atoms")),
-            ("Cell lengths a, b, c, median (Å)", lambda summary: _errors(summary["median"], "a", "b", "c")),
-            ("Cell angles α, β, γ, median (°)", lambda summary: _errors(summary["median"], "alpha", "beta", "gamma")),
-            ("Atoms, median (Å)", lambda summary: _errors(summary["median"], "atoms")),
+            ("Cell lengths a, b, c, RMSE (Å)", lambda summary: _errors(summary.rmse, "a", "b", "c")),
+            ("Cell angles α, β, γ, RMSE (°)", lambda summary: _errors(summary.rmse, "alpha", "beta", "gamma")),
+            ("Atoms, RMSE (Å)", lambda summary: _errors(summary.rmse, "atoms")),
+            ("Cell lengths a, b, c, median (Å)", lambda summary: _errors(summary.median, "a", "b", "c")),
+            ("Cell angles α, β, γ, median (°)", lambda summary: _errors(summary.median, "alpha", "beta", "gamma")),
+            ("Atoms, median (Å)", lambda summary: _errors(summary.median, "atoms")),
         )
     ]
 
 
 def _rate(summary: ReconstructionSummary, key: _Count) -> str:
-    return f"{summary[key]:,} ({100 * summary[key] / summary['n']:.1f} %)" if summary["n"] else "–"
+    number = getattr(summary, key)
+    return f"{number:,} ({100 * number / summary.n:.1f} %)" if summary.n else "–"
 
 
 def _errors(values: Mapping[str, float | None], *names: str) -> str:

@@ -17,6 +17,7 @@ from imatgen_flows.candidates.schema import COLUMNS, column_names
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
+from imatgen_flows.metrics.reconstruction_summary import ReconstructionSummary
 from imatgen_flows.models.registry import PERTURB, PRIOR, SAMPLERS, SLERP
 from imatgen_flows.report.documents import (
     CandidateRow,
@@ -24,7 +25,6 @@ from imatgen_flows.report.documents import (
     LatentMap,
     Metrics,
     Provenance,
-    ReconstructionSummary,
     RelaxedRow,
     RoundRow,
     SampleRow,
@@ -177,7 +177,10 @@ class RunDirectory:
     def reconstruction(self) -> dict[str, ReconstructionSummary]:
         """Errors of reconstruction by path: `images` and `model`, each also `_held_out` and `_inverted_held_out`."""
         found = self.metrics.get("reconstruction") or {}
-        return {name: summary for name, summary in found.items() if name != "errors" and summary}
+        try:
+            return {name: ReconstructionSummary(**row) for name, row in found.items() if name != "errors" and row}
+        except TypeError as error:
+            raise InputError(f"{self.path / 'metrics.json'}: {error}. {_ANOTHER_VERSION}") from error
 
     @property
     def reconstruction_errors(self) -> dict[str, list[Any]]:
