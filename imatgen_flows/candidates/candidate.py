@@ -1,123 +1,83 @@
-"""A candidate: one record of a sample, from its latent vector to the phase that it may be."""
+"""A candidate as rows of the candidate table: what one step of its way writes about it."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
+from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Stage, State
+
+if TYPE_CHECKING:
+    from pymatgen.core import Composition, Structure
+
+    from imatgen_flows.energetics.hull import Hull
 
 # relative residual of an image from which on a decode does not count as clean; a convention of the reported shares, by which
 # no candidate is rejected
 MAX_RESIDUAL = 0.3
+VALIDATED = "validated_"  # before the name of a column of an energy, where it is that of the validation
 
 
-class Rejection(BaseModel):
-    """Why a candidate left the campaign. Each rejected candidate has exactly one."""
+def rejection(stage: Stage, reason: str, detail: str = "") -> Row:
+    """Write why a candidate leaves the campaign.
 
-    model_config = ConfigDict(extra="forbid")
-
-    stage: Stage = Field(description="Where it left.")
-    reason: str = Field(description="Machine-readable cause; the report counts by it.")
-    detail: str = Field("", description="For people: the number that decided, with its unit and its limit.")
-
-
-class Origin(BaseModel):
-    """How a sample was drawn."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sampler: str = Field(description="Name of the sampler, one of `SAMPLERS`.")
-    prior: str = Field("", description="For the sampler `prior`: flow or gaussian.")
-    seed: int = Field(description="Seed of the sampler.")
-    row: int = Field(description="Row of its latent vector in the round's artifact of latent vectors.")
-    parents: list[str] = Field(
-        default_factory=list, description="Ids of the structures whose latent vectors it came from."
-    )
-    x: float = Field(description="First principal component of its latent vector.")
-    y: float = Field(description="Second principal component of its latent vector.")
-    stability: float | None = Field(None, description="The classifier's probability that it is stable, unrelaxed.")
+    Parameters
+    ----------
+    stage : where it leaves
+    reason : a word that the report counts by
+    detail : for people: the number that decided, with its unit and its limit
+    """
+    return {
+        "state": State.REJECTED.value,
+        "rejected_stage": stage.value,
+        "rejected_reason": reason,
+        "rejected_detail": detail,
+    }
 
 
-class DecodeRecord(BaseModel):
-    """How far the decoded structure explains its images, as `DecodeQuality.to_dict` of `representation` writes it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    residual: float = Field(description="Relative difference of the image from one of the atoms read; 0 is perfect.")
-    cell_residual: float | None = Field(None, description="The same for the image of the cell.")
-    atoms_by_mass: dict[str, float] = Field(default_factory=dict, description="Atoms of each element by image mass.")
-    peaks: dict[str, int] = Field(default_factory=dict, description="Atoms of each element that were found.")
-    min_distance: float | None = Field(None, description="Shortest distance of two atoms, A; None without a crystal.")
-    count_matches: bool = Field(description="Whether mass and peaks agree on the number of atoms of each element.")
-
-    @field_validator("min_distance")
-    @classmethod
-    def _none_for_nan(cls, value: float | None) -> float | None:
-        return None if value is None or math.isnan(value) else value
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the images show one crystal: matching atom counts and a residual below `MAX_RESIDUAL`."""
-        return self.count_matches and self.residual < MAX_RESIDUAL
+def decode_order(row: Row) -> tuple[bool, float]:
+    """Sort key by the quality of a decode: matching atom counts without any repair first, then small residuals."""
+    if row["residual"] is None:
+        return True, math.inf
+    return not row["count_matches"] or bool(row["repaired"]), cast("float", row["residual"])
 
 
-class Energy(BaseModel):
-    """Energy of a structure on the scale of one energy model, with its place on the hull. Values per atom are in eV."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    scale: str = Field(description="Energy model with its version; energies compare within one scale only.")
-    energy_per_atom: float = Field(description="Total energy, eV/atom.")
-    formation_energy: float = Field(description="Formation energy, eV/atom.")
-    e_above_hull: float = Field(description="Distance to the hull of references, eV/atom; negative below it.")
-    decomposition: dict[str, float] = Field(description="Competing phases and their atomic fractions.")
-    fmax: float = Field(description="Largest force left, eV/A.")
-    steps: int = Field(description="Relaxation steps.")
-    note: str = Field("", description="What a reader must know of this energy, such as a guessed correction.")
+def describe_crystal(structure: Structure) -> Row:
+    """Write what a crystal itself tells: formula, sites, volume per atom and space group to 0.1 A."""
+    symbol, number = spacegroup_of(structure)
+    return {
+        "formula": structure.composition.reduced_formula,
+        "nsites": len(structure),
+        "volume_per_atom": structure.volume / len(structure),
+        "spacegroup": symbol,
+        "spacegroup_number": number,
+    }
 
 
-class Candidate(BaseModel):
-    """One sample and all that became of it."""
+def spacegroup_of(structure: Structure) -> tuple[str, int]:
+    """Find symbol and number of the space group to 0.1 A; P1 where the search gives up for numerical reasons."""
+    try:
+        symbol, number = structure.get_space_group_info(symprec=0.1)
+    except ValueError:
+        return "P1", 1
+    return symbol, number
 
-    model_config = ConfigDict(extra="forbid")
 
-    sample: str = Field(description="Name of the sample, unique in the campaign.")
-    id: str = Field("", description="Hash of the standardised structure; empty before a structure exists.")
-    round: int = Field(0, description="Round of the campaign.")
-    origin: Origin
-    decode_quality: DecodeRecord | None = Field(None, description="How far the structure explains the images.")
-    repaired: list[str] = Field(default_factory=list, description="Atoms that the repair dropped.")
-    structure: dict[str, Any] | None = Field(None, description="As decoded and repaired (pymatgen dictionary).")
-    relaxed: dict[str, Any] | None = Field(None, description="As relaxed (pymatgen dictionary).")
-    validated: dict[str, Any] | None = Field(None, description="As DFT left it (pymatgen dictionary).")
-    spacegroup: tuple[str, int] = Field(("", 0), description="Symbol and number, of the latest structure.")
-    energies: list[Energy] = Field(default_factory=list, description="One for each energy model.")
-    evaluations: int = Field(0, description="Energy-and-force evaluations that the screening spent on it.")
-    validation_evaluations: int = Field(0, description="Ionic steps that its validation spent.")
-    novelty: str = Field("", description="A value of `Novelty`; empty before it was classified.")
-    novelty_match: str = Field("", description="What it matches.")
-    state: State = State.SAMPLED
-    rejection: Rejection | None = None
+def place_on_hull(hull: Hull, composition: Composition, energy_per_atom: float, prefix: str = "") -> Row:
+    """Write an energy with its place on the hull of its scale.
 
-    @property
-    def decode_order(self) -> tuple[bool, float]:
-        """Sort key by the quality of its decode: matching atom counts without any repair first, then small residuals."""
-        if self.decode_quality is None:
-            return True, math.inf
-        return not self.decode_quality.count_matches or bool(self.repaired), self.decode_quality.residual
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether it decoded to a valid crystal with matching atom counts, a small residual and no repair."""
-        left_early = self.rejection is not None and self.rejection.stage in (Stage.DECODE, Stage.VALIDITY)
-        if self.state is State.SAMPLED or self.decode_quality is None or left_early:
-            return False
-        return self.decode_quality.is_clear and not self.repaired
-
-    def reject(self, stage: Stage, reason: str, detail: str = "") -> None:
-        """Take the candidate out of the campaign."""
-        self.state = State.REJECTED
-        self.rejection = Rejection(stage=stage, reason=reason, detail=detail)
+    Parameters
+    ----------
+    hull : of the same scale
+    composition, energy_per_atom : of the structure; eV/atom
+    prefix : of the columns; `VALIDATED` for the energy of a validation
+    """
+    decomposition = sorted(hull.decomposition(composition).items(), key=lambda item: (-item[1], item[0]))
+    return {
+        f"{prefix}energy_per_atom": energy_per_atom,
+        f"{prefix}formation_energy": hull.formation_energy(composition, energy_per_atom),
+        f"{prefix}e_above_hull": hull.e_above_hull(composition, energy_per_atom),
+        f"{prefix}decomposition": " + ".join(f"{share:.4g} {phase}" for phase, share in decomposition),
+        f"{prefix}scale": hull.potential,
+    }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pymatgen.core import Structure
 
-from imatgen_flows.candidates.candidate import Candidate, DecodeRecord, Origin, Rejection
+from imatgen_flows.candidates.candidate import MAX_RESIDUAL, describe_crystal, rejection
+from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.validity import check_validity
+from imatgen_flows.crystals.arrays import CrystalArrays
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import standardise, structure_id
 
@@ -24,40 +27,22 @@ class Examined:
 
     Attributes
     ----------
-    quality : how far the structure explains its images
-    structure : repaired, in its standard cell where it is valid (pymatgen dictionary); None where nothing was decoded
-    id : hash of the standard cell; empty where it is not valid
-    spacegroup : symbol and number of the standard cell
-    repaired : atoms that the repair dropped
-    rejection : why it is not valid; None where it is
+    row : its columns of the candidate table, from its state to its space group
+    crystal : repaired, in its standard cell where it is valid; None where nothing was decoded
     """
 
-    quality: DecodeRecord
-    structure: dict[str, Any] | None = None
-    id: str = ""
-    spacegroup: tuple[str, int] = ("", 0)
-    repaired: tuple[str, ...] = ()
-    rejection: Rejection | None = None
+    row: Row
+    crystal: CrystalArrays | None = None
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it passed the checks of validity."""
+        return self.row["state"] == State.VALID
 
     @property
     def is_clean(self) -> bool:
         """Whether it is valid, with matching atom counts, a small residual and no repair."""
-        return self.rejection is None and self.quality.is_clear and not self.repaired
-
-    def candidate(self, sample: str, origin: Origin, round_number: int) -> Candidate:
-        """Build the record of a sample that decoded to this structure."""
-        return Candidate(
-            sample=sample,
-            id=self.id,
-            round=round_number,
-            origin=origin,
-            decode_quality=self.quality,
-            repaired=list(self.repaired),
-            structure=self.structure,
-            spacegroup=self.spacegroup,
-            state=State.VALID if self.rejection is None else State.REJECTED,
-            rejection=self.rejection,
-        )
+        return bool(self.row["clean"])
 
 
 def examine(
@@ -76,32 +61,33 @@ def examine(
     elements : each of them must occur in a valid structure
     max_sites, max_edge : limits on sites and on the longest edge, A
     """
-    record = DecodeRecord.model_validate(quality.to_dict())
+    row: Row = {
+        "residual": quality.residual,
+        "cell_residual": quality.cell_residual,
+        "count_matches": quality.count_matches,
+        "min_distance": None if math.isnan(quality.min_distance) else quality.min_distance,
+        "clean": False,
+    }
     if structure is None or len(structure) == 0:
         reason = "no_cell" if structure is None else "no_atoms"
         detail = "the image holds no readable " + reason.removeprefix("no_")
-        return Examined(record, rejection=Rejection(stage=Stage.DECODE, reason=reason, detail=detail))
+        return Examined(row | rejection(Stage.DECODE, reason, detail))
     result = repair(structure)
-    crystal, dropped = result.structure, tuple(result.dropped)
-
-    def invalid(reason: str, detail: str) -> Examined:
-        rejection = Rejection(stage=Stage.VALIDITY, reason=reason, detail=detail)
-        return Examined(record, crystal.as_dict(), repaired=dropped, rejection=rejection)
-
+    crystal, dropped = result.structure, list(result.dropped)
+    row |= {"repaired": len(dropped), "repaired_atoms": dropped}
     fault = check_validity(crystal, elements, max_sites, max_edge)
+    if fault is None:
+        try:
+            standard = standardise(crystal)
+        except ValueError as error:
+            fault = "no_standard_cell", str(error)
     if fault is not None:
-        return invalid(*fault)
-    try:
-        standard = standardise(crystal)
-    except ValueError as error:
-        return invalid("no_standard_cell", str(error))
-    return Examined(record, standard.as_dict(), structure_id(standard), spacegroup_of(standard), dropped)
-
-
-def spacegroup_of(structure: Structure) -> tuple[str, int]:
-    """Find symbol and number of the space group to 0.1 A; P1 where the search gives up for numerical reasons."""
-    try:
-        symbol, number = structure.get_space_group_info(symprec=0.1)
-    except ValueError:
-        return "P1", 1
-    return symbol, number
+        row |= {
+            "formula": crystal.composition.reduced_formula,
+            "nsites": len(crystal),
+            "volume_per_atom": crystal.volume / len(crystal),
+        }
+        return Examined(row | rejection(Stage.VALIDITY, *fault), CrystalArrays.of(crystal))
+    row["clean"] = quality.count_matches and quality.residual < MAX_RESIDUAL and not dropped
+    row |= {"state": State.VALID.value, "id": structure_id(standard)} | describe_crystal(standard)
+    return Examined(row, CrystalArrays.of(standard))

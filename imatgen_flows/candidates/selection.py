@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from imatgen_flows.candidates.candidate import Candidate
+from imatgen_flows.candidates.candidate import decode_order
+from imatgen_flows.candidates.schema import Row
 
 if TYPE_CHECKING:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.preprocessing import StandardScaler
 
+SELECTION_COLUMNS = ("formula", "residual", "count_matches", "repaired", "latent_row")  # that a selection reads
 FEWEST = 8  # relaxed structures below which no process is fitted
 JITTER = 1e-10  # added to the diagonal of the kernel matrix, in units of the targets' variance, against rounding
 # eV/atom by which each candidate of a composition raises the score of the next one of it; a choice, small beside the
@@ -124,18 +126,18 @@ def lower_confidence_bound(process: GaussianProcess, features: NDArray, kappa: f
 
 
 def select_candidates(
-    records: Sequence[Candidate],
+    candidates: Sequence[Row],
     at_most: int,
     scores: Mapping[str, float] | None = None,
     composition_penalty: float = COMPOSITION_PENALTY,
-) -> list[Candidate]:
+) -> list[Row]:
     """Select candidates for relaxation by their scores, with a penalty for each further one of a composition.
 
     Without scores the compositions take turns, and in each turn clean decodes come first.
 
     Parameters
     ----------
-    records : candidates with a structure
+    candidates : rows with `sample` and `SELECTION_COLUMNS`
     at_most : how many are selected
     scores : by sample, eV/atom, the lowest first; None where nothing has been learnt
     composition_penalty : eV/atom that each candidate of a composition adds to the score of the next one of it
@@ -144,16 +146,17 @@ def select_candidates(
     -------
     the selected candidates, best first
     """
-    from pymatgen.core import Structure
-
     score = scores or {}
     before: Counter[str] = Counter()  # candidates of each composition with a better score
     ranks: dict[str, tuple[float, tuple[bool, float], str]] = {}
-    for record in sorted(
-        records, key=lambda record: (score.get(record.sample, 0.0), record.decode_order, record.sample)
-    ):
-        formula = Structure.from_dict(record.structure or {}).composition.reduced_formula
-        penalised = score.get(record.sample, 0.0) + composition_penalty * before[formula]
-        ranks[record.sample] = penalised, record.decode_order, record.sample
+
+    def by_score(row: Row) -> tuple[float, tuple[bool, float], str]:
+        sample = str(row["sample"])
+        return score.get(sample, 0.0), decode_order(row), sample
+
+    for row in sorted(candidates, key=by_score):
+        value, quality, sample = by_score(row)
+        formula = str(row["formula"])
+        ranks[sample] = value + composition_penalty * before[formula], quality, sample
         before[formula] += 1
-    return sorted(records, key=lambda record: ranks[record.sample])[:at_most]
+    return sorted(candidates, key=lambda row: ranks[str(row["sample"])])[:at_most]

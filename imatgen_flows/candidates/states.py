@@ -51,6 +51,14 @@ class Stage(DescribedEnum):
         return _REACHED[self]
 
 
+class Geometry(DescribedEnum):
+    """The structures of a candidate, in the order in which it gets them. Each crystal has an id of its own."""
+
+    DECODED = "decoded", "As decoded", "As its images show it, repaired, in the standard cell."
+    RELAXED = "relaxed", "As relaxed", "As the potential relaxed it."
+    VALIDATED = "validated", "As validated", "As DFT left it."
+
+
 _REACHED = {
     Stage.DECODE: State.SAMPLED,
     Stage.VALIDITY: State.SAMPLED,

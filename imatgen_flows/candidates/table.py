@@ -1,28 +1,154 @@
-"""The candidate table: one row a sample, with the columns of `candidates.schema`."""
+"""The candidate table: parts that jobs write one after the other, and their join.
+
+A part holds the columns that one job fills, for the samples that it touched, with their key `sample`. A later part adds
+samples, or fills cells of those that are there; a null fills nothing. Everything is done by column, so that a million
+candidates need no object each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from imatgen_flows.candidates.candidate import Candidate
-from imatgen_flows.candidates.schema import COLUMNS, Value, arrow_schema
-from imatgen_flows.candidates.view import CandidateView
+from imatgen_flows.candidates.schema import COLUMNS, EMPTY, Column, Row, arrow_schema, column_names, columns_of
 from imatgen_flows.io.files import writing
 
-Row = dict[str, Value]
-
-
-def candidate_row(record: Candidate) -> Row:
-    """Read every column from a candidate."""
-    view = CandidateView(record)
-    return {column.name: column.value(view) for column in COLUMNS}
-
-
-def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as parquet, whole or not at all."""
+if TYPE_CHECKING:
     import pyarrow
+    from numpy.typing import NDArray
+
+KEY = "sample"
+ROWS_OF_A_GROUP = 50_000  # rows that are read and written at once
+
+
+def table_part(rows: Sequence[Mapping[str, object]], names: Iterable[str] = ()) -> pyarrow.Table:
+    """Build a part of the table from rows.
+
+    Parameters
+    ----------
+    rows : each with `sample` and the cells that it fills
+    names : columns of the part; by default those that occur in the rows
+
+    Raises
+    ------
+    ValueError
+        Where a row fills a column that the table does not have.
+    """
+    import pyarrow
+
+    columns = columns_of({KEY, *names} | {name for row in rows for name in row})
+    return pyarrow.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema(columns))
+
+
+def write_part(path: Path, part: pyarrow.Table) -> None:
+    """Write a part as parquet: equal parts give equal bytes."""
     from pyarrow import parquet
 
+    parquet.write_table(part, path, row_group_size=ROWS_OF_A_GROUP, compression="zstd")
+
+
+def read_part(path: Path, names: Iterable[str] | None = None, samples: Collection[str] | None = None) -> pyarrow.Table:
+    """Read a part, or of it some columns (those that it has) of some samples."""
+    from pyarrow import parquet
+
+    held = parquet.read_schema(path).names
+    wanted = [name for name in held if names is None or name in {KEY, *names}]
+    chosen = None if samples is None else [(KEY, "in", list(samples))]
+    return parquet.read_table(path, columns=wanted, filters=chosen)
+
+
+def join(parts: Sequence[pyarrow.Table], names: Iterable[str] | None = None) -> pyarrow.Table:
+    """Join parts to one table with a row for each sample, in the order in which the samples first occur.
+
+    Parameters
+    ----------
+    parts : in the order in which they were written
+    names : columns of the result beside `sample`; by default all. A cell that no part fills is empty, as `EMPTY` says
+
+    Examples
+    --------
+    >>> drawn = table_part([{"sample": "a", "state": "valid"}, {"sample": "b", "state": "valid"}])
+    >>> ranked = table_part([{"sample": "b", "state": "screened", "e_above_hull": 0.02}])
+    >>> join([drawn, ranked], ["state", "e_above_hull"]).to_pylist()[1]
+    {'sample': 'b', 'state': 'screened', 'e_above_hull': 0.02}
+    """
+    import pyarrow
+    import pyarrow.compute as pc
+
+    columns = columns_of({KEY, *(column_names() if names is None else names)})
+    schema = arrow_schema(columns)
+    if not parts:
+        return schema.empty_table()
+    keys = [part[KEY].combine_chunks() for part in parts]
+    samples = pc.unique(pyarrow.concat_arrays([_one_chunk(key) for key in keys]))
+    places = [pc.index_in(key, value_set=samples).to_numpy(zero_copy_only=False) for key in keys]
+    filled = {
+        column.name: samples
+        if column.name == KEY
+        else _fill(column, schema.field(column.name).type, parts, places, len(samples))
+        for column in columns
+    }
+    return pyarrow.Table.from_arrays([filled[name] for name in schema.names], schema=schema)
+
+
+def _fill(
+    column: Column, kind: pyarrow.DataType, parts: Sequence[pyarrow.Table], places: Sequence[NDArray], number: int
+) -> pyarrow.Array:
+    """Take each cell of a column from the last part that fills it."""
+    import numpy as np
+    import pyarrow
+    import pyarrow.compute as pc
+
+    source, pieces, offset = np.full(number, -1, np.int64), [], 0
+    for part, place in zip(parts, places, strict=True):
+        if column.name not in part.column_names:
+            continue
+        piece = _one_chunk(part[column.name].combine_chunks())
+        has_value = np.asarray(pc.is_valid(piece))
+        source[place[has_value]] = offset + np.flatnonzero(has_value)
+        pieces.append(piece)
+        offset += len(piece)
+    values = pyarrow.concat_arrays(pieces).cast(kind) if pieces else pyarrow.array([], kind)
+    taken = values.take(pyarrow.array(source, mask=source < 0)) if len(values) else pyarrow.nulls(number, kind)
+    empty = EMPTY[column.type]
+    if empty is None or not taken.null_count:
+        return taken
+    if isinstance(empty, list):  # Arrow fills no lists
+        return pyarrow.array([value or [] for value in taken.to_pylist()], kind)
+    return pc.fill_null(taken, empty)
+
+
+def _one_chunk(values: pyarrow.Array | pyarrow.ChunkedArray) -> pyarrow.Array:
+    """Return one array, where Arrow gives a chunked one."""
+    import pyarrow
+
+    if isinstance(values, pyarrow.ChunkedArray):
+        return pyarrow.concat_arrays(values.chunks) if values.num_chunks else pyarrow.array([], values.type)
+    return values
+
+
+def read_table(
+    paths: Sequence[Path], names: Iterable[str] | None = None, samples: Collection[str] | None = None
+) -> pyarrow.Table:
+    """Read and join the parts of a table, or of it some columns of some samples."""
+    wanted = None if names is None else list(names)
+    return join([read_part(path, wanted, samples) for path in paths], wanted)
+
+
+def rows_of(table: pyarrow.Table) -> list[Row]:
+    """Return the rows of a table, for those parts of a program that need few of them."""
+    return cast("list[Row]", table.to_pylist())
+
+
+def count_by(table: pyarrow.Table, *names: str) -> dict[tuple, int]:
+    """Count the rows of a table by the values of some columns, in the order in which these first occur."""
+    counted = table.group_by(list(names), use_threads=False).aggregate([([], "count_all")])
+    keys = zip(*(counted[name].to_pylist() for name in names), strict=True)
+    return dict(zip(keys, counted["count_all"].to_pylist(), strict=True))
+
+
+def write_table(path: Path, table: pyarrow.Table) -> None:
+    """Write a table as parquet, whole or not at all, with label, unit and description of each column."""
     with writing(path) as temporary:
-        parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=arrow_schema()), temporary)
+        write_part(temporary, table.cast(arrow_schema([c for c in COLUMNS if c.name in table.column_names])))

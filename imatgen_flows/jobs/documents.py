@@ -12,6 +12,7 @@ from imatgen_flows.io.artifacts import ArtifactRef, content_key, file_hash
 __all__ = [
     "BatchDocument",
     "CalculationsDocument",
+    "CandidateTable",
     "CandidatesDocument",
     "DatasetDocument",
     "InputFile",
@@ -136,10 +137,27 @@ class ReconstructionDocument(JobDocument):
     )
 
 
+class CandidateTable(BaseModel):
+    """Where the candidates lie: the parts that jobs wrote of their table, and their structures; see `candidates.table`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parts: list[ArtifactRef] = Field(default_factory=list, description="Columns by sample, in the order of the jobs.")
+    structures: dict[str, list[ArtifactRef]] = Field(
+        default_factory=dict, description="Crystals by sample, by the value of their `Geometry`."
+    )
+
+    def __add__(self, other: CandidateTable) -> CandidateTable:
+        """Put the parts of another table behind those of this one."""
+        names = list(dict.fromkeys([*self.structures, *other.structures]))
+        structures = {name: self.structures.get(name, []) + other.structures.get(name, []) for name in names}
+        return CandidateTable(parts=self.parts + other.parts, structures=structures)
+
+
 class CandidatesDocument(JobDocument):
     """The candidates of a round, as a job left them."""
 
-    candidates: ArtifactRef = Field(description="Rows: `Candidate`.")
+    candidates: CandidateTable
     counts: dict[str, int] = Field(description="Number of candidates in each state.")
     extra: dict[str, ArtifactRef] = Field(default_factory=dict)
 
@@ -165,7 +183,7 @@ class RoundDocument(JobDocument):
     """One round of the campaign, with everything that its run directory shows."""
 
     round: int
-    candidates: ArtifactRef
+    candidates: CandidateTable = Field(description="Of this round and of all before it.")
     ledger: dict
     tables: dict[str, ArtifactRef] = Field(
         description="metrics, hull, latent, dataset and rounds, as the report reads them."

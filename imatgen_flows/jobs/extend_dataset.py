@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.states import Geometry
 from imatgen_flows.config import Limits
 from imatgen_flows.crystals.box import BOX
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.candidate_records import load_candidates
-from imatgen_flows.jobs.dataset_rows import crystal_row, put_packed, structure_of
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
+from imatgen_flows.jobs.dataset_rows import crystal_row, put_packed
 from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, LabelDocument
 from imatgen_flows.jobs.label_dataset import label_fields
 from imatgen_flows.profiles import Profile
@@ -31,14 +32,16 @@ def extend_dataset(
     All that was relaxed counts as found from now on, as DFT left it where it was validated. Those of them that are new and
     still fit the images are trained on.
     """
-    relaxed = [record for record in load_candidates(candidates) if record.relaxed is not None]
-    found = [{"id": find_id(record.sample), "structure": record.validated or record.relaxed} for record in relaxed]
+    table = candidates.candidates
+    latest = candidate_structures(table, Geometry.RELAXED) | candidate_structures(table, Geometry.VALIDATED)
+    relaxed = candidate_rows(table, ["novelty", "novelty_match"], latest)
+    found = [{"id": find_id(str(row["sample"])), "structure": latest[str(row["sample"])].as_dict()} for row in relaxed]
     rows, exclusions = read_lines(dataset.crystals), read_lines(dataset.exclusions)
     max_edge = Limits.model_validate(limits).max_edge
-    for record, item in zip(relaxed, found, strict=True):
-        name, structure = find_id(record.sample), structure_of(item)
-        if record.novelty != Novelty.NEW.value:
-            exclusions.append({"id": name, "reason": record.novelty, "detail": record.novelty_match})
+    for row in relaxed:
+        name, structure = find_id(str(row["sample"])), latest[str(row["sample"])]
+        if row["novelty"] != Novelty.NEW:
+            exclusions.append({"id": name, "reason": row["novelty"], "detail": row["novelty_match"]})
         elif not _fits(structure, max_edge):
             detail = f"edges {', '.join(f'{edge:.1f}' for edge in structure.lattice.abc)} A"
             exclusions.append({"id": name, "reason": "edge_too_long", "detail": detail})
@@ -71,15 +74,18 @@ def extend_labels(
     Nothing is evaluated: the screening, or DFT, has paid for them.
     """
     known = {label["id"]: label for label in read_lines(labels.labels)}
-    for record in load_candidates(candidates):
-        if record.energies:
-            energy = record.energies[0]  # the potential's: labels share its scale, whatever DFT said
-            known[find_id(record.sample)] = {
-                "id": find_id(record.sample),
-                "energy_per_atom": energy.energy_per_atom,
-                "formation_energy": energy.formation_energy,
-                "e_above_hull": record.energies[-1].e_above_hull,
-                "stable": energy.formation_energy <= stable_below,
+    # energies of the potential, whose scale the labels share, whatever DFT said; but DFT's place on the hull, if there is one
+    columns = ("energy_per_atom", "formation_energy", "e_above_hull", "validated_e_above_hull")
+    for row in candidate_rows(candidates.candidates, columns):
+        if row["energy_per_atom"] is not None:
+            by_dft = row["validated_e_above_hull"]
+            name = find_id(str(row["sample"]))
+            known[name] = {
+                "id": name,
+                "energy_per_atom": row["energy_per_atom"],
+                "formation_energy": row["formation_energy"],
+                "e_above_hull": row["e_above_hull"] if by_dft is None else by_dft,
+                "stable": cast("float", row["formation_energy"]) <= stable_below,
                 "reason": "",
                 "evaluations": 0,
             }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from imatgen_flows.candidates.candidate import Candidate
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.states import State
+from imatgen_flows.candidates.table import count_by
 from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.candidate_table import read_candidates
 from imatgen_flows.jobs.documents import (
     CampaignData,
     CandidatesDocument,
@@ -23,7 +24,15 @@ from imatgen_flows.jobs.round_tables import hull_table, metrics_table
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from imatgen_flows.candidates.ledger import Ledger, LedgerTable
+
+# columns that a ledger and the gain of a round are counted from
+COUNTED = (
+    "sampler", "state", "rejected_stage", "rejected_reason", "clean", "novelty", "e_above_hull", "evaluations",
+    "validation_evaluations",
+)  # fmt: skip
 
 
 @cached_job(RoundDocument, profile=Profile.LIGHT, label="finish round")
@@ -44,30 +53,30 @@ def finish_round(
     """
     from imatgen_flows.candidates.ledger import Ledger
 
-    records, labels = load_candidates(candidates), data["labels"]
+    drawn, labels = read_candidates(candidates.candidates, COUNTED), data["labels"]
     number = previous.round + 1 if previous else 0
     once: list[JobDocument | None] = [data["dataset"], data["published"], labels, data["references"]]
     once = [] if previous else [*once, data.get("calculated")]
-    ledger = _ledger(records, samples, [*models, reconstruction, candidates, *once])
-    ledger.check(evaluations=_evaluations_on_record(records, data, is_first=previous is None))
-    gain = _gain(records, number, ledger)
-    history, rows = [], [record.model_dump(mode="json") for record in records]
+    ledger = _ledger(drawn, samples, [*models, reconstruction, candidates, *once])
+    ledger.check(evaluations=_evaluations_on_record(drawn, data, is_first=previous is None))
+    gain = _gain(drawn, number, ledger)
+    history, table = [], candidates.candidates
     if previous:
         history = read_json(previous.tables["rounds"])["rounds"]
-        rows = read_lines(previous.candidates) + rows
+        table = previous.candidates + table
         ledger = Ledger.from_dict(cast("LedgerTable", previous.ledger)).merge(ledger)
         ledger.check(total=sum(row["evaluations"] for row in (*history, gain)))
-        records = [Candidate(**row) for row in rows]
+        drawn = read_candidates(table, COUNTED)
     exclusions = read_lines(data["dataset"].exclusions)
     tables: dict[str, Any] = {
-        "metrics": metrics_table(models, reconstruction, records) | {"notes": [labels.note] if labels.note else []},
+        "metrics": metrics_table(models, reconstruction, drawn) | {"notes": [labels.note] if labels.note else []},
         "hull": hull_table(data["references"]),
         "dataset": {"counts": data["dataset"].counts, "labels": labels.counts, "exclusions": exclusions},
         "rounds": {"rounds": [*history, gain]},
     }
     return {
         "round": number,
-        "candidates": store.put_lines("candidates", rows),
+        "candidates": table,
         "ledger": ledger.to_dict(),
         "tables": {name: store.put_json(name, table) for name, table in tables.items()}
         | {"latent": candidates.extra["latent_map"]},
@@ -75,42 +84,44 @@ def finish_round(
     }
 
 
-def _ledger(records: list[Candidate], samples: int, documents: list[JobDocument | None]) -> Ledger:
+def _ledger(drawn: pyarrow.Table, samples: int, documents: list[JobDocument | None]) -> Ledger:
     """Count every sample into its one state, and every evaluation to its purpose as the jobs report it."""
     from imatgen_flows.candidates.ledger import Ledger
 
     ledger = Ledger(samples=samples)
-    for record in records:
-        rejection = record.rejection
-        ledger.count(record.state.value, *((rejection.stage.value, rejection.reason) if rejection else ()))
+    for (state, stage, reason), count in count_by(drawn, "state", "rejected_stage", "rejected_reason").items():
+        ledger.count(state, stage, reason, count)
     for document in documents:
         for purpose, number in document.evaluations.items() if document else ():
             ledger.spend(purpose, number)
     return ledger
 
 
-def _gain(records: list[Candidate], number: int, ledger: Ledger) -> dict[str, Any]:
+def _gain(drawn: pyarrow.Table, number: int, ledger: Ledger) -> dict[str, Any]:
     """Count what a round has brought, and what it cost."""
-    relaxed = [record for record in records if record.energies]
-    # the potential's: DFT's are on another scale, and only a few have them
-    distances = sorted(record.energies[0].e_above_hull for record in relaxed if record.novelty == Novelty.NEW)
+    import pyarrow.compute as pc
+
+    # the potential's distances: DFT's are on another scale, and only a few have them
+    relaxed = drawn.filter(pc.is_valid(drawn["e_above_hull"]))
+    distances = sorted(relaxed.filter(pc.equal(relaxed["novelty"], Novelty.NEW.value))["e_above_hull"].to_pylist())
+    states = Counter(drawn["state"].to_pylist())
     return {
         "round": number,
-        "samples": len(records),
+        "samples": len(drawn),
         "relaxed": len(relaxed),
         "new": len(distances),
-        "shortlisted": sum(record.state in (State.SHORTLISTED, State.VALIDATED) for record in records),
+        "shortlisted": states[State.SHORTLISTED.value] + states[State.VALIDATED.value],
         "within_0.1": sum(distance <= 0.1 for distance in distances),
         "best_e_above_hull": distances[0] if distances else None,
         "evaluations": ledger.evaluations.total(),
     }
 
 
-def _evaluations_on_record(records: list[Candidate], data: CampaignData, is_first: bool) -> dict[str, int]:
+def _evaluations_on_record(drawn: pyarrow.Table, data: CampaignData, is_first: bool) -> dict[str, int]:
     """Count the evaluations a second time, from the records of what they were spent on."""
     counted = {
-        "screen": sum(record.evaluations for record in records),
-        "validate": sum(record.validation_evaluations for record in records),
+        "screen": sum(drawn["evaluations"].to_pylist()),
+        "validate": sum(drawn["validation_evaluations"].to_pylist()),
     }
     if is_first:
         counted["labels"] = sum(row["evaluations"] for row in read_lines(data["labels"].labels))

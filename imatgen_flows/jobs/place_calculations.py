@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.candidates.candidate import Candidate
-from imatgen_flows.candidates.decoding import spacegroup_of
-from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.candidates.candidate import VALIDATED, describe_crystal, place_on_hull, rejection
+from imatgen_flows.candidates.schema import Row
+from imatgen_flows.candidates.states import Geometry, Stage, State
 from imatgen_flows.config import Validate
 from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.candidate_records import candidates_fields, load_candidates
+from imatgen_flows.jobs.candidate_table import candidate_structures, candidates_fields, extend_table, samples_in
 from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import CalculationsDocument, CandidatesDocument, ReferenceDocument
-from imatgen_flows.jobs.hulls import energy_on, load_hull
+from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.hull import Hull
 
 ANTIFERRO = " antiferro"  # at the end of the name of a second start
 
@@ -80,23 +86,30 @@ def place_candidates(
     validate: dict[str, Any],
 ) -> dict[str, Any]:
     """Give each calculated candidate its energy on the hull, or its one reason why it has none."""
+    from imatgen_flows.crystals.arrays import CrystalArrays
+
     settings = Validate.model_validate(validate)
     refuse_other_scale(references, settings)
-    hull, records = load_hull(references), load_candidates(candidates)
-    for record in records:
-        if record.state is State.SHORTLISTED and (fault := f_element_of(record, settings)):
-            record.reject(Stage.VALIDATE, "f_element", fault)
-    by_sample = {record.sample: record for record in records}
-    rows = read_lines(calculations.calculations)
-    for row in rows:
-        by_sample[row["name"].removesuffix(ANTIFERRO)].validation_evaluations += row["evaluations"]
-    for sample, row in _best_starts(rows).items():
-        if row["state"] == "accepted":
-            _place(by_sample[sample], row, hull, settings)
-        else:
-            by_sample[sample].reject(Stage.VALIDATE, row["reason"], row["detail"])
+    hull, table = load_hull(references), candidates.candidates
+    rows: dict[str, Row] = {}
+    for sample, structure in candidate_structures(
+        table, Geometry.RELAXED, samples_in(table, State.SHORTLISTED)
+    ).items():
+        if fault := f_element_of(structure, settings):
+            rows[sample] = rejection(Stage.VALIDATE, "f_element", fault) | {"sample": sample}
+    calculated = read_lines(calculations.calculations)
+    steps: Counter[str] = Counter()
+    for row in calculated:
+        steps[row["name"].removesuffix(ANTIFERRO)] += row["evaluations"]
+    crystals = []
+    for sample, row in _best_starts(calculated).items():
+        rows[sample], validated = _place(row, hull, settings)
+        rows[sample] |= {"sample": sample, "validation_evaluations": steps[sample]}
+        if validated is not None:
+            crystals.append((sample, CrystalArrays.of(validated)))
+    table = extend_table(store, table, list(rows.values()), crystals, Geometry.VALIDATED)
     spent = candidates.evaluations | {"validate": calculations.spent}
-    return candidates_fields(store, records, seed=candidates.seed, **candidates.extra) | {"evaluations": spent}
+    return candidates_fields(table, candidates) | {"evaluations": spent}
 
 
 def scale_of(validate: Validate) -> str:
@@ -113,36 +126,38 @@ def refuse_other_scale(references: ReferenceDocument, validate: Validate) -> Non
         )
 
 
-def f_element_of(record: Candidate, validate: Validate) -> str:
-    """Say which f element keeps a candidate from a calculation by this back end; empty where none does."""
-    from pymatgen.core import Structure
-
+def f_element_of(structure: Structure, validate: Validate) -> str:
+    """Say which f element keeps a structure from a calculation by this back end; empty where none does."""
     from imatgen_flows.energetics.mp_settings import f_element_fault
 
     if not BACKENDS[validate.backend].scale:
         return ""
-    return f_element_fault(Structure.from_dict(record.relaxed or {}))
+    return f_element_fault(structure)
 
 
-def _place(record: Candidate, row: Mapping[str, Any], hull: Any, validate: Validate) -> None:
-    """Give a candidate the structure and the energy of an accepted calculation; reject it where they do not fit."""
-    from imatgen_flows.crystals.standard import standardise
+def _place(row: Mapping[str, Any], hull: Hull, validate: Validate) -> tuple[Row, Structure | None]:
+    """Write the place of a calculation on the hull, and return its structure; or write why it has none."""
+    from imatgen_flows.crystals.standard import standardise, structure_id
 
+    if row["state"] != "accepted":
+        return rejection(Stage.VALIDATE, row["reason"], row["detail"]), None
     try:
         energy, note = _scaled_energy(row, hull.potential)
         structure = standardise(structure_of(row))
     except InputError as error:
-        record.reject(Stage.VALIDATE, "off_the_scale", str(error))
-        return
+        return rejection(Stage.VALIDATE, "off_the_scale", str(error)), None
     except ValueError as error:
-        record.reject(Stage.VALIDATE, "no_standard_cell", str(error))
-        return
+        return rejection(Stage.VALIDATE, "no_standard_cell", str(error)), None
     stand_in = get_settings().stand_in and BACKENDS[validate.backend].is_vasp
     notes = ("a program that plays VASP may have calculated this" if stand_in else "", note)
-    place = {"fmax": row["fmax"], "steps": row["evaluations"], "note": "; ".join(filter(None, notes))}
-    record.energies.append(energy_on(hull, structure_of(row).composition, energy, **place))
-    record.validated, record.spacegroup = structure.as_dict(), spacegroup_of(structure)
-    record.state = State.VALIDATED
+    placed: Row = {
+        "state": State.VALIDATED.value,
+        "validated_id": structure_id(structure),
+        "validated_fmax": row["fmax"],
+        "validated_note": "; ".join(filter(None, notes)),
+    }
+    placed |= place_on_hull(hull, structure_of(row).composition, energy, VALIDATED)
+    return placed | describe_crystal(structure), structure
 
 
 def _best_starts(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from imatgen_flows.candidates.candidate import Candidate
+from imatgen_flows.candidates.candidate import describe_crystal, place_on_hull, rejection
 from imatgen_flows.candidates.classes import Novelty
-from imatgen_flows.candidates.decoding import spacegroup_of
-from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.candidates.schema import Row
+from imatgen_flows.candidates.states import Geometry, Stage, State
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.candidate_records import candidates_fields, load_candidates, novelty_classifier
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidates_fields, extend_table, novelty_classifier
+from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import BatchDocument, CandidatesDocument, DatasetDocument, ReferenceDocument
-from imatgen_flows.jobs.hulls import energy_on, load_hull
+from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
@@ -36,58 +37,61 @@ def rank_candidates(
     threshold: float,
 ) -> dict[str, Any]:
     """Place relaxed candidates on the hull, classify their novelty as relaxed, and shortlist the best."""
+    from imatgen_flows.crystals.arrays import CrystalArrays
+
     hull, classifier = load_hull(references), novelty_classifier(dataset, references)
-    records = load_candidates(candidates)
-    by_sample = {record.sample: record for record in records}
-    missing = set(read_json(chosen))
-    screened = []
-    for row in (row for batch in batches if batch for row in read_lines(batch.relaxations)):
-        missing.remove(row["sample"])
-        record = by_sample[row["sample"]]
-        structure = _place(record, row, hull)
+    samples = read_json(chosen)
+    rows: dict[str, Row] = {
+        sample: {"sample": sample} | rejection(Stage.SCREEN, "batch_lost", "its job ended without a result")
+        for sample in samples
+    }
+    structures: dict[str, Structure] = {}
+    for relaxed in (row for batch in batches if batch for row in read_lines(batch.relaxations)):
+        sample = relaxed["sample"]
+        placed, structure = _place(relaxed, hull)
+        rows[sample] = {"sample": sample, "evaluations": relaxed["evaluations"]} | placed
         if structure is not None:
-            screened.append((record, structure))
-    for sample in missing:
-        by_sample[sample].reject(Stage.SCREEN, "batch_lost", "its job ended without a result")
-    screened.sort(key=lambda pair: pair[0].energies[-1].e_above_hull)
-    _shortlist(screened, classifier, threshold)
+            structures[sample] = structure
+    lowest_first = sorted(structures, key=lambda sample: cast("float", rows[sample]["e_above_hull"]))
+    ids = {str(row["sample"]): str(row["id"]) for row in candidate_rows(candidates.candidates, ["id"], samples)}
+    found = _classify(
+        [structures[sample] for sample in lowest_first], [ids[sample] for sample in lowest_first], classifier
+    )
+    for sample, novelty in zip(lowest_first, found, strict=True):
+        row = rows[sample]
+        row |= novelty
+        if novelty["novelty"] == Novelty.NEW and cast("float", row["e_above_hull"]) <= threshold:
+            row["state"] = State.SHORTLISTED.value
+    crystals = [(sample, CrystalArrays.of(structures[sample])) for sample in samples if sample in structures]
+    table = extend_table(store, candidates.candidates, list(rows.values()), crystals, Geometry.RELAXED)
     evaluations = {"screen": sum(batch.evaluations["screen"] for batch in batches if batch)}
-    return candidates_fields(store, records, seed=candidates.seed, **candidates.extra) | {"evaluations": evaluations}
+    return candidates_fields(table, candidates) | {"evaluations": evaluations}
 
 
-def _place(record: Candidate, row: dict[str, Any], hull: Hull) -> Structure | None:
-    """Give a candidate its relaxed structure and its energy; reject it, and return None, where it has none."""
-    from pymatgen.core import Structure
+def _place(relaxed: dict[str, Any], hull: Hull) -> tuple[Row, Structure | None]:
+    """Write the place of a relaxed structure on the hull, and return it; or write why there is none."""
+    from imatgen_flows.crystals.standard import standardise, structure_id
 
-    from imatgen_flows.crystals.standard import standardise
-
-    record.evaluations += row["evaluations"]
-    if row["state"] != "relaxed":
-        record.reject(Stage.SCREEN, row["reason"], row["detail"])
-        return None
+    if relaxed["state"] != "relaxed":
+        return rejection(Stage.SCREEN, relaxed["reason"], relaxed["detail"]), None
     try:
-        structure = standardise(Structure.from_dict(row["structure"]))
+        structure = standardise(structure_of(relaxed))
     except ValueError as error:
-        record.reject(Stage.SCREEN, "no_standard_cell", str(error))
-        return None
-    record.relaxed, record.spacegroup = structure.as_dict(), spacegroup_of(structure)
-    energy = energy_on(hull, structure.composition, row["energy_per_atom"], fmax=row["fmax"], steps=row["steps"])
-    record.energies.append(energy)
-    record.state = State.SCREENED
-    return structure
+        return rejection(Stage.SCREEN, "no_standard_cell", str(error)), None
+    row: Row = {"state": State.SCREENED.value, "relaxed_id": structure_id(structure)}
+    row |= describe_crystal(structure) | {"steps": relaxed["steps"], "fmax": relaxed["fmax"]}
+    return row | place_on_hull(hull, structure.composition, relaxed["energy_per_atom"]), structure
 
 
-def _shortlist(screened: list[tuple[Candidate, Structure]], classifier: NoveltyClassifier, threshold: float) -> None:
-    """Classify relaxed candidates, lowest E_hull first, and shortlist the new ones up to the threshold, eV/atom."""
+def _classify(structures: list[Structure], ids: list[str], classifier: NoveltyClassifier) -> list[Row]:
+    """Classify relaxed candidates, lowest E_hull first: each after the first of several equal ones is a duplicate."""
     from imatgen_flows.matching.grouping import group_duplicates
 
-    first_of = group_duplicates([structure for _, structure in screened])
-    for index, (record, structure) in enumerate(screened):
-        first = screened[first_of[index]][0]
-        if first is not record:
-            record.novelty, record.novelty_match = Novelty.DUPLICATE.value, first.id
+    found: list[Row] = []
+    for index, first in enumerate(group_duplicates(structures)):
+        if first != index:
+            found.append({"novelty": Novelty.DUPLICATE.value, "novelty_match": ids[first]})
             continue
-        novelty, record.novelty_match, _ = classifier.classify(structure)
-        record.novelty = novelty.value
-        if novelty is Novelty.NEW and record.energies[-1].e_above_hull <= threshold:
-            record.state = State.SHORTLISTED
+        novelty, match, _ = classifier.classify(structures[index])
+        found.append({"novelty": novelty.value, "novelty_match": match})
+    return found

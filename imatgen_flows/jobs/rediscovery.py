@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imatgen_flows.candidates.candidate import Candidate
-from imatgen_flows.candidates.states import Stage
+from imatgen_flows.candidates.candidate import decode_order
+from imatgen_flows.candidates.states import Geometry, Stage
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.build_dataset import build_dataset
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
 from imatgen_flows.jobs.dataset_rows import load_crystals, structure_of, training_rows
 from imatgen_flows.jobs.documents import DatasetDocument, ReferenceDocument, RoundDocument
 from imatgen_flows.jobs.evaluators import evaluators
@@ -152,21 +153,20 @@ def _samples(finished: RoundDocument) -> list[Sample]:
     """Read every sample of the campaign that was decoded to a structure."""
     from imatgen_flows.metrics.rediscovery import Sample
 
-    samples = []
-    for record in (Candidate(**row) for row in read_lines(finished.candidates)):
-        if not record.structure or not record.structure["sites"]:
-            continue
-        samples.append(
-            Sample(
-                name=record.sample,
-                sampler=record.origin.sampler,
-                structure=structure_of({"structure": record.structure}),
-                relaxed=structure_of({"structure": record.relaxed}) if record.relaxed else None,
-                valid=record.rejection is None or record.rejection.stage is not Stage.VALIDITY,
-                decode_order=record.decode_order,
-            )
+    structures = candidate_structures(finished.candidates, Geometry.DECODED)
+    relaxed = candidate_structures(finished.candidates, Geometry.RELAXED)
+    columns = ["sampler", "rejected_stage", "residual", "count_matches", "repaired"]
+    return [
+        Sample(
+            name=str(row["sample"]),
+            sampler=str(row["sampler"]),
+            structure=structures[str(row["sample"])],
+            relaxed=relaxed.get(str(row["sample"])),
+            valid=row["rejected_stage"] != Stage.VALIDITY,
+            decode_order=decode_order(row),
         )
-    return samples
+        for row in candidate_rows(finished.candidates, columns, structures)
+    ]
 
 
 def _substitution(run: FinishedRun) -> dict[str, Substitution]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from imatgen_flows.candidates.states import Geometry
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.candidate_table import candidate_structures
 from imatgen_flows.jobs.documents import BatchDocument, CandidatesDocument, RelaxInputs
 from imatgen_flows.jobs.result_cache import relax_cached
 from imatgen_flows.profiles import Profile
@@ -25,15 +26,8 @@ def relax_batch(
     relax: RelaxInputs,
 ) -> dict[str, Any]:
     """Relax some of the chosen candidates. Each result is on disk as soon as it is there: a killed batch continues."""
-    from pymatgen.core import Structure
-
     samples = read_json(chosen)[start:stop]
-    wanted = set(samples)
-    structures = {
-        record.sample: Structure.from_dict(record.structure or {})
-        for record in load_candidates(candidates)
-        if record.sample in wanted
-    }
+    structures = candidate_structures(candidates.candidates, Geometry.DECODED, samples)
     results = relax_cached(scratch, samples, [structures[sample] for sample in samples], **relax)
     rows = [{"sample": sample} | result for sample, result in zip(samples, results, strict=True)]
     relaxed = sum(row["state"] == "relaxed" for row in rows)

@@ -7,38 +7,42 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.candidates.candidate import Candidate
+from imatgen_flows.candidates.states import Geometry
+from imatgen_flows.candidates.table import count_by
 from imatgen_flows.io.artifacts import read_json, read_lines
 from imatgen_flows.io.files import write_atomic
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures, read_candidates
 from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import ModelDocument, ReconstructionDocument, ReferenceDocument, RoundDocument
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.references import SINGLE_POINT
 from imatgen_flows.jobs.train import PRIOR_METRICS
 
+if TYPE_CHECKING:
+    import pyarrow
+
 
 def write_run_directory(document: RoundDocument, directory: Path) -> None:
     """Write the files of a run directory, each whole or not at all."""
-    from imatgen_flows.candidates.table import candidate_row, write_table
+    from imatgen_flows.candidates.table import write_table
 
-    records = [Candidate(**row) for row in read_lines(document.candidates)]
-    rows = [candidate_row(record) for record in records]
-    write_table(directory / "candidates.parquet", rows)
+    write_table(directory / "candidates.parquet", read_candidates(document.candidates))
     (directory / "structures").mkdir(exist_ok=True)
-    for record, row in zip(records, rows, strict=True):
-        if record.relaxed is not None:
-            write_atomic(directory / "structures" / f"{record.id}.cif", str(row["structure"]))
+    for geometry, column in ((Geometry.RELAXED, "relaxed_id"), (Geometry.VALIDATED, "validated_id")):
+        structures = candidate_structures(document.candidates, geometry)
+        for row in candidate_rows(document.candidates, [column], structures):
+            content = structures[str(row["sample"])].to(fmt="cif")
+            write_atomic(directory / "structures" / f"{row[column]}.cif", content)
     write_atomic(directory / "ledger.json", json.dumps(document.ledger, indent=1))
     for name, table in document.tables.items():
         write_atomic(directory / f"{name}.json", json.dumps(read_json(table), indent=1))
 
 
 def metrics_table(
-    models: list[ModelDocument], reconstruction: ReconstructionDocument, records: list[Candidate]
+    models: list[ModelDocument], reconstruction: ReconstructionDocument, drawn: pyarrow.Table
 ) -> dict[str, Any]:
     """Collect the losses of the networks, the errors of reconstruction, and how many samples decoded cleanly."""
     errors = [row for row in read_lines(reconstruction.errors) if row["path"] == "images" and row["training"]]
@@ -60,8 +64,8 @@ def metrics_table(
                 "seconds": of_prior[-1]["seconds"],
                 "preset": model.preset,
             }
-    drawn = Counter(record.origin.sampler for record in records)
-    clean = Counter(record.origin.sampler for record in records if record.is_clean)
+    counted = count_by(drawn, "sampler", "clean")
+    samplers = dict.fromkeys(sampler for sampler, _ in counted)
     return {
         "reconstruction": {
             **reconstruction.summaries,
@@ -72,7 +76,13 @@ def metrics_table(
             },
         },
         "training": training,
-        "sampling": {sampler: {"n": drawn[sampler], "clean": clean[sampler]} for sampler in drawn},
+        "sampling": {
+            sampler: {
+                "n": sum(number for (name, _), number in counted.items() if name == sampler),
+                "clean": counted.get((sampler, True), 0),
+            }
+            for sampler in samplers
+        },
     }
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from imatgen_flows.candidates.candidate import Candidate
 from imatgen_flows.candidates.classes import Novelty
-from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.candidates.states import Geometry, Stage, State
 from imatgen_flows.config import CampaignConfig, Screen
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, content_key, read_lines
 from imatgen_flows.jobs.build_dataset import build_dataset
 from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
 from imatgen_flows.jobs.dataset_rows import load_crystals, structure_of, training_rows
 from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ReferenceDocument, RoundDocument
 from imatgen_flows.jobs.evaluators import evaluators, hull_of
@@ -167,21 +167,23 @@ def latent_inputs(run: Path) -> LatentInputs:
     )
 
 
-def _candidates(finished: RoundDocument) -> list[Candidate]:
-    return [Candidate(**row) for row in read_lines(finished.candidates)]
-
-
 def _generated(finished: RoundDocument, round_number: int, samplers: Sequence[str]) -> list[Generated]:
     """Gather the candidates of a round that are valid and new, unrelaxed, to the campaign at that time."""
     from imatgen_flows.sources.proposal import Generated
 
+    rows = [
+        row
+        for row in candidate_rows(finished.candidates, ["id", "round", "sampler", "clean", "rejected_stage"])
+        if row["id"]  # those that are not valid have none
+        and row["round"] == round_number
+        and row["sampler"] in samplers
+        and row["rejected_stage"] != Stage.UNIQUENESS
+    ]
+    wanted = [str(row["sample"]) for row in rows]
+    structures = candidate_structures(finished.candidates, Geometry.DECODED, wanted)
     return [
-        Generated(record.sample, record.origin.sampler, structure_of({"structure": record.structure}), record.is_clean)
-        for record in _candidates(finished)
-        if record.id  # those that are not valid have none
-        and record.round == round_number
-        and record.origin.sampler in samplers
-        and not (record.rejection and record.rejection.stage is Stage.UNIQUENESS)
+        Generated(sample, str(row["sampler"]), structures[sample], bool(row["clean"]))
+        for sample, row in zip(wanted, rows, strict=True)
     ]
 
 
@@ -212,15 +214,17 @@ def _relaxed_new(finished: RoundDocument) -> list[RelaxedCandidate]:
     """Gather the new candidates that were relaxed, with the energies of the potential."""
     from imatgen_flows.studies.vacancies import RelaxedCandidate
 
+    structures = candidate_structures(finished.candidates, Geometry.RELAXED)
+    columns = ["id", "state", "novelty", "energy_per_atom", "e_above_hull"]
     return [
         RelaxedCandidate(
-            record.id,
-            structure_of({"structure": record.relaxed}),
-            record.energies[0].energy_per_atom,
-            record.energies[0].e_above_hull,
+            str(row["id"]),
+            structures[str(row["sample"])],
+            cast("float", row["energy_per_atom"]),
+            cast("float", row["e_above_hull"]),
         )
-        for record in _candidates(finished)
-        if record.state in RELAXED and record.novelty == Novelty.NEW and record.relaxed is not None
+        for row in candidate_rows(finished.candidates, columns, structures)
+        if row["state"] in RELAXED and row["novelty"] == Novelty.NEW
     ]
 
 

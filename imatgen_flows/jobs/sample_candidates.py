@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.candidates.candidate import Candidate, Origin
+from imatgen_flows.candidates.schema import Row
 from imatgen_flows.config import Limits, Model
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.candidate_records import candidates_fields
+from imatgen_flows.jobs.candidate_table import count_states, extend_table
 from imatgen_flows.jobs.dataset_rows import load_crystals, training_rows
-from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, NetworkDocuments
+from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, CandidateTable, NetworkDocuments
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.networks import load_model
 from imatgen_flows.profiles import Profile
@@ -20,6 +20,7 @@ from imatgen_flows.settings import get_settings
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from imatgen_flows.crystals.arrays import CrystalArrays
     from imatgen_flows.models.crystal_model import CrystalModel
     from imatgen_flows.models.drawing import StartingPoints
     from imatgen_flows.models.latent_map import PrincipalComponents
@@ -56,28 +57,39 @@ def sample_candidates(
     ids = [row["id"] for row in read_lines(data["dataset"].crystals)]
     components = principal_components(start.latent)
     seed = settings.seed + SEED_STEP * round_number
-    candidates: list[Candidate] = []
+    rows: list[Row] = []
+    crystals: list[tuple[str, CrystalArrays]] = []
     latents: list[Tensor] = []
     for sampler, samples in draw_samples(trained, start, sampling, seed).items():
         latent, decoded = decode_samples(trained, samples, bounds.max_sites, bounds.max_edge, get_settings().n_workers)
         latents.append(latent)
         places, stability = components.transform(latent), trained.stability(latent)
         for index, item in enumerate(decoded):
-            origin = Origin(
-                sampler=sampler,
-                prior=samples.prior,
-                seed=samples.seed,
-                row=len(candidates),
-                parents=[ids[parent] for parent in samples.parents[index]],
-                x=float(places[index, 0]),
-                y=float(places[index, 1]),
-                stability=round(float(stability[index]), 4),
-            )
-            candidates.append(item.candidate(f"r{round_number}-{sampler}-{index:06d}", origin, round_number))
+            drawn: Row = {
+                "sample": f"r{round_number}-{sampler}-{index:06d}",
+                "round": round_number,
+                "sampler": sampler,
+                "prior": samples.prior,
+                "seed": samples.seed,
+                "latent_row": len(rows),
+                "parents": [ids[parent] for parent in samples.parents[index]],
+                "latent_x": float(places[index, 0]),
+                "latent_y": float(places[index, 1]),
+                "stability": round(float(stability[index]), 4),
+            }
+            rows.append(drawn | item.row)
+            if item.crystal is not None:
+                crystals.append((str(drawn["sample"]), item.crystal))
     with store.new("latents", ".npz") as pending:
         np.savez(pending.path, samples=torch.cat(latents).numpy(), training=start.latent.numpy())
     latent_map = _put_latent_map(store, components, start.latent, data)
-    return candidates_fields(store, candidates, seed=seed, latents=pending.ref, latent_map=latent_map)
+    table = extend_table(store, CandidateTable(), rows, crystals)
+    return {
+        "candidates": table,
+        "counts": count_states(table),
+        "seed": seed,
+        "extra": {"latents": pending.ref, "latent_map": latent_map},
+    }
 
 
 def starting_points(trained: CrystalModel, data: CampaignData, model: Model) -> StartingPoints:

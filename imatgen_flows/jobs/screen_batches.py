@@ -6,12 +6,12 @@ from typing import Any
 
 from jobflow import Flow, OnMissing, Response
 
-from imatgen_flows.candidates.candidate import Candidate
+from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import State
 from imatgen_flows.config import Screen
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import dynamic_job
-from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.candidate_table import candidate_rows, samples_in
 from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument, RelaxInputs
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.relax_batch import relax_batch
@@ -65,19 +65,20 @@ def choose_samples(
     store: ArtifactStore, candidates: CandidatesDocument, data: CampaignData, at_most: int, kappa: float
 ) -> ArtifactRef:
     """Select the samples that are relaxed; their names are an artifact, so that no document grows with them."""
-    from imatgen_flows.candidates.selection import select_candidates
+    from imatgen_flows.candidates.selection import SELECTION_COLUMNS, select_candidates
 
-    unique = [record for record in load_candidates(candidates) if record.state is State.UNIQUE]
+    table = candidates.candidates
+    unique = candidate_rows(table, SELECTION_COLUMNS, samples_in(table, State.UNIQUE))
     scores = _scores(unique, candidates, data, kappa)
-    return store.put_json("chosen", [record.sample for record in select_candidates(unique, at_most, scores)])
+    return store.put_json("chosen", [row["sample"] for row in select_candidates(unique, at_most, scores)])
 
 
 def _scores(
-    records: list[Candidate], candidates: CandidatesDocument, data: CampaignData, kappa: float
+    unique: list[Row], candidates: CandidatesDocument, data: CampaignData, kappa: float
 ) -> dict[str, float] | None:
     """Predict a lower confidence bound of E_hull (eV/atom) from earlier rounds; None where they relaxed too few."""
     import numpy as np
-    from pymatgen.core import Composition, Structure
+    from pymatgen.core import Composition
 
     from imatgen_flows.candidates.selection import FEWEST, fit_process, lower_confidence_bound
 
@@ -87,7 +88,7 @@ def _scores(
         for row, label in enumerate(read_lines(data["labels"].labels))
         if label.get("e_above_hull") is not None
     }
-    if len(relaxed) < FEWEST or not records:
+    if len(relaxed) < FEWEST or not unique:
         return None
 
     def features(latent: Any, compositions: list[Composition]) -> Any:
@@ -96,10 +97,10 @@ def _scores(
 
     with np.load(candidates.extra["latents"].path()) as latents:
         known = features(latents["training"][list(relaxed)], [Composition(rows[row]["formula"]) for row in relaxed])
-        compositions = [Structure.from_dict(record.structure or {}).composition for record in records]
-        here = features(latents["samples"][[record.origin.row for record in records]], compositions)
+        compositions = [Composition(str(row["formula"])) for row in unique]
+        here = features(latents["samples"][[row["latent_row"] for row in unique]], compositions)
     scores = lower_confidence_bound(fit_process(known, np.array(list(relaxed.values()))), here, kappa)
-    return {record.sample: float(score) for record, score in zip(records, scores, strict=True)}
+    return {str(row["sample"]): float(score) for row, score in zip(unique, scores, strict=True)}
 
 
 def batch_size(labels: LabelDocument, walltime: float | None) -> int:

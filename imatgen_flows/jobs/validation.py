@@ -6,12 +6,12 @@ from typing import Any
 
 from jobflow import Flow, Maker, Response
 
-from imatgen_flows.candidates.states import State
+from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.config import Validate
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import dynamic_job
 from imatgen_flows.jobs.calculations import calculate
-from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures, samples_in
 from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import CandidatesDocument, ReferenceDocument
 from imatgen_flows.jobs.place_calculations import (
@@ -50,15 +50,14 @@ def validate_shortlist(
     """Replace this job by calculations of the best candidates, and their places on the hull."""
     settings = Validate.model_validate(validate)
     refuse_other_scale(references, settings)
-    best = [
-        record
-        for record in load_candidates(candidates)
-        if record.state is State.SHORTLISTED and not f_element_of(record, settings)
-    ]
-    best.sort(key=lambda record: (record.energies[-1].e_above_hull, record.sample))
+    table = candidates.candidates
+    shortlist = samples_in(table, State.SHORTLISTED)
+    structures = candidate_structures(table, Geometry.RELAXED, shortlist)
+    distances = {row["sample"]: row["e_above_hull"] for row in candidate_rows(table, ["e_above_hull"], shortlist)}
+    allowed = [sample for sample in shortlist if not f_element_of(structures[sample], settings)]
     rows = []
-    for record in best[: settings.at_most]:
-        rows += _starts(record.sample, record.relaxed or {}, settings)
+    for sample in sorted(allowed, key=lambda sample: (distances[sample], sample))[: settings.at_most]:
+        rows += _starts(sample, structures[sample].as_dict(), settings)
     subjects = ArtifactStore(root).put_lines("subjects", rows)
     calculated = calculate(root, subjects=subjects, maker=maker, rules=_rules(settings))
     placed = place_candidates(

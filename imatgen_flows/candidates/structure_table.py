@@ -1,0 +1,105 @@
+"""Structures of candidates in files of parquet: arrays by sample, written once and read by those who need them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imatgen_flows.candidates.table import KEY
+
+if TYPE_CHECKING:
+    import pyarrow
+    from pymatgen.core import Structure
+
+    from imatgen_flows.crystals.arrays import CrystalArrays
+
+CRYSTALS_OF_A_GROUP = 10_000  # that are in memory at once
+
+
+def write_structures(path: Path, crystals: Iterable[tuple[str, CrystalArrays]]) -> None:
+    """Write crystals with the names of their samples, group by group."""
+    from pyarrow import parquet
+
+    remaining = iter(crystals)
+    with parquet.ParquetWriter(path, _schema(), compression="zstd") as writer:
+        while group := list(itertools.islice(remaining, CRYSTALS_OF_A_GROUP)):
+            writer.write_table(_table(group))
+
+
+def read_structures(paths: Iterable[Path], samples: Collection[str] | None = None) -> dict[str, Structure]:
+    """Read structures by sample, in the order of the files; of a sample that occurs twice, the last.
+
+    Parameters
+    ----------
+    paths : as `write_structures` wrote them
+    samples : whose structures are wanted; None for all
+    """
+    return {sample: crystal.structure() for sample, crystal in iterate_crystals(paths, samples)}
+
+
+def iterate_crystals(
+    paths: Iterable[Path], samples: Collection[str] | None = None
+) -> Iterator[tuple[str, CrystalArrays]]:
+    """Read crystals one after the other, of each file one group at a time."""
+    import pyarrow
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    from imatgen_flows.crystals.arrays import CrystalArrays
+
+    wanted = None if samples is None else pyarrow.array(list(samples), pyarrow.string())
+    for path in paths:
+        file = parquet.ParquetFile(path)
+        for number in range(file.num_row_groups):
+            names = file.read_row_group(number, columns=[KEY])[KEY]
+            if wanted is not None and not pc.any(pc.is_in(names, value_set=wanted)).as_py():
+                continue
+            group = file.read_row_group(number)
+            if wanted is not None:
+                group = group.filter(pc.is_in(names, value_set=wanted))
+            for row in group.to_batches():
+                columns = [row[name] for name in _schema().names]
+                for sample, lattice, numbers, coords in zip(*columns, strict=True):
+                    yield (
+                        sample.as_py(),
+                        CrystalArrays(
+                            np.array(lattice.values).reshape(3, 3),
+                            np.array(numbers.values),
+                            np.array(coords.values).reshape(-1, 3),
+                        ),
+                    )
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow
+
+    return pyarrow.schema(
+        [
+            pyarrow.field(KEY, pyarrow.string()),
+            pyarrow.field("lattice", pyarrow.list_(pyarrow.float64(), 9)),
+            pyarrow.field("numbers", pyarrow.list_(pyarrow.uint8())),
+            pyarrow.field("coords", pyarrow.list_(pyarrow.float64())),
+        ]
+    )
+
+
+def _table(group: list[tuple[str, CrystalArrays]]) -> pyarrow.Table:
+    import pyarrow
+
+    samples, crystals = zip(*group, strict=True)
+    ends = np.cumsum([0, *(len(crystal.numbers) for crystal in crystals)], dtype=np.int32)
+    return pyarrow.Table.from_arrays(
+        [
+            pyarrow.array(samples, pyarrow.string()),
+            pyarrow.FixedSizeListArray.from_arrays(
+                np.concatenate([crystal.lattice.ravel() for crystal in crystals]), 9
+            ),
+            pyarrow.ListArray.from_arrays(ends, np.concatenate([crystal.numbers for crystal in crystals])),
+            pyarrow.ListArray.from_arrays(3 * ends, np.concatenate([crystal.coords.ravel() for crystal in crystals])),
+        ],
+        schema=_schema(),
+    )
