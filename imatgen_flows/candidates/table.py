@@ -50,11 +50,13 @@ def write_part(path: Path, part: pyarrow.Table) -> None:
 
 def read_part(path: Path, names: Iterable[str] | None = None, samples: Collection[str] | None = None) -> pyarrow.Table:
     """Read a part, or of it some columns (those that it has) of some samples."""
+    import pyarrow
+    import pyarrow.compute as pc
     from pyarrow import parquet
 
     held = parquet.read_schema(path).names
     wanted = [name for name in held if names is None or name in {KEY, *names}]
-    chosen = None if samples is None else [(KEY, "in", list(samples))]
+    chosen = None if samples is None else pc.field(KEY).isin(pyarrow.array(samples, pyarrow.string()))
     return parquet.read_table(path, columns=wanted, filters=chosen)
 
 
