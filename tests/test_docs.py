@@ -45,7 +45,7 @@ def test_the_readme_is_one_page():
 
 @pytest.mark.parametrize("page", NOTEBOOK, ids=lambda page: page.stem)
 def test_a_page_of_the_notebook_has_its_head(page):
-    head = dict(re.findall(r"^\| \*\*(\w+)\*\* \| (.+) \|$", page.read_text(encoding="utf-8"), re.MULTILINE))
+    head = dict(re.findall(r"^\| \*\*(\w+)\*\* \| ([^|]+) \|$", page.read_text(encoding="utf-8"), re.MULTILINE))
     assert tuple(head) == HEAD and "(to be written)" not in head.values()
     assert page.name.startswith(head["date"]) and re.match(r"`[0-9a-f]{7,}`", head["commit"])
 
