@@ -43,7 +43,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy imatgen_flows
 	$(BIN)/lint-imports
-	$(BIN)/codespell imatgen_flows tests docs workflows benchmarks README.md CHANGELOG.md
+	$(BIN)/codespell imatgen_flows tests docs notebook workflows benchmarks README.md CHANGELOG.md
 
 # the report is tested in a real browser
 browser:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from imatgen_flows.models.presets import AutoencoderSettings
 from imatgen_flows.representation import CellImageCodec
 
-# All four are without a unit. They were set once, with the `default` preset, and kept: docs/models.md has what was measured.
+# All four are without a unit. They were set once, with the `default` preset, and kept: notebook/ has what was measured.
 EMPTY = -4.0  # initial bias of the output: its sigmoid is 0.02, the value below which a voxel of an image is empty
 GROUPS = 8  # groups of channels of a group normalisation; it must divide the number of channels
 MARGIN = 0.05  # overshoot of a clipped output at both ends of [0, 1], so that a voxel can be exactly empty

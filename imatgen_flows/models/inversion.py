@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
     from imatgen_flows.representation import PackedCrystals
 
-# steps of the descent: with 60 a percent fewer of held-out crystals are reproduced, with 300 hardly more (docs/models.md,
-# `imatgen evaluate reconstruction`)
+# steps of the descent: with 60 a percent fewer of held-out crystals are reproduced, with 300 hardly more
+# (notebook/2026-11-27-paper-dataset-seed-10.md, `imatgen evaluate reconstruction`)
 STEPS = 120
 STEP_SIZE = 0.05  # learning rate of Adam, in units of codes and latent vectors, whose variance is one; not tuned
 BATCH = 64  # crystals that are inverted at once

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 OCCUPIED = 0.02  # cutoff of the images: a voxel below it is empty (`representation` sets it to zero)
 # weight of empty voxels beside occupied ones, without a unit: it makes up for errors that are small in each and many. The
-# `default` preset was developed with it; docs/models.md has what it reaches
+# `default` preset was developed with it; notebook/2026-11-26-basis-autoencoders.md has what it reaches
 EMPTY_WEIGHT = 20
 
 

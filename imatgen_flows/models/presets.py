@@ -66,7 +66,7 @@ class PriorSettings:
     epochs: int
     min_steps: int = 0
     # training structures; with fewer, a prior and near neighbours only repeat them: of 900 samples from 298 structures 39
-    # were new, where a Gaussian gave 240 (docs/models.md, "Sampling"). The value itself was not tuned
+    # were new, where a Gaussian gave 240 (notebook/2026-11-27-sampling-variants.md). The value itself was not tuned
     min_train_size: int = 2000
     energy_dropout: float = 0.2  # share of training vectors without an energy, as for guidance (Ho and Salimans, 2022)
     energy_noise: float = (
@@ -132,8 +132,8 @@ PAPER = Preset(
 )  # fmt: skip
 
 # The cell as the six numbers of log G is exact, where trained autoencoders of the cell image left one cell in five
-# more than 0.1 A or 2 degrees off. docs/models.md has this comparison, and what `python benchmarks/ablation.py` and trainings
-# on the paper's dataset measured of the other settings; those that it does not name were not tuned.
+# more than 0.1 A or 2 degrees off (notebook/2026-11-23-cell-autoencoders.md). notebook/2026-11-27-ablation.md and
+# 2026-11-26-basis-autoencoders.md have what was measured of the other settings; those that they do not name were not tuned.
 DEFAULT = Preset(
     name="default",
     cell=AutoencoderSettings(
@@ -155,7 +155,8 @@ DEFAULT = Preset(
 )  # fmt: skip
 
 
-# For a GPU: with convolutions more held-out crystals are reconstructed (94.7 instead of 88.1 %, docs/models.md)
+# For a GPU: with convolutions more held-out crystals are reconstructed (94.7 instead of 88.1 %,
+# notebook/2026-11-26-basis-autoencoders.md)
 LARGE = replace(
     DEFAULT,
     name="large",

@@ -1,8 +1,8 @@
-"""The page of results is made by one script: each of its tables comes from the files of a run or of a benchmark."""
+"""A page of the notebook is made by one script: each of its tables comes from the files of a run or of a benchmark."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
 import sys
@@ -13,15 +13,18 @@ import pytest
 from imatgen_flows.report import RunDirectory
 from imatgen_flows.report.composition_classes import classes_of_samples, merged
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "results.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def results():
-    spec = importlib.util.spec_from_file_location("results", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def notebook_page(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("notebook_page")
+
+
+@pytest.fixture
+def results(notebook_page):
+    return notebook_page.result_tables
 
 
 def cells(text, first):
@@ -73,7 +76,7 @@ def test_the_latent_space_is_described_with_and_without_numbers(results, own_run
     assert "| volume per atom | 31 % | 10 % | -10 % |" in text
 
 
-def test_ablation_and_benchmarks_become_tables(results, shared_run, tmp_path, monkeypatch):
+def test_ablation_and_benchmarks_become_tables(notebook_page, tmp_path, monkeypatch):
     ablation, benchmark = tmp_path / "ablation.json", tmp_path / "train.json"
     rows = [
         {"name": "default", "figures": {"clean": 0.612345}},
@@ -84,13 +87,12 @@ def test_ablation_and_benchmarks_become_tables(results, shared_run, tmp_path, mo
     benchmark.write_text(
         json.dumps({"title": "Training", "hardware": "2 cores", "ways": [{"way": "ours", "rate": 12345.6}]})
     )
-    output = tmp_path / "results.md"
-    given = [shared_run, "--ablation", ablation, "--benchmark", benchmark, "--output", output]
-    monkeypatch.setattr(sys, "argv", ["results.py", *map(str, given)])
-    monkeypatch.setattr(results, "dataset", lambda run: "")
-    monkeypatch.setattr(results, "generation", lambda run: "")
-    assert results.main() == 0
+    output = tmp_path / "page.md"
+    given = ["--ablation", ablation, "--benchmark", benchmark, "--output", output]
+    monkeypatch.setattr(sys, "argv", ["notebook_page.py", *map(str, given)])
+    assert notebook_page.main() == 0
     text = output.read_text()
+    assert text.startswith("# Training\n")
     assert "seed: 7.\n" in text and cells(text, "variant") == [["variant", "clean"], ["variant", "clean", "dup"]]
     assert cells(text, "default") == [["default", "0.612"]] and cells(text, "no noise") == [["no noise", "0"]]
     assert cells(text, "a sampler") == [["a sampler", "0", "12"]]
@@ -110,10 +112,10 @@ def test_trainings_at_full_scale_become_rows_that_say_how_far_they_came(results,
     assert row[5].startswith("150 of 200 (75.0 %") and row[7:] == ["0.0441", "2.26"]
 
 
-def test_what_a_run_cannot_tell_of_itself_comes_from_a_file_beside_it(results, tmp_path):
-    assert results.notes(tmp_path) == ""
+def test_what_a_run_cannot_tell_of_itself_comes_from_a_file_beside_it(notebook_page, tmp_path):
+    assert notebook_page.notes(tmp_path) == ""
     (tmp_path / "notes.md").write_text("Trained elsewhere.\n\n")
-    assert results.notes(tmp_path) == "Trained elsewhere.\n"
+    assert notebook_page.notes(tmp_path) == "Trained elsewhere.\n"
 
 
 def test_the_vacancy_check_stands_beside_its_controls(results, own_run):
@@ -129,3 +131,22 @@ def test_the_vacancy_check_stands_beside_its_controls(results, own_run):
     assert "1 of 1 (" in text and "3 of 4 (75.0 %" in text
     (own_run / "vacancies.json").write_text(json.dumps(content | {"controls_returned": {"count": 0, "of": 0}}))
     assert "controls" not in results.vacancies(RunDirectory.open(own_run))
+
+
+def test_a_page_of_a_run_has_its_head_and_is_not_written_over(notebook_page, shared_run, tmp_path, monkeypatch):
+    for name in ("dataset", "generation"):  # the synthetic run lacks their counts
+        monkeypatch.setattr(notebook_page.result_tables, name, lambda run: "")
+    output = tmp_path / "page.md"
+    given = [shared_run, "--output", output, "--commit", "`a1b2c3d`", "--question", "What is found?"]
+    monkeypatch.setattr(sys, "argv", ["notebook_page.py", *map(str, given)])
+    assert notebook_page.main() == 0
+    text, record = output.read_text(), RunDirectory.open(shared_run).provenance
+    assert cells(text, "**question**") == [["**question**", "What is found?"]]
+    assert cells(text, "**date**") == [["**date**", record["finished"][:10]]]
+    assert cells(text, "**machine**") == [["**machine**", record["hardware"]]]
+    assert cells(text, "**commit**") == [["**commit**", "`a1b2c3d`"]]
+    assert cells(text, "**conclusion**") == [["**conclusion**", notebook_page.MISSING]]
+    assert "<summary>campaign file</summary>" in text
+    with pytest.raises(SystemExit, match="2"):
+        notebook_page.main()
+    assert output.read_text() == text

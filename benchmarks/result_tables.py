@@ -1,11 +1,8 @@
-"""Write docs/results.md from the files of runs: what was measured, beside the paper's figures. Nothing in it is typed."""
+"""Tables in Markdown of what runs and benchmarks left, beside the paper's figures; `notebook_page.py` puts them on a page."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import re
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -114,12 +111,7 @@ def composition_classes(run: Any) -> str:
         if name in PAPER_CLASSES:
             rows.append(["", "paper", *(PAPER_CLASSES[name].get(each, "–") for each in found)])
     head = ["structures (compositions)", "", *(title.lower() for title in CLASS_TITLES.values()), "all"]
-    return (
-        table(head, rows)
-        + "\nClasses are of the composition alone, of samples with valid oxidation states. A published phase counts even "
-        "where it is too large for the images; those that fit are in the dataset too, unless they were held out. The paper "
-        "counts its database by structure: 31 phases are in both.\n"
-    )
+    return table(head, rows)
 
 
 def rounds(run: Any) -> str:
@@ -268,7 +260,7 @@ def latent(run: Any) -> str:
              f"{part['unseen']['auc']:.3f} ({part['unseen']['structures']:,})" if part["unseen"] else "–"]
             for name, space in spaces.items() for which, part in space["separation"].items()
         ]  # fmt: skip
-        head = ["generator", "in", "AUC", "balanced accuracy", "silhouette", "AUC, unseen templates (structures)"]
+        head = ["VAE", "in", "AUC", "balanced accuracy", "silhouette", "AUC, unseen templates (structures)"]
         low, high = content["auc_lead"]
         text += table(head, rows) + (
             "\nAUC and accuracy are of logistic regressions, whole templates left out; but for the unseen templates the "
@@ -363,64 +355,7 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def notes(run: Path) -> str:
-    """Take over what the files of a run cannot tell, from a `notes.md` that was put beside them."""
-    path = run / "notes.md"
-    return f"{path.read_text().strip()}\n" if path.is_file() else ""
-
-
 def read(run: Any, name: str) -> dict[str, Any]:
     """Read what another evaluation wrote, if it was made."""
     path = run.path / f"{name}.json"
     return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def main() -> int:
-    """Write the page."""
-    from imatgen_flows.report.run_directory import RunDirectory
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="*", help="finished run directories")
-    parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
-    parser.add_argument("--ablation", type=Path, help="JSON of settings and rows, a variant each")
-    parser.add_argument("--benchmark", type=Path, nargs="+", default=[], help="JSON files that benchmarks wrote")
-    parser.add_argument("--training", type=Path, nargs="+", default=[], help="result.json files of train_full.py")
-    parser.add_argument("--add", action="store_true", help="keep what the page holds, below what is written now")
-    given = parser.parse_args()
-    before = given.output.read_text().partition("\n## ") if given.add and given.output.is_file() else ("", "", "")
-    parts = [
-        "# Results\n",
-        "Made by `python benchmarks/results.py RUN...` from the files of the runs and of the benchmarks; a note of what "
-        "a run's files cannot tell stands above its tables. Shares are over all samples, with the 95 % "
-        "interval of Wilson. Energies are those of the potential that is named; they are not DFT's.\n",
-    ]
-    for path in given.runs:
-        run = RunDirectory.open(path)
-        record = run.provenance
-        # where the files lay on that machine is nobody's business
-        campaign = re.sub(r"(path|model): /\S*/", r"\1: ", (path / "campaign.yaml").read_text().strip())
-        parts += [
-            f"## {run.title}\n",
-            f"Seed {record['seed']}, {record['potential']}, {record['hardware']}, {record['finished'][:10]}; "
-            f"{sum(record['seconds'].values()) / 60:.0f} min of jobs, in seconds: "
-            + ", ".join(f"{job} {seconds:,.0f}" for job, seconds in record["seconds"].items()) + ".\n",
-            f"<details><summary>campaign file</summary>\n\n```yaml\n{campaign}\n```\n</details>\n",
-            notes(path), dataset(run), reconstruction(run), generation(run), composition_classes(run),
-            rounds(run) if len(run.rounds) > 1 else "",
-        ]  # fmt: skip
-        written = {"rediscovery": rediscovery, "baselines": baselines, "latent": latent, "vacancies": vacancies}
-        for name, write in written.items():
-            if text := write(run):
-                parts += [f"### {name}\n", f"`imatgen evaluate {name} RUN`\n", text]
-    if given.ablation:
-        parts += ["## Ablation\n", ablation(given.ablation)]
-    if given.training:
-        parts += ["## Image autoencoders at full scale\n", trainings(given.training)]
-    for path in given.benchmark:
-        parts += [f"## {title_of(path)}\n", benchmark(path)]
-    given.output.write_text("\n".join(part for part in parts if part) + "".join(before[1:]))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
