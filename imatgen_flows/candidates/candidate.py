@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Composition, Structure
 
     from imatgen_flows.energetics.hull import Hull
+    from imatgen_flows.energetics.relax import Relaxation
 
 # relative residual of an image from which on a decode does not count as clean; a convention of the reported shares, by which
 # no candidate is rejected
@@ -81,3 +82,29 @@ def place_on_hull(hull: Hull, composition: Composition, energy_per_atom: float, 
         f"{prefix}decomposition": " + ".join(f"{share:.4g} {phase}" for phase, share in decomposition),
         f"{prefix}scale": hull.potential,
     }
+
+
+def place_relaxation(relaxation: Relaxation, hull: Hull) -> tuple[Row, Structure | None]:
+    """Write the place of a relaxed crystal on the hull, or why it has none.
+
+    Parameters
+    ----------
+    relaxation : by the potential of the hull
+    hull : of the references
+
+    Returns
+    -------
+    its columns, and the structure in its standard cell; None where it is rejected
+    """
+    from imatgen_flows.crystals.standard import standardise, structure_id
+
+    spent: Row = {"evaluations": relaxation.evaluations}
+    if relaxation.state != "relaxed" or relaxation.structure is None or relaxation.energy_per_atom is None:
+        return spent | rejection(Stage.SCREEN, relaxation.reason, relaxation.detail), None
+    try:
+        structure = standardise(relaxation.structure)
+    except ValueError as error:
+        return spent | rejection(Stage.SCREEN, "no_standard_cell", str(error)), None
+    row = spent | {"state": State.SCREENED.value, "relaxed_id": structure_id(structure)} | describe_crystal(structure)
+    row |= {"steps": relaxation.steps, "fmax": relaxation.fmax}
+    return row | place_on_hull(hull, structure.composition, relaxation.energy_per_atom), structure

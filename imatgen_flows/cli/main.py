@@ -55,7 +55,7 @@ class Only(str, Enum):
 
 def _version(show: bool) -> None:
     if show:
-        from imatgen_flows import __version__
+        from imatgen_flows.version import __version__
 
         typer.echo(__version__)
         raise typer.Exit

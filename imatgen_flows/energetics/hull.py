@@ -178,6 +178,19 @@ class Hull:
             for entry in self.entries
         ]
 
+    @classmethod
+    def from_table(cls, rows: Sequence[PhaseRow], potential: str) -> Hull:
+        """Make a hull of what `table` returned, as `hull.json` of a run holds it; `potential` names the scale."""
+        entries = [
+            HullEntry(row["name"], Composition(row["fractions"]), row["energy_per_atom"], row["source"], row["kind"])
+            for row in rows
+        ]
+        return cls(entries, potential)
+
+    def phase_diagram(self) -> PhaseDiagram:
+        """Return pymatgen's phase diagram of the references, with energies in eV."""
+        return self._diagram
+
     def to_dict(self) -> HullData:
         """Return plain data, for JSON."""
         return {

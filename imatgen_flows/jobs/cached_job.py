@@ -22,7 +22,6 @@ from jobflow import CURRENT_JOB, Job, Response
 from jobflow import job as jobflow_job
 from pydantic import BaseModel
 
-from imatgen_flows import __version__
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted, JobFailed
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.io.files import write_atomic
@@ -30,6 +29,7 @@ from imatgen_flows.jobs.documents import JobDocument
 from imatgen_flows.jobs.registry import JOBS, JobSpec
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
+from imatgen_flows.version import __version__
 
 logger = logging.getLogger(__name__)
 

@@ -86,16 +86,26 @@ def count_states(table: CandidateTable) -> dict[str, int]:
     return dict(Counter(str(row["state"]) for row in candidate_rows(table, ["state"])))
 
 
-def novelty_classifier(dataset: DatasetDocument, references: ReferenceDocument) -> NoveltyClassifier:
-    """Build the classifier of a round from all published phases and all substituted structures, as made and as relaxed."""
+def novelty_classifier(
+    dataset: DatasetDocument, references: ReferenceDocument, found: Mapping[str, Structure] | None = None
+) -> NoveltyClassifier:
+    """Build a classifier from all published phases and all substituted structures, as made and as relaxed.
+
+    Parameters
+    ----------
+    dataset, references : of a round
+    found : structures by name that count as found before; by default those of the dataset, of the rounds before it
+    """
     from imatgen_flows.candidates.novelty import NoveltyClassifier
 
     known: dict[str, Structure] = {}
     substituted: dict[str, Structure] = {}
     for row in (*read_lines(dataset.crystals), *(read_lines(dataset.held_out) if dataset.held_out else ())):
-        (known if row["known"] else substituted)[row["id"]] = structure_of(row)
+        if not row.get("round_find"):  # what an earlier round found is among `found`
+            (known if row["known"] else substituted)[row["id"]] = structure_of(row)
     for row in read_lines(references.phases):
         where = substituted if row["kind"] == "substituted" else known
         where[f"{row['name']} (relaxed)"] = structure_of(row)
-    found = {row["id"]: structure_of(row) for row in read_lines(dataset.found)} if dataset.found else {}
+    if found is None:
+        found = {row["id"]: structure_of(row) for row in read_lines(dataset.found)} if dataset.found else {}
     return NoveltyClassifier(known=known, substituted=substituted, found=found)

@@ -13,7 +13,7 @@ from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
 from imatgen_flows.jobs.documents import ReferenceDocument
 from imatgen_flows.jobs.hulls import load_hull
-from imatgen_flows.jobs.result_cache import relax_cached, single_points_cached
+from imatgen_flows.jobs.result_cache import relax_cached, relaxation_of, single_points_cached
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -47,10 +47,6 @@ def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluator, Evaluat
     store : of the run
     screen : section of its campaign
     """
-    from pymatgen.core import Structure
-
-    from imatgen_flows.energetics.relax import Relaxation
-
     settings = screen.model_dump(include={"potential", "fmax", "max_steps"})
     scale = get_potential(screen.potential).scale
 
@@ -64,10 +60,7 @@ def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluator, Evaluat
         )
         rows = how(scratch, list(different), list(different.values()), **options)
         found = dict(zip(different, rows, strict=True))
-        return {
-            name: Relaxation(**row | {"structure": Structure.from_dict(row["structure"]) if row["structure"] else None})
-            for name, row in ((name, found[content]) for name, content in contents.items())
-        }
+        return {name: relaxation_of(found[content]) for name, content in contents.items()}
 
     def relax(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
         return evaluate(relax_cached, structures, **settings)

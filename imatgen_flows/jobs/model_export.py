@@ -9,7 +9,7 @@ from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, file_hash, read_lines
 from imatgen_flows.jobs.build_dataset import build_dataset
-from imatgen_flows.jobs.dataset_rows import unseen_templates
+from imatgen_flows.jobs.dataset_rows import load_crystals, training_rows, unseen_templates
 from imatgen_flows.jobs.documents import (
     DatasetDocument,
     LabelDocument,
@@ -21,7 +21,7 @@ from imatgen_flows.jobs.documents import (
 from imatgen_flows.jobs.extend_dataset import extend_dataset, extend_labels
 from imatgen_flows.jobs.import_network import import_network
 from imatgen_flows.jobs.label_dataset import label_dataset
-from imatgen_flows.jobs.networks import preset_of
+from imatgen_flows.jobs.networks import load_model, preset_of
 from imatgen_flows.jobs.provenance import finished_round, parent, parents
 from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
 from imatgen_flows.jobs.train import train_autoencoder, train_vae
@@ -29,6 +29,7 @@ from imatgen_flows.models.registry import ROLES
 
 if TYPE_CHECKING:
     from imatgen_flows.models.model_file import DataRecord, ModelCard, TrainingRecord
+    from imatgen_flows.sources.trained_model import TrainedModel
 
 
 def export_model(run: Path, destination: Path) -> tuple[Path, ModelCard]:
@@ -68,6 +69,19 @@ def networks_of(store: ArtifactStore, finished: RoundDocument) -> NetworkDocumen
     return NetworkDocuments(**{network.role: network for network in networks})  # type: ignore[typeddict-item]
 
 
+def trained_model(
+    config: CampaignConfig, store: ArtifactStore, finished: RoundDocument, name: str = ""
+) -> TrainedModel:
+    """Read the networks of the last round of a run, with what sampling needs of the structures that they were trained on."""
+    from imatgen_flows.sources.trained_model import TrainedModel, TrainingSummary
+
+    dataset = parent(store, finished, DatasetDocument, build_dataset, extend_dataset)
+    networks = load_model(dataset, networks_of(store, finished), config.model)
+    crystals = load_crystals(dataset)[training_rows(dataset, config.model)]
+    training = TrainingSummary.of(networks.encode(crystals), crystals.counts())
+    return TrainedModel(networks, training, config.limits.max_sites, config.limits.max_edge, name or config.title)
+
+
 def _card(
     config: CampaignConfig, store: ArtifactStore, finished: RoundDocument, networks: NetworkDocuments
 ) -> ModelCard:
@@ -88,6 +102,8 @@ def _card(
         "rounds": finished.round + 1,
         "start": _without_folders(config.start.model_dump(mode="json"), "model"),
     }
+    training = trained_model(config, store, finished).training
+    data["training"] = {name: getattr(training, name).tolist() for name in ("scale", "atom_counts", "weights")}
     settings = {role: network.settings for role, network in documents.items()}
     return ModelCard(
         name=config.title,

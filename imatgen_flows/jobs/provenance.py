@@ -8,8 +8,12 @@ from typing import Any, TypeVar
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
-from imatgen_flows.jobs.documents import JobDocument, RoundDocument, job_of
+from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, JobDocument, RoundDocument, job_of
+from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
+from imatgen_flows.jobs.place_calculations import place_candidates
+from imatgen_flows.jobs.rank_candidates import rank_candidates
+from imatgen_flows.jobs.sample_candidates import sample_candidates
 
 Document = TypeVar("Document", bound=JobDocument)
 
@@ -42,6 +46,35 @@ def finished_round(run: Path) -> RoundDocument:
             f"{run}: no artifact of the round that wrote it is whole. `imatgen run --resume` makes them anew."
         )
     return RoundDocument(**found)
+
+
+def candidates_so_far(run: Path) -> CandidateTable:
+    """Find the candidates of a run that has not ended: of its rounds that have, and of the one that goes on.
+
+    Raises
+    ------
+    InputError
+        Where no samples have been drawn yet.
+    """
+    ended: CandidateTable | None = None
+    current: CandidateTable | None = None
+    for path in sorted((run / "artifacts" / "documents").glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
+        job = job_of(path.stem)
+        if job not in [made.spec.name for made in (*_WITH_CANDIDATES, finish_round)]:
+            continue
+        content = ArtifactStore(run / "artifacts").finished(path.stem)
+        if content is None:
+            continue
+        if job == finish_round.spec.name:
+            ended, current = RoundDocument(**content).candidates, None
+        else:
+            current = CandidatesDocument(**content).candidates
+    if ended is None and current is None:
+        raise InputError(f"{run}: no samples have been drawn yet.")
+    return (ended or CandidateTable()) + (current or CandidateTable())
+
+
+_WITH_CANDIDATES = (sample_candidates, filter_candidates, rank_candidates, place_candidates)
 
 
 def first_round(store: ArtifactStore, document: RoundDocument) -> RoundDocument:

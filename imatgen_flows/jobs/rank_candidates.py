@@ -5,23 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from imatgen_flows.candidates.candidate import describe_crystal, place_on_hull, rejection
+from imatgen_flows.candidates.candidate import place_relaxation, rejection
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Geometry, Stage, State
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidates_fields, extend_table, novelty_classifier
-from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import BatchDocument, CandidatesDocument, DatasetDocument, ReferenceDocument
 from imatgen_flows.jobs.hulls import load_hull
+from imatgen_flows.jobs.result_cache import relaxation_of
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from imatgen_flows.candidates.novelty import NoveltyClassifier
-    from imatgen_flows.energetics.hull import Hull
 
 
 @cached_job(CandidatesDocument, profile=Profile.LIGHT, label="rank candidates")
@@ -48,8 +47,8 @@ def rank_candidates(
     structures: dict[str, Structure] = {}
     for relaxed in (row for batch in batches if batch for row in read_lines(batch.relaxations)):
         sample = relaxed["sample"]
-        placed, structure = _place(relaxed, hull)
-        rows[sample] = {"sample": sample, "evaluations": relaxed["evaluations"]} | placed
+        placed, structure = place_relaxation(relaxation_of(relaxed), hull)
+        rows[sample] = {"sample": sample} | placed
         if structure is not None:
             structures[sample] = structure
     lowest_first = sorted(structures, key=lambda sample: cast("float", rows[sample]["e_above_hull"]))
@@ -66,21 +65,6 @@ def rank_candidates(
     table = extend_table(store, candidates.candidates, list(rows.values()), crystals, Geometry.RELAXED)
     evaluations = {"screen": sum(batch.evaluations["screen"] for batch in batches if batch)}
     return candidates_fields(table, candidates) | {"evaluations": evaluations}
-
-
-def _place(relaxed: dict[str, Any], hull: Hull) -> tuple[Row, Structure | None]:
-    """Write the place of a relaxed structure on the hull, and return it; or write why there is none."""
-    from imatgen_flows.crystals.standard import standardise, structure_id
-
-    if relaxed["state"] != "relaxed":
-        return rejection(Stage.SCREEN, relaxed["reason"], relaxed["detail"]), None
-    try:
-        structure = standardise(structure_of(relaxed))
-    except ValueError as error:
-        return rejection(Stage.SCREEN, "no_standard_cell", str(error)), None
-    row: Row = {"state": State.SCREENED.value, "relaxed_id": structure_id(structure)}
-    row |= describe_crystal(structure) | {"steps": relaxed["steps"], "fmax": relaxed["fmax"]}
-    return row | place_on_hull(hull, structure.composition, relaxed["energy_per_atom"]), structure
 
 
 def _classify(structures: list[Structure], ids: list[str], classifier: NoveltyClassifier) -> list[Row]:

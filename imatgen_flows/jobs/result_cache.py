@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.io.artifacts import content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.device import relaxation_resources
+
+if TYPE_CHECKING:
+    from imatgen_flows.energetics.relax import Relaxation
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +99,16 @@ def single_points_cached(
         single_points([structures[i] for i in places], potential, on_result=on_result, **relaxation_resources())
 
     return _fill(ResultCache(scratch, SINGLE_POINTS_A_FILE), names, evaluate, "evaluated")
+
+
+def relaxation_of(row: Mapping[str, Any]) -> Relaxation:
+    """Read a relaxation from a row that `relax_cached` or `single_points_cached` returned."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.relax import Relaxation
+
+    values = {item.name: row[item.name] for item in fields(Relaxation) if item.name in row}
+    return Relaxation(**values | {"structure": Structure.from_dict(row["structure"]) if row["structure"] else None})
 
 
 def _fill(

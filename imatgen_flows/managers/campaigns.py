@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imatgen_flows import __version__
 from imatgen_flows.cluster import PROFILES, ClusterConfig
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError
@@ -22,6 +21,7 @@ from imatgen_flows.managers.preflight import check_machine
 from imatgen_flows.managers.records import FORMAT, CampaignMetadata, CampaignRecord
 from imatgen_flows.managers.recovery import GRACE, Finding, Remedy, diagnose, is_alive
 from imatgen_flows.managers.run_files import CAMPAIGN_FILE, prepare, write_provenance
+from imatgen_flows.version import __version__
 
 if TYPE_CHECKING:
     from jobflow import Flow

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError, JobFailed
+from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.documents import JobDocument, RoundDocument
 from imatgen_flows.managers.checks import refuse_faults
 from imatgen_flows.managers.preflight import check_machine
-from imatgen_flows.managers.run_files import CAMPAIGN_FILE, prepare, write_provenance
+from imatgen_flows.managers.run_files import CAMPAIGN_FILE, FAILURE_FILE, LOCK_FILE, prepare, write_provenance
 from imatgen_flows.parallel import core_count
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     directory = directory.absolute()
     refuse_faults(check_machine(config, directory))
     prepare(config, directory, resume)
-    with _alone(directory):
+    with _alone(directory), _failure_on_record(directory):
         documents = _run(CampaignMaker(config).make(directory), directory)
         rounds = [document for document in documents if isinstance(document, RoundDocument)]
         if not rounds:
@@ -65,12 +66,24 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """Lock a run directory against a second process; the lock ends with the process, however it ends."""
-    with (directory / ".lock").open("w") as lock:
+    with (directory / LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(f"{directory} is being run by another process. Wait for it, or stop it.") from error
         yield
+
+
+@contextmanager
+def _failure_on_record(directory: Path) -> Iterator[None]:
+    """Leave the sentence by which an attempt failed in the run directory, until an attempt succeeds."""
+    record = directory / FAILURE_FILE
+    record.unlink(missing_ok=True)
+    try:
+        yield
+    except ImatgenError as error:
+        write_atomic(record, f"{error}\n")
+        raise
 
 
 def _run(flow: Flow, directory: Path) -> list[JobDocument]:

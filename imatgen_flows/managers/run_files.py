@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 from datetime import UTC, datetime
@@ -12,8 +13,51 @@ from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.documents import JobDocument, RoundDocument
+from imatgen_flows.jobs.provenance import PROVENANCE_FILE, ROUND_KEY
+from imatgen_flows.registry import DescribedEnum
 
 CAMPAIGN_FILE = "campaign.yaml"
+LOCK_FILE = ".lock"  # held by the process that runs the campaign, however it ends
+FAILURE_FILE = "failure.txt"  # why the last attempt ended without a result
+
+
+class RunState(DescribedEnum):
+    """How far a run has come."""
+
+    FINISHED = "finished", "Finished", "It has its results."
+    RUNNING = "running", "Running", "A process of this machine is at work on it."
+    FAILED = "failed", "Failed", "Its last attempt ended with an error."
+    STOPPED = "stopped", "Stopped", "It has no results yet, and no process of this machine is at work on it."
+
+
+def run_state(directory: Path) -> RunState:
+    """Tell how far the run in a directory has come.
+
+    Raises
+    ------
+    InputError
+        Where it is no run directory, or one of version 1.
+    """
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such directory. Give the directory that `imatgen run` wrote.")
+    if not (directory / CAMPAIGN_FILE).is_file():
+        raise InputError(f"{directory}: not a run directory, it has no {CAMPAIGN_FILE}. `imatgen run` writes one.")
+    if _is_locked(directory / LOCK_FILE):
+        return RunState.RUNNING
+    if (directory / FAILURE_FILE).is_file():
+        return RunState.FAILED
+    return RunState.FINISHED if (directory / PROVENANCE_FILE).is_file() else RunState.STOPPED
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
@@ -75,7 +119,6 @@ def write_provenance(
     started : when it was run or submitted first
     """
     from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
-    from imatgen_flows.jobs.provenance import PROVENANCE_FILE, ROUND_KEY
 
     path, seconds = directory / PROVENANCE_FILE, seconds_by_job(documents)
     before = _read(path)

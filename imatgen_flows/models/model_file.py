@@ -48,6 +48,7 @@ class _CampaignRecord(TypedDict, total=False):
     known: dict[str, Json]
     rounds: int
     start: dict[str, Json]
+    training: dict[str, list]  # what sampling needs of the training structures: scale, atom_counts and weights
 
 
 class DataRecord(_CampaignRecord):

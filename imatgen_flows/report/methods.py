@@ -1,0 +1,99 @@
+"""The paragraph on methods that a paper needs, written from the files of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from imatgen_flows.models.registry import SAMPLERS
+from imatgen_flows.report.run_directory import RunDirectory, read_json
+
+CITATIONS = {
+    "the method": "Noh et al., Matter 1, 1370 (2019), doi:10.1016/j.matt.2019.08.017",
+    "pymatgen": "Ong et al., Comput. Mater. Sci. 68, 314 (2013), doi:10.1016/j.commatsci.2012.10.028",
+    "spglib": "Togo, Shinohara and Tanaka, Sci. Technol. Adv. Mater. Meth. 4, 2384822 (2024)",
+    "ASE": "Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017), doi:10.1088/1361-648X/aa680e",
+    "jobflow": "Rosen et al., J. Open Source Softw. 9, 5995 (2024), doi:10.21105/joss.05995",
+}
+MATCHER = "ltol 0.2, stol 0.3, angle_tol 5"  # of `candidates.novelty`, pymatgen's defaults
+KINDS = {"element": "of elements", "compound": "published compounds", "substituted": "substituted structures"}
+
+
+def methods_paragraph(run: RunDirectory) -> str:
+    """Write what a referee asks for: data, networks, sampling, potential, tolerances, versions, seed, and what to cite."""
+    sentences = [_data(run), _networks(run), _sampling(run), _screening(run), _validation(run), _versions(run)]
+    return " ".join(sentence for sentence in sentences if sentence) + "\n\nTo cite: " + "; ".join(_citations(run)) + "."
+
+
+def _data(run: RunDirectory) -> str:
+    section, counts = _section(run, "templates"), read_json(run.path / "dataset.json").get("counts", {})
+    limits = _section(run, "limits")
+    return (
+        f"Training structures of {'-'.join(run.system)} were made by substitution into {counts.get('templates', 0):,} "
+        f"templates (source: {section.get('source', 'prototypes')}) and completed by {counts.get('known', 0):,} published "
+        "phases; "
+        f"{counts.get('kept', 0):,} crystals with at most {limits.get('max_sites', 20)} sites and edges up to "
+        f"{limits.get('max_edge', 10.0):g} A were kept, in Niggli-reduced cells."
+    )
+
+
+def _networks(run: RunDirectory) -> str:
+    model, curves = _section(run, "model"), run.metrics.get("training") or {}
+    name = str(model.get("preset", "default"))
+    epochs = ", ".join(f"{role} {curve['epochs']:,}" for role, curve in curves.items())
+    return (
+        f"Crystals were represented as images of the cell and of the atoms of each element, compressed by autoencoders, and "
+        f"mapped to a latent space by a variational autoencoder with a stability classifier (preset `{name}`; "
+        f"epochs: {epochs}; seed {run.provenance.get('seed')})."
+    )
+
+
+def _sampling(run: RunDirectory) -> str:
+    drawn = ", ".join(
+        f"{record['n']:,} by {SAMPLERS[name].label.lower() if name in SAMPLERS else name}"
+        for name, record in (run.metrics.get("sampling") or {}).items()
+    )
+    return (
+        f"Latent vectors were drawn ({drawn}), decoded, repaired, and checked for distances and oxidation states. Equal "
+        f"crystals were found with pymatgen's StructureMatcher ({MATCHER}); those that match a published phase, a "
+        "substituted structure or another sample do not count as new."
+    )
+
+
+def _screening(run: RunDirectory) -> str:
+    screen = _section(run, "screen")
+    kinds = Counter(str(row["kind"]) for row in run.hull["references"])
+    references = ", ".join(f"{number} {KINDS.get(kind, kind)}" for kind, number in kinds.items())
+    return (
+        f"{len(run.relaxed):,} candidates were relaxed, cell and atoms, with {run.scale} by ASE's FIRE to forces below "
+        f"{screen.get('fmax', 0.05):g} eV/A in {screen.get('max_steps', 500)} steps at most. Energies above the convex hull "
+        f"are with respect to {len(run.hull['references'])} phases relaxed with the same potential ({references}). "
+        f"{len(run.new):,} relaxed candidates are new; those up to {run.threshold:g} eV/atom are shortlisted. In all "
+        f"{sum(run.evaluations.values()):,} energy-and-force evaluations were spent."
+    )
+
+
+def _validation(run: RunDirectory) -> str:
+    scales = sorted({row["validated_scale"] for row in run.relaxed if row["validated_e_above_hull"] is not None})
+    if not scales:
+        return "No energy is of density functional theory."
+    return f"The lowest of the shortlist were calculated by {', '.join(scales)}, on a hull of the same settings."
+
+
+def _versions(run: RunDirectory) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in (run.provenance.get("versions") or {}).items())
+    return f"Versions: {versions}." if versions else ""
+
+
+def _citations(run: RunDirectory) -> list[str]:
+    source = str(_section(run, "templates").get("source", "prototypes"))
+    cited = [f"{what}: {where}" for what, where in CITATIONS.items()]
+    if run.scale.lower().startswith("chgnet"):
+        cited.append("CHGNet: Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3")
+    if source == "mp":
+        cited.append("the Materials Project: Jain et al., APL Mater. 1, 011002 (2013), doi:10.1063/1.4812323")
+    return cited
+
+
+def _section(run: RunDirectory, name: str) -> dict[str, Any]:
+    return dict(run.campaign.get(name) or {})

@@ -1,0 +1,323 @@
+"""A run of a campaign, finished or not, as tables, structures, a hull and a model."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imatgen_flows.candidates.schema import COLUMNS
+from imatgen_flows.candidates.states import Geometry, Stage, State
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import InputError
+from imatgen_flows.managers.run_files import CAMPAIGN_FILE, FAILURE_FILE, RunState, run_state
+
+if TYPE_CHECKING:
+    import pandas
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.hull import Hull
+    from imatgen_flows.jobs.documents import CandidateTable
+    from imatgen_flows.sources.trained_model import TrainedModel
+
+ID_COLUMNS = {Geometry.DECODED: "id", Geometry.RELAXED: "relaxed_id", Geometry.VALIDATED: "validated_id"}
+NEAREST = 3  # names that are suggested for one that does not exist
+
+
+class Run:
+    """A campaign in its directory. `Run.open` reads one; `run_campaign` makes one.
+
+    Attributes
+    ----------
+    path : the run directory
+    config : the campaign
+    state : `RunState`, when it was opened
+
+    Examples
+    --------
+    >>> import imatgen_flows as imf
+    >>> run = imf.Run.open("runs/vanadium-oxides")
+    >>> run.state.value
+    'finished'
+    >>> len(run.candidates) == run.config.sampling.total
+    True
+    """
+
+    def __init__(self, path: Path, config: CampaignConfig, state: RunState) -> None:
+        self.path, self.config, self.state = path, config, state
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a run directory: of a run that is finished, still going, stopped, or failed.
+
+        Raises
+        ------
+        InputError
+            Where it is no run directory, or one of version 1.
+        """
+        path = Path(path).absolute()
+        state = run_state(path)
+        return cls(path, CampaignConfig.from_file(path / CAMPAIGN_FILE), state)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.state.value})"
+
+    @property
+    def failure(self) -> str:
+        """The sentence by which the last attempt failed; empty where it did not."""
+        record = self.path / FAILURE_FILE
+        return record.read_text(encoding="utf-8").strip() if record.is_file() else ""
+
+    @cached_property
+    def candidates(self) -> pandas.DataFrame:
+        """The candidate table, one row a sample, indexed by `sample`; of a run that goes on, as far as it has come.
+
+        `attrs["units"]` holds the unit of each column that has one, `attrs["descriptions"]` a sentence on each column.
+
+        Raises
+        ------
+        InputError
+            Where no samples have been drawn yet.
+
+        Examples
+        --------
+        >>> run = imf.Run.open("runs/vanadium-oxides")
+        >>> run.candidates.attrs["units"]["e_above_hull"]
+        'eV/atom'
+        """
+        from imatgen_flows.candidates.table import KEY, read_table
+
+        written = self.path / "candidates.parquet"
+        if self.state is RunState.FINISHED and written.is_file():
+            table = read_table([written])
+        else:
+            table = read_table([part.path() for part in self._files.parts])
+        frame = table.to_pandas().set_index(KEY)
+        frame.attrs["units"] = {column.name: column.unit for column in COLUMNS if column.unit}
+        frame.attrs["descriptions"] = {column.name: column.description for column in COLUMNS}
+        return frame
+
+    @property
+    def shortlist(self) -> pandas.DataFrame:
+        """The new candidates up to the threshold above the hull, lowest first; see `candidates`.
+
+        Examples
+        --------
+        >>> run = imf.Run.open("runs/vanadium-oxides")
+        >>> run.shortlist["e_above_hull"].is_monotonic_increasing
+        True
+        """
+        chosen = self.candidates["state"].isin([State.SHORTLISTED.value, State.VALIDATED.value])
+        return self.candidates[chosen].sort_values("e_above_hull", kind="stable")
+
+    def structure(self, name: str, stage: str = Geometry.RELAXED) -> Structure:
+        """Read the structure of a candidate.
+
+        Parameters
+        ----------
+        name : its sample, or the id of one of its crystals
+        stage : `decoded`, `relaxed` or `validated`
+
+        Raises
+        ------
+        InputError
+            Where there is no such candidate (the nearest names are given), it never came to this stage, or the file that
+            held the structure is gone.
+
+        Examples
+        --------
+        >>> run = imf.Run.open("runs/vanadium-oxides")
+        >>> best = run.shortlist.iloc[0]
+        >>> run.structure(best.name, "relaxed").composition.reduced_formula == best.formula
+        True
+        >>> run.structure(best.relaxed_id) == run.structure(best.name)
+        True
+        """
+        geometry = _geometry(stage)
+        sample = self._sample(name, geometry)
+        row = self.candidates.loc[sample]
+        crystal_id = row[ID_COLUMNS[geometry]]
+        if geometry is not Geometry.DECODED and not crystal_id:
+            raise InputError(f"{sample} was never {geometry.value}: {_fate(row)}.")
+        found = self._stored(sample, geometry, crystal_id)
+        if found is None:
+            raise InputError(f"{sample} was decoded to no structure: {_fate(row)}.")
+        return found
+
+    @cached_property
+    def hull(self) -> Hull:
+        """Convex hull of the references, on the scale of the potential of the screening.
+
+        Raises
+        ------
+        InputError
+            Where the references are not relaxed yet.
+
+        Examples
+        --------
+        >>> run = imf.Run.open("runs/vanadium-oxides")
+        >>> best = run.shortlist.iloc[0]
+        >>> abs(run.hull.e_above_hull(best.formula, best.energy_per_atom) - best.e_above_hull) < 1e-9
+        True
+        """
+        from imatgen_flows.energetics.hull import Hull
+        from imatgen_flows.report.run_directory import read_json
+
+        if not (self.path / "hull.json").is_file():
+            raise InputError(f"{self.path}: {self._unfinished} It has no hull yet.")
+        table = read_json(self.path / "hull.json")
+        return Hull.from_table(table["references"], table["potential"])
+
+    def phase_diagram(self) -> PhaseDiagram:
+        """Return pymatgen's phase diagram of the references; candidates are not part of it.
+
+        Examples
+        --------
+        >>> run = imf.Run.open("runs/vanadium-oxides")
+        >>> sorted(element.symbol for element in run.phase_diagram().elements)
+        ['O', 'V']
+        """
+        return self.hull.phase_diagram()
+
+    @cached_property
+    def model(self) -> TrainedModel:
+        """The trained networks of the last round: `encode`, `decode`, `neighbours` and `sample`.
+
+        Raises
+        ------
+        InputError
+            Where the run is not finished, or its artifacts were deleted.
+
+        Examples
+        --------
+        >>> run = imf.Run.open("runs/vanadium-oxides")
+        >>> crystal = run.structure(run.shortlist.index[0], "decoded")
+        >>> run.model.encode([crystal]).shape[0]
+        1
+        >>> near = run.model.neighbours(crystal, n=2, width=0.3, seed=1)
+        >>> len(near) <= 2
+        True
+        """
+        from imatgen_flows.io.artifacts import ArtifactStore
+        from imatgen_flows.jobs.model_export import trained_model
+        from imatgen_flows.jobs.provenance import finished_round
+
+        self.require_finished()
+        return trained_model(
+            self.config, ArtifactStore(self.path / "artifacts"), finished_round(self.path), str(self.path)
+        )
+
+    def methods(self) -> str:
+        """Write the paragraph on methods for a paper: data, networks, potential, tolerances, versions, seeds, citations.
+
+        Examples
+        --------
+        >>> run = imf.Run.open("runs/vanadium-oxides")
+        >>> "convex hull" in run.methods()
+        True
+        """
+        from imatgen_flows.report.methods import methods_paragraph
+        from imatgen_flows.report.run_directory import RunDirectory
+
+        self.require_finished()
+        return methods_paragraph(RunDirectory.open(self.path))
+
+    def require_finished(self) -> None:
+        """Raise an InputError where the run is not finished; it says how far it has come."""
+        if self.state is not RunState.FINISHED:
+            raise InputError(f"{self.path}: {self._unfinished}")
+
+    @property
+    def _unfinished(self) -> str:
+        go_on = f"`imatgen run {self.path / CAMPAIGN_FILE} --directory {self.path} --resume` goes on with it."
+        return {
+            RunState.FINISHED: "the run is finished.",
+            RunState.RUNNING: "the run is still going; wait for its end.",
+            RunState.FAILED: f"the run failed ({self.failure}). {go_on}",
+            RunState.STOPPED: f"the run was stopped before its end, or is on a cluster (`imatgen status`). {go_on}",
+        }[self.state]
+
+    @cached_property
+    def _files(self) -> CandidateTable:
+        """Where the candidates lie in the artifacts of the run."""
+        from imatgen_flows.jobs.provenance import candidates_so_far, finished_round
+
+        if self.state is RunState.FINISHED:
+            return finished_round(self.path).candidates
+        return candidates_so_far(self.path)
+
+    def _stored(self, sample: str, geometry: Geometry, crystal_id: str) -> Structure | None:
+        """Read a structure from the artifacts or, where these are gone, from the CIF file of the crystal."""
+        from pymatgen.core import Structure
+
+        from imatgen_flows.candidates.structure_table import read_structures
+
+        cif = self.path / "structures" / f"{crystal_id}.cif"
+        try:
+            refs = self._files.structures.get(geometry.value, [])
+            return read_structures([ref.path() for ref in refs], [sample]).get(sample)
+        except InputError as error:
+            if geometry is not Geometry.DECODED and cif.is_file():
+                return Structure.from_file(cif)
+            raise InputError(f"{self.path}: the {geometry.value} structure of {sample} is gone: {error}") from error
+
+    def _sample(self, name: str, geometry: Geometry) -> str:
+        """Find the sample that a name or an id belongs to; of several with one crystal, the first of this geometry."""
+        frame = self.candidates
+        if name in frame.index:
+            return name
+        for column in (ID_COLUMNS[geometry], *ID_COLUMNS.values()):
+            owners = frame.index[frame[column] == name] if name else []
+            if len(owners):
+                return str(owners[0])
+        known = [*frame.index, *(value for column in ID_COLUMNS.values() for value in frame[column] if value)]
+        near = difflib.get_close_matches(str(name), known, NEAREST, cutoff=0.0)
+        raise InputError(f"{self.path} has no candidate `{name}`. Nearest: {', '.join(near) or 'none'}.")
+
+
+def run_campaign(campaign: str | Path | CampaignConfig, directory: str | Path) -> Run:
+    """Run a campaign to its end on this machine, or go on with one that was interrupted.
+
+    Parameters
+    ----------
+    campaign : its file, or a `CampaignConfig`
+    directory : the run directory; jobs that are finished in it are not repeated
+
+    Returns
+    -------
+    the finished run
+
+    Raises
+    ------
+    InputError
+        Where the campaign has a fault, or the directory holds another one.
+    ImatgenError
+        Where a job fails.
+
+    Examples
+    --------
+    >>> run = imf.run_campaign("runs/vanadium-oxides/campaign.yaml", "runs/vanadium-oxides")
+    >>> run.state.value
+    'finished'
+    """
+    from imatgen_flows.managers.local import run_campaign as run_here
+
+    config = campaign if isinstance(campaign, CampaignConfig) else CampaignConfig.from_file(Path(campaign))
+    return Run.open(run_here(config, Path(directory), resume=True))
+
+
+def _geometry(stage: str) -> Geometry:
+    try:
+        return Geometry(stage)
+    except ValueError:
+        raise InputError(f"unknown stage `{stage}`. Known: {', '.join(one.value for one in Geometry)}.") from None
+
+
+def _fate(row: pandas.Series) -> str:
+    """Say how far a candidate came."""
+    if row["state"] == State.REJECTED:
+        stage = Stage(row["rejected_stage"]).label.lower()
+        return f"it was rejected at {stage} ({row['rejected_detail'] or row['rejected_reason']})"
+    return f"it came as far as `{row['state']}`"

@@ -1,0 +1,260 @@
+"""A trained model of a chemical system, from structures to latent vectors and back, and as a source of new structures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pymatgen.core import Composition, Structure
+from torch import Tensor
+
+from imatgen_flows.candidates.decoding import Examined, examine
+from imatgen_flows.crystals.standard import standardise
+from imatgen_flows.errors import InputError
+from imatgen_flows.models.sampling import Samples, sample_gaussian, sample_perturbed, sample_prior
+
+if TYPE_CHECKING:
+    from imatgen_flows.models.crystal_model import CrystalModel
+
+logger = logging.getLogger(__name__)
+
+DRAWS_OF_A_STRUCTURE = 20  # latent vectors that are drawn at most for each structure that is asked for
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What sampling needs of the training structures.
+
+    Attributes
+    ----------
+    scale : (latent,), standard deviations of their latent vectors
+    atom_counts : (C, elements), their different contents, in the order of the model's elements
+    weights : (C,), number of structures of each content
+    latent : (n, latent), their latent vectors; None where only a model file is at hand
+    """
+
+    scale: Tensor
+    atom_counts: Tensor
+    weights: Tensor
+    latent: Tensor | None = None
+
+    @classmethod
+    def of(cls, latent: Tensor, atom_counts: Tensor) -> TrainingSummary:
+        """Summarise training structures with latent vectors (n, latent) and contents (n, elements)."""
+        contents, numbers = atom_counts.unique(dim=0, return_counts=True)
+        return cls(latent.std(0), contents, numbers, latent)
+
+
+class TrainedModel:
+    """The three trained networks of a system, with what is needed to use them.
+
+    Parameters
+    ----------
+    networks : image autoencoders and VAE
+    training : summary of the structures that they were trained on
+    max_sites, max_edge : limits of valid structures, A
+    name : of the run or the file, for messages
+    """
+
+    def __init__(
+        self, networks: CrystalModel, training: TrainingSummary, max_sites: int, max_edge: float, name: str = "model"
+    ) -> None:
+        self.networks, self.training = networks, training
+        self.max_sites, self.max_edge, self.name = max_sites, max_edge, name
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements of the model, in the order of its channels."""
+        return self.networks.compressor.elements
+
+    def __repr__(self) -> str:
+        return f"TrainedModel({'-'.join(self.elements)}, {self.name})"
+
+    def encode(self, structures: Sequence[Structure]) -> NDArray[np.float32]:
+        """Map structures to latent vectors (n, latent).
+
+        Raises
+        ------
+        InputError
+            Where a structure has an element that the model does not know.
+        PackError
+            Where one does not fit in the box of the images.
+        """
+        from imatgen_flows.representation import pack
+
+        known = set(self.elements)
+        for structure in structures:
+            if foreign := sorted({element.symbol for element in structure.composition} - known):
+                raise InputError(
+                    f"{structure.composition.reduced_formula} has {', '.join(foreign)}; {self.name} is a model of "
+                    f"{'-'.join(self.elements)}. Take a model of its system."
+                )
+        if not structures:
+            return np.zeros((0, len(self.training.scale)), np.float32)
+        crystals = pack([standardise(structure) for structure in structures], self.elements)
+        return self.networks.encode(crystals).cpu().numpy()
+
+    def decode(self, latent: NDArray | Tensor) -> list[Structure | None]:
+        """Decode latent vectors (n, latent): a repaired structure in its standard cell each, None where it is not valid."""
+        images = self.networks.decode(torch.as_tensor(np.asarray(latent)).float())
+        decoded = zip(*self.networks.compressor.codec.decode(images), strict=True)
+        examined = [examine(*pair, self.elements, self.max_sites, self.max_edge) for pair in decoded]
+        return [_valid_structure(item) for item in examined]
+
+    def neighbours(self, structure: Structure, n: int = 20, width: float = 0.3, seed: int = 0) -> list[Structure]:
+        """Generate structures near a given one in the latent space.
+
+        Parameters
+        ----------
+        structure : of the model's elements
+        n : number of valid structures that are wanted
+        width : standard deviation of the Gaussian noise, in those of the training structures
+        seed : of the noise
+
+        Returns
+        -------
+        `n` valid structures, or fewer where `DRAWS_OF_A_STRUCTURE` draws for each did not give as many
+        """
+        if width <= 0:
+            raise InputError(f"width is {width:g}; it must be above zero, since at zero there is one structure alone.")
+        middle = torch.from_numpy(self.encode([structure]))
+
+        def draw(number: int, seed: int) -> Samples:
+            return sample_perturbed(middle, number, seed, width=width * self.training.scale)
+
+        return self._collect(draw, n, seed)
+
+    def sample(self, n: int, formula: str | None = None, seed: int = 0) -> list[Structure]:
+        """Generate structures from the prior.
+
+        Parameters
+        ----------
+        n : number of valid structures that are wanted
+        formula : reduced or of a whole cell, all of whose multiples within the limits are drawn; by default the contents
+            of the training structures, as often as they occur
+        seed : of the draws
+
+        Raises
+        ------
+        InputError
+            Where the formula is not of the model's elements, or has more atoms than the limits allow.
+        """
+        contents, weights = self._contents(formula)
+        wanted = Composition(formula).reduced_formula if formula else None
+
+        def draw(number: int, seed: int) -> Samples:
+            generator = torch.Generator().manual_seed(seed)
+            chosen = contents[torch.multinomial(weights.float(), number, replacement=True, generator=generator)]
+            return self._from_prior(chosen, seed)
+
+        return self._collect(draw, n, seed, wanted)
+
+    def _contents(self, formula: str | None) -> tuple[Tensor, Tensor]:
+        """List the contents of a cell that are drawn, with their weights."""
+        if formula is None:
+            return self.training.atom_counts, self.training.weights
+        composition = self._composition(formula)
+        unit = torch.tensor([round(composition[element]) for element in self.elements])
+        multiples = self.max_sites // int(unit.sum())
+        if not multiples:
+            raise InputError(f"{formula} has {int(unit.sum())} atoms, the limit of {self.name} is {self.max_sites}.")
+        contents = torch.stack([unit * number for number in range(1, multiples + 1)])
+        return contents, torch.ones(multiples)
+
+    def _composition(self, formula: str) -> Composition:
+        try:
+            composition = Composition(formula).reduced_composition
+        except ValueError as error:
+            raise InputError(f"`{formula}` is no formula: {error}.") from error
+        symbols = {element.symbol for element in composition}
+        if symbols != set(self.elements) or any(amount % 1 for amount in composition.values()):
+            raise InputError(
+                f"{formula} is of {'-'.join(sorted(symbols))}; {self.name} generates crystals of {'-'.join(self.elements)}, "
+                "with each of these elements and whole numbers of atoms."
+            )
+        return composition
+
+    def _from_prior(self, atom_counts: Tensor, seed: int) -> Samples:
+        """Draw one sample for each content: from the flow, or a Gaussian where it was not trained."""
+        prior = self.networks.vae.prior
+        if prior is not None and prior.trained:
+            conditions = torch.zeros(len(atom_counts), self.networks.vae.shape[0])
+            conditions[:, : len(self.elements)] = atom_counts.float()
+            conditions[:, -1] = prior.energy[0] - prior.energy[1]  # eV/atom: lower than most training structures
+            drawn = sample_prior(prior, conditions, seed)
+        elif self.training.latent is not None:
+            drawn = sample_gaussian(self.training.latent, len(atom_counts), seed)
+        else:
+            raise InputError(
+                f"{self.name} was trained on too few structures for a prior, and a file holds none of them: give the run "
+                "that trained it, `model=Run.open(...)`."
+            )
+        return Samples(drawn.latent, seed, drawn.parents, atom_counts, drawn.prior)
+
+    def _collect(
+        self, draw: Callable[[int, int], Samples], n: int, seed: int, formula: str | None = None
+    ) -> list[Structure]:
+        """Draw until there are `n` valid structures (of a formula), and count out the others."""
+        if n < 1:
+            raise InputError(f"n is {n}; ask for one structure at least.")
+        from imatgen_flows.candidates.decode_samples import decode_samples
+
+        found: list[Structure] = []
+        drawn = 0
+        while len(found) < n and drawn < DRAWS_OF_A_STRUCTURE * n:
+            samples = draw(min(n, DRAWS_OF_A_STRUCTURE * n - drawn), seed + drawn)
+            for item in decode_samples(self.networks, samples, self.max_sites, self.max_edge)[1]:
+                structure = _valid_structure(item)
+                if structure is not None and formula in (None, item.row["formula"]):
+                    found.append(structure)
+            drawn += len(samples.latent)
+        logger.info("%s: %d of %d draws gave a crystal that was asked for", self.name, len(found), drawn)
+        if len(found) < n:
+            logger.warning("%s: %d structures instead of %d after %d draws", self.name, len(found), n, drawn)
+        return found[:n]
+
+
+def _valid_structure(item: Examined) -> Structure | None:
+    """Return the structure of a valid decode, with its id and the quality of the decode among its properties."""
+    if not item.is_valid or item.crystal is None:
+        return None
+    structure = item.crystal.structure()
+    structure.properties = {name: item.row[name] for name in ("id", "residual", "clean")}
+    return structure
+
+
+def read_trained_model(path: Path) -> TrainedModel:
+    """Read the networks of a model file.
+
+    Raises
+    ------
+    InputError
+        Where the file is no sound model file of this version.
+    """
+    from imatgen_flows.models.autoencoder import ImageAutoencoder, build_autoencoder
+    from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
+    from imatgen_flows.models.materials_vae import MaterialsVAE
+    from imatgen_flows.models.model_file import open_model, read_model
+    from imatgen_flows.models.presets import get_preset
+
+    card, _ = read_model(path)
+    grid = card.preset["basis"]["grid"]
+    preset = get_preset(card.preset["name"], grid if isinstance(grid, int) else None)
+    _, weights = open_model(path, card.elements, preset)
+    cell, basis = build_autoencoder(preset.cell), ImageAutoencoder(preset.basis)
+    compressor = ImageCompressor(preset, tuple(card.elements), cell, basis)
+    vae = MaterialsVAE(preset.vae, preset.max_elements + 1, compressor.width, preset.prior)
+    for role, network in (("cell", cell), ("basis", basis), ("vae", vae)):
+        network.load_state_dict(weights[role])
+    summary = card.data.get("training")
+    if summary is None:
+        raise InputError(f"{path}: its card lacks the summary of its training structures. Export the model again.")
+    training = TrainingSummary(*(torch.tensor(summary[name]) for name in ("scale", "atom_counts", "weights")))
+    max_sites, max_edge = (cast("float", card.data["limits"][name]) for name in ("max_sites", "max_edge"))
+    return TrainedModel(CrystalModel(compressor, vae), training, int(max_sites), max_edge, path.name)

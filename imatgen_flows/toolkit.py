@@ -1,0 +1,178 @@
+"""The steps of a campaign one by one, for a notebook: load a model, generate, relax, screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imatgen_flows.errors import InputError
+from imatgen_flows.run import Run
+
+if TYPE_CHECKING:
+    import pandas
+    from pymatgen.core import Structure
+
+    from imatgen_flows.energetics.relax import Relaxation
+    from imatgen_flows.sources.trained_model import TrainedModel
+
+PRETRAINED = "pretrained"
+
+
+def load_model(source: str | Path) -> TrainedModel:
+    """Load trained networks.
+
+    Parameters
+    ----------
+    source : a model file, as `imatgen models export` writes it, or the directory of a finished run
+
+    Raises
+    ------
+    InputError
+        Where there is no such model, or its file is damaged or of another version.
+
+    Examples
+    --------
+    >>> imf.load_model("runs/vanadium-oxides").elements
+    ('O', 'V')
+    """
+    if source == PRETRAINED:
+        raise InputError("no pretrained model ships with this version: give a model file, or the directory of a run.")
+    path = Path(source)
+    if path.is_dir():
+        return Run.open(path).model
+    from imatgen_flows.sources.trained_model import read_trained_model
+
+    return read_trained_model(path)
+
+
+def generate(
+    system: str,
+    n: int = 100,
+    *,
+    model: TrainedModel | Run | str | Path,
+    formula: str | None = None,
+    seed: int = 0,
+) -> list[Structure]:
+    """Generate crystals of a chemical system.
+
+    Parameters
+    ----------
+    system : elements, for example `V-O`
+    n : number of valid crystals that are wanted
+    model : a trained model, a finished run, or the file or directory of one
+    formula : of the crystals; by default the contents of the training structures, as often as they occur
+    seed : of the draws; equal seeds give equal crystals
+
+    Returns
+    -------
+    decoded and repaired crystals in their standard cells, `n` or fewer; `properties` hold id and quality of the decode
+
+    Raises
+    ------
+    InputError
+        Where the model is of another system, or the formula is.
+
+    Examples
+    --------
+    >>> crystals = imf.generate("V-O", n=2, model="runs/vanadium-oxides", seed=1)
+    >>> {element.symbol for crystal in crystals for element in crystal.composition} <= {"V", "O"}
+    True
+    """
+    elements = _elements(system)
+    trained = _model(model)
+    if set(elements) != set(trained.elements):
+        raise InputError(
+            f"{trained.name} is a model of {'-'.join(trained.elements)}, not of {system}. Take a model of this system."
+        )
+    return trained.sample(n, formula, seed)
+
+
+def relax(
+    structures: Sequence[Structure],
+    potential: str = "chgnet",
+    fmax: float = 0.05,
+    max_steps: int = 500,
+    workers: int | None = None,
+) -> list[Relaxation]:
+    """Relax crystals, each isolated: what crashes, hangs or diverges costs one crystal.
+
+    Parameters
+    ----------
+    structures : ordered crystals
+    potential : name of a potential, or ``module:callable`` that returns an ASE calculator
+    fmax : largest force that is left, eV/A
+    max_steps : of the optimiser
+    workers : processes; by default one for each core that this process may use
+
+    Returns
+    -------
+    a `Relaxation` for each crystal, in order: structure, energy in eV/atom, or the reason why there is none
+
+    Examples
+    --------
+    >>> crystal = imf.Run.open("runs/vanadium-oxides").structure("r0-slerp-000000", "decoded")
+    >>> [relaxation] = imf.relax([crystal], potential="toy", workers=1)
+    >>> relaxation.state in ("relaxed", "rejected")
+    True
+    """
+    from imatgen_flows.energetics.relax import RelaxSettings, relax_many
+
+    settings = RelaxSettings(fmax=fmax, max_steps=max_steps)
+    return relax_many(list(structures), potential, settings, workers=workers)
+
+
+def screen(structures: Sequence[Structure], *, on: Run | str | Path) -> pandas.DataFrame:
+    """Screen crystals as a run screened its candidates: relax them, place them on its hull, class their novelty.
+
+    Parameters
+    ----------
+    structures : crystals of the run's system
+    on : a finished run; its potential, forces, hull, known phases and candidates are used
+
+    Returns
+    -------
+    one row a crystal, in order, with columns of the candidate table (energies in eV/atom; units in `attrs`), and the
+    relaxed `structure`. A crystal that equals a candidate of the run, or an earlier one here, is a `duplicate`; one that
+    could not be relaxed is `rejected` with a reason
+
+    Raises
+    ------
+    InputError
+        Where the run is not finished, a crystal has an element that is not of its system, or the potential that is installed
+        gives energies of another scale than the run's.
+
+    Examples
+    --------
+    >>> run = imf.Run.open("runs/vanadium-oxides")
+    >>> again = imf.screen([run.structure(run.shortlist.index[0])], on=run)
+    >>> again.novelty.tolist()
+    ['duplicate']
+    """
+    from imatgen_flows.candidates.schema import COLUMNS
+    from imatgen_flows.jobs.screen_structures import screen_structures
+
+    run = on if isinstance(on, Run) else Run.open(on)
+    run.require_finished()
+    rows = screen_structures(run.path, list(structures))
+    import pandas
+
+    frame = pandas.DataFrame(rows)
+    frame.attrs["units"] = {column.name: column.unit for column in COLUMNS if column.unit}
+    return frame
+
+
+def _elements(system: str) -> list[str]:
+    """Read a chemical system that is written V-O."""
+    from pymatgen.core import Element
+
+    elements = system.split("-")
+    if wrong := [symbol for symbol in elements if not Element.is_valid_symbol(symbol)]:
+        raise InputError(f"`{system}`: {', '.join(wrong) or 'nothing'} is no element. A system is written V-O.")
+    return elements
+
+
+def _model(model: TrainedModel | Run | str | Path) -> TrainedModel:
+    if isinstance(model, Run):
+        return model.model
+    return load_model(model) if isinstance(model, str | Path) else model
