@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from imatgen_flows.crystals.prototypes import aflow_prototypes
 from imatgen_flows.crystals.registry import SourceOptions
 from imatgen_flows.crystals.structure_files import RawCrystal, read_crystals
 from imatgen_flows.errors import InputError
@@ -13,11 +13,8 @@ from imatgen_flows.errors import InputError
 
 def read_prototypes(options: SourceOptions, n_elements: int, max_sites: int) -> Iterator[RawCrystal]:
     """Read the AFLOW prototypes of pymatgen; those of one label are numbered."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
     seen: dict[str, int] = {}
-    for entry in AFLOW_PROTOTYPE_LIBRARY:
+    for entry in aflow_prototypes():
         label = entry["tags"]["aflow"]
         seen[label] = seen.get(label, 0) + 1
         name = label if seen[label] == 1 else f"{label}-{seen[label]}"

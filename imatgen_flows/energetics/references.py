@@ -137,10 +137,10 @@ def _at_volume(structure: Structure, symbol: str, volume: float) -> Structure:
 @lru_cache
 def _simple_crystals() -> tuple[tuple[str, Structure, str], ...]:
     """Return name, primitive cell and source of the AFLOW prototypes of elements with up to four atoms."""
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+    from imatgen_flows.crystals.prototypes import aflow_prototypes
 
     crystals = []
-    for prototype in AFLOW_PROTOTYPE_LIBRARY:
+    for prototype in aflow_prototypes():
         structure = prototype["snl"].structure
         if len(structure.composition) == 1 and len(structure) <= 16:  # conventional cells of up to four atoms
             structure = structure.get_primitive_structure()
