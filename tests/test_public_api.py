@@ -1,0 +1,278 @@
+"""The public API on a run: what it reads agrees with the files, and what it cannot do is a sentence."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Lattice, Structure
+
+import imatgen_flows as imf
+from imatgen_flows.crystals.standard import structure_id
+from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.managers.local import run_campaign
+from imatgen_flows.managers.run_files import FAILURE_FILE, RunState
+
+ROOT = Path(__file__).parents[1]
+PLACE = "runs/vanadium-oxides"  # where README, docs and docstrings have their run
+
+
+@pytest.fixture(scope="module")
+def folder(tiny, tmp_path_factory):
+    """A folder with a finished run of V-O where the docs have one."""
+    folder = tmp_path_factory.mktemp("api")
+    run_campaign(small(tiny), folder / PLACE)
+    return folder
+
+
+def small(tiny):
+    """Build a campaign in whose few samples something is new."""
+    return tiny(limits={"max_sites": 8, "max_edge": 7}, sampling={"slerp": 60, "prior": 30, "perturb": 30})
+
+
+@pytest.fixture
+def run(folder):
+    return imf.Run.open(folder / PLACE)
+
+
+# Importing
+
+
+def test_importing_the_package_loads_nothing_heavy_and_takes_no_time():
+    code = (
+        "import sys, time; began = time.perf_counter(); import imatgen_flows; spent = time.perf_counter() - began\n"
+        "heavy = 'torch numpy pandas pymatgen jobflow pydantic ase pyarrow yaml typer'.split()\n"
+        "print(spent, [name for name in heavy if name in sys.modules])"
+    )
+    spent, loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split(" ", 1)
+    assert loaded.strip() == "[]" and float(spent) < 0.2
+
+
+def test_every_public_name_is_there_and_no_other():
+    for name in imf.__all__:
+        assert getattr(imf, name).__doc__, name
+        assert name in dir(imf)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = imf.nothing
+    assert (Path(imf.__file__).parent / "py.typed").is_file()
+
+
+# A finished run
+
+
+def test_the_table_is_that_of_the_files(run):
+    ledger = json.loads((run.path / "ledger.json").read_text())
+    assert run.state is RunState.FINISHED and run.failure == ""
+    assert run.candidates["state"].value_counts().to_dict() == ledger["states"]
+    assert run.candidates.index.is_unique and run.candidates.attrs["units"]["volume_per_atom"] == "Å³/atom"
+    assert (run.shortlist["novelty"] == "new").all() and run.shortlist["e_above_hull"].is_monotonic_increasing
+    assert (run.shortlist["e_above_hull"] <= run.config.screen.threshold).all() and len(run.shortlist)
+
+
+def test_an_id_names_one_crystal_at_each_stage(run):
+    row = run.shortlist.iloc[0]
+    relaxed, decoded = run.structure(row.name), run.structure(row.name, stage="decoded")
+    assert structure_id(relaxed) == row.relaxed_id and structure_id(decoded) == row.id
+    assert run.structure(row.relaxed_id) == run.structure(row.id) == relaxed
+    assert relaxed.composition.reduced_formula == row.formula and len(relaxed) == row.nsites
+    on_disk = Structure.from_file(run.path / "structures" / f"{row.relaxed_id}.cif")
+    assert StructureMatcher(primitive_cell=False, scale=False, stol=1e-3).fit(on_disk, relaxed)
+
+
+def test_the_hull_places_the_candidates_where_the_table_has_them(run):
+    for row in run.candidates[run.candidates["e_above_hull"].notna()].itertuples():
+        assert run.hull.e_above_hull(row.formula, row.energy_per_atom) == pytest.approx(row.e_above_hull, abs=1e-9)
+        # pymatgen's diagram agrees, which has the references alone
+        entry = run.phase_diagram().get_hull_energy_per_atom(
+            Structure.from_file(run.path / "structures" / f"{row.relaxed_id}.cif").composition
+        )
+        assert row.energy_per_atom - entry == pytest.approx(row.e_above_hull, abs=1e-6)
+
+
+def test_the_model_gives_its_own_training_structures_the_latent_vectors_of_the_run(run, documents):
+    from imatgen_flows.io.artifacts import read_lines
+    from imatgen_flows.jobs.build_dataset import build_dataset
+    from imatgen_flows.jobs.sample_candidates import sample_candidates
+
+    (dataset,), (sampled,) = documents(run.path, build_dataset), documents(run.path, sample_candidates)
+    structures = [Structure.from_dict(row["structure"]) for row in read_lines(dataset.crystals)[:6]]
+    with np.load(sampled.extra["latents"].path()) as stored:
+        expected = stored["training"][:6]
+    assert run.model.encode(structures) == pytest.approx(expected, abs=1e-4)
+
+
+def test_neighbours_are_valid_repeatable_and_screened_on_the_run_in_a_few_lines(run):
+    decoded = run.structure(run.shortlist.index[0], stage="decoded")
+    near = run.model.neighbours(decoded, n=3, width=0.5, seed=4)
+    assert near and near == run.model.neighbours(decoded, n=3, width=0.5, seed=4)
+    table = imf.screen([*near, decoded, near[0]], on=run)
+    assert len(table) == len(near) + 2
+    relaxed = table[table["structure"].notna()]
+    assert len(relaxed) and set(relaxed["novelty"]) <= {"new", "known", "substituted", "duplicate"}
+    # what the run relaxed already, and what stands twice in the list, are no finds
+    assert not {"new", "shortlisted"} & {table["novelty"].iloc[len(near)], table["novelty"].iloc[-1]}
+    same = run.candidates.loc[run.shortlist.index[0], "e_above_hull"]
+    assert table["e_above_hull"].iloc[len(near)] == pytest.approx(same, abs=1e-6)
+
+
+def test_generated_crystals_have_the_formula_that_was_asked_for(run):
+    found = imf.generate("O-V", n=2, model=run, formula="V2O2", seed=3)
+    assert found and all(crystal.composition.reduced_formula == "VO" for crystal in found)
+    assert found == imf.generate("V-O", n=2, model=run, formula="VO", seed=3)
+    assert all(structure_id(crystal) == crystal.properties["id"] for crystal in found)
+
+
+def test_a_model_file_generates_without_its_run_or_says_why_not(run, tmp_path):
+    from imatgen_flows.jobs.model_export import export_model
+
+    path, _ = export_model(run.path, tmp_path / "vo.safetensors")
+    model = imf.load_model(path)
+    crystal = run.structure(run.shortlist.index[0], stage="decoded")
+    assert model.encode([crystal]) == pytest.approx(run.model.encode([crystal]), abs=1e-5)
+    assert model.neighbours(crystal, n=2, seed=1) == run.model.neighbours(crystal, n=2, seed=1)
+    with pytest.raises(InputError, match="too few structures for a prior"):
+        imf.generate("V-O", n=1, model=model)
+
+
+def test_relax_isolates_each_crystal(run):
+    good = run.structure(run.shortlist.index[0])
+    flat = Structure(Lattice.cubic(40), ["V", "O"], [[0, 0, 0], [0.01, 0, 0]])
+    first, second = imf.relax([good, flat], potential="toy", fmax=0.3, max_steps=50, workers=1)
+    assert first.state == "relaxed" and second.state == "rejected" and second.reason
+
+
+def test_the_methods_paragraph_holds_the_numbers_of_the_files(run):
+    text = run.methods()
+    ledger, dataset = (json.loads((run.path / f"{name}.json").read_text()) for name in ("ledger", "dataset"))
+    assert f"{dataset['counts']['kept']:,} crystals" in text
+    assert f"{ledger['evaluations_total']:,} energy-and-force evaluations" in text
+    assert "seed 7" in text and "Toy potential 1" in text and "10.1016/j.matt.2019.08.017" in text
+    assert "CHGNet" not in text  # which this run did not use
+
+
+# A run that is not finished, and faults
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return Path(shutil.copytree(folder / PLACE, tmp_path / "copy"))
+
+
+def test_a_run_without_artifacts_gives_what_its_files_hold(copy):
+    shutil.rmtree(copy / "artifacts")
+    run = imf.Run.open(copy)
+    best = run.shortlist.iloc[0]
+    assert run.structure(best.name).composition.reduced_formula == best.formula
+    with pytest.raises(InputError, match="decoded structure of .* is gone"):
+        run.structure(best.name, stage="decoded")
+    with pytest.raises(InputError, match="imatgen run --resume"):
+        _ = run.model
+
+
+def test_a_run_that_still_goes_shows_how_far_it_has_come(copy):
+    import fcntl
+
+    for name in ("provenance.json", "candidates.parquet", "hull.json"):
+        (copy / name).unlink()
+    for path in (copy / "artifacts" / "documents").glob("finish_round-*"):
+        path.unlink()
+    with (copy / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = imf.Run.open(copy)
+        assert run.state is RunState.RUNNING and len(run.candidates) == 120
+        with pytest.raises(InputError, match="still going"):
+            _ = run.model
+    assert imf.Run.open(copy).state is RunState.STOPPED
+
+
+def test_a_run_that_failed_says_why_until_it_succeeds(tiny, tmp_path):
+    empty = {"slerp": 0, "prior": 0, "perturb": 1}
+    config = tiny(limits={"max_sites": 2, "max_edge": 2.7}, sampling=empty)
+    with pytest.raises(ImatgenError) as error:
+        imf.run_campaign(config, tmp_path / "run")
+    run = imf.Run.open(tmp_path / "run")
+    assert run.state is RunState.FAILED and run.failure == str(error.value)
+    with pytest.raises(InputError, match="no samples have been drawn yet"):
+        _ = run.candidates
+    with pytest.raises(InputError, match="the run failed"):
+        run.methods()
+
+
+def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
+    (copy / FAILURE_FILE).write_text("the disk was full\n")
+    assert imf.Run.open(copy).state is RunState.FAILED
+    assert imf.run_campaign(small(tiny), copy).state is RunState.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (lambda run: run.structure("r0-slerp-00000x"), r"no candidate `r0-slerp-00000x`\. Nearest: r0-slerp-0"),
+        (lambda run: run.structure(run.shortlist.index[0], stage="validated"), "was never validated: it came as far as"),
+        (lambda run: run.structure(run.shortlist.index[0], stage="melted"), "Known: decoded, relaxed, validated"),
+        (lambda run: run.structure(run.candidates.index[run.candidates["state"] == "rejected"][0]), "was never relaxed"),
+        (lambda run: imf.generate("Ti-O", model=run), "is a model of O-V, not of Ti-O"),
+        (lambda run: imf.generate("V-O", model=run, formula="TiO2"), "generates crystals of O-V"),
+        (lambda run: imf.generate("V-O", model=run, formula="V40O60"), "the limit of .* is 8"),
+        (lambda run: imf.generate("V-O", model=run, n=0), "ask for one structure at least"),
+        (lambda run: imf.generate("vanadium oxide", model=run), "A system is written V-O"),
+        (lambda run: imf.load_model("pretrained"), "no pretrained model ships"),
+        (lambda run: imf.load_model("nowhere.safetensors"), "no such model file"),
+        (lambda run: imf.screen([Structure(Lattice.cubic(3), ["Ti"], [[0, 0, 0]])], on=run), "has Ti; .* is a run of V-O"),
+        (lambda run: run.model.encode([Structure(Lattice.cubic(3), ["Ti"], [[0, 0, 0]])]), "has Ti; .* is a model of O-V"),
+        (lambda run: imf.Run.open(run.path / "structures"), "not a run directory"),
+        (lambda run: imf.Run.open(run.path / "nowhere"), "no such directory"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered_is_a_sentence(run, ask, answer):
+    with pytest.raises(InputError, match=answer):
+        ask(run)
+
+
+def test_a_run_of_version_1_says_what_to_do(copy):
+    campaign = (copy / "campaign.yaml").read_text().replace("version: 2", "version: 1")
+    (copy / "campaign.yaml").write_text(campaign)
+    with pytest.raises(InputError, match=r"version 1.*imatgen init"):
+        imf.Run.open(copy)
+
+
+# Examples
+
+
+@pytest.mark.parametrize("module", ["imatgen_flows.run", "imatgen_flows.toolkit"])
+def test_the_examples_of_the_public_functions_run(module, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    failed, attempted = doctest.testmod(
+        import_module(module), extraglobs={"imf": imf}, optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert attempted > 0 and failed == 0
+
+
+def test_every_public_function_has_an_example():
+    for name in imf.__all__:
+        assert name == "CampaignConfig" or ">>> " in getattr(imf, name).__doc__, name
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "notebook").glob("*.md"))]
+BLOCKS = [
+    pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("code", BLOCKS)
+def test_the_python_of_the_pages_runs_as_it_stands(code, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    exec(compile(code, "page", "exec"), {})
