@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from scipy.stats import binomtest
 
 from imatgen_flows.candidates.schema import column_names
@@ -14,26 +15,30 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report import RunDirectory
 from imatgen_flows.report.documents import CandidateRow
-from imatgen_flows.report.run_directory import how_made, last_state, per_structure
+from imatgen_flows.report.run_directory import how_made, per_structure
 
 
 def test_the_funnel_counts_every_sample_out_once(shared_run):
     run = RunDirectory.open(shared_run)
     steps = run.funnel()
-    ended = Counter(last_state(row) for row in run.candidates if row["state"] != "rejected")
-    assert steps[0].total == len(run.candidates) == 120
+    ended = Counter(row["state"] for row in run.rows() if row["state"] != "rejected")
+    assert steps[0].total == run.table.num_rows == 120
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         on = following.total if following else 0
         assert step.total == on + sum(step.left.values()) + ended[step.state]
-    for sampler, count in Counter(row["sampler"] for row in run.candidates).items():
+    for sampler, count in Counter(row["sampler"] for row in run.rows()).items():
         assert steps[0].reached[sampler] == count
 
 
-def test_the_validated_step_is_shown_once_something_was_validated(shared_run):
-    run = RunDirectory.open(shared_run)
+@pytest.mark.parametrize(
+    "fate", [{"state": "validated"}, {"state": "rejected", "rejected_stage": "validate", "rejected_reason": "wrong_u"}]
+)
+def test_the_validated_step_is_shown_once_validation_was_tried(own_run, rewrite, fate):
+    run = RunDirectory.open(own_run)
     assert run.funnel()[-1].state == "shortlisted"
-    next(row for row in run.candidates if row["state"] == "shortlisted")["state"] = "validated"
-    assert run.funnel()[-1].state == "validated"
+    first = next(row["sample"] for row in run.rows() if row["state"] == "shortlisted")
+    rewrite(own_run, lambda row: row | fate if row["sample"] == first else row)
+    assert RunDirectory.open(own_run).funnel()[-1].state == "validated"
 
 
 def test_new_candidates_are_relaxed_ones_lowest_first(shared_run):
@@ -86,8 +91,9 @@ def test_candidates_of_another_version_are_refused(own_run, rewrite, change, say
         RunDirectory.open(own_run)
 
 
-def test_a_run_of_version_1_is_answered_with_what_to_do(own_run, rewrite):
-    rewrite(own_run, lambda row: {{"sampler": "method"}.get(name, name): value for name, value in row.items()})
+def test_a_run_of_version_1_is_answered_with_what_to_do(own_run):
+    table = parquet.read_table(own_run / "candidates.parquet")
+    parquet.write_table(table.rename_columns({"sampler": "method"}), own_run / "candidates.parquet")
     says = "version 1, .*report.html stays readable.*imatgen init DIR --from .*campaign.yaml"
     with pytest.raises(InputError, match=says):
         RunDirectory.open(own_run)
@@ -153,4 +159,4 @@ def test_the_columns_read_by_name_are_columns_of_the_table():
 
 def test_a_run_from_before_a_column_was_added_can_still_be_read(own_run, rewrite):
     rewrite(own_run, lambda row: {name: value for name, value in row.items() if name != "validated_note"})
-    assert {row["validated_note"] for row in RunDirectory.open(own_run).candidates} == {""}
+    assert {row["validated_note"] for row in RunDirectory.open(own_run).rows()} == {""}
