@@ -192,9 +192,10 @@ class RunDirectory:
 
     @cached_property
     def on_map(self) -> pyarrow.Table:
-        """Samples that have a place on the latent map: those of the last round, since each round has a map of its own."""
+        """Samples that have a place on the latent map, with their parents: those of the last round, whose map it is."""
         last = pc.field("round") == pc.max(self.table["round"])
-        return self.table.filter(last & pc.field("latent_x").is_valid() & pc.field("latent_y").is_valid())
+        columns = self.table.select(["round", "parents", *MappedRow.__annotations__])
+        return columns.filter(last & pc.field("latent_x").is_valid() & pc.field("latent_y").is_valid())
 
     @cached_property
     def mapped(self) -> list[MappedRow]:

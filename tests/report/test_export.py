@@ -72,10 +72,9 @@ def test_candidates_of_one_crystal_do_not_overwrite_each_other(own_run, rewrite)
 
 def test_what_dft_left_is_exported_in_place_of_what_the_potential_left(own_run, validate):
     validate(own_run)
-    for row in RunDirectory.open(own_run).relaxed:
-        (file,) = (
-            file for file in export_run(own_run, only="all") if file.stem == (row["validated_id"] or row["relaxed_id"])
-        )
+    files = export_run(own_run, only="all")
+    for file, row in zip(files, RunDirectory.open(own_run).relaxed, strict=True):
+        assert file.stem == (row["validated_id"] or row["relaxed_id"])
         assert file.read_text().endswith("# as DFT left it\n") == (row["state"] == "validated")
 
 

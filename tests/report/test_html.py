@@ -287,13 +287,13 @@ def test_candidates_of_one_crystal_are_told_apart(browser, own_run, rewrite, mon
 
 def test_a_map_of_many_samples_shows_some_of_them_and_says_how_many(browser, own_run, monkeypatch):
     monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
-    monkeypatch.setattr("imatgen_flows.report.run_directory.MAPPED", 48)
+    monkeypatch.setattr("imatgen_flows.report.run_directory.MAPPED", 40)
     page = _open(browser, build_report(own_run))
-    assert "Shown are 48 of its 120 samples" in " ".join(_all(page, "#latent .caption")[0].text.split())
+    assert "Shown are 40 of its 120 samples" in " ".join(_all(page, "#latent .caption")[0].text.split())
     names = page.execute_script("return document.getElementById('latent-plot').data.map((trace) => trace.name)")
     shown = page.execute_script("return document.getElementById('latent-plot').data.map((trace) => trace.x.length)")
     samplers = RunDirectory.open(own_run).samplers
-    assert sum(shown[-len(samplers) :]) == 48
+    assert sum(shown[-len(samplers) :]) == 40
     assert "Interpolation" in " ".join(names)
     assert _faults(page) == []
 
