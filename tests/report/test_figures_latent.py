@@ -39,7 +39,7 @@ def test_a_map_of_many_samples_shows_them_at_even_distances_and_says_how_many(sh
         shown = sum(row["sampler"] == sampler for row in run.mapped)
         drawn = sum(row["sampler"] == sampler for row in run.rows())
         assert len(offsets(axes)[1]) == shown < drawn
-        assert f"({shown} of {drawn} samples)" in axes.get_title(loc="left")
+        assert f"({shown} of {drawn} samples)" in axes.get_title()
 
 
 def test_a_start_is_ringed_where_none_of_its_samples_is_shown(own_run, rewrite, monkeypatch):
