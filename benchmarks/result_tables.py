@@ -72,20 +72,24 @@ def reconstruction(run: Any) -> str:
 
 def generation(run: Any) -> str:
     """Table 2 of the paper, and what it leaves out."""
+    import pyarrow.compute as pc
+
+    from imatgen_flows.candidates.table import count_by
+
     rows = []
     for sampler in run.samplers:
-        samples = [row for row in run.candidates if row["sampler"] == sampler]
-        valid = [row for row in samples if row["rejected_stage"] not in ("decode", "validity")]
-        states = Counter(row["rejected_reason"] for row in samples)
-        relaxed = [row for row in valid if row["e_above_hull"] is not None]
+        samples = run.table.filter(pc.field("sampler") == sampler)
+        valid = samples.filter(~pc.field("rejected_stage").isin(["decode", "validity"]))
+        drawn, reasons = samples.num_rows, count_by(samples, "rejected_reason")
+        relaxed = [row for row in run.relaxed if row["sampler"] == sampler]
         new = [row for row in relaxed if row["novelty"] == "new"]
         clean = run.metrics["sampling"][sampler]["clean"]
         rows += [
-            [sampler, "valid, with valid oxidation states", share(len(valid), len(samples)), PAPER_VALID.get(sampler, "")],
-            ["", "clean: counts match, residual under 0.3, nothing repaired", share(clean, len(samples)), ""],
+            [sampler, "valid, with valid oxidation states", share(valid.num_rows, drawn), PAPER_VALID.get(sampler, "")],
+            ["", "clean: counts match, residual under 0.3, nothing repaired", share(clean, drawn), ""],
             ["", "duplicates, known, substituted",
-             ", ".join(f"{states[name]:,}" for name in ("duplicate", "known", "substituted")), ""],
-            ["", "compositions of valid ones", len({row["formula"] for row in valid}), PAPER_COMPOSITIONS.get(sampler, "")],
+             ", ".join(f"{reasons.get((name,), 0):,}" for name in ("duplicate", "known", "substituted")), ""],
+            ["", "compositions of valid ones", len(count_by(valid, "formula")), PAPER_COMPOSITIONS.get(sampler, "")],
             ["", "relaxed; new among them", f"{len(relaxed):,}; {share(len(new), len(relaxed))}", ""],
         ]  # fmt: skip
         rows += [

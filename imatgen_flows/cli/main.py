@@ -182,9 +182,7 @@ def report(run: RunPath) -> None:
 def export(
     run: RunPath,
     fmt: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CIF,
-    destination: Annotated[
-        Path | None, typer.Option(help="Where to write it.", show_default="in the run directory")
-    ] = None,
+    destination: Annotated[Path | None, typer.Option(help="Directory to write to.", show_default="RUN/export")] = None,
     only: Annotated[Only, typer.Option(help="Which candidates.")] = Only.NEW,
 ) -> None:
     """Write the candidates of a run for other programs."""
@@ -195,11 +193,11 @@ def export(
 
 
 def _summarise(directory: Path) -> None:
-    from imatgen_flows.report.run_directory import RunDirectory
+    from imatgen_flows.report.run_directory import RunDirectory, crystal_id
 
     found = RunDirectory.open(directory)
     rows = [
-        [row["formula"], row["spacegroup"], f"{row['e_above_hull']:.3f}", row["sampler"], row["id"]]
+        [row["formula"], row["spacegroup"], f"{row['e_above_hull']:.3f}", row["sampler"], crystal_id(row)]
         for row in found.new[:10]
     ]
     columns = ["formula", "space group", f"E_hull ({found.scale}), eV/atom", "sampled by", "id"]

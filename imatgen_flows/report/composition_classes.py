@@ -7,9 +7,10 @@ from collections import Counter
 from markupsafe import Markup
 
 from imatgen_flows.candidates.states import State
+from imatgen_flows.candidates.table import count_by
 from imatgen_flows.report.compositions import amounts, dataset_formulas, published_formulas
 from imatgen_flows.report.markup import render
-from imatgen_flows.report.run_directory import RunDirectory, has_reached, sampler_label
+from imatgen_flows.report.run_directory import RunDirectory, last_state, sampler_label
 from imatgen_flows.studies.composition_classes import CompositionClass, count_classes
 
 CLASS_TITLES = {
@@ -24,11 +25,13 @@ Classes = dict[CompositionClass, Counter[str]]
 def classes_of_samples(run: RunDirectory) -> dict[str, Classes]:
     """Count the valid samples of each sampler by the class of their composition; all have valid oxidation states."""
     known, dataset = published_formulas(run), dataset_formulas(run)
-    valid = [row for row in run.candidates if has_reached(row, State.VALID)]
-    return {
-        sampler: count_classes((row["formula"] for row in valid if row["sampler"] == sampler), known, dataset)
-        for sampler in run.samplers
-    }
+    valid: dict[str, Counter[str]] = {sampler: Counter() for sampler in run.samplers}
+    for (sampler, formula, *fate), number in count_by(
+        run.table, "sampler", "formula", "state", "rejected_stage"
+    ).items():
+        if last_state(*fate) is not State.SAMPLED:
+            valid[sampler][formula] += number
+    return {sampler: count_classes(counted.elements(), known, dataset) for sampler, counted in valid.items()}
 
 
 def classes_of_database(run: RunDirectory) -> dict[str, Classes]:

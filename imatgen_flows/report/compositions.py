@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.table import count_by
 from imatgen_flows.report.documents import DistanceColumn, EnergyColumn, Phase, RelaxedRow
 from imatgen_flows.report.run_directory import RunDirectory
 
@@ -82,9 +82,8 @@ def choose(run: RunDirectory, at_most: int = SHOWN) -> Chosen | None:
     rounds found and later ones learned from is no part of the dataset here. Where no composition is new, all count.
     """
     relaxed = {row["formula"] for row in run.new}
-    made = Counter(
-        row["formula"] for row in run.candidates if row["novelty"] == Novelty.NEW and row["formula"] in relaxed
-    )
+    counted = count_by(run.table, "formula", "novelty")
+    made = {name: number for (name, novelty), number in counted.items() if novelty == Novelty.NEW and name in relaxed}
     if not made:
         return None
     seen = {composition(formula) for formula in (*published_formulas(run), *dataset_formulas(run))}
@@ -134,7 +133,7 @@ class ViewData(TypedDict):
 
 
 class CompositionsData(TypedDict):
-    """Data of the plot of the compositions; the lowest polymorphs by id."""
+    """Data of the plot of the compositions; the candidates and lowest polymorphs by sample."""
 
     made: dict[str, int]
     lowest: list[str]
@@ -145,7 +144,7 @@ def compositions_data(run: RunDirectory, chosen: Chosen) -> CompositionsData:
     """Return the data of the page's plot."""
     return {
         "made": chosen.made,
-        "lowest": [row["id"] for row in lowest(run, chosen)],
+        "lowest": [row["sample"] for row in lowest(run, chosen)],
         "views": [
             {
                 "scale": view.scale,

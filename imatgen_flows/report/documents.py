@@ -15,20 +15,37 @@ class _AddedColumns(TypedDict, total=False):
     validated_note: str
 
 
-class SampleRow(_AddedColumns):
-    """One sample: the columns of `candidates.schema.COLUMNS` that programs read by name; a row holds the others too."""
+class Fate(TypedDict):
+    """How far a sample came, or where and why it was rejected."""
 
-    sample: str
-    id: str
-    round: int
-    sampler: str
-    parents: list[str] | None
-    latent_x: float | None
-    latent_y: float | None
     state: str
     rejected_stage: str
     rejected_reason: str
     rejected_detail: str
+
+
+class MappedRow(Fate):
+    """A sample on the latent map."""
+
+    sample: str
+    sampler: str
+    formula: str
+    latent_x: float
+    latent_y: float
+
+
+class SampleRow(Fate, _AddedColumns):
+    """One sample: the columns of `candidates.schema.COLUMNS` that programs read by name; a row holds the others too."""
+
+    sample: str
+    id: str
+    relaxed_id: str
+    validated_id: str
+    round: int
+    sampler: str
+    parents: list[str]
+    latent_x: float | None
+    latent_y: float | None
     formula: str
     nsites: int
     energy_per_atom: float | None
@@ -43,7 +60,6 @@ class SampleRow(_AddedColumns):
     novelty_match: str
     evaluations: int
     volume_per_atom: float | None
-    structure: str
 
 
 class CandidateRow(SampleRow):

@@ -7,14 +7,18 @@ import io
 from collections import Counter
 from pathlib import Path
 
-from imatgen_flows.candidates.schema import COLUMNS, arrow_schema
+import pyarrow
+from pyarrow import parquet
+
+from imatgen_flows.candidates.schema import COLUMNS, Column, arrow_schema
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.report.documents import RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, read_cif
-from imatgen_flows.report.run_directory import RunDirectory
+from imatgen_flows.report.run_directory import RunDirectory, crystal_id
 
 FORMATS = ("cif", "extxyz", "csv", "parquet")
+STRUCTURE = Column("structure", "text", "Structure", "Latest structure, as CIF.")  # the last column, in parquet only
 
 
 def export_run(
@@ -28,8 +32,8 @@ def export_run(
     Parameters
     ----------
     run_dir : a finished run directory
-    format : `cif` (one file each, named after the candidate), `extxyz` (one file, energies in eV/atom in its headers),
-        `csv` or `parquet` (one table without, or with, the structures as CIF)
+    format : `cif` (one file each, named after the id of the crystal in it), `extxyz` (one file, energies in eV/atom in
+        its headers), `csv` or `parquet` (one table without, or with, the structures as CIF)
     destination : directory to write to; `RUN/export` by default
     only : `new` for the new ones, `all` for every relaxed candidate
 
@@ -40,20 +44,25 @@ def export_run(
     Raises
     ------
     InputError
-        Where the format is unknown, the directory is no finished run or cannot be written to, or a structure is
-        missing or cannot be read.
+        Where the format is unknown, the destination is named like a file or cannot be written to, the directory is no
+        finished run, or a structure is missing or cannot be read.
     """
     if format not in FORMATS:
         raise InputError(f"unknown export format `{format}`. Known: {', '.join(FORMATS)}.")
     if only not in ("new", "all"):
         raise InputError(f"`{only}` is not a choice of candidates. Known: new, all.")
+    if destination is not None and Path(destination).suffix.lower().removeprefix(".") in FORMATS:
+        raise InputError(
+            f"{destination}: named like a file, but the destination is a directory; the files in it get names of their own. "
+            "Give the name of a directory."
+        )
     run = RunDirectory.open(run_dir)
     rows = run.new if only == "new" else run.relaxed
     if not rows:
         return []
     folder = Path(destination) if destination is not None else run.path / "export"
     writers = {"cif": _cif, "extxyz": _extxyz, "csv": _csv, "parquet": _parquet}
-    contents = writers[format](rows, only)
+    contents = writers[format](run, rows, only)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
@@ -63,21 +72,25 @@ def export_run(
     return [folder / name for name in contents]
 
 
-def _cif(rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
-    shared = Counter(row["id"] for row in rows)
-    names = [row["id"] if shared[row["id"]] == 1 else f"{row['id']}-{row['sample']}" for row in rows]
-    return {f"{name}.cif": _structure(row).encode() for name, row in zip(names, rows, strict=True)}
+def _cif(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
+    shared = Counter(crystal_id(row) for row in rows)
+    files = {}
+    for row in rows:
+        crystal = crystal_id(row)
+        name = crystal if shared[crystal] == 1 else f"{crystal}-{row['sample']}"
+        files[f"{name}.cif"] = run.cif(row).encode()
+    return files
 
 
-def _extxyz(rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
+def _extxyz(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
     from ase.io import write
 
     crystals = []
     for row in rows:
         try:
-            atoms = read_cif(_structure(row))
+            atoms = read_cif(run.cif(row))
         except DrawingError as error:
-            raise InputError(f"candidate {row['id']} ({row['sample']}): {error}") from error
+            raise InputError(f"candidate {crystal_id(row)} ({row['sample']}): {error}") from error
         for name in list(atoms.arrays):
             if name not in ("numbers", "positions"):
                 del atoms.arrays[name]
@@ -93,14 +106,13 @@ def _extxyz(rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
     return {f"candidates_{only}.extxyz": buffer.getvalue().encode()}
 
 
-def _csv(rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
+def _csv(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
     buffer = io.StringIO()
-    columns = [column for column in COLUMNS if column.name != "structure"]
     writer = csv.writer(buffer)
-    writer.writerow([column.name for column in columns])
+    writer.writerow([column.name for column in COLUMNS])
     for row in rows:
         values = dict(row)
-        writer.writerow([_cell(values[column.name]) for column in columns])
+        writer.writerow([_cell(values[column.name]) for column in COLUMNS])
     return {f"candidates_{only}.csv": buffer.getvalue().encode()}
 
 
@@ -108,16 +120,9 @@ def _cell(value: object) -> object:
     return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _parquet(rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
-    import pyarrow
-    import pyarrow.parquet
-
+def _parquet(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
+    schema = arrow_schema([*COLUMNS, STRUCTURE])
+    table = pyarrow.Table.from_pylist([row | {"structure": run.cif(row)} for row in rows], schema=schema)
     buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=arrow_schema()), buffer)
+    parquet.write_table(table, buffer)
     return {f"candidates_{only}.parquet": buffer.getvalue()}
-
-
-def _structure(row: RelaxedRow) -> str:
-    if not row["structure"]:
-        raise InputError(f"candidate {row['id']} ({row['sample']}) has no structure in candidates.parquet.")
-    return str(row["structure"])

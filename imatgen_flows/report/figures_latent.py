@@ -7,6 +7,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.report.canvas import CLASSES, INK, RULE, STABLE, UNSTABLE, canvas, columns, save
 from imatgen_flows.report.documents import TrainingPoint
@@ -25,7 +27,7 @@ def latent_map(run: RunDirectory) -> Figure:
     """Draw training structures on their first two principal components, and the samples of each sampler over them in a panel.
 
     Figures 5 and 6 of the paper: training structures in grey, samples in colour, and the known phases around which
-    samples were drawn.
+    samples were drawn. Where there are more samples than the map shows, the title of a panel says how many of how many.
     """
     training = run.latent["training"]
     figure, panels = _panels(1 + len(run.samplers))
@@ -33,20 +35,14 @@ def latent_map(run: RunDirectory) -> Figure:
     panels[0].set_title(f"Training structures ({len(training):,})")
     known = {row["id"]: (row["x"], row["y"]) for row in training if row.get("known")}
     for axes, sampler in zip(panels[1:], run.samplers, strict=True):
-        rows = [row for row in run.mapped if row["sampler"] == sampler]
+        drawn = run.on_map.filter(pc.field("sampler") == sampler)
+        shown = [(row["latent_x"], row["latent_y"]) for row in run.mapped if row["sampler"] == sampler]
         axes.scatter(*columns([(row["x"], row["y"]) for row in training]), s=9, color=BACKGROUND, linewidths=0)
-        axes.scatter(
-            *columns(
-                [(x, y) for row in rows if (x := row["latent_x"]) is not None and (y := row["latent_y"]) is not None]
-            ),
-            s=9,
-            color=SAMPLE,
-            linewidths=0,
-            alpha=0.7,
-        )
-        starts = {parent for row in rows for parent in row["parents"] or []}
+        axes.scatter(*columns(shown), s=9, color=SAMPLE, linewidths=0, alpha=0.7)
+        starts = set(pc.unique(pc.list_flatten(drawn["parents"])).to_pylist())
         _known(axes, [place for name, place in known.items() if name in starts])
-        axes.set_title(f"{sampler_label(sampler)} ({len(rows):,} samples)")
+        of = "" if len(shown) == drawn.num_rows else f" of {drawn.num_rows:,}"
+        axes.set_title(f"{sampler_label(sampler)} ({len(shown):,}{of} samples)")
     _known(panels[0], list(known.values()))
     _label(panels, run.latent.get("explained") or [])
     figure.legend(*_every_label(panels), loc="outside lower center", ncols=5, handletextpad=0.3)

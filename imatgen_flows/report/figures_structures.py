@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imatgen_flows.errors import InputError
 from imatgen_flows.report.canvas import INK, MUTED, canvas, formula, spacegroup
 from imatgen_flows.report.compositions import Chosen, lowest
 from imatgen_flows.report.documents import RelaxedRow
@@ -49,8 +50,8 @@ def _in_rows(run: RunDirectory, crystals: Sequence[RelaxedRow], heading: str, co
         axes.set_axis_off()
     for axes, row in zip(flat, crystals, strict=False):
         try:
-            _draw(axes, row["structure"])
-        except DrawingError as error:
+            _draw(axes, run.cif(row))
+        except (DrawingError, InputError) as error:
             axes.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, transform=axes.transAxes, color=MUTED)
         axes.set_title(_caption(row), loc="center", fontsize=8.5)
     symbols = sorted({symbol for row in crystals for symbol in re.findall("[A-Z][a-z]?", row["formula"])})

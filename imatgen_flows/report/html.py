@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -13,6 +12,7 @@ from markupsafe import Markup
 
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.candidates.table import count_by
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.metrics.statistics import rate_interval
@@ -81,7 +81,7 @@ def _near(run: RunDirectory) -> int:
 
 def _header(run: RunDirectory) -> Markup:
     seconds = sum((run.provenance.get("seconds") or {}).values())
-    rounds = len({row["round"] for row in run.candidates})
+    rounds = len(count_by(run.table, "round"))
     facts = [
         "–".join(run.system),
         run.scale,
@@ -94,7 +94,7 @@ def _header(run: RunDirectory) -> Markup:
         "header",
         run=run,
         facts=[fact for fact in facts if fact],
-        drawn=len(run.candidates),
+        drawn=run.table.num_rows,
         relaxed=len(run.relaxed),
         new=len(run.new),
         near=_near(run),
@@ -106,7 +106,7 @@ def _headline(run: RunDirectory) -> Markup:
     return render(
         "headline",
         run=run,
-        drawn=len(run.candidates),
+        drawn=run.table.num_rows,
         relaxed=len(run.relaxed),
         unseen=sum(row["novelty"] in (Novelty.NEW, Novelty.SUBSTITUTED) for row in run.relaxed),
         new=len(run.new),
@@ -147,13 +147,13 @@ def _candidates(run: RunDirectory) -> Markup:
 
 
 def _ledger(run: RunDirectory) -> Markup:
-    ended = Counter((row["state"], row["rejected_stage"] or "") for row in run.candidates)
+    ended = count_by(run.table, "state", "rejected_stage")
     names = {(State.REJECTED.value, stage.value): f"Rejected at {stage.label.lower()}" for stage in Stage}
     names |= {(state.value, ""): state.label for state in State.ordered()}
     return render(
         "ledger",
-        samples=[[name, count(ended[key])] for key, name in names.items() if ended[key]],
-        total=count(len(run.candidates)),
+        samples=[[name, count(ended[key])] for key, name in names.items() if key in ended],
+        total=count(run.table.num_rows),
         evaluations=[[words(purpose), count(number)] for purpose, number in run.evaluations.items()],
         spent=count(sum(run.evaluations.values())),
     )
@@ -195,6 +195,10 @@ def _when(stamp: str) -> str:
     return f"{time.astimezone(UTC):%d %b %Y %H:%M} UTC" if time.tzinfo else f"{time:%d %b %Y %H:%M}"
 
 
+def _latent(run: RunDirectory) -> Markup:
+    return render("latent", shown=len(run.mapped), drawn=run.on_map.num_rows)
+
+
 def _fixed(template: str) -> Callable[[RunDirectory], Markup]:
     return lambda run: render(template, run=run)
 
@@ -210,7 +214,7 @@ SECTIONS: dict[str, tuple[str, Callable[[RunDirectory], Markup]]] = {
     "validation": ("Validation", validation_section),
     "vacancies": ("Vacancies", lambda run: vacancies_section(run.path)),
     "candidates": ("Candidates", _candidates),
-    "latent": ("Latent space", _fixed("latent")),
+    "latent": ("Latent space", _latent),
     "reconstruction": ("Reconstruction", reconstruction_section),
     "ledger": ("Ledger", _ledger),
     "provenance": ("Provenance", _provenance),

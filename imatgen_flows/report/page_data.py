@@ -9,13 +9,14 @@ from typing import Any
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.schema import COLUMNS
 from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.errors import InputError
 from imatgen_flows.report.compositions import atomic_fraction, choose, compositions_data, lowest
-from imatgen_flows.report.documents import RelaxedRow, SampleRow
+from imatgen_flows.report.documents import Fate, RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
 from imatgen_flows.report.figures import ERRORS
 from imatgen_flows.report.markup import words
 from imatgen_flows.report.rounds import rounds_data
-from imatgen_flows.report.run_directory import RunDirectory, how_made, per_structure, sampler_label
+from imatgen_flows.report.run_directory import RunDirectory, crystal_id, how_made, per_structure, sampler_label
 
 BEST = 10  # new structures shown as cards
 DRAWN = 400  # lowest candidates that the table can draw; a drawing takes about 5 kB of the page
@@ -68,25 +69,27 @@ def page_data(run: RunDirectory) -> dict[str, Any]:
 
 
 def _candidate(run: RunDirectory, row: RelaxedRow, draw: bool) -> dict[str, Any]:
-    drawing, why = None, "" if draw else f"Drawn are the {DRAWN} candidates of lowest energy."
-    if draw:
-        try:
-            drawing = scene(row["structure"]).to_dict()
-        except DrawingError as error:
-            why = f"This structure cannot be drawn: {error}."
+    cif, drawing, why = "", None, "" if draw else f"Drawn are the {DRAWN} candidates of lowest energy."
+    try:
+        cif = run.cif(row)
+        if draw:
+            drawing = scene(cif).to_dict()
+    except (DrawingError, InputError) as error:
+        why = f"This structure cannot be drawn: {str(error).rstrip('.')}."
     values: dict[str, Any] = dict(row)
     return {column.name: values[column.name] for column in COLUMNS if column.on_card} | {
         "fraction": atomic_fraction(row["formula"], run.system[1]),
         "made": how_made(row),
         "fate": fate(row),
-        "cif": row["structure"],
+        "crystal": crystal_id(row),
+        "cif": cif,
         "drawing": drawing,
         "not_drawn": why,
     }
 
 
-def fate(row: SampleRow) -> str:
-    """Return the final state of a candidate in words, or where and why it was rejected."""
+def fate(row: Fate) -> str:
+    """Return the final state of a sample in words, or where and why it was rejected."""
     if row["state"] != State.REJECTED:
         return State(row["state"]).label
     detail = f" ({row['rejected_detail']})" if row["rejected_detail"] else ""

@@ -7,9 +7,11 @@ from functools import cached_property
 from math import isfinite
 from typing import Any, TypedDict
 
+import pyarrow.compute as pc
 from markupsafe import Markup
 
 from imatgen_flows.candidates.states import Stage
+from imatgen_flows.candidates.table import count_by
 from imatgen_flows.errors import InputError
 from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report.markup import plural, render
@@ -117,15 +119,16 @@ def accounts(run: RunDirectory) -> Account | None:
     """Sum up the rounds of a run; None where it had one round only."""
     if len(run.rounds) < 2:
         return None
-    rounds, preparation = [], 0
-    for gain in run.rounds:
-        rows = [row for row in run.candidates if row["round"] == gain["round"]]
-        spent = sum(row["evaluations"] + row["validation_evaluations"] for row in rows)
-        preparation += gain["evaluations"] - spent
-        tried = [row for row in rows if row["e_above_hull"] is not None or row["rejected_stage"] == Stage.SCREEN]
-        new = sorted(row["e_above_hull"] for row in run.new if row["round"] == gain["round"])
-        rounds.append(Round(gain["round"], spent, len(tried), new))
-    return Account(preparation, rounds)
+    tried = pc.field("e_above_hull").is_valid() | (pc.field("rejected_stage") == Stage.SCREEN.value)
+    relaxations = count_by(run.table.filter(tried), "round")
+    spent_on = [(name, "sum") for name in ("evaluations", "validation_evaluations")]
+    totals = run.table.group_by("round").aggregate(spent_on).to_pylist()
+    spent = {row["round"]: row["evaluations_sum"] + row["validation_evaluations_sum"] for row in totals}
+    rounds = []
+    for number in (gain["round"] for gain in run.rounds):
+        new = [row["e_above_hull"] for row in run.new if row["round"] == number]
+        rounds.append(Round(number, spent.get(number, 0), relaxations.get((number,), 0), new))
+    return Account(sum(gain["evaluations"] - spent.get(gain["round"], 0) for gain in run.rounds), rounds)
 
 
 def rounds_section(run: RunDirectory) -> Markup:
@@ -145,7 +148,7 @@ def rounds_section(run: RunDirectory) -> Markup:
         account=account,
         near=NEAR,
         close=CLOSE,
-        validated=any(row["validation_evaluations"] for row in run.candidates),
+        validated=any(evaluations for (evaluations,) in count_by(run.table, "validation_evaluations")),
         comparison=_comparison(run),
     )
 

@@ -11,10 +11,16 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import pyarrow
+import pyarrow.compute as pc
+from pyarrow import parquet
+
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.ledger import LedgerTable
-from imatgen_flows.candidates.schema import COLUMNS, column_names
+from imatgen_flows.candidates.schema import column_names
 from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.candidates.table import count_by, join, rows_of
 from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
 from imatgen_flows.metrics.reconstruction_summary import ReconstructionSummary
@@ -23,6 +29,7 @@ from imatgen_flows.report.documents import (
     CandidateRow,
     HullTable,
     LatentMap,
+    MappedRow,
     Metrics,
     Provenance,
     RelaxedRow,
@@ -33,6 +40,7 @@ from imatgen_flows.report.documents import (
 DOCUMENTS = ("provenance.json", "ledger.json", "metrics.json", "hull.json", "latent.json")
 # columns without which nothing can be shown; a table that was written before another column existed lacks that one
 NEEDED = CandidateRow.__required_keys__
+MAPPED = 20_000  # samples shown on the latent map: more would cover each other and make the page large
 
 
 @dataclass(frozen=True)
@@ -64,13 +72,13 @@ class RunDirectory:
     ----------
     path : the directory
     campaign : campaign.yaml as resolved
-    candidates : one row a sample, with the columns of `candidates.schema.COLUMNS`; energies in eV/atom
+    table : one row a sample, with the columns of `candidates.schema.COLUMNS`; energies in eV/atom
     provenance, ledger, metrics, hull, latent : the JSON files of these names
     """
 
     path: Path
     campaign: Mapping[str, Any]
-    candidates: list[CandidateRow]
+    table: pyarrow.Table
     provenance: Provenance
     ledger: LedgerTable
     metrics: Metrics
@@ -106,7 +114,7 @@ class RunDirectory:
         for name, key in (("hull", "references"), ("latent", "training"), ("provenance", "system")):
             if not isinstance(documents[name].get(key), list):
                 raise InputError(f"{path / name}.json: holds no list `{key}`. {_ANOTHER_VERSION}")
-        return cls(path, campaign, _read_candidates(path / "candidates.parquet"), **documents)
+        return cls(path, campaign, _read_table(path / "candidates.parquet"), **documents)
 
     @property
     def system(self) -> list[str]:
@@ -129,12 +137,19 @@ class RunDirectory:
         """Largest E_hull on the shortlist, eV/atom."""
         return float((self.campaign.get("screen") or {}).get("threshold", 0.15))
 
+    def rows(self, where: pc.Expression | None = None) -> list[CandidateRow]:
+        """Return the samples that fulfil a condition as rows; all by default, which is too much for large runs.
+
+        Parameters
+        ----------
+        where : expression over columns, for example ``pyarrow.compute.field("novelty") == "new"``
+        """
+        return cast("list[CandidateRow]", rows_of(self.table if where is None else self.table.filter(where)))
+
     @cached_property
     def relaxed(self) -> list[RelaxedRow]:
         """Candidates that have an energy on the hull, lowest first."""
-        rows = cast(
-            "list[RelaxedRow]", [row for row in self.candidates if row["e_above_hull"] is not None and row["id"]]
-        )
+        rows = cast("list[RelaxedRow]", self.rows(pc.field("e_above_hull").is_valid()))
         return sorted(rows, key=lambda row: (row["e_above_hull"], row["sample"]))
 
     @cached_property
@@ -145,7 +160,24 @@ class RunDirectory:
     @cached_property
     def samplers(self) -> list[str]:
         """Samplers of this run, in the order of their first sample."""
-        return list(dict.fromkeys(row["sampler"] for row in self.candidates))
+        return [sampler for (sampler,) in count_by(self.table, "sampler")]
+
+    def cif(self, row: SampleRow) -> str:
+        """Read the latest crystal of a relaxed candidate.
+
+        Raises
+        ------
+        InputError
+            Where its file is missing or cannot be read.
+        """
+        path = self.path / "structures" / f"{crystal_id(row)}.cif"
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not a text"
+            raise InputError(
+                f"{path}: cannot be read: {why}. `imatgen run CAMPAIGN.yaml --resume` writes the structures again."
+            ) from error
 
     @cached_property
     def rounds(self) -> list[RoundRow]:
@@ -159,14 +191,19 @@ class RunDirectory:
         return list(rounds)
 
     @cached_property
-    def mapped(self) -> list[CandidateRow]:
-        """Samples on the latent map: those of the last round, since each round has a map of its own."""
-        last = max((row["round"] for row in self.candidates), default=0)
-        return [
-            row
-            for row in self.candidates
-            if row["round"] == last and row["latent_x"] is not None and row["latent_y"] is not None
-        ]
+    def on_map(self) -> pyarrow.Table:
+        """Samples that have a place on the latent map, with their parents: those of the last round, whose map it is."""
+        last = pc.field("round") == pc.max(self.table["round"])
+        columns = self.table.select(["round", "parents", *MappedRow.__annotations__])
+        return columns.filter(last & pc.field("latent_x").is_valid() & pc.field("latent_y").is_valid())
+
+    @cached_property
+    def mapped(self) -> list[MappedRow]:
+        """Samples that are shown on the latent map: all, or `MAPPED` of them at even distances in the table."""
+        number = self.on_map.num_rows
+        shown = min(number, MAPPED)
+        places = np.arange(shown) * number // max(1, shown)
+        return cast("list[MappedRow]", rows_of(self.on_map.select(list(MappedRow.__annotations__)).take(places)))
 
     @property
     def evaluations(self) -> dict[str, int]:
@@ -193,17 +230,18 @@ class RunDirectory:
         Every sample is counted out once: at each step, those who reached it are those who reached the next, those who
         left here, and those whose final state this is. A last step that nobody tried is not shown.
         """
-        steps = []
-        for state in State.ordered():
-            reached = [row for row in self.candidates if has_reached(row, state)]
-            left = Counter(
-                (row["rejected_stage"], row["rejected_reason"])
-                for row in reached
-                if row["state"] == State.REJECTED and last_state(row) is state
-            )
-            by_sampler = Counter(row["sampler"] for row in reached)
-            steps.append(Step(state, {name: by_sampler[name] for name in self.samplers}, dict(left.most_common())))
-        tried = any(row["rejected_stage"] == Stage.VALIDATE for row in self.candidates)
+        fates = count_by(self.table, "sampler", "state", "rejected_stage", "rejected_reason")
+        order = State.ordered()
+        reached = {state: dict.fromkeys(self.samplers, 0) for state in order}
+        left: dict[State, Counter[tuple[str, str]]] = {state: Counter() for state in order}
+        for (sampler, state, stage, reason), number in fates.items():
+            last = last_state(state, stage)
+            for passed in order[: order.index(last) + 1]:
+                reached[passed][sampler] += number
+            if state == State.REJECTED:
+                left[last][stage, reason] += number
+        steps = [Step(state, reached[state], dict(left[state].most_common())) for state in order]
+        tried = any(stage == Stage.VALIDATE for _, _, stage, _ in fates)
         return steps if steps[-1].total or tried else steps[:-1]
 
     def notes(self) -> list[str]:
@@ -216,8 +254,8 @@ class RunDirectory:
                 f"{self.hull.get('potential')}: distances to the hull compare within one energy model only."
             )
         samples = self.ledger.get("samples")
-        if isinstance(samples, int) and samples != len(self.candidates):
-            notes.append(f"The ledger counts {samples:,} samples, candidates.parquet holds {len(self.candidates):,}.")
+        if isinstance(samples, int) and samples != self.table.num_rows:
+            notes.append(f"The ledger counts {samples:,} samples, candidates.parquet holds {self.table.num_rows:,}.")
         for phase in self.hull.get("failed") or []:
             notes.append(
                 f"The reference phase {phase['name']} could not be relaxed ({phase['reason']}): the hull lacks it, and "
@@ -229,15 +267,14 @@ class RunDirectory:
         return notes
 
 
-def last_state(row: SampleRow) -> State:
-    """Return the furthest state that a candidate reached."""
-    return Stage(row["rejected_stage"]).reached if row["state"] == State.REJECTED else State(row["state"])
+def crystal_id(row: SampleRow) -> str:
+    """Return the id of the latest crystal of a candidate: as DFT left it, else as relaxed."""
+    return row["validated_id"] or row["relaxed_id"]
 
 
-def has_reached(row: SampleRow, state: State) -> bool:
-    """Return whether a candidate reached a state, whatever became of it then."""
-    order = State.ordered()
-    return order.index(last_state(row)) >= order.index(state)
+def last_state(state: str, rejected_stage: str) -> State:
+    """Return the furthest state that a candidate reached, from its state and the stage at which it was rejected."""
+    return Stage(rejected_stage).reached if state == State.REJECTED else State(state)
 
 
 def sampler_label(name: str) -> str:
@@ -312,12 +349,9 @@ def _read_campaign(path: Path) -> dict[str, Any]:
     return campaign
 
 
-def _read_candidates(path: Path) -> list[CandidateRow]:
-    import pyarrow
-    import pyarrow.parquet
-
+def _read_table(path: Path) -> pyarrow.Table:
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = parquet.read_table(path)
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(
             f"{path}: cannot be read as parquet: {error}. Run the campaign again with --resume."
@@ -328,16 +362,20 @@ def _read_candidates(path: Path) -> list[CandidateRow]:
     missing = [name for name in column_names() if name in NEEDED and name not in held]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}. {_ANOTHER_VERSION}")
-    absent = {column.name: "" if column.type == "text" else None for column in COLUMNS if column.name not in held}
-    rows = table.select([name for name in column_names() if name in held]).to_pylist()
-    states, stages = {state.value for state in State}, {stage.value for stage in Stage}
-    for row in rows:
-        row.update(absent)
-        if row["state"] not in states:
-            raise InputError(f"{path}: sample {row['sample']} is in a state {row['state']!r}. {_ANOTHER_VERSION}")
-        if row["state"] == State.REJECTED and row["rejected_stage"] not in stages:
-            raise InputError(f"{path}: sample {row['sample']} left at {row['rejected_stage']!r}. {_ANOTHER_VERSION}")
-        for name, value in row.items():
-            if isinstance(value, float) and not isfinite(value):
-                row[name] = None
-    return cast("list[CandidateRow]", rows)
+    states, stages = ([each.value for each in kind] for kind in (State, Stage))
+    rejected = pc.field("state") == State.REJECTED.value
+    for column, faulty, says in (
+        ("state", ~pc.field("state").isin(states), "is in a state"),
+        ("rejected_stage", rejected & ~pc.field("rejected_stage").isin(stages), "left at"),
+    ):
+        for row in rows_of(table.filter(faulty).slice(0, 1)):
+            raise InputError(f"{path}: sample {row['sample']} {says} {row[column]!r}. {_ANOTHER_VERSION}")
+    return _null_where_not_finite(join([table]))
+
+
+def _null_where_not_finite(table: pyarrow.Table) -> pyarrow.Table:
+    columns = [
+        pc.if_else(pc.is_finite(values), values, None) if pyarrow.types.is_floating(values.type) else values
+        for values in table.columns
+    ]
+    return pyarrow.Table.from_arrays(columns, schema=table.schema)

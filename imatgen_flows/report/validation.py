@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import pyarrow.compute as pc
 from markupsafe import Markup
 
 from imatgen_flows.candidates.states import Stage, State
@@ -17,7 +18,7 @@ from imatgen_flows.report.run_directory import RunDirectory
 def validation_section(run: RunDirectory) -> Markup:
     """Write the results of the candidates that were sent to validation; empty where none were to be."""
     backend = str((run.campaign.get("validate") or {}).get("backend", NONE))
-    sent = [row for row in run.candidates if _is_sent(row)]
+    sent = run.rows(_is_sent())
     if backend == NONE and not sent:
         return Markup()
     validated = [row for _, row in sorted(_distances(sent), key=lambda pair: (pair[0], pair[1]["sample"]))]
@@ -34,7 +35,7 @@ def validation_section(run: RunDirectory) -> Markup:
         validated=validated,
         refused=len(refused),
         # of the shortlist only so many are sent, the lowest first
-        waiting=sum(row["state"] == State.SHORTLISTED and not _is_sent(row) for row in run.candidates),
+        waiting=run.table.filter((pc.field("state") == State.SHORTLISTED.value) & ~_is_sent()).num_rows,
         spent=sum(row["validation_evaluations"] for row in (*validated, *refused)),
         scales=sorted({row["validated_scale"] for row in validated}),
         difference=sum(apart) / max(1, len(apart)),
@@ -43,9 +44,10 @@ def validation_section(run: RunDirectory) -> Markup:
     )
 
 
-def _is_sent(row: CandidateRow) -> bool:
-    touched = row["validated_e_above_hull"] is not None or row["rejected_stage"] == Stage.VALIDATE
-    return touched or row["validation_evaluations"] > 0
+def _is_sent() -> pc.Expression:
+    """Build the condition that a candidate was sent to validation, whatever came of it."""
+    refused = pc.field("rejected_stage") == Stage.VALIDATE.value
+    return pc.field("validated_e_above_hull").is_valid() | refused | (pc.field("validation_evaluations") > 0)
 
 
 def _distances(rows: Sequence[CandidateRow]) -> list[tuple[float, CandidateRow]]:

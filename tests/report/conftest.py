@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 import yaml
+
+from imatgen_flows.candidates.table import join, read_part, rows_of, table_part, write_table
 
 SCALE = "chgnet 0.3.0"
 # space group, cell, and coordinates of the sites of A (cation) and X (anion)
@@ -90,21 +90,12 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "n
     exits = [exit_ for exit_ in FUNNEL for _ in range(exit_[0])]
     fates = [*exits, *[None] * (120 - len(exits))]
     order = rng.permutation(120)
-    rows, relaxed = [], 0
+    rows, structures, relaxed = [], {}, 0
     for number in range(120):
         sampler = ("perturb", "slerp", "slerp", "prior", "prior")[number % 5]
         parents = {"perturb": ["mp-1:Ti=V"], "slerp": ["mp-2:Mo=V,P=O", "mp-19:Fe=V"], "prior": []}[sampler]
         x, y = rng.normal(size=2) * (1.4, 0.9)
-        row = dict.fromkeys(
-            ("rejected_stage", "rejected_reason", "rejected_detail", "id", "formula", "scale", "validated_scale"), ""
-        )
-        row |= dict.fromkeys(("validated_note", "spacegroup", "novelty", "novelty_match", "structure"), "")
-        row |= dict.fromkeys(
-            ("nsites", "repaired", "spacegroup_number", "evaluations", "validation_evaluations", "steps"), 0
-        )
-        row |= dict.fromkeys(("energy_per_atom", "formation_energy", "e_above_hull", "volume_per_atom"))
-        row |= dict.fromkeys(("validated_e_above_hull", "validated_formation_energy"))
-        row |= {"sample": f"r0-{sampler}-{number:06d}", "round": 0, "sampler": sampler, "parents": parents, "seed": 7}
+        row = {"sample": f"r0-{sampler}-{number:06d}", "round": 0, "sampler": sampler, "parents": parents, "seed": 7}
         row["prior"] = "flow" if sampler == "prior" else ""
         row |= {"latent_x": x, "latent_y": y, "residual": float(rng.uniform(0.01, 0.2)), "count_matches": True}
         row |= {"min_distance": float(rng.uniform(1.4, 2.0)), "state": "rejected"}
@@ -113,7 +104,7 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "n
             row |= dict(zip(("rejected_stage", "rejected_reason", "rejected_detail"), fate[1:], strict=True))
             row["evaluations"] = 500 if fate[1] == "screen" else 0
             if fate[1] in ("uniqueness", "screen"):  # valid, and so a crystal of some composition
-                row["formula"] = shapes[number % len(shapes)].composition.reduced_formula
+                row |= {"id": _id(row["sample"]), "formula": shapes[number % len(shapes)].composition.reduced_formula}
         else:
             structure = shapes[relaxed % len(shapes)].copy()
             structure.apply_strain(rng.normal(0, 0.015, 3))
@@ -124,7 +115,8 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "n
             fraction = structure.composition.get_atomic_fraction(system[-1])
             symbol, spacegroup = _spacegroup(SpacegroupAnalyzer(structure, symprec=0.01))
             row |= {
-                "id": hashlib.sha256(cif.encode()).hexdigest()[:12],
+                "id": _id(row["sample"]),
+                "relaxed_id": _id(cif),
                 "formula": structure.composition.reduced_formula,
                 "nsites": len(structure),
                 "formation_energy": _hull(fraction) + distance,
@@ -136,9 +128,9 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "n
                 "novelty": novelties[relaxed % len(novelties)],
                 "evaluations": int(rng.integers(20, 300)),
                 "volume_per_atom": structure.volume / len(structure),
-                "structure": cif,
                 "state": "shortlisted",
             }
+            structures[row["relaxed_id"]] = cif
             row["steps"] = row["evaluations"] - 1
             row["novelty_match"] = {"substituted": "mp-19:Fe=V", "known": f"{system[0]}2{system[-1]}5"}.get(
                 row["novelty"], ""
@@ -147,13 +139,20 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "n
                 row["state"] = "screened"
             relaxed += 1
         rows.append(row)
-    path.mkdir(parents=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path / "candidates.parquet")
+    (path / "structures").mkdir(parents=True)
+    table = join([table_part(rows)])
+    write_table(path / "candidates.parquet", table)
+    for crystal, cif in structures.items():
+        (path / "structures" / f"{crystal}.cif").write_text(cif)
     campaign = {"version": 2, "name": "oxides <for a test>", "system": list(system), "screen": {"threshold": 0.15}}
     (path / "campaign.yaml").write_text(yaml.safe_dump(campaign, sort_keys=False))
-    for name, content in _documents(rows, system, rng).items():
+    for name, content in _documents(rows_of(table), system, rng).items():
         (path / f"{name}.json").write_text(json.dumps(content))
     return path
+
+
+def _id(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _spacegroup(analyzer):
@@ -253,10 +252,8 @@ def rewrite():
     """Change the rows of a run's candidates: rewrite(run, change)."""
 
     def apply(run, change):
-        rows = pyarrow.parquet.read_table(run / "candidates.parquet").to_pylist()
-        pyarrow.parquet.write_table(
-            pyarrow.Table.from_pylist([change(row) for row in rows]), run / "candidates.parquet"
-        )
+        path = run / "candidates.parquet"
+        write_table(path, table_part([change(row) for row in rows_of(read_part(path))]))
 
     return apply
 
@@ -268,7 +265,7 @@ def give_rounds(rewrite):
     def apply(run, count):
         place = iter(range(10_000))
         rewrite(run, lambda row: row | {"round": next(place) * count // 120})
-        rows = pyarrow.parquet.read_table(run / "candidates.parquet").to_pylist()
+        rows = rows_of(read_part(run / "candidates.parquet"))
         ledger = json.loads((run / "ledger.json").read_text())
         spent = [
             sum(row["evaluations"] + row["validation_evaluations"] for row in rows if row["round"] == number)
@@ -308,8 +305,11 @@ def validate(rewrite):
                     }
                 )
             distance = row["e_above_hull"] + float(rng.normal(0, 0.05))
+            cif = (run / "structures" / f"{row['relaxed_id']}.cif").read_text() + "# as DFT left it\n"
+            (run / "structures" / f"{_id(cif)}.cif").write_text(cif)
             return row | {
                 "state": "validated",
+                "validated_id": _id(cif),
                 "validated_e_above_hull": distance,
                 "validated_formation_energy": 1.1 * (row["formation_energy"] - row["e_above_hull"]) + distance,
                 "validated_scale": scale,

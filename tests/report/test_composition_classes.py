@@ -25,7 +25,7 @@ def test_every_sample_with_valid_oxidation_states_is_counted_once_and_no_other(s
     counted = classes_of_samples(run)
     assert list(counted) == run.samplers
     for sampler, classes in counted.items():
-        rows = [row for row in run.candidates if row["sampler"] == sampler]
+        rows = [row for row in run.rows() if row["sampler"] == sampler]
         invalid = [row for row in rows if row["rejected_stage"] in ("decode", "validity")]
         assert merged(classes).total() == len(rows) - len(invalid)
     assert sum(merged(classes).total() for classes in counted.values()) == run.funnel()[1].total

@@ -25,7 +25,7 @@ def unseen(own_run, rewrite):
     run = RunDirectory.open(own_run)
 
     def change(row):
-        name = {"VO": "V5O6", "V2O5": "V3O7"}.get(row["formula"]) if row["id"] else None
+        name = {"VO": "V5O6", "V2O5": "V3O7"}.get(row["formula"]) if row["relaxed_id"] else None
         if not name:
             return row
         energy = hull_of(run, atomic_fraction(name, "O")) + row["e_above_hull"]
@@ -53,8 +53,7 @@ def test_a_composition_is_new_where_neither_phase_nor_dataset_has_it(unseen):
     chosen = choose(run)
     assert chosen.unseen
     assert chosen.made == {
-        name: sum(row["formula"] == name for row in run.candidates if row["novelty"] == "new")
-        for name in ("V5O6", "V3O7")
+        name: sum(row["formula"] == name for row in run.rows() if row["novelty"] == "new") for name in ("V5O6", "V3O7")
     }
     learn(unseen, "O12V10", "mp-1:Ti=V")
     assert list(choose(RunDirectory.open(unseen)).made) == ["V3O7"]

@@ -30,6 +30,27 @@ def test_each_sampler_has_a_panel_of_its_samples_over_the_training_structures(sh
         assert axes.get_xlim() == panels[0].get_xlim() and axes.get_ylim() == panels[0].get_ylim()
 
 
+def test_a_map_of_many_samples_shows_them_at_even_distances_and_says_how_many(shared_run, monkeypatch):
+    monkeypatch.setattr("imatgen_flows.report.run_directory.MAPPED", 40)
+    run = RunDirectory.open(shared_run)
+    numbers = [int(row["sample"].split("-")[-1]) for row in run.mapped]
+    assert numbers == [place * 3 for place in range(40)]
+    for axes, sampler in zip(latent_map(run).axes[1:], run.samplers, strict=True):
+        shown = sum(row["sampler"] == sampler for row in run.mapped)
+        drawn = sum(row["sampler"] == sampler for row in run.rows())
+        assert len(offsets(axes)[1]) == shown < drawn
+        assert f"({shown} of {drawn} samples)" in axes.get_title()
+
+
+def test_a_start_is_ringed_where_none_of_its_samples_is_shown(own_run, rewrite, monkeypatch):
+    known = next(row for row in RunDirectory.open(own_run).latent["training"] if row["known"])
+    rewrite(own_run, lambda row: row | ({"parents": [known["id"]]} if row["sample"] == "r0-perturb-000115" else {}))
+    monkeypatch.setattr("imatgen_flows.report.run_directory.MAPPED", 3)
+    run = RunDirectory.open(own_run)
+    panels = dict(zip(["training", *run.samplers], latent_map(run).axes, strict=True))
+    np.testing.assert_allclose(offsets(panels["perturb"])[-1], [(known["x"], known["y"])])
+
+
 def test_the_known_phases_around_which_samples_were_drawn_are_ringed(own_run, rewrite):
     run = RunDirectory.open(own_run)
     known = next(row for row in run.latent["training"] if row["known"])

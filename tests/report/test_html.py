@@ -11,6 +11,7 @@ from jinja2 import UndefinedError
 from imatgen_flows.errors import InputError
 from imatgen_flows.report import RunDirectory, build_report
 from imatgen_flows.report.markup import formula, render, share, spacegroup
+from imatgen_flows.report.run_directory import crystal_id
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -124,11 +125,11 @@ def test_filters_show_what_they_name_and_count_it(page, shared_run):
     assert set(_column(page, "sampler")) == {"Interpolation"}
     text.clear()
     limit.send_keys("0.05")
-    assert len(_column(page, "id")) == sum(row["e_above_hull"] <= 0.05 for row in rows)
+    assert len(_column(page, "relaxed_id")) == sum(row["e_above_hull"] <= 0.05 for row in rows)
     limit.clear()
     for other in ("substituted", "known"):
         _click(page, f"#filter-novelty input[value={other}]")
-    assert _column(page, "id") == [row["id"] for row in rows if row["novelty"] == "new"]
+    assert _column(page, "relaxed_id") == [row["relaxed_id"] for row in rows if row["novelty"] == "new"]
     assert _all(page, "#shown")[0].text == f"15 of {len(rows)} candidates."
 
 
@@ -136,9 +137,9 @@ def test_a_row_opens_its_structure_and_a_drag_turns_it(page, shared_run):
     from selenium.webdriver import ActionChains
 
     row = RunDirectory.open(shared_run).relaxed[0]
-    _click(page, f"#table tr[data-id='{row['id']}']")
+    _click(page, f"#table tr[data-sample='{row['sample']}']")
     dialog = _all(page, "dialog[open]")[0]
-    assert row["id"] in dialog.text
+    assert row["id"] in dialog.text and row["relaxed_id"] in dialog.text
     assert "eV/atom" in dialog.text
     drawing = _all(page, "dialog svg.crystal")[0]
     before = drawing.get_attribute("innerHTML")
@@ -152,10 +153,12 @@ def test_a_row_opens_its_structure_and_a_drag_turns_it(page, shared_run):
 
 def test_each_best_structure_and_the_table_can_be_saved(page, shared_run):
     run = RunDirectory.open(shared_run)
-    assert [card.get_attribute("data-id") for card in _all(page, "#cards .card")] == [row["id"] for row in run.new[:10]]
+    cards = {card.get_attribute("data-sample"): card.text for card in _all(page, "#cards .card")}
+    assert list(cards) == [row["sample"] for row in run.new[:10]]
+    assert all(row["relaxed_id"] in cards[row["sample"]] for row in run.new[:10])
     best = run.new[0]
     _click(page, "#cards .card .cif")
-    assert _saved(page, f"{best['id']}_{best['formula']}.cif") == best["structure"]
+    assert _saved(page, f"{best['relaxed_id']}_{best['formula']}.cif") == run.cif(best)
     _click(page, "#save-csv")
     assert len(_saved(page, "candidates.csv").splitlines()) == 31
     assert _faults(page) == []
@@ -176,7 +179,7 @@ def test_a_ternary_run_opens_as_well(browser, make_run, monkeypatch):
     monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])  # has its own tests
     page = _open(browser, build_report(make_run(system=("Ca", "Ti", "O"), novelties=("new", "duplicate"))))
     assert len(_all(page, "#cards .card")) == 10
-    assert len(_column(page, "id")) == 30
+    assert len(_column(page, "relaxed_id")) == 30
     assert not _all(page, "#hull-switch button")
     assert _faults(page) == []
 
@@ -187,7 +190,7 @@ def test_a_run_without_a_new_candidate_says_so(browser, own_run, rewrite, monkey
     page = _open(browser, build_report(own_run))
     assert not _all(page, "#cards .card")
     assert "no new structure" in _all(page, "#best-caption")[0].text
-    assert len(_column(page, "id")) == 30
+    assert len(_column(page, "relaxed_id")) == 30
     assert _faults(page) == []
 
 
@@ -228,11 +231,12 @@ def test_rounds_and_a_second_scale_are_shown_and_no_script_fails(browser, own_ru
         title = page.execute_script("return document.getElementById('compositions-plot').layout.yaxis.title.text")
         assert ("CHGNet 0.3.0", "MP2020 GGA/GGA+U")[place - 1] in title
     for card in _all(page, "#polymorphs .card"):
-        row = next(row for row in run.new if row["id"] == card.get_attribute("data-id"))
+        row = next(row for row in run.new if row["sample"] == card.get_attribute("data-sample"))
+        assert crystal_id(row) in card.text
         assert f"{row['e_above_hull']:.3f} eV/atom" in card.text.replace("−", "-")
         assert ("by MP2020 GGA/GGA+U" in card.text) == (row["validated_e_above_hull"] is not None)
-    validated = _all(page, ".validated tr[data-id]")
-    assert len(validated) == sum(row["state"] == "validated" for row in run.candidates)
+    validated = _all(page, ".validated tr[data-sample]")
+    assert len(validated) == sum(row["state"] == "validated" for row in run.rows())
     page.execute_script("arguments[0].click()", validated[0])
     assert "MP2020 GGA/GGA+U" in _all(page, "dialog[open]")[0].text
     assert {link.get_attribute("href").split("#")[1] for link in _all(page, "nav a")} >= {"rounds", "validation"}
@@ -247,10 +251,51 @@ def test_the_file_holds_no_address_to_load_from(report):
     assert "<for a test>" not in markup
 
 
-def test_a_structure_that_cannot_be_drawn_costs_its_drawing_only(own_run, rewrite):
-    worst = RunDirectory.open(own_run).new[0]["id"]
-    rewrite(own_run, lambda row: row | ({"structure": "no crystal"} if row["id"] == worst else {}))
-    assert build_report(own_run).read_text().count("This structure cannot be drawn") == 1
+def test_a_structure_that_cannot_be_drawn_or_read_costs_its_drawing_only(own_run):
+    faulty, absent = (own_run / "structures" / f"{row['relaxed_id']}.cif" for row in RunDirectory.open(own_run).new[:2])
+    faulty.write_text("no crystal")
+    absent.unlink()
+    page = build_report(own_run).read_text()
+    assert page.count("This structure cannot be drawn") == 2
+    assert f"This structure cannot be drawn: {absent}: cannot be read: No such file" in page
+
+
+def test_a_card_without_its_structure_says_so_and_offers_no_file(browser, own_run, monkeypatch):
+    monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
+    best = RunDirectory.open(own_run).new[0]
+    (own_run / "structures" / f"{best['relaxed_id']}.cif").unlink()
+    page = _open(browser, build_report(own_run))
+    card, other = _all(page, "#cards .card")[:2]
+    assert f"{best['relaxed_id']}.cif: cannot be read" in card.text
+    assert not card.find_element("css selector", ".cif").is_enabled()
+    assert other.find_element("css selector", ".cif").is_enabled()
+    assert _faults(page) == []
+
+
+def test_candidates_of_one_crystal_are_told_apart(browser, own_run, rewrite, monkeypatch):
+    monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
+    first = RunDirectory.open(own_run).new[0]
+    same = {"id": first["id"], "relaxed_id": first["relaxed_id"]}
+    rewrite(own_run, lambda row: row | (same if row["relaxed_id"] else {}))
+    page = _open(browser, build_report(own_run))
+    for row in RunDirectory.open(own_run).relaxed[:3]:
+        _click(page, f"#table tr[data-sample='{row['sample']}']")
+        assert row["sample"] in _all(page, "dialog[open]")[0].text
+        _click(page, "dialog .close")
+    assert _faults(page) == []
+
+
+def test_a_map_of_many_samples_shows_some_of_them_and_says_how_many(browser, own_run, monkeypatch):
+    monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
+    monkeypatch.setattr("imatgen_flows.report.run_directory.MAPPED", 40)
+    page = _open(browser, build_report(own_run))
+    assert "Shown are 40 of its 120 samples" in " ".join(_all(page, "#latent .caption")[0].text.split())
+    names = page.execute_script("return document.getElementById('latent-plot').data.map((trace) => trace.name)")
+    shown = page.execute_script("return document.getElementById('latent-plot').data.map((trace) => trace.x.length)")
+    samplers = RunDirectory.open(own_run).samplers
+    assert sum(shown[-len(samplers) :]) == 40
+    assert "Interpolation" in " ".join(names)
+    assert _faults(page) == []
 
 
 def test_a_report_that_cannot_be_written_is_named(own_run, monkeypatch):

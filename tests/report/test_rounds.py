@@ -39,7 +39,7 @@ def test_cumulative_numbers_end_at_the_totals_of_the_ledger(own_run, give_rounds
 
 def test_each_round_counts_its_own_samples(three):
     for row in accounts(three).rounds:
-        mine = [one for one in three.candidates if one["round"] == row.number]
+        mine = [one for one in three.rows() if one["round"] == row.number]
         assert row.relaxations == sum(one["evaluations"] > 0 for one in mine)
         assert row.evaluations == sum(one["evaluations"] for one in mine)
         for limit in (0.08, 0.1):

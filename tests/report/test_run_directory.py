@@ -2,38 +2,50 @@ from __future__ import annotations
 
 import json
 import math
+import time
+import tracemalloc
 from collections import Counter
 
+import pyarrow
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from scipy.stats import binomtest
 
 from imatgen_flows.candidates.schema import column_names
+from imatgen_flows.candidates.table import join, read_part, write_table
 from imatgen_flows.errors import InputError
 from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report import RunDirectory
 from imatgen_flows.report.documents import CandidateRow
-from imatgen_flows.report.run_directory import how_made, last_state, per_structure
+from imatgen_flows.report.html import SECTIONS
+from imatgen_flows.report.page_data import page_data
+from imatgen_flows.report.run_directory import how_made, per_structure
 
 
 def test_the_funnel_counts_every_sample_out_once(shared_run):
     run = RunDirectory.open(shared_run)
     steps = run.funnel()
-    ended = Counter(last_state(row) for row in run.candidates if row["state"] != "rejected")
-    assert steps[0].total == len(run.candidates) == 120
+    ended = Counter(row["state"] for row in run.rows() if row["state"] != "rejected")
+    assert steps[0].total == run.table.num_rows == 120
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         on = following.total if following else 0
         assert step.total == on + sum(step.left.values()) + ended[step.state]
-    for sampler, count in Counter(row["sampler"] for row in run.candidates).items():
+    for sampler, count in Counter(row["sampler"] for row in run.rows()).items():
         assert steps[0].reached[sampler] == count
 
 
-def test_the_validated_step_is_shown_once_something_was_validated(shared_run):
-    run = RunDirectory.open(shared_run)
+@pytest.mark.parametrize(
+    "fate", [{"state": "validated"}, {"state": "rejected", "rejected_stage": "validate", "rejected_reason": "wrong_u"}]
+)
+def test_the_validated_step_is_shown_once_validation_was_tried(own_run, rewrite, fate):
+    run = RunDirectory.open(own_run)
     assert run.funnel()[-1].state == "shortlisted"
-    next(row for row in run.candidates if row["state"] == "shortlisted")["state"] = "validated"
-    assert run.funnel()[-1].state == "validated"
+    first = next(row["sample"] for row in run.rows() if row["state"] == "shortlisted")
+    rewrite(own_run, lambda row: row | fate if row["sample"] == first else row)
+    assert RunDirectory.open(own_run).funnel()[-1].state == "validated"
 
 
 def test_new_candidates_are_relaxed_ones_lowest_first(shared_run):
@@ -86,8 +98,9 @@ def test_candidates_of_another_version_are_refused(own_run, rewrite, change, say
         RunDirectory.open(own_run)
 
 
-def test_a_run_of_version_1_is_answered_with_what_to_do(own_run, rewrite):
-    rewrite(own_run, lambda row: {{"sampler": "method"}.get(name, name): value for name, value in row.items()})
+def test_a_run_of_version_1_is_answered_with_what_to_do(own_run):
+    table = parquet.read_table(own_run / "candidates.parquet")
+    parquet.write_table(table.rename_columns({"sampler": "method"}), own_run / "candidates.parquet")
     says = "version 1, .*report.html stays readable.*imatgen init DIR --from .*campaign.yaml"
     with pytest.raises(InputError, match=says):
         RunDirectory.open(own_run)
@@ -100,6 +113,70 @@ def test_a_run_of_version_1_is_answered_with_what_to_do(own_run, rewrite):
 def test_a_missing_directory_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such directory"):
         RunDirectory.open(tmp_path / "absent")
+
+
+def test_a_number_that_does_not_exist_is_null(own_run, rewrite):
+    rewrite(own_run, lambda row: row | {"residual": math.nan, "min_distance": math.inf, "latent_x": math.nan})
+    run = RunDirectory.open(own_run)
+    assert {(row["residual"], row["min_distance"]) for row in run.rows()} == {(None, None)}
+    assert run.mapped == []
+
+
+def test_a_run_without_samples_can_be_read(own_run):
+    write_table(own_run / "candidates.parquet", join([]))
+    run = RunDirectory.open(own_run)
+    assert (run.relaxed, run.samplers, run.mapped) == ([], [], [])
+    assert run.funnel()[0].total == 0
+
+
+def test_the_crystal_of_a_candidate_is_what_dft_left_else_what_the_potential_left(own_run, validate):
+    validate(own_run)
+    run = RunDirectory.open(own_run)
+    for row in run.relaxed:
+        assert run.cif(row) == (own_run / "structures" / f"{row['validated_id'] or row['relaxed_id']}.cif").read_text()
+
+
+def test_a_missing_structure_is_named_with_the_cure(own_run):
+    run = RunDirectory.open(own_run)
+    (own_run / "structures" / f"{run.new[0]['relaxed_id']}.cif").unlink()
+    with pytest.raises(InputError, match=f"{run.new[0]['relaxed_id']}.cif: cannot be read: No such file.*--resume"):
+        run.cif(run.new[0])
+
+
+@pytest.fixture
+def large_run(own_run):
+    """A run of 200,010 samples: the rows of those that were not relaxed, repeated."""
+    table = read_part(own_run / "candidates.parquet")
+    rejected = table.filter(~pc.field("e_above_hull").is_valid())
+    table = pyarrow.concat_tables([table, *[rejected] * 2221])
+    names = pyarrow.array([f"r0-{number:06d}" for number in range(table.num_rows)])
+    write_table(own_run / "candidates.parquet", table.set_column(0, table.schema.field("sample"), names))
+    return own_run
+
+
+def _show(path):
+    """Read a run and write all that the report counts and lists of it."""
+    run = RunDirectory.open(path)
+    for _, section in SECTIONS.values():
+        section(run)
+    page_data(run)
+    return run
+
+
+def test_a_large_run_is_counted_by_column_and_no_row_is_made_of_a_sample_that_is_not_shown(shared_run, large_run):
+    _show(shared_run)  # so that all modules are there
+    started = time.process_time()
+    tracemalloc.start()
+    run = _show(large_run)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert time.process_time() - started < 10  # s
+    assert peak < 50e6  # bytes; rows of all samples take 460e6
+    valid = run.funnel()[1].total
+    assert run.funnel()[0].total == run.table.num_rows == 200_010
+    assert run.table.num_rows - valid == 2222 * (26 + 14 + 19 + 8)
+    assert len(run.relaxed) == 30
+    assert len(run.mapped) == 20_000
 
 
 def test_what_disagrees_within_a_run_is_said(own_run):
@@ -153,4 +230,4 @@ def test_the_columns_read_by_name_are_columns_of_the_table():
 
 def test_a_run_from_before_a_column_was_added_can_still_be_read(own_run, rewrite):
     rewrite(own_run, lambda row: {name: value for name, value in row.items() if name != "validated_note"})
-    assert {row["validated_note"] for row in RunDirectory.open(own_run).candidates} == {""}
+    assert {row["validated_note"] for row in RunDirectory.open(own_run).rows()} == {""}

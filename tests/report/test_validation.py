@@ -35,7 +35,7 @@ def test_a_campaign_that_validated_nothing_says_so(own_run, validate, rewrite):
 
 
 def test_each_distance_shown_is_that_of_the_table_with_its_scale(validated):
-    rows = {row["id"]: row for row in validated.candidates if row["validated_e_above_hull"] is not None}
+    rows = {row["validated_id"]: row for row in validated.rows() if row["validated_e_above_hull"] is not None}
     shown = lines(validation_section(validated), "validated")
     assert {cells[-1] for cells in shown} == set(rows)
     for cells in shown:
@@ -51,8 +51,8 @@ def test_each_distance_shown_is_that_of_the_table_with_its_scale(validated):
 
 def test_every_candidate_that_was_shortlisted_is_counted_once(validated):
     section = validation_section(validated)
-    states = Counter(row["state"] for row in validated.candidates)
-    refused = Counter(row["rejected_reason"] for row in validated.candidates if row["rejected_stage"] == "validate")
+    states = Counter(row["state"] for row in validated.rows())
+    refused = Counter(row["rejected_reason"] for row in validated.rows() if row["rejected_stage"] == "validate")
     counts = (
         f"{states['validated']} validated, {refused.total()} refused, and {states['shortlisted']} shortlisted but not"
     )
@@ -65,7 +65,7 @@ def test_every_candidate_that_was_shortlisted_is_counted_once(validated):
 def test_the_mean_difference_is_numpys(validated):
     pairs = [
         (row["e_above_hull"], row["validated_e_above_hull"])
-        for row in validated.candidates
+        for row in validated.rows()
         if row["validated_e_above_hull"] is not None
     ]
     mean = np.abs(np.diff(pairs, axis=1)).mean()

@@ -1,9 +1,8 @@
 "use strict";
 // The most frequent compositions: a strip of structures each, by sampler, with the hull; one energy scale at a time.
-function compositionsOf(data, { $, axis, layout, config, colour, faint, element, escaped, formula, fixed, candidateHover, SAMPLER_SYMBOLS, E_HULL }) {
+function compositionsOf(data, { $, bySample, axis, layout, config, colour, faint, element, escaped, formula, fixed, candidateHover, SAMPLER_SYMBOLS, E_HULL }) {
   if (!data.compositions) return () => {};
   const { views, made } = data.compositions;
-  const bySample = new Map(data.candidates.map((row) => [row.sample, row]));
   let view = views[0];
 
   function hull(place, at) {

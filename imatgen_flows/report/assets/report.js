@@ -20,6 +20,7 @@
   // ---- columns of the candidate table -----------------------------------------------------------------------------
   const label = (text) => escaped(text).replace("E_hull", E_HULL);
   const byName = new Map(data.columns.map((column) => [column.name, column]));
+  const bySample = new Map(data.candidates.map((row) => [row.sample, row]));
   const isNumber = (column) => column.type === "number" || column.type === "integer";
   const WRITTEN = {
     formula: (row) => formula(row.formula), spacegroup: (row) => group(row.spacegroup), novelty: (row) => novelty(row.novelty),
@@ -49,7 +50,13 @@
     link.remove();
     setTimeout(() => URL.revokeObjectURL(url), 10000);
   }
-  const saveCif = (row) => save(`${row.id}_${row.formula}.cif`, row.cif, "chemical/x-cif");
+  const saveCif = (row) => save(`${row.crystal}_${row.formula}.cif`, row.cif, "chemical/x-cif");
+  function cifButton(row, text) {
+    const button = element("button", { type: "button", class: "cif", "aria-label": `CIF of ${row.crystal}` }, text);
+    button.disabled = !row.cif; // its file was missing
+    button.addEventListener("click", (event) => { event.stopPropagation(); saveCif(row); });
+    return button;
+  }
 
   // ---- theme ------------------------------------------------------------------------------------------------------
   const probe = element("span", { hidden: "" });
@@ -88,7 +95,7 @@
       `<br>${E_FORM} ${fixed(row.formation_energy, 3)} eV/atom` +
       (isValidated(row) ? `<br>${escaped(row.validated_scale)}: ${E_HULL} ${fixed(row.validated_e_above_hull, 3)} eV/atom` : "") +
       `<br>${novelty(row.novelty)}${row.novelty_match ? `, as ${escaped(row.novelty_match)}` : ""}` +
-      `<br>${escaped(row.made)}<br>${escaped(row.id)}<extra></extra>`;
+      `<br>${escaped(row.made)}<br>${escaped(row.crystal)}<extra></extra>`;
   }
   const referenceHover = (ref) => `<b>${formula(ref.formula)}</b>${ref.name === ref.formula ? "" : `  ${escaped(ref.name)}`}<br>reference phase, ${escaped(ref.kind)}` +
     `<br>${E_HULL} ${fixed(ref.e_above_hull, 3)} eV/atom<br>${E_FORM} ${fixed(ref.formation_energy, 3)} eV/atom` +
@@ -212,7 +219,7 @@
     Plotly.react("errors-plot", traces, layout({ ...axes, shapes, annotations, margin: { l: 56, r: 34, t: 34, b: 52 } }), config);
   }
 
-  const tools = { $, axis, layout, config, colour, faint, element, escaped, formula, fixed, candidateHover, SAMPLER_SYMBOLS, E_HULL };
+  const tools = { $, bySample, axis, layout, config, colour, faint, element, escaped, formula, fixed, candidateHover, SAMPLER_SYMBOLS, E_HULL };
   const compositionsPlot = compositionsOf(data, tools);
   const roundsPlot = roundsOf(data, tools);
   function plotAll() { hullPlot(); compositionsPlot(); roundsPlot(); latentPlot(); errorsPlot(); }
@@ -285,26 +292,23 @@
     ? `The ${best.length === 1 ? "one" : best.length} of lowest ${E_HULL} (${escaped(data.scale)}) that are neither duplicates nor known, and that plain substitution does not reach. Drag to turn.`
     : "This run found no new structure: every relaxed candidate is a duplicate, a known phase, or within reach of plain substitution. The table below shows them all.";
   function card(row) {
-    const node = element("article", { class: "card", "data-id": row.id });
+    const node = element("article", { class: "card", "data-sample": row.sample });
     node.append(drawing(row));
     node.insertAdjacentHTML("beforeend", `${legend(row)}
       <h3><b>${formula(row.formula)}</b><span>${group(row.spacegroup)} (${row.spacegroup_number})</span></h3>
       <p class="energy">${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom</p>
       ${isValidated(row) ? `<p class="energy validated">${fixed(row.validated_e_above_hull, 3)} eV/atom by ${escaped(row.validated_scale)}</p>` : ""}
-      <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made).replaceAll("-", "\u2011")}</p>`);
+      <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made).replaceAll("-", "\u2011")}<br><code>${escaped(row.crystal)}</code></p>`);
     const actions = element("div", { class: "row" });
-    const cif = element("button", { type: "button", class: "cif" }, "CIF");
     const more = element("button", { type: "button", class: "more" }, "Details");
-    cif.addEventListener("click", () => saveCif(row));
     more.addEventListener("click", () => show(row));
-    actions.append(cif, more);
+    actions.append(cifButton(row, "CIF"), more);
     node.append(actions);
     return node;
   }
   best.forEach((row) => $("cards").append(card(row)));
-  const byId = new Map(data.candidates.map((row) => [row.id, row]));
-  for (const id of data.compositions?.lowest ?? []) $("polymorphs").append(card(byId.get(id)));
-  for (const line of document.querySelectorAll(".validated tr[data-id]")) line.addEventListener("click", () => show(byId.get(line.dataset.id)));
+  for (const sample of data.compositions?.lowest ?? []) $("polymorphs").append(card(bySample.get(sample)));
+  for (const line of document.querySelectorAll(".validated tr[data-sample]")) line.addEventListener("click", () => show(bySample.get(line.dataset.sample)));
 
   // ---- one candidate ----------------------------------------------------------------------------------------------
   const FIRST = ["e_above_hull", "formation_energy", "validated_e_above_hull", "validated_formation_energy", "validated_scale"];
@@ -319,21 +323,19 @@
       <div><dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd>${value}</dd>`).join("")}</dl><div class="row"></div></div></div>`;
     dialog.querySelector("#detail-drawing").append(drawing(row));
     dialog.querySelector("#detail-drawing").insertAdjacentHTML("beforeend", legend(row));
-    const cif = element("button", { type: "button", class: "cif" }, "Save CIF");
     const close = element("button", { type: "button", class: "close", autofocus: "" }, "Close");
-    cif.addEventListener("click", () => saveCif(row));
     close.addEventListener("click", () => dialog.close());
-    dialog.querySelector(".row").append(cif, close);
+    dialog.querySelector(".row").append(cifButton(row, "Save CIF"), close);
     dialog.showModal();
   }
   $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
 
   // ---- table ------------------------------------------------------------------------------------------------------
-  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "nsites", "volume_per_atom", "novelty", "sampler", "evaluations", "id"];
+  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "nsites", "volume_per_atom", "novelty", "sampler", "evaluations", "relaxed_id"];
   const CELLS = {
     spacegroup: (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`,
     novelty: (row) => `<span class="tag ${escaped(row.novelty)}">${novelty(row.novelty)}</span>`,
-    id: (row) => `<code>${escaped(row.id)}</code>`,
+    relaxed_id: (row) => `<code>${escaped(row.relaxed_id)}</code>`,
   };
   const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated))).map((name) => {
     const column = byName.get(name);
@@ -343,7 +345,7 @@
   });
   const PAGE = 100;
   const state = { key: "e_above_hull", down: false, all: false };
-  const searched = new Map(data.candidates.map((row) => [row, [row.formula, row.spacegroup, row.spacegroup_number, row.id, row.sample, row.sampler, data.samplers[row.sampler], row.made].join(" ").toLowerCase()]));
+  const searched = new Map(data.candidates.map((row) => [row, [row.formula, row.spacegroup, row.spacegroup_number, row.id, row.relaxed_id, row.validated_id, row.sample, row.sampler, data.samplers[row.sampler], row.made].join(" ").toLowerCase()]));
 
   COLUMNS.forEach(([key, label, , number]) => {
     const head = element("th", { scope: "col", "data-key": key, ...(number ? { class: "num" } : {}) });
@@ -377,11 +379,9 @@
     const rows = chosen();
     const body = $("table").tBodies[0];
     body.replaceChildren(...rows.slice(0, state.all ? rows.length : PAGE).map((row) => {
-      const line = element("tr", { "data-id": row.id }, COLUMNS.map(([, , cell, number]) => `<td${number ? ' class="num"' : ""}>${cell(row)}</td>`).join(""));
-      const cif = element("button", { type: "button", class: "cif", "aria-label": `CIF of ${row.id}` }, "CIF");
-      cif.addEventListener("click", (event) => { event.stopPropagation(); saveCif(row); });
+      const line = element("tr", { "data-sample": row.sample }, COLUMNS.map(([, , cell, number]) => `<td${number ? ' class="num"' : ""}>${cell(row)}</td>`).join(""));
       const last = element("td");
-      last.append(cif);
+      last.append(cifButton(row, "CIF"));
       line.append(last);
       line.addEventListener("click", () => show(row));
       return line;
