@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from imatgen_flows.energetics.hull import Hull
-    from imatgen_flows.jobs.documents import CandidateTable
+    from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, CandidateTable
     from imatgen_flows.sources.trained_model import TrainedModel
 
 ID_COLUMNS = {Geometry.DECODED: "id", Geometry.RELAXED: "relaxed_id", Geometry.VALIDATED: "validated_id"}
@@ -223,6 +223,29 @@ class Run:
 
         self.require_finished()
         return methods_paragraph(RunDirectory.open(self.path))
+
+    def report(self) -> Path:
+        """Build `report.html` of a finished run, with its figures, and return its path."""
+        from imatgen_flows.report.html import build_report
+
+        self.require_finished()
+        return build_report(self.path)
+
+    def first_round(self) -> tuple[str, CandidatesDocument, CampaignData]:
+        """Return what a `ScreenMaker` makes a flow of: the artifact store, the candidates of the first round, and its data.
+
+        The candidates are those that were filtered, before any was relaxed.
+
+        Examples
+        --------
+        >>> root, candidates, data = imf.Run.open("runs/vanadium-oxides").first_round()
+        >>> candidates.counts["unique"] > 0
+        True
+        """
+        from imatgen_flows.jobs.run_inputs import screen_inputs
+
+        self.require_finished()
+        return screen_inputs(self.path)
 
     def require_finished(self) -> None:
         """Raise an InputError where the run is not finished; it says how far it has come."""

@@ -15,13 +15,23 @@ from imatgen_flows.jobs.build_dataset import build_dataset
 from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
 from imatgen_flows.jobs.dataset_rows import load_crystals, structure_of, training_rows
-from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ReferenceDocument, RoundDocument
+from imatgen_flows.jobs.documents import (
+    CampaignData,
+    CandidatesDocument,
+    DatasetDocument,
+    LabelDocument,
+    ReferenceDocument,
+    RoundDocument,
+)
 from imatgen_flows.jobs.evaluators import evaluators, hull_of
 from imatgen_flows.jobs.extend_dataset import extend_dataset, extend_labels
+from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.label_dataset import label_dataset
 from imatgen_flows.jobs.model_export import networks_of
 from imatgen_flows.jobs.networks import load_model
+from imatgen_flows.jobs.place_calculations import place_candidates
 from imatgen_flows.jobs.provenance import finished_round, first_round, parent
+from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.references import extend_hull
 
 if TYPE_CHECKING:
@@ -75,6 +85,23 @@ class LatentInputs:
     scratch: Path
     preset: str
     epochs: int
+
+
+def screen_inputs(run: Path) -> tuple[str, CandidatesDocument, CampaignData]:
+    """Gather the inputs of the screening of the first round of a run: the artifact store, the candidates, and the data."""
+    store = ArtifactStore(run / "artifacts")
+    first = first_round(store, finished_round(run))
+    # a document names those that it was made from: from the round back to its filtered candidates
+    ended = parent(store, first, CandidatesDocument, place_candidates, rank_candidates)
+    ranked = ended if ended.made_by(rank_candidates) else parent(store, ended, CandidatesDocument, rank_candidates)
+    labels = parent(store, first, LabelDocument, label_dataset)
+    data = CampaignData(
+        dataset=parent(store, first, DatasetDocument, build_dataset),
+        labels=labels,
+        evaluated=labels,
+        references=parent(store, first, ReferenceDocument, extend_hull),
+    )
+    return str(store.root), parent(store, ranked, CandidatesDocument, filter_candidates), data
 
 
 def baseline_inputs(run: Path, round_number: int, samplers: Sequence[str], fmax: float | None) -> BaselineInputs:
