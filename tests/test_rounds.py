@@ -89,7 +89,9 @@ def test_nothing_is_found_twice(both):
     from pymatgen.analysis.structure_matcher import StructureMatcher
     from pymatgen.core import Structure
 
-    structures = [(row["round"], Structure.from_str(row["structure"], fmt="cif")) for row in found]
+    structures = [
+        (row["round"], Structure.from_file(both / "structures" / f"{row['relaxed_id']}.cif")) for row in found
+    ]
     matcher = StructureMatcher()
     early = [structure for number, structure in structures if number == 0]
     late = [structure for number, structure in structures if number == 1]
