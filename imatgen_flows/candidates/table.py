@@ -75,20 +75,18 @@ def join(parts: Sequence[pyarrow.Table], names: Iterable[str] | None = None) -> 
     >>> join([drawn, ranked], ["state", "e_above_hull"]).to_pylist()[1]
     {'sample': 'b', 'state': 'screened', 'e_above_hull': 0.02}
     """
+    import numpy as np
     import pyarrow
-    import pyarrow.compute as pc
 
     columns = columns_of({KEY, *(column_names() if names is None else names)})
     schema = arrow_schema(columns)
     if not parts:
         return schema.empty_table()
-    keys = [part[KEY].combine_chunks() for part in parts]
-    samples = pc.unique(pyarrow.concat_arrays(keys))
-    places = [pc.index_in(key, value_set=samples).to_numpy() for key in keys]
+    keys = pyarrow.concat_arrays([part[KEY].combine_chunks() for part in parts]).dictionary_encode()
+    samples = keys.dictionary
+    places = np.split(keys.indices.to_numpy(), np.cumsum([len(part) for part in parts])[:-1])  # rows in the result
     arrays = [
-        samples
-        if column.name == KEY
-        else _fill(column, schema.field(column.name).type, parts, places, len(samples))
+        samples if column.name == KEY else _fill(column, schema.field(column.name).type, parts, places, len(samples))
         for column in columns
     ]
     return pyarrow.Table.from_arrays(arrays, schema=schema)

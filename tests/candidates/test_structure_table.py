@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 from pymatgen.core import Lattice, Structure
@@ -33,6 +33,7 @@ def small_groups(monkeypatch):
 
 
 @pytest.mark.usefixtures("small_groups")
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 9), max_size=10), st.sets(st.integers(0, 9)))
 def test_crystals_survive_their_file_to_the_bit_and_only_wanted_ones_are_read(tmp_path_factory, sites, wanted):
     path = tmp_path_factory.mktemp("structures") / "s.parquet"

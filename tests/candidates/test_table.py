@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 from pymatgen.core import Composition, Lattice, Structure
@@ -148,6 +148,7 @@ def joined_by_hand(parts, names):
     return [{"sample": sample} | cells for sample, cells in found.items()]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(ROWS, max_size=6), max_size=4))
 def test_the_join_is_that_of_a_dictionary(parts):
     expected = joined_by_hand(parts, SHOWN)
@@ -156,6 +157,7 @@ def test_the_join_is_that_of_a_dictionary(parts):
     assert [{name: row[name] for name in ("sample", *SHOWN)} for row in found.to_pylist()] == expected
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(ROWS, max_size=6), max_size=4), st.sets(SAMPLES))
 def test_parts_in_files_join_as_those_in_memory_do_and_samples_can_be_chosen(tmp_path_factory, parts, chosen):
     folder = tmp_path_factory.mktemp("parts")
@@ -223,6 +225,7 @@ def test_equal_parts_are_equal_files(parts, tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(["valid", "unique", ""]), st.none() | st.booleans())))
 def test_rows_are_counted_by_values_in_the_order_in_which_these_occur(cells):
     rows = [{"sample": str(row), "state": state, "clean": clean} for row, (state, clean) in enumerate(cells)]
