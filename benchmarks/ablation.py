@@ -61,7 +61,7 @@ class Dataset:
     def __init__(self, run: Path, seed: int) -> None:
         from imatgen_flows.config import Model
         from imatgen_flows.io.artifacts import read_lines
-        from imatgen_flows.jobs.candidate_records import novelty_classifier
+        from imatgen_flows.jobs.candidate_table import novelty_classifier
         from imatgen_flows.jobs.dataset_rows import load_crystals, training_rows
         from imatgen_flows.jobs.hulls import load_hull
 
@@ -177,8 +177,6 @@ def prior_loss(model: CrystalModel, crystals: PackedCrystals, conditions: Tensor
 
 def measure_samples(model: CrystalModel, samples: Samples, data: Dataset) -> dict[str, float]:
     """Measure the shares of valid, clean and new samples, and E_hull of the new ones before relaxation."""
-    from pymatgen.core import Structure
-
     from imatgen_flows.candidates.classes import Novelty
     from imatgen_flows.candidates.decode_samples import decode_samples
     from imatgen_flows.crystals.box import MAX_EDGE, MAX_SITES
@@ -186,8 +184,8 @@ def measure_samples(model: CrystalModel, samples: Samples, data: Dataset) -> dic
     from imatgen_flows.matching.grouping import group_duplicates
 
     _, decoded = decode_samples(model, samples, MAX_SITES, MAX_EDGE)
-    valid = [item for item in decoded if item.id]
-    structures = [Structure.from_dict(item.structure or {}) for item in valid]
+    valid = [item for item in decoded if item.is_valid]
+    structures = [item.crystal.structure() for item in valid if item.crystal is not None]
     firsts = [index for index, first in enumerate(group_duplicates(structures)) if first == index]
     classes = data.classifier.classify_all([structures[index] for index in firsts])
     new = [index for index, (novelty, *_) in zip(firsts, classes, strict=True) if novelty is Novelty.NEW]
@@ -237,7 +235,7 @@ def measure_projections(model: CrystalModel, preset: Preset, samples: Samples) -
     for passes in PASSES:
         model.compressor.preset = replace(preset, projections=passes)
         _, decoded = decode_samples(model, samples, MAX_SITES, MAX_EDGE)
-        found[f"valid, {passes} projections"] = sum(bool(item.id) for item in decoded) / len(decoded)
+        found[f"valid, {passes} projections"] = sum(item.is_valid for item in decoded) / len(decoded)
         found[f"clean, {passes} projections"] = sum(item.is_clean for item in decoded) / len(decoded)
     return found
 

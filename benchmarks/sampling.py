@@ -36,11 +36,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    from pymatgen.core import Structure
-
     from imatgen_flows.candidates.classes import Novelty
     from imatgen_flows.candidates.decode_samples import decode_samples
-    from imatgen_flows.jobs.candidate_records import novelty_classifier
+    from imatgen_flows.jobs.candidate_table import novelty_classifier
     from imatgen_flows.matching.grouping import group_duplicates, primitive_cells
     from imatgen_flows.models.drawing import draw_samples
     from imatgen_flows.models.registry import PERTURB, PRIOR, SLERP
@@ -63,7 +61,8 @@ def main() -> int:
         for item in decode_samples(model, samples, limits.max_sites, limits.max_edge, workers)[1]
     ]
     lap("decode, repair")
-    cells = primitive_cells([Structure.from_dict(item.structure or {}) for item in decoded if item.id], workers)
+    valid = [item.crystal.structure() for item in decoded if item.is_valid and item.crystal is not None]
+    cells = primitive_cells(valid, workers)
     firsts = [index for index, first in enumerate(group_duplicates(cells, workers=workers)) if first == index]
     lap("deduplicate")
     classifier = novelty_classifier(data["dataset"], data["references"])

@@ -14,17 +14,21 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
+from imatgen_flows.candidates.states import Geometry
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.crystals.standard import standardise, structure_id
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
-from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
+from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.references import extend_hull
 from imatgen_flows.jobs.relax_batch import relax_batch
+from imatgen_flows.jobs.sample_candidates import sample_candidates
 from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.models.registry import SAMPLERS
 
@@ -76,7 +80,7 @@ def test_relaxed_candidates_carry_their_full_record(run):
     relaxed = [row for row in rows_of(run) if row["e_above_hull"] is not None]
     assert relaxed
     for row in relaxed:
-        structure = Structure.from_file(run / "structures" / f"{row['id']}.cif")
+        structure = Structure.from_file(run / "structures" / f"{row['relaxed_id']}.cif")
         assert structure.composition.reduced_formula == row["formula"]
         assert row["scale"] == "toy 1" and row["spacegroup_number"] >= 1 and row["novelty"]
         assert row["seed"] >= 7 and row["sampler"] in SAMPLERS
@@ -87,11 +91,59 @@ def test_draws_from_the_prior_say_which_prior_it_was(run):
     assert {(row["sampler"], row["prior"]) for row in rows} == {("perturb", ""), ("slerp", ""), ("prior", "gaussian")}
 
 
-def test_candidate_ids_are_the_hash_of_the_decoded_structure(run, documents):
+@pytest.mark.parametrize(("geometry", "column"), [(Geometry.DECODED, "id"), (Geometry.RELAXED, "relaxed_id")])
+def test_ids_are_the_hash_of_the_structure_as_decoded_and_as_relaxed(run, documents, geometry, column):
     (ranked,) = documents(run, rank_candidates)
-    for record in load_candidates(ranked):
-        if record.id:
-            assert structure_id(standardise(Structure.from_dict(record.structure))) == record.id
+    structures = candidate_structures(ranked.candidates, geometry)
+    ids = {row["sample"]: row[column] for row in candidate_rows(ranked.candidates, [column])}
+    with_id = {sample for sample, name in ids.items() if name}
+    assert with_id and with_id <= set(structures)
+    if geometry is Geometry.RELAXED:
+        assert with_id == set(structures)
+    for sample in with_id:
+        assert structure_id(standardise(structures[sample])) == ids[sample]
+
+
+def test_the_files_of_relaxed_structures_are_named_by_the_ids_of_the_crystals_in_them(run, documents):
+    (ranked,) = documents(run, rank_candidates)
+    structures = candidate_structures(ranked.candidates, Geometry.RELAXED)
+    by_id = {row["relaxed_id"]: structures[row["sample"]] for row in rows_of(run) if row["relaxed_id"]}
+    files = {path.stem: Structure.from_file(path) for path in (run / "structures").iterdir()}
+    assert set(files) == set(by_id)
+    # a CIF has fewer digits than the structure: its crystal is the same, the hash of its numbers need not be
+    strict = StructureMatcher(ltol=1e-3, stol=1e-3, angle_tol=0.01, scale=False, primitive_cell=False)
+    for name, read in files.items():
+        assert strict.fit(read, by_id[name]), name
+    assert sum(structure_id(standardise(read)) == name for name, read in files.items()) >= len(files) / 2
+
+
+def test_structures_of_decoded_candidates_are_written_once_and_referred_to_ever_after(run, documents):
+    objects = run / "artifacts" / "objects"
+    (drawn,), (filtered,), (ranked,), (finished,) = (
+        documents(run, job) for job in (sample_candidates, filter_candidates, rank_candidates, finish_round)
+    )
+    (decoded,) = drawn.candidates.structures[Geometry.DECODED.value]
+    assert list(objects.glob(f"{Geometry.DECODED.value}-structures-*")) == [decoded.path()]
+    for document in (filtered, ranked, finished):
+        assert document.candidates.structures[Geometry.DECODED.value] == [decoded]
+    # each job puts one part behind those of the jobs before it, and rewrites none
+    parts = [document.candidates.parts for document in (drawn, filtered, ranked)]
+    assert [len(part) for part in parts] == [1, 2, 3] and parts[2][:2] == parts[1] and parts[1][:1] == parts[0]
+    assert finished.candidates == ranked.candidates
+    assert set(objects.glob("candidates-*")) == {part.path() for part in parts[2]}
+    samples = {row["sample"] for row in rows_of(run)}
+    held = candidate_structures(finished.candidates, Geometry.DECODED)
+    assert set(held) == samples - {row["sample"] for row in rows_of(run) if row["rejected_stage"] == "decode"}
+
+
+def test_each_job_writes_its_own_columns_alone(run, documents):
+    (ranked,) = documents(run, rank_candidates)
+    drawn, filtered, placed = (set(pq.read_schema(part.path()).names) for part in ranked.candidates.parts)
+    assert {"sampler", "latent_row", "residual", "id"} <= drawn and not {"novelty", "e_above_hull"} & drawn
+    rejection = {"rejected_stage", "rejected_reason", "rejected_detail"}
+    assert {"sample", "novelty", "novelty_match", "state"} <= filtered
+    assert filtered <= {"sample", "novelty", "novelty_match", "state"} | rejection
+    assert {"e_above_hull", "relaxed_id", "evaluations"} <= placed and not {"sampler", "id", "residual"} & placed
 
 
 def test_the_hull_distance_agrees_with_an_independent_phase_diagram(run, documents):

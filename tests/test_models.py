@@ -77,21 +77,32 @@ def rows_of(directory, number=0):
 
 
 @pytest.fixture(scope="module")
-def first_latents(documents):
-    """Read the latent vectors of the first round's samples, and of the training structures."""
+def first_samples(documents):
+    """Read the document of the first round's samples."""
 
     def read(directory):
         (first,) = (document for document in documents(directory, sample_candidates) if document.seed == 7)
-        return np.load(first.extra["latents"].path())
+        return first
 
     return read
 
 
-def test_networks_that_only_sample_give_the_same_samples_as_in_their_own_run(run, sampled, first_latents):
+@pytest.fixture(scope="module")
+def first_latents(first_samples):
+    """Read the latent vectors of the first round's samples, and of the training structures."""
+    return lambda directory: np.load(first_samples(directory).extra["latents"].path())
+
+
+def test_networks_that_only_sample_give_the_same_samples_as_in_their_own_run(
+    run, sampled, first_samples, first_latents
+):
     ours, theirs = first_latents(sampled), first_latents(run)
     for name in ("samples", "training"):
         assert np.array_equal(ours[name], theirs[name])
-    kept = ("sample", "id", "sampler", "seed", "parents", "latent_x", "formula", "nsites", "residual", "structure")
+    # structures are equal to the byte
+    (decoded,), (expected,) = (first_samples(of).candidates.structures["decoded"] for of in (sampled, run))
+    assert decoded.sha256 == expected.sha256
+    kept = ("sample", "id", "sampler", "seed", "parents", "latent_x", "formula", "nsites", "residual", "state")
     drawn = [{key: row[key] for key in kept if row["state"] == "rejected"} for row in rows_of(sampled)]
     assert drawn == [{key: row[key] for key in kept if row["state"] == "rejected"} for row in rows_of(run)]
     assert [row["e_above_hull"] for row in rows_of(sampled)] == [row["e_above_hull"] for row in rows_of(run)]

@@ -10,16 +10,17 @@ import sys
 
 import pytest
 from pyarrow import parquet
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
 from imatgen_flows.candidates import schema
-from imatgen_flows.candidates.candidate import Candidate, Energy, Origin
+from imatgen_flows.candidates.candidate import VALIDATED, describe_crystal, place_on_hull
 from imatgen_flows.candidates.ledger import Ledger
 from imatgen_flows.candidates.schema import Column
 from imatgen_flows.candidates.states import State
-from imatgen_flows.candidates.table import candidate_row, write_table
+from imatgen_flows.candidates.table import count_by, join, table_part, write_table
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.backends import BACKENDS, Backend
+from imatgen_flows.energetics.hull import Hull, HullEntry
 from imatgen_flows.energetics.potentials import POTENTIALS, Potential, get_potential
 from imatgen_flows.errors import InputError
 from imatgen_flows.registry import DescribedEnum, Entry, Registry
@@ -35,15 +36,10 @@ POTENTIAL = Potential(
     weights="7",
 )
 BACKEND = Backend("abacus", "ABACUS", "A program of a test.", scale="ABACUS 1", report_name="ABACUS of a test")
-COLUMN = Column(
-    "hardness",
-    "number",
-    "Hardness",
-    "Hardness of a test.",
-    lambda view: 2.5 if view.record.energies else None,
-    "GPa",
-    in_header=True,
-)
+COLUMN = Column("hardness", "number", "Hardness", "Hardness of a test.", "GPa", in_header=True)
+
+
+HULL = (("V", 0.0), ("VO", -2.02), ("O", 0.0))  # eV/atom
 
 
 def propose_again(targets, context, seed):
@@ -88,42 +84,27 @@ def finished(tmp_path):
     def write():
         run = tmp_path / "run"
         run.mkdir()
-        origin = Origin(sampler="slerp", seed=7, row=0, parents=["mp-1:Ti=V"], x=0.1, y=0.2)
-        energies = [
-            Energy(
-                scale=scale,
-                energy_per_atom=-8,
-                formation_energy=-2,
-                e_above_hull=above,
-                decomposition={"VO": 1.0},
-                fmax=0.04,
-                steps=9,
+        origin = {"sampler": "slerp", "seed": 7, "parents": ["mp-1:Ti=V"], "latent_x": 0.1, "latent_y": 0.2}
+        quality = {"residual": 0.1, "count_matches": True, "min_distance": 2.05, "clean": True}
+        drawn = [origin | quality | {"sample": f"r0-slerp-00000{row}", "state": "sampled"} for row in range(2)]
+        ranked = {"sample": drawn[0]["sample"], "id": "0123456789ab", "relaxed_id": "ab" * 6, "validated_id": "cd" * 6}
+        ranked |= {"novelty": "new", "evaluations": 10, "validation_evaluations": 5} | describe_crystal(rocksalt())
+        for scale, above, prefix in ((POTENTIAL.scale, 0.02, ""), (BACKEND.scale, 0.01, VALIDATED)):
+            hull = Hull(
+                [HullEntry(name, Composition(name), energy, "invented") for name, energy in HULL], potential=scale
             )
-            for scale, above in ((POTENTIAL.scale, 0.02), (BACKEND.scale, 0.01))
-        ]
-        quality = {"residual": 0.1, "count_matches": True, "min_distance": 2.05}
-        records = [
-            Candidate(
-                sample="r0-slerp-000000",
-                id="0123456789ab",
-                origin=origin,
-                decode_quality=quality,
-                structure=rocksalt().as_dict(),
-                relaxed=rocksalt().as_dict(),
-                validated=rocksalt().as_dict(),
-                spacegroup=("Fm-3m", 225),
-                energies=energies,
-                evaluations=10,
-                validation_evaluations=5,
-                novelty="new",
-                state=State.VALIDATED,
-            ),
-            Candidate(sample="r0-slerp-000001", origin=origin, decode_quality=quality),
-        ]
-        write_table(run / "candidates.parquet", map(candidate_row, records))
+            ranked |= place_on_hull(hull, Composition("VO"), -2.02 + above, prefix)
+        ranked["state"] = State.VALIDATED.value
+        # what a job of one's own writes: the value of the new column, for the samples that have one
+        measured = {"sample": ranked["sample"], COLUMN.name: 2.5}
+        table = join([table_part(drawn), table_part([ranked]), table_part([measured])])
+        write_table(run / "candidates.parquet", table)
+        (run / "structures").mkdir()
+        for name in (ranked["relaxed_id"], ranked["validated_id"]):
+            rocksalt().to(str(run / "structures" / f"{name}.cif"))
         ledger = Ledger(samples=2)
-        for record in records:
-            ledger.count(record.state)
+        for (state,), number in count_by(table, "state").items():
+            ledger.count(state, number=number)
         ledger.spend("screen", 10)
         references = [
             {

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from imatgen_flows.flows.rounds import reason_to_stop
-from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
-from imatgen_flows.jobs.documents import RoundDocument
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.jobs.documents import CandidateTable, RoundDocument
 from imatgen_flows.jobs.extend_dataset import extend_dataset, extend_labels
 from imatgen_flows.jobs.train import train_autoencoder, train_vae
 from imatgen_flows.managers.local import run_campaign
@@ -89,7 +89,9 @@ def test_nothing_is_found_twice(both):
     from pymatgen.analysis.structure_matcher import StructureMatcher
     from pymatgen.core import Structure
 
-    structures = [(row["round"], Structure.from_str(row["structure"], fmt="cif")) for row in found]
+    structures = [
+        (row["round"], Structure.from_file(both / "structures" / f"{row['relaxed_id']}.cif")) for row in found
+    ]
     matcher = StructureMatcher()
     early = [structure for number, structure in structures if number == 0]
     late = [structure for number, structure in structures if number == 1]
@@ -103,11 +105,10 @@ def test_samples_of_rounds_have_seeds_of_their_own(both):
 
 def finished(tmp_path, number=0, shortlisted=1, spent=10):
     table = ArtifactStore(tmp_path).put_json("rounds", {"rounds": [{"shortlisted": shortlisted}]})
-    nothing = ArtifactRef(uri="file:///x", sha256="0", nbytes=0, kind="none")
     return RoundDocument(
         key="finish_round-0",
         round=number,
-        candidates=nothing,
+        candidates=CandidateTable(),
         ledger={"evaluations_total": spent},
         tables={"rounds": table},
     )

@@ -13,6 +13,7 @@ from imatgen_flows.candidates.table import KEY
 
 if TYPE_CHECKING:
     import pyarrow
+    from numpy.typing import NDArray
     from pymatgen.core import Structure
 
     from imatgen_flows.crystals.arrays import CrystalArrays
@@ -49,8 +50,6 @@ def iterate_crystals(
     import pyarrow.compute as pc
     from pyarrow import parquet
 
-    from imatgen_flows.crystals.arrays import CrystalArrays
-
     wanted = None if samples is None else pyarrow.array(list(samples), pyarrow.string())
     for path in paths:
         file = parquet.ParquetFile(path)
@@ -61,17 +60,27 @@ def iterate_crystals(
             group = file.read_row_group(number)
             if wanted is not None:
                 group = group.filter(pc.is_in(names, value_set=wanted))
-            for row in group.to_batches():
-                columns = [row[name] for name in _schema().names]
-                for sample, lattice, numbers, coords in zip(*columns, strict=True):
-                    yield (
-                        sample.as_py(),
-                        CrystalArrays(
-                            np.array(lattice.values).reshape(3, 3),
-                            np.array(numbers.values),
-                            np.array(coords.values).reshape(-1, 3),
-                        ),
-                    )
+            yield from _crystals(group)
+
+
+def _crystals(group: pyarrow.Table) -> Iterator[tuple[str, CrystalArrays]]:
+    """Cut the columns of a group into crystals, each with arrays of its own."""
+    import pyarrow.compute as pc
+
+    from imatgen_flows.crystals.arrays import CrystalArrays
+
+    lattices = _values(group["lattice"]).reshape(-1, 3, 3)
+    numbers, coords = _values(group["numbers"]), _values(group["coords"]).reshape(-1, 3)
+    ends = np.cumsum(pc.list_value_length(group["numbers"]).to_numpy())
+    start = 0
+    for sample, lattice, end in zip(group[KEY].to_pylist(), lattices, ends, strict=True):
+        yield sample, CrystalArrays(lattice.copy(), numbers[start:end].copy(), coords[start:end].copy())
+        start = end
+
+
+def _values(lists: pyarrow.ChunkedArray) -> NDArray:
+    """Return the values of all lists of a column, one after the other."""
+    return lists.combine_chunks().flatten().to_numpy()
 
 
 def _schema() -> pyarrow.Schema:

@@ -56,7 +56,7 @@ def read_part(path: Path, names: Iterable[str] | None = None, samples: Collectio
 
     held = parquet.read_schema(path).names
     wanted = [name for name in held if names is None or name in {KEY, *names}]
-    chosen = None if samples is None else pc.field(KEY).isin(pyarrow.array(samples, pyarrow.string()))
+    chosen = None if samples is None else pc.field(KEY).isin(pyarrow.array(list(samples), pyarrow.string()))
     return parquet.read_table(path, columns=wanted, filters=chosen)
 
 
@@ -75,59 +75,41 @@ def join(parts: Sequence[pyarrow.Table], names: Iterable[str] | None = None) -> 
     >>> join([drawn, ranked], ["state", "e_above_hull"]).to_pylist()[1]
     {'sample': 'b', 'state': 'screened', 'e_above_hull': 0.02}
     """
+    import numpy as np
     import pyarrow
-    import pyarrow.compute as pc
 
     columns = columns_of({KEY, *(column_names() if names is None else names)})
     schema = arrow_schema(columns)
     if not parts:
         return schema.empty_table()
-    keys = [part[KEY].combine_chunks() for part in parts]
-    samples = pc.unique(pyarrow.concat_arrays([_one_chunk(key) for key in keys]))
-    places = [pc.index_in(key, value_set=samples).to_numpy(zero_copy_only=False) for key in keys]
-    filled = {
-        column.name: samples
-        if column.name == KEY
-        else _fill(column, schema.field(column.name).type, parts, places, len(samples))
+    keys = pyarrow.concat_arrays([part[KEY].combine_chunks() for part in parts]).dictionary_encode()
+    samples = keys.dictionary
+    places = np.split(keys.indices.to_numpy(), np.cumsum([len(part) for part in parts])[:-1])  # rows in the result
+    arrays = [
+        samples if column.name == KEY else _fill(column, schema.field(column.name).type, parts, places, len(samples))
         for column in columns
-    }
-    return pyarrow.Table.from_arrays([filled[name] for name in schema.names], schema=schema)
+    ]
+    return pyarrow.Table.from_arrays(arrays, schema=schema)
 
 
 def _fill(
     column: Column, kind: pyarrow.DataType, parts: Sequence[pyarrow.Table], places: Sequence[NDArray], number: int
 ) -> pyarrow.Array:
-    """Take each cell of a column from the last part that fills it."""
+    """Take each cell of a column from the last part that fills it, or from the empty value in front of them all."""
     import numpy as np
     import pyarrow
     import pyarrow.compute as pc
 
-    source, pieces, offset = np.full(number, -1, np.int64), [], 0
+    source, pieces, offset = np.zeros(number, np.int64), [pyarrow.array([EMPTY[column.type]], kind)], 1
     for part, place in zip(parts, places, strict=True):
         if column.name not in part.column_names:
             continue
-        piece = _one_chunk(part[column.name].combine_chunks())
+        piece = part[column.name].combine_chunks().cast(kind)
         has_value = np.asarray(pc.is_valid(piece))
         source[place[has_value]] = offset + np.flatnonzero(has_value)
         pieces.append(piece)
         offset += len(piece)
-    values = pyarrow.concat_arrays(pieces).cast(kind) if pieces else pyarrow.array([], kind)
-    taken = values.take(pyarrow.array(source, mask=source < 0)) if len(values) else pyarrow.nulls(number, kind)
-    empty = EMPTY[column.type]
-    if empty is None or not taken.null_count:
-        return taken
-    if isinstance(empty, list):  # Arrow fills no lists
-        return pyarrow.array([value or [] for value in taken.to_pylist()], kind)
-    return pc.fill_null(taken, empty)
-
-
-def _one_chunk(values: pyarrow.Array | pyarrow.ChunkedArray) -> pyarrow.Array:
-    """Return one array, where Arrow gives a chunked one."""
-    import pyarrow
-
-    if isinstance(values, pyarrow.ChunkedArray):
-        return pyarrow.concat_arrays(values.chunks) if values.num_chunks else pyarrow.array([], values.type)
-    return values
+    return pyarrow.concat_arrays(pieces).take(pyarrow.array(source))
 
 
 def read_table(

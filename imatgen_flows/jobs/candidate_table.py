@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.candidates.structure_table import read_structures, write_structures
-from imatgen_flows.candidates.table import read_table, rows_of, table_part, write_part
+from imatgen_flows.candidates.table import KEY, count_by, read_table, rows_of, table_part, write_part
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, DatasetDocument, ReferenceDocument
@@ -38,8 +37,13 @@ def candidate_rows(
 
 def samples_in(table: CandidateTable, *states: State) -> list[str]:
     """List the samples that are in one of some states."""
-    wanted = {state.value for state in states}
-    return [str(row["sample"]) for row in candidate_rows(table, ["state"]) if row["state"] in wanted]
+    import pyarrow
+    import pyarrow.compute as pc
+
+    found = read_candidates(table, ["state"])
+    wanted = pyarrow.array([state.value for state in states], pyarrow.string())
+    names: list[str] = found.filter(pc.is_in(found["state"], value_set=wanted))[KEY].to_pylist()
+    return names
 
 
 def candidate_structures(
@@ -83,7 +87,7 @@ def candidates_fields(table: CandidateTable, like: CandidatesDocument) -> dict[s
 
 def count_states(table: CandidateTable) -> dict[str, int]:
     """Count the candidates in each state."""
-    return dict(Counter(str(row["state"]) for row in candidate_rows(table, ["state"])))
+    return {state: number for (state,), number in count_by(read_candidates(table, ["state"]), "state").items()}
 
 
 def novelty_classifier(

@@ -8,7 +8,7 @@ import numpy as np
 
 from imatgen_flows.testing.electrons import Points
 from imatgen_flows.testing.inputs import Inputs
-from imatgen_flows.testing.relaxation import Geometry
+from imatgen_flows.testing.relaxation import EvaluatedCell
 from imatgen_flows.testing.settings import RunSettings
 
 KILOBAR = 1602.1766208  # 1 eV/A^3 in kB; the sign of VASP's stress is the opposite of ASE's
@@ -27,7 +27,7 @@ class IonicStep:
     """
 
     number: int
-    geometry: Geometry
+    geometry: EvaluatedCell
     moments: np.ndarray
     energies: tuple[float, ...]
     converged: bool

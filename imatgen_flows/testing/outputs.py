@@ -12,7 +12,7 @@ from imatgen_flows.testing import VERSION
 from imatgen_flows.testing.calculation import Calculation, IonicStep
 from imatgen_flows.testing.electrons import Bands
 from imatgen_flows.testing.outcar import Outcar
-from imatgen_flows.testing.relaxation import Geometry
+from imatgen_flows.testing.relaxation import EvaluatedCell
 from imatgen_flows.testing.vasprun import Vasprun
 
 OSZICAR_HEAD = "       N       E                     dE             d eps       ncg     rms          rms(c)"
@@ -58,7 +58,7 @@ class Outputs:
             self.vasprun.electrons(bands, self.run.points.weights)
         self.vasprun.end_step()
 
-    def finish(self, geometry: Geometry, remark: str) -> None:
+    def finish(self, geometry: EvaluatedCell, remark: str) -> None:
         """Write what follows the last ionic step, and close all files.
 
         Parameters
@@ -87,7 +87,7 @@ class Outputs:
         counts = "".join(f"{count:6d}" for count in crystal.counts)
         return f"{crystal.comment}\n   1.00000000000000\n{_rows(cell, 22, 16)}   {names}\n{counts}\n"
 
-    def _write_contcar(self, geometry: Geometry) -> None:
+    def _write_contcar(self, geometry: EvaluatedCell) -> None:
         velocities = _rows(np.zeros_like(geometry.fractional), 16, 8)
         text = f"{self._head(geometry.cell)}Direct\n{_rows(geometry.fractional % 1.0, 20, 16)}\n{velocities}"
         write_atomic(self.directory / "CONTCAR", text)
@@ -120,7 +120,7 @@ class Outputs:
         head = f"Automatically generated mesh\n{len(rows):8d}\nReciprocal lattice\n"
         (self.directory / "IBZKPT").write_text(head + "\n".join(rows) + "\n")
 
-    def _write_chgcar(self, geometry: Geometry) -> None:
+    def _write_chgcar(self, geometry: EvaluatedCell) -> None:
         density = " ".join([f"{self.run.settings.electrons:.11E}"] * 8)
         positions = _rows(geometry.fractional % 1.0, 20, 16)
         text = f"{self._head(geometry.cell)}Direct\n{positions}\n    2    2    2\n {density}\n"

@@ -27,7 +27,7 @@ FREEDOM = {
 
 
 @dataclass(frozen=True)
-class Geometry:
+class EvaluatedCell:
     """A cell with fractional positions, and its energy, forces and stress."""
 
     cell: np.ndarray
@@ -43,7 +43,7 @@ class Geometry:
 ForceFunction = Callable[[np.ndarray, np.ndarray], Evaluation]
 
 
-def relaxation_path(crystal: Crystal, settings: RunSettings, evaluate: ForceFunction) -> Iterator[Geometry]:
+def relaxation_path(crystal: Crystal, settings: RunSettings, evaluate: ForceFunction) -> Iterator[EvaluatedCell]:
     """Yield the geometry of each ionic step, the first as given, and at most NSW of them.
 
     Parameters
@@ -53,7 +53,7 @@ def relaxation_path(crystal: Crystal, settings: RunSettings, evaluate: ForceFunc
     evaluate : called with cell and cartesian positions in A, once for each geometry
     """
     if settings.static:
-        yield Geometry(crystal.cell, crystal.fractional, evaluate(crystal.cell, crystal.fractional @ crystal.cell))
+        yield EvaluatedCell(crystal.cell, crystal.fractional, evaluate(crystal.cell, crystal.fractional @ crystal.cell))
         return
     from ase import Atoms
     from ase.optimize import BFGS, FIRE
@@ -64,7 +64,7 @@ def relaxation_path(crystal: Crystal, settings: RunSettings, evaluate: ForceFunc
     optimiser = FIRE(target, logfile=None) if settings.algorithm == 3 else BFGS(target, logfile=None, maxstep=0.1)
     for _ in optimiser.irun(fmax=0.0, steps=settings.steps - 1):
         atoms.get_potential_energy()
-        yield Geometry(atoms.cell.array.copy(), atoms.get_scaled_positions(wrap=False), atoms.calc.evaluation)
+        yield EvaluatedCell(atoms.cell.array.copy(), atoms.get_scaled_positions(wrap=False), atoms.calc.evaluation)
 
 
 def _calculator(evaluate: ForceFunction) -> Any:
@@ -116,7 +116,7 @@ def _variables(atoms: Any, isif: int) -> Any:
     return CellFilter(atoms, hydrostatic_strain=not shape, constant_volume=not volume)
 
 
-def is_converged(settings: RunSettings, before: Geometry | None, now: Geometry) -> bool:
+def is_converged(settings: RunSettings, before: EvaluatedCell | None, now: EvaluatedCell) -> bool:
     """Tell whether a relaxation fulfils EDIFFG.
 
     EDIFFG < 0 asks that every force that may act be smaller than its absolute value (for the cell: the virial per atom

@@ -16,7 +16,7 @@ from imatgen_flows.testing.electrons import irreducible, synthetic_bands
 from imatgen_flows.testing.engines import Evaluation, start_engine
 from imatgen_flows.testing.inputs import VaspError, read_inputs
 from imatgen_flows.testing.outputs import Outputs
-from imatgen_flows.testing.relaxation import Geometry, is_converged, is_stop_requested, relaxation_path
+from imatgen_flows.testing.relaxation import EvaluatedCell, is_converged, is_stop_requested, relaxation_path
 from imatgen_flows.testing.settings import RunSettings, read_settings
 
 CONVERGED = "reached required accuracy - stopping structural energy minimisation"
@@ -53,7 +53,7 @@ def run(directory: Path, engine_name: str = "toy", variant: str = "std", idle_se
     engine = start_engine(engine_name, crystal, settings.hubbards, idle_seconds)
     outputs = Outputs(Calculation(inputs, settings, points, engine.name), directory)
 
-    before: Geometry | None = None
+    before: EvaluatedCell | None = None
     is_announced, started = False, time.time()
     for number, geometry in enumerate(relaxation_path(crystal, settings, engine.evaluate), 1):
         if fault.name == "slow":
@@ -78,7 +78,9 @@ def run(directory: Path, engine_name: str = "toy", variant: str = "std", idle_se
         (directory / "CONTCAR").write_text("")
 
 
-def _report(number: int, geometry: Geometry, settings: RunSettings, unconverged: bool, seconds: float) -> IonicStep:
+def _report(
+    number: int, geometry: EvaluatedCell, settings: RunSettings, unconverged: bool, seconds: float
+) -> IonicStep:
     """Add synthetic electronic steps and moments to a geometry."""
     steps = settings.electronic_steps if unconverged else max(1, min(settings.electronic_steps - 1, 5))
     energy, ions = geometry.result.energy, len(geometry.fractional)

@@ -12,7 +12,7 @@ import numpy as np
 from imatgen_flows.testing import VERSION
 from imatgen_flows.testing.calculation import Calculation, IonicStep
 from imatgen_flows.testing.electrons import GRID, Bands
-from imatgen_flows.testing.relaxation import Geometry
+from imatgen_flows.testing.relaxation import EvaluatedCell
 
 
 class Vasprun:
@@ -77,7 +77,7 @@ class Vasprun:
         self.write("</calculation>\n")
         self.stream.flush()
 
-    def finish(self, geometry: Geometry) -> None:
+    def finish(self, geometry: EvaluatedCell) -> None:
         """Write the last geometry and close the file."""
         self.write(_structure(geometry.cell, geometry.fractional, "finalpos") + "</modeling>\n")
         self.stream.close()

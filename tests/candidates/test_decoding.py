@@ -7,13 +7,12 @@ import math
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.candidates.candidate import MAX_RESIDUAL, Origin
-from imatgen_flows.candidates.decoding import examine, spacegroup_of
+from imatgen_flows.candidates.candidate import MAX_RESIDUAL, decode_order, spacegroup_of
+from imatgen_flows.candidates.decoding import examine
+from imatgen_flows.candidates.schema import column_names
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.crystals.standard import standardise, structure_id
 from imatgen_flows.representation import DecodeQuality
-
-ORIGIN = Origin(sampler="slerp", seed=1, row=5, x=0, y=0)
 
 
 def quality(residual=0.1, mass=4.0):
@@ -24,50 +23,58 @@ def rocksalt(edge=4.1):
     return Structure.from_spacegroup(225, Lattice.cubic(edge), ["V", "O"], [[0] * 3, [0.5] * 3])
 
 
-def candidate(structure, decode=None, **limits):
-    examined = examine(structure, decode or quality(), ("V", "O"), **limits)
-    return examined, examined.candidate("r1-slerp-000005", ORIGIN, 1)
+def examined(structure, decode=None, **limits):
+    found = examine(structure, decode or quality(), ("V", "O"), **limits)
+    assert set(found.row) <= set(column_names()) and found.is_valid == (found.row["state"] == State.VALID)
+    return found, found.row
 
 
 def test_a_valid_crystal_becomes_its_standard_cell():
-    examined, record = candidate(rocksalt())
+    found, row = examined(rocksalt())
     standard = standardise(rocksalt())
-    assert (record.sample, record.round, record.origin, record.state) == ("r1-slerp-000005", 1, ORIGIN, State.VALID)
-    assert Structure.from_dict(record.structure) == standard and record.id == structure_id(standard)
-    assert record.spacegroup == ("Fm-3m", 225) and record.rejection is None
-    assert record.decode_quality.model_dump() == quality().to_dict()
-    assert record.is_clean and examined.is_clean
+    assert found.is_valid and found.crystal.structure() == standard and row["id"] == structure_id(standard)
+    assert (row["spacegroup"], row["spacegroup_number"], row["formula"], row["nsites"]) == ("Fm-3m", 225, "VO", 8)
+    assert row["volume_per_atom"] == pytest.approx(4.1**3 / 8)
+    assert not {"rejected_stage", "rejected_reason", "rejected_detail"} & set(row)
+    expected = quality().to_dict()
+    names = ("residual", "cell_residual", "count_matches", "min_distance")
+    assert {name: row[name] for name in names} == {name: expected[name] for name in names}
+    assert (row["repaired"], row["repaired_atoms"]) == (0, [])
+    assert found.is_clean and row["clean"]
 
 
 @pytest.mark.parametrize(
     ("structure", "reason"), [(None, "no_cell"), (Structure(Lattice.cubic(4), [], []), "no_atoms")]
 )
 def test_what_holds_no_crystal_is_rejected_at_the_decoding(structure, reason):
-    examined, record = candidate(structure, DecodeQuality(1.0, 1.0, {}, {}, math.nan))
-    assert (record.state, record.rejection.stage, record.rejection.reason) == (State.REJECTED, Stage.DECODE, reason)
-    assert record.structure is None and record.id == "" and not record.is_clean and not examined.is_clean
+    found, row = examined(structure, DecodeQuality(1.0, 1.0, {}, {}, math.nan))
+    assert (row["state"], row["rejected_stage"], row["rejected_reason"]) == (State.REJECTED, Stage.DECODE, reason)
+    assert found.crystal is None and "id" not in row and row["min_distance"] is None
+    assert not found.is_valid and not found.is_clean and not row["clean"]
 
 
 def test_what_is_not_valid_keeps_its_structure_and_gets_no_id():
-    _, record = candidate(rocksalt(), max_sites=4)
-    assert (record.rejection.stage, record.rejection.reason) == (Stage.VALIDITY, "too_many_sites")
-    assert len(record.structure["sites"]) == 8 and record.id == "" and not record.is_clean
+    found, row = examined(rocksalt(), max_sites=4)
+    assert (row["rejected_stage"], row["rejected_reason"]) == (Stage.VALIDITY, "too_many_sites")
+    assert found.crystal.structure() == rocksalt() and (row["nsites"], row["formula"]) == (8, "VO")
+    assert "id" not in row and not row["clean"] and not found.is_clean
 
 
 def test_atoms_that_the_repair_drops_are_named_and_make_a_decode_unclean():
     crowded = rocksalt()
     crowded.append("O", [0.5, 0.5, 0.52])
-    examined, record = candidate(crowded)
-    assert record.state is State.VALID and len(record.repaired) == 1 and record.repaired[0].startswith("O8")
-    assert not record.is_clean and not examined.is_clean and record.decode_order == (True, 0.1)
+    found, row = examined(crowded)
+    assert row["state"] == State.VALID and row["repaired"] == len(row["repaired_atoms"]) == 1
+    assert row["repaired_atoms"][0].startswith("O8") and found.crystal.structure() == standardise(rocksalt())
+    assert not row["clean"] and not found.is_clean and decode_order(row) == (True, 0.1)
 
 
 @pytest.mark.parametrize(
     ("decode", "clean"), [(quality(MAX_RESIDUAL), False), (quality(mass=4.6), False), (quality(), True)]
 )
 def test_a_clean_decode_has_matching_counts_and_a_small_residual(decode, clean):
-    examined, record = candidate(rocksalt(), decode)
-    assert record.is_clean == examined.is_clean == clean
+    found, row = examined(rocksalt(), decode)
+    assert row["clean"] == found.is_clean == clean
 
 
 def test_the_space_group_is_found_within_a_tenth_of_an_angstrom():

@@ -7,17 +7,15 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from pymatgen.core import Composition, Lattice, Structure
 
-from imatgen_flows.candidates.candidate import Candidate, Origin
 from imatgen_flows.candidates.selection import (
     COMPOSITION_PENALTY,
     FEWEST,
+    SELECTION_COLUMNS,
     fit_process,
     lower_confidence_bound,
     select_candidates,
 )
-from imatgen_flows.candidates.states import State
 
 
 def data(n=40, d=3, noise=0.01, seed=0):
@@ -108,36 +106,41 @@ def test_an_optimum_at_a_bound_is_no_warning():
 # The selection
 
 
-def candidate(sample, formula, residual=0.1):
-    elements = [element for element, n in Composition(formula).as_dict().items() for _ in range(int(n))]
-    places = [[i / len(elements)] * 3 for i in range(len(elements))]
-    return Candidate(
-        sample=sample,
-        origin=Origin(sampler="prior", seed=0, row=0, x=0, y=0),
-        decode_quality={"count_matches": True, "residual": residual},
-        state=State.UNIQUE,
-        structure=Structure(Lattice.cubic(5), elements, places).as_dict(),
-    )
+def candidate(sample, formula, residual=0.1, **cells):
+    row = {"formula": formula, "residual": residual, "count_matches": True, "repaired": 0, "latent_row": 0}
+    assert set(row) == set(SELECTION_COLUMNS)
+    return {"sample": sample} | row | cells
 
 
-def names(records):
-    return [record.sample for record in records]
+def names(rows):
+    return [row["sample"] for row in rows]
 
 
 def test_compositions_take_turns_and_clean_decodes_come_first_where_nothing_is_known():
-    records = [candidate(f"VO-{i}", "VO", residual=0.01 * i) for i in range(4)] + [candidate("V2O3-0", "V2O3", 0.2)]
-    assert names(select_candidates(records, 3)) == ["VO-0", "V2O3-0", "VO-1"]
+    rows = [candidate(f"VO-{i}", "VO", residual=0.01 * i) for i in range(4)] + [candidate("V2O3-0", "V2O3", 0.2)]
+    assert names(select_candidates(rows, 3)) == ["VO-0", "V2O3-0", "VO-1"]
+
+
+def test_of_one_composition_decodes_with_matching_counts_and_without_repair_come_first():
+    rows = [
+        candidate("unread", "VO", None, count_matches=None),
+        candidate("repaired", "VO", 0.0, repaired=2),
+        candidate("mismatched", "VO", 0.01, count_matches=False),
+        candidate("poor", "VO", 0.9),
+        candidate("good", "VO", 0.2),
+    ]
+    assert names(select_candidates(rows, 5)) == ["good", "poor", "repaired", "mismatched", "unread"]
 
 
 def test_the_lowest_scores_come_first_and_a_crowded_composition_makes_room_for_others():
-    records = [candidate(f"VO-{i}", "VO") for i in range(4)] + [candidate("V2O3-0", "V2O3"), candidate("VO2-0", "VO2")]
+    rows = [candidate(f"VO-{i}", "VO") for i in range(4)] + [candidate("V2O3-0", "V2O3"), candidate("VO2-0", "VO2")]
     scores = {f"VO-{i}": 0.0 for i in range(4)} | {"V2O3-0": 1.5 * COMPOSITION_PENALTY, "VO2-0": 1.0}
-    assert names(select_candidates(records, 6, scores)) == ["VO-0", "VO-1", "V2O3-0", "VO-2", "VO-3", "VO2-0"]
-    plain = select_candidates(records, 6, scores, composition_penalty=0)
+    assert names(select_candidates(rows, 6, scores)) == ["VO-0", "VO-1", "V2O3-0", "VO-2", "VO-3", "VO2-0"]
+    plain = select_candidates(rows, 6, scores, composition_penalty=0)
     assert names(plain) == ["VO-0", "VO-1", "VO-2", "VO-3", "V2O3-0", "VO2-0"]
 
 
 def test_no_more_are_selected_than_asked_for_and_none_twice():
-    records = [candidate(f"s{i}", formula) for i, formula in enumerate(["VO", "VO2", "V2O3"] * 5)]
-    selected = names(select_candidates(records, 7))
-    assert len(selected) == len(set(selected)) == 7 and len(select_candidates(records, 100)) == 15
+    rows = [candidate(f"s{i}", formula) for i, formula in enumerate(["VO", "VO2", "V2O3"] * 5)]
+    selected = names(select_candidates(rows, 7))
+    assert len(selected) == len(set(selected)) == 7 and len(select_candidates(rows, 100)) == 15

@@ -126,8 +126,11 @@ def vacant(run, tmp_path):
     """Copy the run, with candidates of our own making: by id, rocksalt without some sites, four VO for each."""
     from pymatgen.core import Lattice, Structure
 
+    from imatgen_flows.candidates.states import Geometry
+    from imatgen_flows.crystals.arrays import CrystalArrays
     from imatgen_flows.energetics.relax import RelaxSettings, relax_many
-    from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+    from imatgen_flows.io.artifacts import ArtifactStore
+    from imatgen_flows.jobs.candidate_table import candidate_rows, extend_table
     from imatgen_flows.jobs.documents import RoundDocument
 
     def copy(**sites):
@@ -136,18 +139,19 @@ def vacant(run, tmp_path):
         store = ArtifactStore(place / "artifacts")
         [path] = (place / "artifacts" / "documents").glob("finish_round-*.json")
         document = RoundDocument(**store.finished(path.stem))
-        rows = read_lines(document.candidates)
-        model = next(row for row in rows if row["energies"])
-        rows = [row | {"novelty": "known"} for row in rows]
+        drawn = candidate_rows(document.candidates)
+        model = next(row for row in drawn if row["e_above_hull"] is not None)
+        rows = [{"sample": row["sample"], "novelty": "known"} for row in drawn]
+        crystals = []
         whole = Structure.from_spacegroup(225, Lattice.cubic(4.0), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
         for name, removed in sites.items():
             cell = whole * (1, 1, len(removed))
             cell.remove_sites(removed)
             [relaxed] = relax_many([cell], "toy", RelaxSettings(fmax=0.3, max_steps=100), workers=1)
-            found = {"relaxed": relaxed.structure.as_dict(), "novelty": "new", "state": "screened", "rejection": None}
-            energy = model["energies"][0] | {"energy_per_atom": relaxed.energy_per_atom}
-            rows.append(model | {"id": name, "sample": name, "energies": [energy]} | found)
-        document.candidates = store.put_lines("candidates", rows)
+            crystals.append((name, CrystalArrays.of(relaxed.structure)))
+            found = {"novelty": "new", "state": "screened", "energy_per_atom": relaxed.energy_per_atom}
+            rows.append(model | {"id": name, "sample": name} | found)
+        document.candidates = extend_table(store, document.candidates, rows, crystals, Geometry.RELAXED)
         store.finish(path.stem, document.model_dump(mode="json"))
         return place
 

@@ -12,9 +12,10 @@ import pytest
 from campaigns import CPU_ONLY, ONCE, cancel_one, finish, kill_one, rows_of, small_campaign, status, submit
 from private_slurm import wait_until
 
+from imatgen_flows.candidates.states import Geometry
 from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs.build_dataset import build_dataset
-from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.candidate_table import candidate_structures
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.train import train_autoencoder
 from imatgen_flows.managers.local import run_campaign
@@ -123,13 +124,9 @@ def test_a_candidate_that_aborts_its_interpreter_is_one_rejection(lab, documents
     config = small_campaign(potential="lab_potentials:abort_on_one_volume")
     monkeypatch.setenv("ABORT_ON_VOLUME", "0")
     expected = rows_of(run_campaign(config, tmp_path / "home"))
-    from pymatgen.core import Structure
-
     (filtered,) = documents(tmp_path / "home", filter_candidates)
-    relaxed = {row["sample"] for row in expected if row["e_above_hull"] is not None}
-    candidates = load_candidates(filtered)
-    victim = next(record for record in candidates if record.sample in relaxed)
-    volume = Structure.from_dict(victim.structure).volume
+    victim = next(row["sample"] for row in expected if row["e_above_hull"] is not None)
+    volume = candidate_structures(filtered.candidates, Geometry.DECODED, [victim])[victim].volume
 
     lab.configure(CPU_ONLY, setup=[f"export ABORT_ON_VOLUME={volume:.6f}"])
     campaign_id = submit(lab, config, tmp_path / "run")
@@ -137,9 +134,9 @@ def test_a_candidate_that_aborts_its_interpreter_is_one_rejection(lab, documents
     assert set(states.values()) == {"COMPLETED"}
     lab.run("imatgen", "harvest", campaign_id)
     rows = {row["sample"]: row for row in rows_of(tmp_path / "run")}
-    assert rows[victim.sample]["rejected_reason"] == "crashed"
+    assert rows[victim]["rejected_reason"] == "crashed"
     assert sum(row["rejected_reason"] == "crashed" for row in rows.values()) == 1
-    others = [row for row in expected if row["sample"] != victim.sample and row["energy_per_atom"] is not None]
+    others = [row for row in expected if row["sample"] != victim and row["energy_per_atom"] is not None]
     assert all(rows[row["sample"]]["energy_per_atom"] == row["energy_per_atom"] for row in others)
     ledger = json.loads((tmp_path / "run" / "ledger.json").read_text())
     assert sum(ledger["states"].values()) == ledger["samples"] == 120

@@ -12,15 +12,15 @@ import pytest
 from campaigns import CPU_ONLY, small_campaign, status
 from jobflow import Flow
 
-from imatgen_flows.candidates.candidate import Candidate, Origin
+from imatgen_flows.candidates.candidate import describe_crystal
 from imatgen_flows.candidates.states import State
 from imatgen_flows.cluster import PROFILES
 from imatgen_flows.flows import ScreenMaker
 from imatgen_flows.flows.profiles import assign_profiles
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.build_dataset import build_dataset
-from imatgen_flows.jobs.candidate_records import candidates_fields
-from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, DatasetDocument
+from imatgen_flows.jobs.candidate_table import candidates_fields, extend_table
+from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, CandidateTable, DatasetDocument
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
 from imatgen_flows.jobs.label_dataset import label_dataset
@@ -47,33 +47,28 @@ def prepared(tmp_path_factory):
 
 
 def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: DatasetDocument, number: int):
-    """Strain and shake the dataset's crystals into candidates, each with its own record."""
+    """Strain and shake the dataset's crystals into candidates, each with a row and a structure of its own."""
     from pymatgen.core import Structure
 
+    from imatgen_flows.crystals.arrays import CrystalArrays
     from imatgen_flows.crystals.standard import standardise, structure_id
 
-    crystals = [Structure.from_dict(row["structure"]) for row in read_lines(dataset.crystals)]
-    decode_quality = {"residual": 0.1, "count_matches": True, "min_distance": 1.5}
-    random, records = np.random.default_rng(7), []
-    while len(records) < number:
-        structure = crystals[len(records) % len(crystals)].copy()
+    parents = [Structure.from_dict(row["structure"]) for row in read_lines(dataset.crystals)]
+    shared = {"sampler": "made", "seed": 7, "state": State.UNIQUE.value}
+    shared |= {"residual": 0.1, "count_matches": True, "min_distance": 1.5, "repaired": 0, "clean": True}
+    random, rows, crystals = np.random.default_rng(7), [], []
+    while len(rows) < number:
+        structure = parents[len(rows) % len(parents)].copy()
         structure.apply_strain(random.uniform(-0.02, 0.02, 3))
         structure.translate_sites(list(range(len(structure))), random.normal(0, 0.01, 3), frac_coords=False)
         for site in range(len(structure)):
             structure.translate_sites([site], random.normal(0, 0.03, 3), frac_coords=False)
         structure = standardise(structure)
-        row = len(records)
-        records.append(
-            Candidate(
-                sample=f"r0-made-{row:06d}",
-                id=structure_id(structure),
-                origin=Origin(sampler="made", seed=7, row=row, x=0.0, y=0.0),
-                decode_quality=decode_quality,
-                structure=structure.as_dict(),
-                state=State.UNIQUE,
-            )
-        )
-    fields = candidates_fields(store, records, seed=7, **template.extra)
+        sample = f"r0-made-{len(rows):06d}"
+        own = {"sample": sample, "id": structure_id(structure), "latent_row": len(rows)}
+        rows.append(shared | own | describe_crystal(structure))
+        crystals.append((sample, CrystalArrays.of(structure)))
+    fields = candidates_fields(extend_table(store, CandidateTable(), rows, crystals), template)
     return CandidatesDocument(key=f"filter_candidates-made{number}", **fields)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 from jobflow import JobStore, run_locally
 from maggma.stores import MemoryStore
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
-from imatgen_flows.candidates.candidate import Candidate, Energy, Origin
-from imatgen_flows.candidates.states import State
+from imatgen_flows.candidates.candidate import describe_crystal, place_on_hull
+from imatgen_flows.candidates.states import Geometry, State
+from imatgen_flows.crystals.arrays import CrystalArrays
+from imatgen_flows.energetics.hull import Hull, HullEntry
 from imatgen_flows.io.artifacts import ArtifactStore
-from imatgen_flows.jobs.documents import CandidatesDocument, JobDocument, ReferenceDocument
+from imatgen_flows.jobs.candidate_table import extend_table
+from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, JobDocument, ReferenceDocument
 
 VO2 = Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.55, 2.85), ["V", "O"], [[0, 0, 0], [0.3, 0.3, 0]])
 VO = Structure.from_spacegroup(
@@ -23,24 +26,21 @@ OXYGEN = Structure(
 
 
 def candidate(sample, structure, state=State.SHORTLISTED, e_above_hull=0.1):
-    """A candidate as the screening leaves it."""
-    energy = Energy(
-        scale="toy",
-        energy_per_atom=-1.0,
-        formation_energy=-0.5,
-        e_above_hull=e_above_hull,
-        decomposition={},
-        fmax=0.01,
-        steps=7,
-    )
-    return Candidate(
-        sample=sample,
-        origin=Origin(sampler="slerp", seed=1, row=0, x=0, y=0),
-        relaxed=structure.as_dict(),
-        energies=[energy],
-        evaluations=8,
-        state=state,
-    )
+    """A candidate as the screening leaves it: its row, and its relaxed structure."""
+    row = {
+        "sample": sample,
+        "sampler": "slerp",
+        "seed": 1,
+        "state": state.value,
+        "evaluations": 8,
+        "steps": 7,
+        "fmax": 0.01,
+    }
+    if state is State.REJECTED:
+        row |= {"rejected_stage": "screen", "rejected_reason": "crashed"}
+    elements = [HullEntry(element.symbol, Composition(element.symbol), 0.0, "toy") for element in structure.elements]
+    place = place_on_hull(Hull(elements, potential="toy"), structure.composition, e_above_hull)
+    return row | describe_crystal(structure) | place, structure
 
 
 @pytest.fixture
@@ -50,13 +50,15 @@ def store(tmp_path):
 
 @pytest.fixture
 def shortlist(store):
-    def build(*records):
-        lines = store.put_lines("candidates", [record.model_dump(mode="json") for record in records])
+    def build(*screened):
+        rows = [row for row, _ in screened]
+        crystals = [(row["sample"], CrystalArrays.of(structure)) for row, structure in screened]
+        table = extend_table(store, CandidateTable(), rows, crystals, Geometry.RELAXED)
         return CandidatesDocument(
-            key=f"rank-{lines.sha256[:8]}",
-            candidates=lines,
+            key=f"rank-{table.parts[0].sha256[:8]}",
+            candidates=table,
             counts={},
-            evaluations={"screen": 8 * len(records)},
+            evaluations={"screen": 8 * len(rows)},
             seed=3,
         )
 

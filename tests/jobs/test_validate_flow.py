@@ -6,13 +6,13 @@ import pytest
 from jobflow import Flow
 from pymatgen.core import Structure
 
-from imatgen_flows.candidates.states import State
+from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.config import Validate
 from imatgen_flows.energetics.backends import MP2020, R2SCAN
 from imatgen_flows.flows import ValidateMaker
 from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs.calculations import collect_calculations
-from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
 from imatgen_flows.jobs.place_calculations import place_candidates, place_references
 
 from .conftest import VO, VO2, candidate
@@ -29,16 +29,16 @@ def validated(store, published, shortlist, run):
         maker = ValidateMaker(
             validate=Validate(at_most=2, fmax=0.5, **settings), walltime=1000, run_vasp_kwargs=run_vasp_kwargs
         )
-        records = [
+        screened = [
             candidate("third", VO, e_above_hull=0.3),
             candidate("second", VO, e_above_hull=0.2),
             candidate("best", VO2, e_above_hull=-0.1),
         ]
         references = maker.make_references(str(store.root), published, ["V", "O"])
-        judged = maker.make(str(store.root), shortlist(*records), references.output)
+        judged = maker.make(str(store.root), shortlist(*screened), references.output)
         documents = run(Flow([references, judged]))
-        placed = load_candidates(documents[place_candidates.spec.name])
-        return documents, {record.sample: record for record in placed}
+        placed = candidate_rows(documents[place_candidates.spec.name].candidates)
+        return documents, {row["sample"]: row for row in placed}
 
     return validate
 
@@ -61,14 +61,18 @@ def test_references_and_candidates_end_on_one_scale_and_every_step_is_counted(se
     box = Structure.from_dict(rows[-1]["structure"]).lattice
     assert box.abc == pytest.approx((7.0, 7.1, 8.2))  # a molecule keeps its box
 
-    states = {name: record.state for name, record in candidates.items()}
+    states = {name: row["state"] for name, row in candidates.items()}
     assert states == {"best": State.VALIDATED, "second": State.VALIDATED, "third": State.SHORTLISTED}
+    relaxed, validated_to = (
+        candidate_structures(placed.candidates, geometry) for geometry in (Geometry.RELAXED, Geometry.VALIDATED)
+    )
+    assert set(validated_to) == {"best", "second"} < set(relaxed)
     for name in ("best", "second"):
-        record = candidates[name]
-        assert [energy.scale for energy in record.energies] == ["toy", SCALES[settings["backend"]]]
-        assert record.validation_evaluations > 0
-        assert record.validated != record.relaxed
-    spent = sum(record.validation_evaluations for record in candidates.values())
+        row = candidates[name]
+        assert (row["scale"], row["validated_scale"]) == ("toy", SCALES[settings["backend"]])
+        assert row["validation_evaluations"] > 0
+        assert validated_to[name] != relaxed[name]
+    spent = sum(row["validation_evaluations"] for row in candidates.values())
     assert placed.evaluations == {"screen": 24, "validate": spent}
 
     names = [row["name"] for row in read_lines(documents[collect_calculations.spec.name].calculations)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.candidates.states import State
+from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.config import Validate
+from imatgen_flows.crystals.standard import standardise, structure_id
 from imatgen_flows.energetics.backends import MP2020, R2SCAN
 from imatgen_flows.energetics.mp_settings import prescribed_u
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import read_lines
-from imatgen_flows.jobs.candidate_records import load_candidates
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
 from imatgen_flows.jobs.documents import CalculationsDocument
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.place_calculations import ANTIFERRO, place_candidates, place_references
@@ -101,33 +102,35 @@ def hull(store, calculations, run):
 
 @pytest.fixture
 def place(store, calculations, shortlist, run):
-    def build(records, rows, references, **changes):
+    def build(screened, rows, references, **changes):
         job = place_candidates(
             str(store.root),
-            candidates=shortlist(*records),
+            candidates=shortlist(*screened),
             calculations=calculations(*rows),
             references=references,
             validate=settings(**(MP_GGA | changes)),
         )
         document = run(job)[place_candidates.spec.name]
-        return {record.sample: record for record in load_candidates(document)}, document
+        return {row["sample"]: row for row in candidate_rows(document.candidates)}, document
 
     return build
 
 
 def test_an_accepted_candidate_gets_its_corrected_energy_and_its_place_on_the_hull(hull, place):
     placed, document = place([candidate("a", VO2)], [accepted("a", VO2, -8.0)], hull())
-    (record,) = placed.values()
-    of_screening, of_dft = record.energies
-    assert (of_screening.scale, of_dft.scale) == ("toy", MP2020)
+    (row,) = placed.values()
+    assert (row["scale"], row["validated_scale"]) == ("toy", MP2020)
     corrected = -8.0 + (2 * PER_O + PER_V) / 3
-    assert of_dft.energy_per_atom == pytest.approx(corrected)
-    assert of_dft.formation_energy == pytest.approx(corrected - (-9.0 + 2 * -5.0) / 3)
-    assert of_dft.e_above_hull == pytest.approx(of_dft.formation_energy)  # no other phase is on this hull
-    assert of_dft.decomposition == {"V bcc": pytest.approx(1 / 3), "O2 molecule": pytest.approx(2 / 3)}
-    assert (record.state, record.rejection) == (State.VALIDATED, None)
-    assert record.spacegroup == ("P4_2/mnm", 136)
-    assert Structure.from_dict(record.validated).composition.reduced_formula == "VO2"
+    assert row["validated_energy_per_atom"] == pytest.approx(corrected)
+    assert row["validated_formation_energy"] == pytest.approx(corrected - (-9.0 + 2 * -5.0) / 3)
+    # no other phase is on this hull
+    assert row["validated_e_above_hull"] == pytest.approx(row["validated_formation_energy"])
+    assert row["validated_decomposition"] == "0.6667 O2 molecule + 0.3333 V bcc"
+    assert (row["energy_per_atom"], row["e_above_hull"], row["fmax"]) == (0.1, pytest.approx(0.1), 0.01)  # as screened
+    assert (row["state"], row["rejected_stage"], row["rejected_reason"]) == (State.VALIDATED, "", "")
+    assert (row["spacegroup"], row["spacegroup_number"], row["validated_fmax"]) == ("P4_2/mnm", 136, 0.02)
+    validated = candidate_structures(document.candidates, Geometry.VALIDATED)["a"]
+    assert validated == standardise(VO2) and row["validated_id"] == structure_id(validated)
     assert document.counts == {"validated": 1}
 
 
@@ -135,30 +138,32 @@ def test_of_two_magnetic_orders_the_lower_is_kept_and_both_are_paid_for(hull, pl
     for ferro, antiferro in ((-8.0, -8.1), (-8.1, -8.0)):
         rows = [accepted("a", VO2, ferro), accepted("a" + ANTIFERRO, VO2, antiferro, evaluations=7)]
         placed, _ = place([candidate("a", VO2)], rows, hull())
-        assert placed["a"].energies[-1].energy_per_atom == pytest.approx(-8.1 + (2 * PER_O + PER_V) / 3)
-        assert placed["a"].validation_evaluations == 12
+        assert placed["a"]["validated_energy_per_atom"] == pytest.approx(-8.1 + (2 * PER_O + PER_V) / 3)
+        assert placed["a"]["validation_evaluations"] == 12
     rows = [refused("a"), accepted("a" + ANTIFERRO, VO2, -8.0, evaluations=7)]
     placed, _ = place([candidate("a", VO2)], rows, hull())
-    assert (placed["a"].state, placed["a"].validation_evaluations) == (State.VALIDATED, 16)
+    assert (placed["a"]["state"], placed["a"]["validation_evaluations"]) == (State.VALIDATED, 16)
 
 
 def test_a_refused_candidate_has_the_one_reason_of_its_first_start(hull, place):
     rows = [refused("a", "walltime"), refused("a" + ANTIFERRO, "not_converged"), refused("b", "job_lost")]
     placed, document = place([candidate("a", VO2), candidate("b", VO)], rows, hull())
-    reasons = {name: (record.state, record.rejection.reason) for name, record in placed.items()}
+    reasons = {name: (row["state"], row["rejected_reason"]) for name, row in placed.items()}
     assert reasons == {"a": (State.REJECTED, "walltime"), "b": (State.REJECTED, "job_lost")}
-    assert placed["a"].rejection.detail == "why a"
-    assert placed["a"].rejection.stage.value == "validate"
-    assert all(len(record.energies) == 1 and record.validated is None for record in placed.values())
+    assert placed["a"]["rejected_detail"] == "why a"
+    assert placed["a"]["rejected_stage"] == "validate"
+    assert all(row["validated_energy_per_atom"] is None and row["validated_id"] == "" for row in placed.values())
+    assert all(row["energy_per_atom"] == 0.1 and row["scale"] == "toy" for row in placed.values())  # as screened
+    assert not candidate_structures(document.candidates, Geometry.VALIDATED)
     assert document.counts == {"rejected": 2}
 
 
 def test_an_energy_of_another_functional_is_off_the_scale(hull, place):
     rows = [accepted("a", VO2, -8.0, run_type="r2SCAN"), accepted("b", VO2, -8.0, hubbards={"V": 3.1})]
     placed, _ = place([candidate("a", VO2), candidate("b", VO2)], rows, hull())
-    assert [record.rejection.reason for record in placed.values()] == ["off_the_scale"] * 2
-    assert "energies of different functionals do not compare" in placed["a"].rejection.detail
-    assert "U of 3.1 eV on V, expected 3.25 eV" in placed["b"].rejection.detail
+    assert [row["rejected_reason"] for row in placed.values()] == ["off_the_scale"] * 2
+    assert "energies of different functionals do not compare" in placed["a"]["rejected_detail"]
+    assert "U of 3.1 eV on V, expected 3.25 eV" in placed["b"]["rejected_detail"]
 
 
 def test_a_hull_of_another_scale_is_refused_as_a_whole_and_before_anything_is_calculated(
@@ -186,29 +191,29 @@ def test_an_r2scan_energy_stands_uncorrected_on_the_hull_of_its_own(hull, place)
     references = hull(*r2scan, backend="vasp-mp24")
     rows = [accepted("a", VO2, -9.5, run_type="r2SCAN"), accepted("b", VO2, -9.5)]
     placed, _ = place([candidate("a", VO2), candidate("b", VO2)], rows, references, backend="vasp-mp24")
-    assert placed["a"].energies[-1].scale == R2SCAN
-    assert placed["a"].energies[-1].formation_energy == pytest.approx(-0.5)
-    assert placed["b"].rejection.reason == "off_the_scale"
+    assert placed["a"]["validated_scale"] == R2SCAN
+    assert placed["a"]["validated_formation_energy"] == pytest.approx(-0.5)
+    assert placed["b"]["rejected_reason"] == "off_the_scale"
 
 
 def test_a_candidate_with_an_f_element_is_refused_by_name_and_never_calculated(hull, place):
     cerium = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.4), ["Ce", "O"], [[0, 0, 0], [0.25] * 3])
     placed, _ = place([candidate("a", cerium), candidate("b", VO2)], [accepted("b", VO2, -8.0)], hull())
-    assert placed["a"].rejection.reason == "f_element"
-    assert "CeO2 holds Ce" in placed["a"].rejection.detail
-    assert placed["b"].state is State.VALIDATED
+    assert placed["a"]["rejected_reason"] == "f_element"
+    assert "CeO2 holds Ce" in placed["a"]["rejected_detail"]
+    assert placed["b"]["state"] == State.VALIDATED
 
 
 def test_the_ledger_adds_up_whatever_became_of_the_calculations(hull, place):
-    records = [candidate(name, VO2) for name in "abcd"] + [candidate("e", VO2, State.REJECTED)]
+    screened = [candidate(name, VO2) for name in "abcd"] + [candidate("e", VO2, State.REJECTED)]
     rows = [
         accepted("a", VO2, -8.0, evaluations=11),
         refused("b", evaluations=6),
         accepted("c", VO2, -8.0, run_type="r2SCAN", evaluations=3),
         refused("c" + ANTIFERRO, "job_lost", evaluations=0),
     ]
-    placed, document = place(records, rows, hull())
-    assert {name: record.validation_evaluations for name, record in placed.items()} == {
+    placed, document = place(screened, rows, hull())
+    assert {name: row["validation_evaluations"] for name, row in placed.items()} == {
         "a": 11,
         "b": 6,
         "c": 3,
@@ -216,9 +221,9 @@ def test_the_ledger_adds_up_whatever_became_of_the_calculations(hull, place):
         "e": 0,
     }
     assert document.evaluations == {"screen": 40, "validate": 20}
-    assert sum(document.counts.values()) == len(records)
-    assert placed["d"].state is State.SHORTLISTED  # below `at_most`: nobody has looked at it
-    assert placed["e"].rejection is None  # untouched
+    assert sum(document.counts.values()) == len(screened)
+    assert placed["d"]["state"] == State.SHORTLISTED  # below `at_most`: nobody has looked at it
+    assert (placed["e"]["rejected_stage"], placed["e"]["rejected_reason"]) == ("screen", "crashed")  # untouched
     assert document.seed == 3
 
 
@@ -244,7 +249,7 @@ def test_a_reference_has_as_many_starts_as_a_candidate_and_its_lower_energy_carr
     rows = [accepted("a", VO2, -8.0), accepted("a" + ANTIFERRO, VO2, -8.1)]
     placed, _ = place([candidate("a", VO2)], rows, references)
     # the same phase in the same order of moments is no discovery
-    assert placed["a"].energies[-1].e_above_hull == pytest.approx(0)
+    assert placed["a"]["validated_e_above_hull"] == pytest.approx(0)
 
 
 def test_a_missing_element_is_named_with_what_was_refused(hull):
@@ -262,13 +267,13 @@ def test_a_guessed_anion_is_noted_on_references_and_candidates_alike(hull, place
     assert notes["V bcc"] == notes["N2"] == ""
     assert notes["V2N"].startswith("no oxidation states fit V2N; the scheme corrects N")
     placed, _ = place([candidate("a", V2N)], [accepted("a", V2N, -9.2)], references)
-    assert placed["a"].state is State.VALIDATED
-    assert placed["a"].energies[-1].e_above_hull == pytest.approx(0)  # both are corrected, or neither
-    assert placed["a"].energies[-1].note == notes["V2N"]
+    assert placed["a"]["state"] == State.VALIDATED
+    assert placed["a"]["validated_e_above_hull"] == pytest.approx(0)  # both are corrected, or neither
+    assert placed["a"]["validated_note"] == notes["V2N"]
 
 
 def test_energies_that_a_stand_in_may_have_calculated_say_so(hull, place, monkeypatch):
     references = hull(accepted("V bcc", VANADIUM, -9.0), accepted("O2 molecule", OXYGEN, -4.9))
     monkeypatch.setenv("IMATGEN_STAND_IN", "true")
     placed, _ = place([candidate("a", VO2)], [accepted("a", VO2, -8.0)], references)
-    assert placed["a"].energies[-1].note == "a program that plays VASP may have calculated this"
+    assert placed["a"]["validated_note"] == "a program that plays VASP may have calculated this"

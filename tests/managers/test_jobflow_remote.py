@@ -17,14 +17,15 @@ from jobflow import JobStore
 from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.candidates.candidate import Candidate, Origin
 from imatgen_flows.candidates.states import State
 from imatgen_flows.cluster import PROFILES, ClusterConfig
+from imatgen_flows.crystals.arrays import CrystalArrays
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.flows import CampaignMaker
 from imatgen_flows.flows.profiles import assign_profiles
 from imatgen_flows.io.artifacts import ArtifactStore
-from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, LabelDocument
+from imatgen_flows.jobs.candidate_table import extend_table
+from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, DatasetDocument, LabelDocument
 from imatgen_flows.managers.jobflow_remote import harvest_remote, remote_config, submit_remote
 from imatgen_flows.managers.local import run_campaign
 
@@ -148,17 +149,11 @@ def walltimes(flow):
 
 def candidates(store, number):
     """Make a given number of samples that passed the filters."""
-    crystal = Structure(Lattice.cubic(4), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]).as_dict()
-    clean = {"count_matches": True, "residual": 0.0}
-    origin = Origin(sampler="slerp", seed=0, row=0, x=0, y=0)
-    records = [
-        Candidate(
-            sample=f"s{row}", id=str(row), origin=origin, structure=crystal, state=State.UNIQUE, decode_quality=clean
-        )
-        for row in range(number)
-    ]
-    rows = store.put_lines("candidates", [record.model_dump(mode="json") for record in records])
-    return CandidatesDocument(key="filter_candidates-0", candidates=rows, counts={})
+    crystal = CrystalArrays.of(Structure(Lattice.cubic(4), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    unique = {"state": State.UNIQUE.value, "formula": "VO", "count_matches": True, "residual": 0.0, "repaired": 0}
+    rows = [unique | {"sample": f"s{row}", "id": str(row), "latent_row": row} for row in range(number)]
+    table = extend_table(store, CandidateTable(), rows, [(row["sample"], crystal) for row in rows])
+    return CandidatesDocument(key="filter_candidates-0", candidates=table, counts={})
 
 
 def warn(script, started, **environment):
