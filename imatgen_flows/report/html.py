@@ -21,6 +21,7 @@ from imatgen_flows.report.compositions import choose
 from imatgen_flows.report.figures import draw_figures
 from imatgen_flows.report.learning import reconstruction_section
 from imatgen_flows.report.markup import count, duration, render, words
+from imatgen_flows.report.methods import methods_paragraph
 from imatgen_flows.report.page_data import page_data
 from imatgen_flows.report.rounds import rounds_section
 from imatgen_flows.report.run_directory import RunDirectory, sampler_label
@@ -159,6 +160,10 @@ def _ledger(run: RunDirectory) -> Markup:
     )
 
 
+def _methods(run: RunDirectory) -> Markup:
+    return render("methods", paragraphs=methods_paragraph(run).split("\n\n"))
+
+
 def _provenance(run: RunDirectory) -> Markup:
     record = run.provenance
     facts = {
@@ -217,5 +222,6 @@ SECTIONS: dict[str, tuple[str, Callable[[RunDirectory], Markup]]] = {
     "latent": ("Latent space", _latent),
     "reconstruction": ("Reconstruction", reconstruction_section),
     "ledger": ("Ledger", _ledger),
+    "methods": ("Methods", _methods),
     "provenance": ("Provenance", _provenance),
 }

@@ -26,14 +26,15 @@ def methods_paragraph(run: RunDirectory) -> str:
 
 
 def _data(run: RunDirectory) -> str:
-    section, counts = _section(run, "templates"), read_json(run.path / "dataset.json").get("counts", {})
-    limits = _section(run, "limits")
+    path = run.path / "dataset.json"
+    counts = (read_json(path).get("counts") or {}) if path.is_file() else {}
+    if not counts:
+        return ""
+    source, limits = _section(run, "templates").get("source", "prototypes"), _section(run, "limits")
     return (
-        f"Training structures of {'-'.join(run.system)} were made by substitution into {counts.get('templates', 0):,} "
-        f"templates (source: {section.get('source', 'prototypes')}) and completed by {counts.get('known', 0):,} published "
-        "phases; "
-        f"{counts.get('kept', 0):,} crystals with at most {limits.get('max_sites', 20)} sites and edges up to "
-        f"{limits.get('max_edge', 10.0):g} A were kept, in Niggli-reduced cells."
+        f"Training structures of {'-'.join(run.system)} were made by substitution into {counts['templates']:,} templates "
+        f"(source: {source}), beside {counts['known']:,} published phases; {counts['kept']:,} crystals with at most "
+        f"{limits.get('max_sites')} sites and edges up to {limits.get('max_edge'):g} A were kept, in Niggli-reduced cells."
     )
 
 

@@ -208,7 +208,18 @@ def test_a_run_without_a_single_relaxed_candidate_opens_as_well(browser, own_run
 
 def test_sections_are_there_for_what_the_run_has_and_for_nothing_else(report):
     page = report.read_text()
-    always = {"headline", "funnel", "hull", "best", "candidates", "latent", "reconstruction", "ledger", "provenance"}
+    always = {
+        "headline",
+        "funnel",
+        "hull",
+        "best",
+        "candidates",
+        "latent",
+        "reconstruction",
+        "ledger",
+        "methods",
+        "provenance",
+    }
     assert set(re.findall('<section id="(\\w+)"', page)) - always == {"classes", "compositions"}
     assert 'href="#rounds"' not in page
 
