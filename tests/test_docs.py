@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
+
+from imatgen_flows.cli.main import app
+from imatgen_flows.config import CampaignConfig
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = sorted((ROOT / "notebook").glob("2*.md"))
@@ -53,3 +59,39 @@ def test_a_page_of_the_notebook_has_its_head(page):
 def test_the_notebook_lists_each_of_its_pages():
     index = (ROOT / "notebook" / "README.md").read_text(encoding="utf-8")
     assert [page.name for page in NOTEBOOK] == sorted(re.findall(r"\]\((2[^)]+\.md)\) \|", index))
+
+
+def blocks(*languages):
+    """All code blocks of some languages in the pages, with their page."""
+    for page in PAGES:
+        found = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        for number, (language, code) in enumerate(found):
+            if language in languages:
+                yield pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
+
+
+def commands(code):
+    """The calls of `imatgen` in a block of shell lines, without comments, redirections and what follows a pipe."""
+    for line in code.replace("\\\n", " ").splitlines():
+        if re.match(r"\S*imatgen ", line):
+            words = shlex.split(re.split(r"[|>]| #", line)[0])
+            yield [word for word in words[1:] if word not in ("&", "&&")]
+
+
+@pytest.mark.parametrize("code", blocks("", "bash"))
+def test_every_imatgen_command_of_the_pages_exists_with_its_options(code):
+    for words in commands(code):
+        command = typer.main.get_command(app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not getattr(command, "commands", {}) or not words or words[0].startswith("-"), words
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        unknown = [word for word in words if word.startswith("--") and word.split("=")[0] not in known | {"--help"}]
+        assert not unknown, (command.name, unknown)
+
+
+@pytest.mark.parametrize("code", blocks("yaml"))
+def test_the_campaign_files_of_the_pages_are_valid(code):
+    content = yaml.safe_load(code)
+    if isinstance(content, dict) and "system" in content and "profiles" not in content:
+        CampaignConfig.model_validate(content)
