@@ -72,7 +72,7 @@ def networks_of(store: ArtifactStore, finished: RoundDocument) -> NetworkDocumen
 def trained_model(
     config: CampaignConfig, store: ArtifactStore, finished: RoundDocument, name: str = ""
 ) -> TrainedModel:
-    """Read the networks of the last round of a run, with what sampling needs of the structures that they were trained on."""
+    """Read the networks of a round, with what sampling needs of the structures that they were trained on."""
     from imatgen_flows.sources.trained_model import TrainedModel, TrainingSummary
 
     dataset = parent(store, finished, DatasetDocument, build_dataset, extend_dataset)

@@ -15,11 +15,10 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.build_dataset import build_dataset
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
-from imatgen_flows.jobs.dataset_rows import load_crystals, structure_of, training_rows
+from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import DatasetDocument, ReferenceDocument, RoundDocument
 from imatgen_flows.jobs.evaluators import evaluators
-from imatgen_flows.jobs.model_export import networks_of
-from imatgen_flows.jobs.networks import load_model
+from imatgen_flows.jobs.model_export import trained_model
 from imatgen_flows.jobs.provenance import finished_round, first_round, parent
 from imatgen_flows.jobs.references import extend_hull
 
@@ -142,11 +141,8 @@ def _sample_around_own(run: FinishedRun, each: int) -> dict[str, list[Sample]]:
     """Draw samples around the latent vectors of phases that the networks of the first round never saw."""
     from imatgen_flows.metrics.rediscovery import sample_around_own
 
-    section, limits = run.config.model, run.config.limits
-    model = load_model(run.dataset, networks_of(run.store, run.first), section)
-    seen = model.encode(load_crystals(run.dataset)[training_rows(run.dataset, section)])
-    seed = section.seed + SEED_OFFSET
-    return sample_around_own(model, run.knowns, seen, seed, limits.max_sites, limits.max_edge, each)
+    trained = trained_model(run.config, run.store, run.first)
+    return sample_around_own(trained, run.knowns, run.config.model.seed + SEED_OFFSET, each)
 
 
 def _samples(finished: RoundDocument) -> list[Sample]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from imatgen_flows.models.crystal_model import CrystalModel
+    from imatgen_flows.sources.trained_model import TrainedModel
 
 MATCHERS = {"default": (0.2, 0.3, 5.0), "loose": LOOSE}  # tolerances of pymatgen's StructureMatcher
 STATES = ("before", "after")  # relaxation
@@ -231,13 +232,7 @@ def choose_to_relax(known: KnownPhase, samples: Iterable[Sample], hits: Mapping[
 
 
 def sample_around_own(
-    model: CrystalModel,
-    knowns: Sequence[KnownPhase],
-    seen: Tensor,
-    seed: int,
-    max_sites: int,
-    max_edge: float,
-    each: int = SAMPLES_AROUND,
+    trained: TrainedModel, knowns: Sequence[KnownPhase], seed: int, each: int = SAMPLES_AROUND
 ) -> dict[str, list[Sample]]:
     """Draw samples around the latent vectors of known phases that the networks never saw; decode and repair these.
 
@@ -246,11 +241,9 @@ def sample_around_own(
 
     Parameters
     ----------
-    model : the trained networks
+    trained : the networks, with the structures that they saw, for the width of the noise
     knowns : in the standard frame
-    seen : (n, latent), latent vectors of the structures that the networks saw, for the width of the noise
     seed : of the draw
-    max_sites, max_edge : limits on sites and on the longest edge of a valid sample, A
     each : samples a phase
 
     Returns
@@ -262,7 +255,7 @@ def sample_around_own(
     from imatgen_flows.models.crystal_model import BATCH
     from imatgen_flows.models.sampling import sample_perturbed
 
-    compressor = model.compressor
+    model, compressor = trained.networks, trained.networks.compressor
     settings = compressor.preset.vae
     published = settings.style == "published"
     # the first sample of each phase is its own latent vector, the last the furthest from it
@@ -272,7 +265,9 @@ def sample_around_own(
         each * len(knowns),
         seed,
         distance=settings.perturbation if published else None,
-        width=None if published else settings.perturbation * seen.std(0) * (turn / max(each - 1, 1))[:, None],
+        width=None
+        if published
+        else settings.perturbation * trained.training.scale * (turn / max(each - 1, 1))[:, None],
     )
     found: dict[str, list[Sample]] = {known.id: [] for known in knowns}
     # without a projection: encoding again would undo the inversion
@@ -289,7 +284,8 @@ def sample_around_own(
                 name=f"{known.id}-{number // len(knowns):03d}",
                 sampler=PERTURB,
                 structure=repaired.structure,
-                valid=check_validity(repaired.structure, compressor.elements, max_sites, max_edge) is None,
+                valid=check_validity(repaired.structure, compressor.elements, trained.max_sites, trained.max_edge)
+                is None,
                 decode_order=(not decode_quality.count_matches or bool(repaired.dropped), decode_quality.residual),
             )
         )
