@@ -35,7 +35,7 @@ from imatgen_flows.managers.results import read_documents
 
 pytestmark = pytest.mark.slurm
 
-MANY, SINGLE = 10_000, 24
+MANY, SINGLE = 10_000, 12
 LARGEST_DOCUMENT = 4_000_000  # bytes
 LESS_BY = 20
 
