@@ -112,11 +112,18 @@ def baseline_inputs(run: Path, round_number: int, samplers: Sequence[str], fmax:
     run : the run directory
     round_number, samplers : of the generator's candidates
     fmax : force up to which structures are relaxed, eV/A; None for that of the campaign
+
+    Raises
+    ------
+    InputError
+        Where there is no such round, or artifacts of the run are missing.
     """
     screen = CampaignConfig.from_file(run / "campaign.yaml").screen
     if fmax:
         screen = screen.model_copy(update={"fmax": fmax})
     store, finished = ArtifactStore(run / "artifacts"), finished_round(run)
+    if round_number > finished.round:
+        raise InputError(f"{run} has rounds 0 to {finished.round}, none of number {round_number}.")
     references = parent(store, finished, ReferenceDocument, extend_hull)
     dataset = parent(store, finished, DatasetDocument, build_dataset, extend_dataset)
     labels = parent(store, finished, LabelDocument, label_dataset, extend_labels)
