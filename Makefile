@@ -64,9 +64,9 @@ slurm:
 	else echo "slurm-wlm and munge are missing, and only root can install them: sudo apt-get install slurm-wlm munge" >&2; exit 1; \
 	fi >/dev/null
 
-# one process: the tests share one SLURM, and its jobs need the cores
+# two processes, each with a SLURM of its own: while one waits for its queue, the other computes
 test-slurm: $(STAMP) slurm
-	DEMAND_SLURM=1 $(BIN)/pytest tests/integration -m slurm -p no:cacheprovider
+	DEMAND_SLURM=1 $(BIN)/pytest tests/integration -m slurm -n 2 --dist loadfile -p no:cacheprovider --durations=10
 
 # batched relaxation needs Python 3.12, and there the build of torch with CUDA: 6 GB
 .venv-torchsim/installed: pyproject.toml constraints.txt

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from imatgen_flows.config import CampaignConfig
+
+# two processes test at once on two cores: each relaxes in one process, unless a test says otherwise
+os.environ.setdefault("IMATGEN_WORKERS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -133,5 +133,5 @@ def test_the_report_shows_what_each_round_has_brought(both):
     from imatgen_flows.report import RunDirectory, build_report
 
     run = RunDirectory.open(both)
-    assert len(run.rounds) == 2 and {row["round"] for row in run.mapped} == {1}
+    assert len(run.rounds) == 2 and set(run.on_map["round"].to_pylist()) == {1}
     assert "Within 0.1 eV/atom" in build_report(both).read_text()

@@ -9,7 +9,7 @@ import pytest
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore
 from imatgen_flows.jobs.build_dataset import build_dataset
-from imatgen_flows.jobs.documents import LabelDocument, ReconstructionDocument, RoundDocument
+from imatgen_flows.jobs.documents import CandidateTable, LabelDocument, ReconstructionDocument, RoundDocument
 from imatgen_flows.jobs.extend_dataset import extend_labels
 from imatgen_flows.jobs.finish_round import finish_round
 from imatgen_flows.jobs.label_dataset import label_dataset
@@ -40,7 +40,7 @@ def run(tmp_path):
     """Two rounds as their documents tell them."""
     store = ArtifactStore(tmp_path / "artifacts")
     nothing = store.put_lines("nothing", [])
-    common = {"candidates": nothing, "ledger": {}, "tables": {}}
+    common = {"candidates": CandidateTable(parts=[nothing]), "ledger": {}, "tables": {}}
     label = {"potential": "toy", "labels": nothing, "counts": {}}
     documents = (
         LabelDocument(key="label_dataset-a", **label),

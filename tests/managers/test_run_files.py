@@ -8,12 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.io.artifacts import ArtifactRef
-from imatgen_flows.jobs.documents import JobDocument, RoundDocument
+from imatgen_flows.jobs.documents import CandidateTable, JobDocument, RoundDocument
 from imatgen_flows.managers.jobflow_remote import harvest_remote
 from imatgen_flows.managers.run_files import prepare, seconds_by_job, write_provenance
 
-NOTHING = ArtifactRef(uri="file:///nowhere", sha256="", nbytes=0, kind="rows")
+NOTHING = CandidateTable()
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
