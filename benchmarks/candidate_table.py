@@ -240,9 +240,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--directory", type=Path, help="a folder for the files, which are removed at the end")
-    parser.add_argument(
-        "--without-report", action="store_true", help="do not open the run directory as the report does"
-    )
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
     from imatgen_flows.io.artifacts import ArtifactStore
@@ -266,12 +263,10 @@ def main() -> int:
         laps.lap("join, write candidates.parquet")
         expected = {"sampled": given.rows, "valid": given.rows // VALID, "unique": given.rows // UNIQUE}
         expected |= {"screened": given.rows // RELAXED}
-        funnels = [ledger.to_dict()["funnel"]]
-        if not given.without_report:
-            funnel, notes = summarise_run(run)
-            funnels.append(funnel)
-            laps.lap("open as the report does, count its funnel")
-            print(*notes, sep="\n", end="\n" * bool(notes))
+        funnel, notes = summarise_run(run)
+        funnels = [ledger.to_dict()["funnel"], funnel]
+        laps.lap("open as the report does, count its funnel")
+        print(*notes, sep="\n", end="\n" * bool(notes))
         seconds, megabytes = time.monotonic() - began, laps.bytes / 1e6
     right = all(expected.items() <= funnel.items() for funnel in funnels) and atoms == SITES * given.rows
     print(

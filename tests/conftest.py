@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 
 import pytest
 
@@ -28,6 +30,48 @@ def tiny():
         return CampaignConfig.model_validate(content | sections)
 
     return build
+
+
+# jobs whose results do not depend on how a campaign samples, screens and goes on
+BEFORE_SAMPLING = (
+    "build_dataset",
+    "relax_references",
+    "label_dataset",
+    "extend_hull",
+    "train_",
+    "evaluate_reconstruction",
+)
+
+
+@pytest.fixture(scope="session")
+def run_once_trained(tmp_path_factory):
+    """Run a campaign; what comes before its sampling is taken from another of the same dataset and networks, if one ran.
+
+    All processes of a session share these; a campaign whose inputs differ makes its own, since jobs are found by their key.
+    """
+    from imatgen_flows.io.artifacts import content_key
+    from imatgen_flows.managers.local import run_campaign
+
+    here = tmp_path_factory.getbasetemp()
+    shared = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "trained"
+    shared.mkdir(exist_ok=True)
+
+    def run(config, directory):
+        before = config.model_dump(mode="json", exclude={"name", "sampling", "screen", "validation", "rounds"})
+        trained = shared / content_key(before)
+        with (shared / f"{trained.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (trained / "provenance.json").is_file():
+                run_campaign(config, trained)
+        shutil.copytree(trained / "artifacts" / "objects", directory / "artifacts" / "objects")
+        (directory / "artifacts" / "documents").mkdir()
+        for path in (trained / "artifacts" / "documents").iterdir():
+            if path.name.startswith(BEFORE_SAMPLING):
+                shutil.copy(path, directory / "artifacts" / "documents")
+        config.to_file(directory / "campaign.yaml")
+        return run_campaign(config, directory, resume=True)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -36,9 +36,8 @@ JOBS_OF_A_ROUND = 13  # with one batch
 
 
 @pytest.fixture(scope="module")
-def run(tiny, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("run") / "vo"
-    return run_campaign(tiny(), directory)
+def run(tiny, run_once_trained, tmp_path_factory):
+    return run_once_trained(tiny(), tmp_path_factory.mktemp("run") / "vo")
 
 
 def rows_of(directory):

@@ -29,8 +29,8 @@ SAMPLING = {"slerp": 120, "prior": 40, "perturb": 10}  # enough for a find, with
 
 
 @pytest.fixture(scope="module")
-def run(tiny, tmp_path_factory):
-    return run_campaign(tiny(name="vo", sampling=SAMPLING), tmp_path_factory.mktemp("models") / "first")
+def run(tiny, run_once_trained, tmp_path_factory):
+    return run_once_trained(tiny(name="vo", sampling=SAMPLING), tmp_path_factory.mktemp("models") / "first")
 
 
 @pytest.fixture(scope="module")

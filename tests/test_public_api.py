@@ -19,7 +19,6 @@ from pymatgen.core import Lattice, Structure
 import imatgen_flows as imf
 from imatgen_flows.crystals.standard import structure_id
 from imatgen_flows.errors import ImatgenError, InputError
-from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.managers.run_files import FAILURE_FILE, RunState
 
 ROOT = Path(__file__).parents[1]
@@ -27,10 +26,10 @@ PLACE = "runs/vanadium-oxides"  # where README, docs and docstrings have their r
 
 
 @pytest.fixture(scope="module")
-def folder(tiny, tmp_path_factory):
+def folder(tiny, run_once_trained, tmp_path_factory):
     """A folder with a finished run of V-O where the docs have one."""
     folder = tmp_path_factory.mktemp("api")
-    run_campaign(small(tiny), folder / PLACE)
+    run_once_trained(small(tiny), folder / PLACE)
     return folder
 
 

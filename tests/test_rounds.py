@@ -28,8 +28,8 @@ def config(tiny):
 
 
 @pytest.fixture(scope="module")
-def first(config, tmp_path_factory):
-    return run_campaign(config(1), tmp_path_factory.mktemp("rounds") / "first")
+def first(config, run_once_trained, tmp_path_factory):
+    return run_once_trained(config(1), tmp_path_factory.mktemp("rounds") / "first")
 
 
 @pytest.fixture(scope="module")

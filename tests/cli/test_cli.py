@@ -11,9 +11,9 @@ from imatgen_flows.managers.local import run_campaign
 
 
 @pytest.fixture(scope="module")
-def run(tiny, tmp_path_factory):
+def run(tiny, run_once_trained, tmp_path_factory):
     small = {"slerp": 30, "prior": 5, "perturb": 5}
-    return run_campaign(tiny(sampling=small), tmp_path_factory.mktemp("cli") / "run")
+    return run_once_trained(tiny(sampling=small), tmp_path_factory.mktemp("cli") / "run")
 
 
 @pytest.fixture

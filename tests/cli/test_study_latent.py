@@ -10,13 +10,12 @@ import yaml
 
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.documents import LabelDocument
-from imatgen_flows.managers.local import run_campaign
 
 
 @pytest.fixture(scope="module")
-def run(tiny, tmp_path_factory):
+def run(tiny, run_once_trained, tmp_path_factory):
     small = {"slerp": 12, "prior": 4, "perturb": 4}
-    return run_campaign(tiny(sampling=small), tmp_path_factory.mktemp("latent") / "run")
+    return run_once_trained(tiny(sampling=small), tmp_path_factory.mktemp("latent") / "run")
 
 
 def test_both_latent_spaces_are_measured_and_drawn_and_a_second_call_trains_nothing(imatgen, run):

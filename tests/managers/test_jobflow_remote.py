@@ -27,7 +27,6 @@ from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs.candidate_table import extend_table
 from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, DatasetDocument, LabelDocument
 from imatgen_flows.managers.jobflow_remote import harvest_remote, remote_config, submit_remote
-from imatgen_flows.managers.local import run_campaign
 
 GPU_TRAIN_SCRIPT = """\
 #!/bin/bash
@@ -322,8 +321,8 @@ def test_without_jobflow_remote_the_cure_is_said(flow, cluster, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_run_directory_is_written_from_the_artifacts_alone(tiny, tmp_path):
-    run, moved = run_campaign(tiny(), tmp_path / "run"), tmp_path / "elsewhere"
+def test_the_run_directory_is_written_from_the_artifacts_alone(tiny, run_once_trained, tmp_path):
+    run, moved = run_once_trained(tiny(), tmp_path / "run"), tmp_path / "elsewhere"
     shutil.copytree(run / "artifacts", moved / "artifacts")
     shutil.copy(run / "campaign.yaml", moved)
     assert harvest_remote(moved) == moved

@@ -230,11 +230,9 @@ def test_bootstrap_intervals_cover_the_truth_as_often_as_they_say():
 
 
 @pytest.fixture(scope="module")
-def run(tiny, tmp_path_factory):
-    from imatgen_flows.managers.local import run_campaign
-
+def run(tiny, run_once_trained, tmp_path_factory):
     small = {"slerp": 30, "prior": 5, "perturb": 10}
-    return run_campaign(tiny(sampling=small), tmp_path_factory.mktemp("baselines") / "run")
+    return run_once_trained(tiny(sampling=small), tmp_path_factory.mktemp("baselines") / "run")
 
 
 def call(*arguments):
