@@ -74,8 +74,8 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
 
 def submit(lab, documents, prepared, made: CandidatesDocument, run: Path, number: int, batch_size: int | None) -> str:
     """Put the second half of a campaign on the LaunchPad: relaxation and ranking of given candidates."""
-    # relaxations of at most three steps: what is measured here is all the rest
-    screen = {"potential": "toy", "at_most": number, "batch_size": batch_size, "max_steps": 3, "fmax": 1.0}
+    # relaxations of one step: what is measured here is all the rest
+    screen = {"potential": "toy", "at_most": number, "batch_size": batch_size, "max_steps": 1, "fmax": 1.0}
     config = small_campaign(screen=screen)
     configs = {name: manager_config(name, lab.cluster, lab.directory) for name in PROFILES}
     campaign_id, _ = campaign_flow(config, run, lab.cluster)
