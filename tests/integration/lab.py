@@ -22,7 +22,7 @@ from imatgen_flows.managers.cluster_files import manager_config, write_cluster_f
 HERE = Path(__file__).parent
 BIN = Path(os.sys.executable).parent
 JOBS_AT_ONCE = 8
-ROUND = 5  # s that the dispatcher runs at a time
+ROUND = 12  # s that the dispatcher runs at a time; to start it takes 2.5 s of a core
 FAILURES = 3  # of the dispatcher in a row, until it is called broken
 
 # small enough that one of each fits on the node at once
