@@ -35,7 +35,7 @@ def test_two_rounds_with_dft_from_submit_to_report(lab, documents, tmp_path):
         }
     )
     campaign_id = submit(lab, config, tmp_path / "run")
-    finish(lab, campaign_id, 3600)  # 20 minutes on an idle machine
+    finish(lab, campaign_id, 3600)
     report = lab.run("imatgen", "harvest", campaign_id).stdout
     assert "report.html" in report and status(lab, campaign_id)["state"] == "COMPLETED"
 
