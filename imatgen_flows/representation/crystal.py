@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -173,10 +173,6 @@ class DecodeQuality:
     def count_matches(self) -> bool:
         """Whether the summed image and the peaks give the same number of atoms of each element."""
         return all(abs(mass - self.peaks[element]) < 0.5 for element, mass in self.atoms_by_mass.items())
-
-    def to_dict(self) -> dict[str, float | bool | dict[str, float] | dict[str, int]]:
-        """Return plain values, `count_matches` among them."""
-        return {**asdict(self), "count_matches": self.count_matches}
 
 
 class CrystalCodec:

@@ -36,9 +36,9 @@ def test_a_valid_crystal_becomes_its_standard_cell():
     assert (row["spacegroup"], row["spacegroup_number"], row["formula"], row["nsites"]) == ("Fm-3m", 225, "VO", 8)
     assert row["volume_per_atom"] == pytest.approx(4.1**3 / 8)
     assert not {"rejected_stage", "rejected_reason", "rejected_detail"} & set(row)
-    expected = quality().to_dict()
+    expected = quality()
     names = ("residual", "cell_residual", "count_matches", "min_distance")
-    assert {name: row[name] for name in names} == {name: expected[name] for name in names}
+    assert {name: row[name] for name in names} == {name: getattr(expected, name) for name in names}
     assert (row["repaired"], row["repaired_atoms"]) == (0, [])
     assert found.is_clean and row["clean"]
 
