@@ -8,7 +8,8 @@ from math import nan
 from pymatgen.core import Structure
 
 from imatgen_flows.candidates.classes import Novelty
-from imatgen_flows.matching.grouping import StructureIndex, primitive_cells
+from imatgen_flows.candidates.schema import Row
+from imatgen_flows.matching.grouping import StructureIndex, group_duplicates, primitive_cells
 from imatgen_flows.matching.structure_matcher import PrimitiveCell
 
 
@@ -68,3 +69,22 @@ class NoveltyClassifier:
                     classes[number] = (novelty, *match)
             unknown = [number for number, match in zip(unknown, matches, strict=True) if match is None]
         return classes
+
+
+def classify_relaxed(structures: Sequence[Structure], names: Sequence[str], classifier: NoveltyClassifier) -> list[Row]:
+    """Write the novelty of relaxed structures; of several equal ones, each after the first is a duplicate of that.
+
+    Parameters
+    ----------
+    structures : lowest E_hull first
+    names : that a duplicate of each is said to match
+    classifier : of what is known besides
+    """
+    found: list[Row] = []
+    for index, first in enumerate(group_duplicates(structures)):
+        if first != index:
+            found.append({"novelty": Novelty.DUPLICATE.value, "novelty_match": names[first]})
+            continue
+        novelty, match, _ = classifier.classify(structures[index])
+        found.append({"novelty": novelty.value, "novelty_match": match})
+    return found

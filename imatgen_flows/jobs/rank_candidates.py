@@ -20,8 +20,6 @@ from imatgen_flows.profiles import Profile
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from imatgen_flows.candidates.novelty import NoveltyClassifier
-
 
 @cached_job(CandidatesDocument, profile=Profile.LIGHT, label="rank candidates")
 def rank_candidates(
@@ -36,6 +34,7 @@ def rank_candidates(
     threshold: float,
 ) -> dict[str, Any]:
     """Place relaxed candidates on the hull, classify their novelty as relaxed, and shortlist the best."""
+    from imatgen_flows.candidates.novelty import classify_relaxed
     from imatgen_flows.crystals.arrays import CrystalArrays
 
     hull, classifier = load_hull(references), novelty_classifier(dataset, references)
@@ -53,7 +52,7 @@ def rank_candidates(
             structures[sample] = structure
     lowest_first = sorted(structures, key=lambda sample: cast("float", rows[sample]["e_above_hull"]))
     ids = {str(row["sample"]): str(row["id"]) for row in candidate_rows(candidates.candidates, ["id"], samples)}
-    found = _classify(
+    found = classify_relaxed(
         [structures[sample] for sample in lowest_first], [ids[sample] for sample in lowest_first], classifier
     )
     for sample, novelty in zip(lowest_first, found, strict=True):
@@ -65,17 +64,3 @@ def rank_candidates(
     table = extend_table(store, candidates.candidates, list(rows.values()), crystals, Geometry.RELAXED)
     evaluations = {"screen": sum(batch.evaluations["screen"] for batch in batches if batch)}
     return candidates_fields(table, candidates) | {"evaluations": evaluations}
-
-
-def _classify(structures: list[Structure], ids: list[str], classifier: NoveltyClassifier) -> list[Row]:
-    """Classify relaxed candidates, lowest E_hull first: each after the first of several equal ones is a duplicate."""
-    from imatgen_flows.matching.grouping import group_duplicates
-
-    found: list[Row] = []
-    for index, first in enumerate(group_duplicates(structures)):
-        if first != index:
-            found.append({"novelty": Novelty.DUPLICATE.value, "novelty_match": ids[first]})
-            continue
-        novelty, match, _ = classifier.classify(structures[index])
-        found.append({"novelty": novelty.value, "novelty_match": match})
-    return found

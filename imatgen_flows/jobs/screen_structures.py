@@ -41,7 +41,7 @@ def screen_structures(run: Path, structures: Sequence[Structure]) -> list[dict[s
     InputError
         Where a structure has an element that is not of the system, or the run's energies are of another scale.
     """
-    from imatgen_flows.matching.grouping import group_duplicates
+    from imatgen_flows.candidates.novelty import classify_relaxed
 
     config = CampaignConfig.from_file(run / "campaign.yaml")
     store, finished = ArtifactStore(run / "artifacts"), finished_round(run)
@@ -58,15 +58,12 @@ def screen_structures(run: Path, structures: Sequence[Structure]) -> list[dict[s
         rows.append({**placed, "structure": structure})
     lowest_first = [place for place, row in enumerate(rows) if row["structure"] is not None]
     lowest_first.sort(key=lambda place: rows[place]["e_above_hull"])
-    first_of = group_duplicates([rows[place]["structure"] for place in lowest_first])
-    for place, first in zip(lowest_first, (lowest_first[index] for index in first_of), strict=True):
+    relaxed = [rows[place]["structure"] for place in lowest_first]
+    found = classify_relaxed(relaxed, [f"structure {place}" for place in lowest_first], classifier)
+    for place, novelty in zip(lowest_first, found, strict=True):
         record = rows[place]
-        if first != place:
-            record |= {"novelty": Novelty.DUPLICATE.value, "novelty_match": f"structure {first}"}
-            continue
-        novelty, record["novelty_match"], _ = classifier.classify(record["structure"])
-        record["novelty"] = novelty.value
-        if novelty is Novelty.NEW and record["e_above_hull"] <= config.screen.threshold:
+        record |= novelty
+        if novelty["novelty"] == Novelty.NEW and record["e_above_hull"] <= config.screen.threshold:
             record["state"] = State.SHORTLISTED.value
     return rows
 

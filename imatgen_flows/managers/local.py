@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.errors import ImatgenError, InputError, JobFailed
+from imatgen_flows.errors import ImatgenError, InputError, Interrupted, JobFailed
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.documents import JobDocument, RoundDocument
 from imatgen_flows.managers.checks import refuse_faults
@@ -81,6 +81,8 @@ def _failure_on_record(directory: Path) -> Iterator[None]:
     record.unlink(missing_ok=True)
     try:
         yield
+    except Interrupted:  # stopped on purpose, which is no failure
+        raise
     except ImatgenError as error:
         write_atomic(record, f"{error}\n")
         raise
