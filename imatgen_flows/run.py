@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imatgen_flows.candidates.schema import COLUMNS
+from imatgen_flows.candidates.schema import COLUMNS, units
 from imatgen_flows.candidates.states import Geometry, Stage, State
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.errors import InputError
+from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.run_files import CAMPAIGN_FILE, FAILURE_FILE, RunState, run_state
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, CandidateTable
     from imatgen_flows.sources.trained_model import TrainedModel
 
-ID_COLUMNS = {Geometry.DECODED: "id", Geometry.RELAXED: "relaxed_id", Geometry.VALIDATED: "validated_id"}
 NEAREST = 3  # names that are suggested for one that does not exist
 
 
@@ -95,7 +94,7 @@ class Run:
         else:
             table = read_table([part.path() for part in self._files.parts])
         frame = table.to_pandas().set_index(KEY)
-        frame.attrs["units"] = {column.name: column.unit for column in COLUMNS if column.unit}
+        frame.attrs["units"] = units()
         frame.attrs["descriptions"] = {column.name: column.description for column in COLUMNS}
         return frame
 
@@ -138,7 +137,7 @@ class Run:
         geometry = _geometry(stage)
         sample = self._sample(name, geometry)
         row = self.candidates.loc[sample]
-        crystal_id = row[ID_COLUMNS[geometry]]
+        crystal_id = row[geometry.id_column]
         if geometry is not Geometry.DECODED and not crystal_id:
             raise InputError(f"{sample} was never {geometry.value}: {_fate(row)}.")
         found = self._stored(sample, geometry, crystal_id)
@@ -281,21 +280,21 @@ class Run:
         try:
             refs = self._files.structures.get(geometry.value, [])
             return read_structures([ref.path() for ref in refs], [sample]).get(sample)
-        except InputError as error:
+        except ImatgenError as error:
             if geometry is not Geometry.DECODED and cif.is_file():
                 return Structure.from_file(cif)
             raise InputError(f"{self.path}: the {geometry.value} structure of {sample} is gone: {error}") from error
 
     def _sample(self, name: str, geometry: Geometry) -> str:
         """Find the sample that a name or an id belongs to; of several with one crystal, the first of this geometry."""
-        frame = self.candidates
+        frame, id_columns = self.candidates, [one.id_column for one in Geometry]
         if name in frame.index:
             return name
-        for column in (ID_COLUMNS[geometry], *ID_COLUMNS.values()):
+        for column in (geometry.id_column, *id_columns):
             owners = frame.index[frame[column] == name] if name else []
             if len(owners):
                 return str(owners[0])
-        known = [*frame.index, *(value for column in ID_COLUMNS.values() for value in frame[column] if value)]
+        known = [*frame.index, *(value for column in id_columns for value in frame[column] if value)]
         near = difflib.get_close_matches(str(name), known, NEAREST, cutoff=0.0)
         raise InputError(f"{self.path} has no candidate `{name}`. Nearest: {', '.join(near) or 'none'}.")
 

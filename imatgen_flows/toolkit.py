@@ -149,7 +149,7 @@ def screen(structures: Sequence[Structure], *, on: Run | str | Path) -> pandas.D
     >>> again.novelty.tolist()
     ['duplicate']
     """
-    from imatgen_flows.candidates.schema import COLUMNS
+    from imatgen_flows.candidates.schema import units
     from imatgen_flows.jobs.screen_structures import screen_structures
 
     run = on if isinstance(on, Run) else Run.open(on)
@@ -158,7 +158,7 @@ def screen(structures: Sequence[Structure], *, on: Run | str | Path) -> pandas.D
     import pandas
 
     frame = pandas.DataFrame(rows)
-    frame.attrs["units"] = {column.name: column.unit for column in COLUMNS if column.unit}
+    frame.attrs["units"] = units()
     return frame
 
 

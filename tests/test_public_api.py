@@ -18,7 +18,7 @@ from pymatgen.core import Lattice, Structure
 
 import imatgen_flows as imf
 from imatgen_flows.crystals.standard import structure_id
-from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.errors import ImatgenError, InputError, Interrupted
 from imatgen_flows.managers.run_files import FAILURE_FILE, RunState
 
 ROOT = Path(__file__).parents[1]
@@ -206,6 +206,27 @@ def test_a_run_that_failed_says_why_until_it_succeeds(tiny, tmp_path):
         _ = run.candidates
     with pytest.raises(InputError, match="the run failed"):
         run.methods()
+
+
+def test_a_run_that_was_stopped_on_purpose_did_not_fail(tiny, tmp_path, monkeypatch):
+    def stop(*_):
+        raise Interrupted("stopped by SIGINT", 2)
+
+    monkeypatch.setattr("imatgen_flows.managers.local._run", stop)
+    with pytest.raises(Interrupted):
+        imf.run_campaign(tiny(), tmp_path / "run")
+    run = imf.Run.open(tmp_path / "run")
+    assert run.state is RunState.STOPPED and run.failure == ""
+
+
+def test_one_lost_file_of_structures_is_named_or_replaced_by_the_crystals_own_file(copy):
+    for path in (copy / "artifacts" / "objects").glob("*-structures-*"):
+        path.unlink()
+    run = imf.Run.open(copy)
+    best = run.shortlist.iloc[0]
+    assert run.structure(best.name).composition.reduced_formula == best.formula
+    with pytest.raises(InputError, match="decoded structure of .* is gone"):
+        run.structure(best.name, stage="decoded")
 
 
 def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):

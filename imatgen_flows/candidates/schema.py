@@ -118,6 +118,11 @@ def column_names() -> tuple[str, ...]:
     return tuple(column.name for column in COLUMNS)
 
 
+def units() -> dict[str, str]:
+    """Return the unit of each column that has one."""
+    return {column.name: column.unit for column in COLUMNS if column.unit}
+
+
 def columns_of(names: Iterable[str]) -> list[Column]:
     """Return the columns of these names, in the order of the table.
 

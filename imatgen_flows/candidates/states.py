@@ -58,6 +58,11 @@ class Geometry(DescribedEnum):
     RELAXED = "relaxed", "As relaxed", "As the potential relaxed it."
     VALIDATED = "validated", "As validated", "As DFT left it."
 
+    @property
+    def id_column(self) -> str:
+        """Column of the candidate table that holds the id of this crystal."""
+        return "id" if self is Geometry.DECODED else f"{self.value}_id"
+
 
 _REACHED = {
     Stage.DECODE: State.SAMPLED,

@@ -31,11 +31,11 @@ def write_run_directory(document: RoundDocument, directory: Path) -> None:
 
     write_table(directory / "candidates.parquet", read_candidates(document.candidates))
     (directory / "structures").mkdir(exist_ok=True)
-    for geometry, column in ((Geometry.RELAXED, "relaxed_id"), (Geometry.VALIDATED, "validated_id")):
+    for geometry in (Geometry.RELAXED, Geometry.VALIDATED):
         structures = candidate_structures(document.candidates, geometry)
-        for row in candidate_rows(document.candidates, [column], structures):
+        for row in candidate_rows(document.candidates, [geometry.id_column], structures):
             content = structures[str(row["sample"])].to(fmt="cif")
-            write_atomic(directory / "structures" / f"{row[column]}.cif", content)
+            write_atomic(directory / "structures" / f"{row[geometry.id_column]}.cif", content)
     write_atomic(directory / "ledger.json", json.dumps(document.ledger, indent=1))
     for name, table in document.tables.items():
         write_atomic(directory / f"{name}.json", json.dumps(read_json(table), indent=1))
