@@ -1,8 +1,9 @@
 """atomate2's makers of the DFT back ends.
 
-VASP runs as the Materials Project runs it, but for three things: its relaxations smear by a Gaussian, since the
+VASP runs as the Materials Project runs it, but for four things: its relaxations smear by a Gaussian, since the
 tetrahedra of ISMEAR = -5 are refused for what turns out a metal; custodian's handlers are fresh, since those that
-atomate2 shares remember what they saw; and custodian stops VASP before the walltime of its job.
+atomate2 shares remember what they saw; custodian stops VASP before the walltime of its job; and it notices within a
+second that VASP ended, not within ten.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Any
 from jobflow import Maker
 
 from imatgen_flows.config import Validate
+
+# s; and after how many of them custodian searches the output for errors: every 300 s, as it does by default
+POLLING_STEP, CHECK_AFTER = 1, 300
 
 
 def mp_gga(section: Validate, walltime: float | None, run_vasp_kwargs: dict) -> Maker:
@@ -46,7 +50,11 @@ def _with_run_settings(maker: Any, walltime: float | None, run_vasp_kwargs: dict
     from atomate2.vasp.jobs.base import BaseVaspMaker
     from atomate2.vasp.run import DEFAULT_HANDLERS
 
-    settings = {"handlers": [type(handler)() for handler in DEFAULT_HANDLERS], **run_vasp_kwargs}
+    settings = {
+        "handlers": [type(handler)() for handler in DEFAULT_HANDLERS],
+        "custodian_kwargs": {"polling_time_step": POLLING_STEP, "monitor_freq": CHECK_AFTER},
+        **run_vasp_kwargs,
+    }
     if walltime:
         from imatgen_flows.flows.walltime import CalculationWalltimeHandler
 
