@@ -14,8 +14,9 @@ from pymatgen.core import Composition, Element, Structure
 from imatgen_flows.crystals.box import BOX, MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.chemistry import covalent_radius, is_metallic
 from imatgen_flows.crystals.exclusion import Exclusion
+from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.crystals.repair import repair
-from imatgen_flows.crystals.standard import extent, standardise, structure_id
+from imatgen_flows.crystals.standard import extent, standardise
 from imatgen_flows.crystals.templates import Template
 from imatgen_flows.errors import InputError
 
