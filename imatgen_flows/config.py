@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -230,7 +229,7 @@ class CampaignConfig(Section):
 
     version: Literal[2] = 2
     name: str = Field("", description="Free text; the system, if empty.")
-    system: list[str] = Field(description="Element symbols, for example [V, O].")
+    system: list[str] = Field(description="Element symbols, for example [V, O]; their order changes nothing.")
     templates: Templates = Field(default_factory=Templates)
     known: Known = Field(default_factory=Known)
     limits: Limits = Field(default_factory=Limits)
@@ -247,17 +246,15 @@ class CampaignConfig(Section):
     @field_validator("system")
     @classmethod
     def _elements(cls, system: list[str]) -> list[str]:
-        from pymatgen.core import Element
+        from imatgen_flows.crystals.system import chemical_system
 
-        for symbol in system:
-            if not Element.is_valid_symbol(symbol):
-                symbols = [element.symbol for element in Element]
-                near = difflib.get_close_matches(symbol.capitalize(), symbols, n=1, cutoff=0.3)
-                hint = f" Did you mean {near[0]}?" if near else ""
-                raise ValueError(f"`{symbol}` is not a chemical element.{hint}")
-        if not 2 <= len(system) <= 5 or len(set(system)) != len(system):
+        try:
+            elements = chemical_system(system)
+        except InputError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
+        if not 2 <= len(elements) <= 5:
             raise ValueError("a system has two to five different elements")
-        return system
+        return elements
 
     @model_validator(mode="after")
     def _one_scale(self) -> Self:

@@ -82,9 +82,10 @@ def generate(
     elements = _elements(system)
     trained = _model(model)
     if set(elements) != set(trained.elements):
-        raise InputError(
-            f"{trained.name} is a model of {'-'.join(trained.elements)}, not of {system}. Take a model of this system."
-        )
+        from imatgen_flows.crystals.system import system_name
+
+        own = system_name(trained.elements)
+        raise InputError(f"{trained.name} is a model of {own}, not of {system}. Take a model of this system.")
     return trained.sample(n, formula, seed)
 
 
@@ -164,12 +165,12 @@ def screen(structures: Sequence[Structure], *, on: Run | str | Path) -> pandas.D
 
 def _elements(system: str) -> list[str]:
     """Read a chemical system that is written V-O."""
-    from pymatgen.core import Element
+    from imatgen_flows.crystals.system import chemical_system
 
-    elements = system.split("-")
-    if wrong := [symbol for symbol in elements if not Element.is_valid_symbol(symbol)]:
-        raise InputError(f"`{system}`: {', '.join(wrong) or 'nothing'} is no element. A system is written V-O.")
-    return elements
+    try:
+        return chemical_system(system.split("-"))
+    except InputError as error:
+        raise InputError(f"`{system}`: {error} A system is written V-O.") from error
 
 
 def _model(model: TrainedModel | Run | str | Path) -> TrainedModel:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def test_a_misspelt_key_names_the_nearest_one(refusal, line, said):
         ("[v, O]", "`v` is not a chemical element. Did you mean V?"),
         ("[V]", "two to five different elements"),
         ("[H, He, Li, Be, B, C]", "two to five different elements"),
-        ("[V, V]", "two to five different elements"),
+        ("[V, V]", "`V` is named twice"),
         ("[]", "two to five different elements"),
         ("VO", "`system` is 'VO'"),
         ("[V, 8]", "`system.1` is 8"),
@@ -145,6 +146,26 @@ def test_a_system_that_is_none_is_refused(refusal, system, said):
 
 def test_elements_that_yaml_could_take_for_truth_values_are_read(read):
     assert read("system: [Y, N]").system == ["Y", "N"]
+    assert read('system: ["No", N]').system == ["No", "N"]
+
+
+def test_a_word_that_yaml_takes_for_a_truth_value_is_to_be_quoted(refusal):
+    said = 'YAML reads the words No, Off, False as false. Write the word in quotes, for example "No".'
+    assert refusal("system: [No, N]") == f"campaign.yaml: `system.0` is false: {said}"
+    assert "`name` is true: YAML reads the words Yes, On, True as true" in refusal("system: [V, O]\nname: on")
+
+
+@pytest.mark.parametrize("isotope", ["D", "T"])
+def test_an_isotope_is_refused_by_the_name_of_its_element(refusal, isotope):
+    assert f"`{isotope}` is an isotope" in refusal(f"system: [{isotope}, O]")
+    assert "write H." in refusal(f"system: [{isotope}, O]")
+
+
+@pytest.mark.parametrize("system", [("V", "O"), ("Li", "V", "O"), ("Xe", "He", "F")])
+def test_the_order_of_the_elements_changes_nothing(system):
+    read = [CampaignConfig(system=list(order)) for order in itertools.permutations(system)]
+    assert all(config == read[0] for config in read)
+    assert {config.title for config in read} == {read[0].title}
 
 
 @pytest.mark.parametrize(

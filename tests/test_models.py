@@ -178,7 +178,7 @@ def test_a_model_travels_on_from_a_run_that_only_sampled(sampled, model, tmp_pat
 
 def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(campaign, tiny, model, tmp_path):
     faults = {
-        "trained on O-V, the campaign is of O-Ti": campaign("sample_only", system=("Ti", "O")),
+        "trained on V-O, the campaign is of Ti-O": campaign("sample_only", system=("Ti", "O")),
         "the campaign has {preset: default, grid: 64}": campaign("fine_tune", model={"grid": 64}),
         "the campaign has {preset: paper, grid: 64}": campaign("fine_tune", model={"preset": "paper"}),
         "no such model file": tiny(start={"model": str(tmp_path / "nowhere.safetensors")}),
@@ -202,7 +202,7 @@ def test_submission_refuses_it_too(campaign, tmp_path):
     (tmp_path / "cluster").mkdir()
     cluster = {"python": str(tmp_path), "database": {"embedded": True}, "profiles": dict.fromkeys(profiles, profile)}
     ClusterConfig.model_validate(cluster).to_directory(tmp_path / "cluster")
-    with pytest.raises(InputError, match="trained on O-V, the campaign is of O-Ti"):
+    with pytest.raises(InputError, match="trained on V-O, the campaign is of Ti-O"):
         submit_campaign(campaign("fine_tune", system=("Ti", "O")), tmp_path / "never", tmp_path / "cluster")
     assert not (tmp_path / "never").exists()
 

@@ -17,7 +17,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 import imatgen_flows as imf
-from imatgen_flows.crystals.standard import structure_id
+from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted
 from imatgen_flows.managers.run_files import FAILURE_FILE, RunState
 
@@ -242,7 +242,7 @@ def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
         (lambda run: run.structure(run.shortlist.index[0], stage="validated"), "was never validated: it came as far as"),
         (lambda run: run.structure(run.shortlist.index[0], stage="melted"), "Known: decoded, relaxed, validated"),
         (lambda run: run.structure(run.candidates.index[run.candidates["state"] == "rejected"][0]), "was never relaxed"),
-        (lambda run: imf.generate("Ti-O", model=run), "is a model of O-V, not of Ti-O"),
+        (lambda run: imf.generate("Ti-O", model=run), "is a model of V-O, not of Ti-O"),
         (lambda run: imf.generate("V-O", model=run, formula="TiO2"), "generates crystals of O-V"),
         (lambda run: imf.generate("V-O", model=run, formula="V7O13"), "the limit of .* is 8"),
         (lambda run: imf.generate("V-O", model=run, n=0), "ask for one structure at least"),
@@ -250,7 +250,7 @@ def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
         (lambda run: imf.load_model("pretrained"), "no pretrained model ships"),
         (lambda run: imf.load_model("nowhere.safetensors"), "no such model file"),
         (lambda run: imf.screen([Structure(Lattice.cubic(3), ["Ti"], [[0, 0, 0]])], on=run), "has Ti; .* is a run of V-O"),
-        (lambda run: run.model.encode([Structure(Lattice.cubic(3), ["Ti"], [[0, 0, 0]])]), "has Ti; .* is a model of O-V"),
+        (lambda run: run.model.encode([Structure(Lattice.cubic(3), ["Ti"], [[0, 0, 0]])]), "has Ti; .* is a model of V-O"),
         (lambda run: imf.Run.open(run.path / "structures"), "not a run directory"),
         (lambda run: imf.Run.open(run.path / "nowhere"), "no such directory"),
     ],

@@ -96,7 +96,8 @@ def place_relaxation(relaxation: Relaxation, hull: Hull) -> tuple[Row, Structure
     -------
     its columns, and the structure in its standard cell; None where it is rejected
     """
-    from imatgen_flows.crystals.standard import standardise, structure_id
+    from imatgen_flows.crystals.identity import structure_id
+    from imatgen_flows.crystals.standard import standardise
 
     spent: Row = {"evaluations": relaxation.evaluations}
     if relaxation.state != "relaxed" or relaxation.structure is None or relaxation.energy_per_atom is None:

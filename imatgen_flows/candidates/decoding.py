@@ -14,8 +14,9 @@ from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.validity import check_validity
 from imatgen_flows.crystals.arrays import CrystalArrays
+from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.crystals.repair import repair
-from imatgen_flows.crystals.standard import standardise, structure_id
+from imatgen_flows.crystals.standard import standardise
 
 if TYPE_CHECKING:
     from imatgen_flows.representation import DecodeQuality

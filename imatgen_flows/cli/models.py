@@ -51,12 +51,14 @@ def import_networks(
 def _show(path: Path, card: ModelCard, as_json: bool) -> None:
     from dataclasses import asdict
 
+    import yaml
+
     if as_json:
         typer.echo(json.dumps({"file": str(path)} | asdict(card)))
         return
     print_table(f"{path}: {card.name}", ["", ""], [[name, value] for name, value in _lines(card).items()])
     typer.echo("A campaign starts from it with these lines; `use: sample_only` trains nothing.")
-    typer.echo(f"system: [{', '.join(card.data['system'])}]")
+    typer.echo(f"system: {yaml.safe_dump(card.data['system'], default_flow_style=True).strip()}")
     typer.echo(f"model: {card.campaign_section}")
     typer.echo(f"start: {{model: {path.absolute()}, use: fine_tune}}")
 

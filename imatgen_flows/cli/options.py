@@ -43,16 +43,22 @@ def parse_names(text: str | None, registry: Registry, option: str) -> tuple[str,
 
 
 def parse_system(text: str) -> list[str]:
-    """Read a chemical system such as V-O.
+    """Read a chemical system such as V-O; its elements come in the order of a formula.
 
     Raises
     ------
     InputError
         Where it is not at least two different elements joined by hyphens.
     """
-    from pymatgen.core import Element
+    from imatgen_flows.crystals.system import chemical_system
 
-    elements = text.split("-")
-    if len(set(elements)) < max(2, len(elements)) or not all(map(Element.is_valid_symbol, elements)):
-        raise InputError(f"--system is {text!r}; join two or more different elements by hyphens, for example V-O.")
+    try:
+        elements = chemical_system(text.split("-"))
+    except InputError as error:
+        raise InputError(f"--system {text}: {error} {_SYSTEM}") from error
+    if len(elements) < 2:
+        raise InputError(f"--system {text}: one element is no system. {_SYSTEM}")
     return elements
+
+
+_SYSTEM = "Join two or more different elements by hyphens, for example V-O."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imatgen_flows.crystals.box import MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.exclusion import Exclusion
+from imatgen_flows.crystals.isotopes import read_isotopes_as_elements
 from imatgen_flows.crystals.structure_files import read_crystals
 from imatgen_flows.crystals.templates import Template, check_template
 
@@ -19,6 +20,8 @@ def load_known(
     where: Mapping[str, object] | None = None,
 ) -> tuple[list[Template], list[Exclusion]]:
     """Read the published phases of a system, its elements among them; phases with other elements are excluded.
+
+    Deuterium and tritium are read as hydrogen.
 
     Parameters
     ----------
@@ -34,7 +37,7 @@ def load_known(
     """
     wanted = set(elements)
     known, exclusions = [], []
-    for raw in read_crystals(Path(path), where, "known"):
+    for raw in read_isotopes_as_elements(read_crystals(Path(path), where, "known")):
         phase = check_template(raw, None, max_sites, max_edge)
         if isinstance(phase, Template) and (foreign := set(phase.structure.symbol_set) - wanted):
             phase = Exclusion(raw.id, "other_elements", f"holds {', '.join(sorted(foreign))}")

@@ -14,10 +14,11 @@ from pymatgen.core import Composition, Element, Structure
 from imatgen_flows.crystals.box import BOX, MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.chemistry import covalent_radius, is_metallic
 from imatgen_flows.crystals.exclusion import Exclusion
+from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.crystals.repair import repair
-from imatgen_flows.crystals.standard import extent, standardise, structure_id
+from imatgen_flows.crystals.standard import extent, standardise
+from imatgen_flows.crystals.system import chemical_system
 from imatgen_flows.crystals.templates import Template
-from imatgen_flows.errors import InputError
 
 # Fraction of a salt's volume that its ions fill; it gives measured volumes to 30 % (tests/crystals/test_substitution.py)
 PACKING = 0.58
@@ -50,7 +51,7 @@ def substitute(
     Parameters
     ----------
     templates : each with as many elements as are given
-    elements : symbols, all different
+    elements : symbols, all different; their order changes nothing
     max_sites, max_edge : limits on sites and on the longest edge of the Niggli cell in A
     box : edge in A of the cube that the atoms about their centroid must fit into
 
@@ -61,15 +62,10 @@ def substitute(
     Raises
     ------
     InputError
-        Where an element does not exist or is given twice.
+        Where a symbol is of no element or of an isotope, or is given twice.
     """
-    for symbol in elements:
-        if not Element.is_valid_symbol(symbol):
-            raise InputError(f"system: {symbol!r} is not the symbol of an element.")
-    if len(set(elements)) != len(elements):
-        raise InputError(f"system: {', '.join(elements)} names an element twice.")
     made, exclusions = [], []
-    for result in _results(templates, elements, max_sites, max_edge, box):
+    for result in _results(templates, chemical_system(elements), max_sites, max_edge, box):
         if isinstance(result, Substituted):
             made.append(result)
         else:

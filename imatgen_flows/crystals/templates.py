@@ -11,6 +11,7 @@ from pymatgen.core import Element, Structure
 from imatgen_flows.crystals.box import MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.distances import shortest_distance
 from imatgen_flows.crystals.exclusion import Exclusion
+from imatgen_flows.crystals.isotopes import read_isotopes_as_elements
 from imatgen_flows.crystals.registry import TEMPLATE_SOURCES, SourceOptions
 from imatgen_flows.crystals.standard import primitive_cell, standardise
 from imatgen_flows.crystals.structure_files import RawCrystal
@@ -41,6 +42,7 @@ def load_templates(
     """Read the templates of a source, and record why each other crystal of it was excluded.
 
     The limits hold for the primitive cell in its Niggli setting, which is what substitution uses and images show.
+    Deuterium and tritium are read as hydrogen.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def load_templates(
     """
     crystals = TEMPLATE_SOURCES[source].read(options or SourceOptions(), n_elements, max_sites)
     templates, exclusions = [], []
-    for crystal in crystals:
+    for crystal in read_isotopes_as_elements(crystals):
         template = check_template(crystal, n_elements, max_sites, max_edge)
         if isinstance(template, Template):
             templates.append(template)

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from pymatgen.core import Composition, Element
+from pymatgen.core import Composition
 
+from imatgen_flows.crystals.system import chemical_system
 from imatgen_flows.energetics.backends import MP2020
 from imatgen_flows.energetics.hull import HullEntry
 from imatgen_flows.energetics.mp_corrections import run_types_of
@@ -48,9 +49,10 @@ def fetch_mp_entries(chemsys: str | Iterable[str], cache_dir: Path, key: str | N
     ImatgenError
         Where the answer is not on the scale.
     """
-    symbols = sorted(set(chemsys.split("-") if isinstance(chemsys, str) else chemsys))
-    if unknown := [symbol for symbol in symbols if not Element.is_valid_symbol(symbol)]:
-        raise InputError(f"references: `{', '.join(unknown)}` is no element; give a system such as V-O.")
+    try:
+        symbols = sorted(chemical_system(set(chemsys.split("-") if isinstance(chemsys, str) else chemsys)))
+    except InputError as error:
+        raise InputError(f"references: {error} Give a system such as V-O.") from error
     pattern = f"mp_*_{'-'.join(symbols)}_GGA_GGA+U.json"
     if cached := sorted(Path(cache_dir).glob(pattern)):
         return _read_cache(cached[-1])

@@ -126,6 +126,12 @@ def _explain(error: ValidationError, root: type[BaseModel], renamed: Mapping[str
             sentences.append(f"`{key}` is {fault['input']!r}: a section holds `key: value` lines of its own.")
         elif fault["type"] == "value_error":
             sentences.append(f"{f'`{key}`: ' if key else ''}{fault['ctx']['error']}.".replace("?.", "?"))
+        elif fault["type"] == "string_type" and isinstance(fault["input"], bool):
+            value, words = ("true", ("Yes", "On", "True")) if fault["input"] else ("false", ("No", "Off", "False"))
+            sentences.append(
+                f"`{key}` is {value}: YAML reads the words {', '.join(words)} as {value}. Write the word in quotes, for "
+                f'example "{words[0]}".'
+            )
         else:
             sentences.append(f"`{key}` is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}.")
     return sentences

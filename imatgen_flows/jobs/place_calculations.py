@@ -137,7 +137,8 @@ def f_element_of(structure: Structure, validate: Validate) -> str:
 
 def _place(row: Mapping[str, Any], hull: Hull, validate: Validate) -> tuple[Row, Structure | None]:
     """Write the place of a calculation on the hull, and return its structure; or write why it has none."""
-    from imatgen_flows.crystals.standard import standardise, structure_id
+    from imatgen_flows.crystals.identity import structure_id
+    from imatgen_flows.crystals.standard import standardise
 
     if row["state"] != "accepted":
         return rejection(Stage.VALIDATE, row["reason"], row["detail"]), None

@@ -213,9 +213,11 @@ def incompatibility(card: ModelCard, elements: Sequence[str], preset: Preset) ->
     """Explain why a model cannot be used with these elements (in channel order) and this preset; empty if it can."""
     theirs, ours = "-".join(card.elements), "-".join(elements)
     if set(card.elements) != set(elements):
+        from imatgen_flows.crystals.system import system_name
+
         return (
-            f"its networks were trained on {theirs}, the campaign is of {ours}. The channels of the VAE belong to "
-            "the elements that it was trained on; train anew, or take a model of this system"
+            f"its networks were trained on {system_name(card.elements)}, the campaign is of {system_name(elements)}. The "
+            "channels of the VAE belong to the elements that it was trained on; train anew, or take a model of this system"
         )
     if theirs != ours:
         return f"its image channels are in the order {theirs}, the campaign's in the order {ours}"

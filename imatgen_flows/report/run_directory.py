@@ -120,7 +120,7 @@ class RunDirectory:
 
     @property
     def system(self) -> list[str]:
-        """Elements, in the order in which the user wrote them."""
+        """Elements, in the order of a formula: the less electronegative first."""
         return list(self.provenance["system"])
 
     @property

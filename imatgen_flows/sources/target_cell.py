@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pymatgen.core import Composition, Element, Structure
+from pymatgen.core import Composition, Structure
+
+from imatgen_flows.crystals.system import most_electronegative
 
 RATIOS = (1.5, 2.0)  # anions per cation, bounds between composition classes
 SIZES = (10, 15, 21)  # sites, bounds between size classes
@@ -70,6 +72,6 @@ class CellRange:
 def anion_ratio(composition: Composition) -> float:
     """Return the number of atoms of the most electronegative element per other atom; infinite without any other."""
     amounts = composition.get_el_amt_dict()
-    anion = max(amounts, key=lambda symbol: Element(symbol).X)
+    anion = most_electronegative(amounts)
     others = sum(amounts.values()) - amounts[anion]
     return amounts[anion] / others if others else float("inf")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from imatgen_flows.candidates.decoding import Examined, examine
 from imatgen_flows.crystals.standard import standardise
+from imatgen_flows.crystals.system import system_name
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.sampling import Samples, sample_gaussian, sample_perturbed, sample_prior
 
@@ -93,7 +94,7 @@ class TrainedModel:
             if foreign := sorted({element.symbol for element in structure.composition} - known):
                 raise InputError(
                     f"{structure.composition.reduced_formula} has {', '.join(foreign)}; {self.name} is a model of "
-                    f"{'-'.join(self.elements)}. Take a model of its system."
+                    f"{system_name(self.elements)}. Take a model of its system."
                 )
         if not structures:
             return np.zeros((0, len(self.training.scale)), np.float32)

@@ -11,7 +11,8 @@ from imatgen_flows.candidates.candidate import MAX_RESIDUAL, decode_order, space
 from imatgen_flows.candidates.decoding import examine
 from imatgen_flows.candidates.schema import column_names
 from imatgen_flows.candidates.states import Stage, State
-from imatgen_flows.crystals.standard import standardise, structure_id
+from imatgen_flows.crystals.identity import structure_id
+from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.representation import DecodeQuality
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -48,6 +49,12 @@ def test_what_is_made_keeps_every_promise(embedded):
         assert extent(crystal) < 15
         assert repair(crystal).dropped == []
         assert np.abs(standardise(crystal).frac_coords - crystal.frac_coords).max() < 1e-6
+
+
+@pytest.mark.parametrize(("cell", "system"), [(RUTILE, VO), (PEROVSKITE, ("Li", "V", "O"))])
+def test_the_order_of_the_elements_changes_nothing(cell, system):
+    made = [substitute([cell], order) for order in itertools.permutations(system)]
+    assert all(each == made[0] for each in made)
 
 
 def test_substitution_changes_nothing_but_names_and_scale():

@@ -86,7 +86,7 @@ def test_no_key_no_package_and_no_network_say_what_to_do(materials_project, monk
     monkeypatch.setitem(sys.modules, "mp_api.client", None)
     with pytest.raises(InputError, match=r"imatgen-flows\[mp\]"):
         fetch_mp_entries("V-O", tmp_path, "k" * 32)
-    with pytest.raises(InputError, match="`Vn` is no element"):
+    with pytest.raises(InputError, match="references: `Vn` is not a chemical element"):
         fetch_mp_entries("Vn-O", tmp_path, "k" * 32)
     assert not list(tmp_path.iterdir())
 

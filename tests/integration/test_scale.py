@@ -51,7 +51,8 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
     from pymatgen.core import Structure
 
     from imatgen_flows.crystals.arrays import CrystalArrays
-    from imatgen_flows.crystals.standard import standardise, structure_id
+    from imatgen_flows.crystals.identity import structure_id
+    from imatgen_flows.crystals.standard import standardise
 
     parents = [Structure.from_dict(row["structure"]) for row in read_lines(dataset.crystals)]
     shared = {"sampler": "made", "seed": 7, "state": State.UNIQUE.value}

@@ -7,7 +7,8 @@ from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.config import Validate
-from imatgen_flows.crystals.standard import standardise, structure_id
+from imatgen_flows.crystals.identity import structure_id
+from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.energetics.backends import MP2020, R2SCAN
 from imatgen_flows.energetics.mp_settings import prescribed_u
 from imatgen_flows.errors import InputError

@@ -189,8 +189,8 @@ def test_weights_that_are_not_those_of_the_card_are_named(written, preset, refus
 @pytest.mark.parametrize(
     ("elements", "words"),
     [
-        (["O", "Ti"], "trained on O-V, the campaign is of O-Ti"),
-        (["Mn", "O", "V"], "trained on O-V, the campaign is of Mn-O-V"),
+        (["O", "Ti"], "trained on V-O, the campaign is of Ti-O"),
+        (["Mn", "O", "V"], "trained on V-O, the campaign is of Mn-V-O"),
         (["V", "O"], "channels are in the order O-V, the campaign's in the order V-O"),
     ],
 )
