@@ -99,7 +99,7 @@ def faults(crystal: Structure) -> dict[str, str]:
     again = decoded and repair(decoded).structure
     if again is None or not StructureMatcher(primitive_cell=False, scale=False).fit(standard, again):
         found["image"] = f"decoded as {again.composition.formula if again else 'nothing'}"
-    elif reason := check_validity(again, elements):
+    elif reason := check_validity(again, elements, charge="reject"):
         found["validity"] = ": ".join(reason)
     return found
 
