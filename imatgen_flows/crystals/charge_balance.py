@@ -38,14 +38,34 @@ OXIDISED_BY = {
 }
 PNICTOGENS = frozenset({"As", "Sb"})
 S_BLOCK = ALKALI | ALKALINE_EARTH
-TOLERANCE = (
-    1e-4  # elementary charges per atom; above the rounding of the shares, below any charge of a cell of 1000 atoms
-)
+TOLERANCE = 1e-4  # elementary charges per atom; a rounded share errs by 1e-6, one charge in 1,000 atoms is 1e-3
 ACIDIC = 4  # highest state of a metal in a nitrate, carbonate or halate; metals beyond it form acids themselves
 
 
 def is_charge_balanced(composition: Composition) -> bool:
     """Test whether a compound can be neutral with oxidation states that its elements are known for.
+
+    Each element is a cation, an anion, or in a few compounds (NH4NO3) both; a nonmetal is a cation only beside one of the
+    same or a higher electronegativity. A cation has any mean state between its lowest and its highest beside these anions,
+    so that mixed valence is allowed; an anion has a closed shell (O -2, N -3, Cl -1), or the mean state of a family of
+    compounds with bonds between anions (peroxides, azides, polysulphides). Metal-rich families (suboxides, interstitial
+    carbides) lower the state of cations. The compound is balanced where one choice of all this can sum to zero: for V-O,
+    up to O/V = 2.5.
+
+    Alloys, Zintl phases and elements alone have no definite oxidation states: they count as balanced.
+
+    Parameters
+    ----------
+    composition : of a compound; neither the order nor the number of its formula units matters
+
+    Raises
+    ------
+    InputError
+        Where an element lies beyond Lr: no compounds of it are known.
+
+    References
+    ----------
+    States and families: Greenwood and Earnshaw, Chemistry of the Elements, 2nd ed. (1997); see `oxidation_states`.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cache
@@ -53,7 +54,7 @@ class Family:
     name : of the family, with examples
     elements : whose states these are
     beside : at least one of them must be present
-    states : mean oxidation states, lowest and highest
+    lowest, highest : mean oxidation states; a family of cations has no highest of its own
     only : all other elements of the compound are among these; None where any may be
     also : at least one of these must be present too
     without : none of these may be present
@@ -62,7 +63,8 @@ class Family:
     name: str
     elements: Set[str]
     beside: Set[str]
-    states: Range
+    lowest: float
+    highest: float = math.inf
     only: Set[str] | None = None
     also: Set[str] | None = None
     without: Set[str] = frozenset()
@@ -82,110 +84,113 @@ _PEROXIDES = ALKALI | ALKALINE_EARTH - {"Be"} | {"Zn", "Cd", "Hg", "H"}
 _LARGE_ALKALI = frozenset({"K", "Rb", "Cs"})
 _EARLY = _groups(4, 5, 6)
 _HARD = frozenset({"O", "F"})
+_OXYCARBIDES = TRANSITION | RARE_EARTH | {"Al", "Si", "B"}  # carbides that take up oxygen have one of them
+_INVERSE = _groups(13, 14, 15) - {"Al"} | {"Au", "Pt", "Si", "Ge"}  # anions of nitrides of antiperovskite type
 _HETERO = frozenset({"O", "F", "N", "S", "Se", "Cl", "Br", "I"})
 
 # Anions that are bonded to each other, or share a band: their mean charge is less than that of a closed shell.
 # Greenwood and Earnshaw, Chemistry of the Elements, 2nd ed. (1997), has a section about each family.
 LINKED_ANIONS = [
-    Family("peroxides: Na2O2, BaO2, ZnO2, H2O2", {"O"}, _PEROXIDES, (-1, -1), only=_PEROXIDES),
-    Family("tetraperoxometallates: K3CrO8", {"O"}, ALKALI - {"Li"}, (-1, -1), only=(ALKALI - {"Li"}) | _EARLY),
-    Family("superoxides: NaO2, KO2", {"O"}, ALKALI - {"Li"}, (-1 / 2, -1 / 2), only=ALKALI),
-    Family("sesquioxides of alkali metals: Rb4O6", {"O"}, _LARGE_ALKALI, (-1, -1 / 2), only=ALKALI),
-    Family("ozonides: KO3", {"O"}, ALKALI - {"Li"}, (-1 / 3, -1 / 3), only=ALKALI),
-    Family("polysulphides: K2S5, H2S2, Tl2S5", {"S", "Se"}, ALKALI | {"Tl", "H"}, (-2, -1 / 3),
+    Family("peroxides: Na2O2, BaO2, ZnO2, H2O2", {"O"}, _PEROXIDES, -1, -1, only=_PEROXIDES),
+    Family("tetraperoxometallates: K3CrO8", {"O"}, ALKALI - {"Li"}, -1, -1, only=(ALKALI - {"Li"}) | _EARLY),
+    Family("peroxodisulphates: K2S2O8", {"O"}, ALKALI, -7 / 4, -7 / 4, only=ALKALI | {"S", "N", "H"}, also={"S"}),
+    Family("superoxides: NaO2, KO2", {"O"}, ALKALI - {"Li"}, -1 / 2, -1 / 2, only=ALKALI),
+    Family("sesquioxides of alkali metals: Rb4O6", {"O"}, _LARGE_ALKALI, -1, -1 / 2, only=ALKALI),
+    Family("ozonides: KO3", {"O"}, ALKALI - {"Li"}, -1 / 3, -1 / 3, only=ALKALI),
+    Family("polysulphides: K2S5, H2S2, Tl2S5", {"S", "Se"}, ALKALI | {"Tl", "H"}, -2, -1 / 3,
            only=ALKALI | {"Tl", "H", "N", "S", "Se"}),
-    Family("polysulphides: BaS3", {"S", "Se"}, ALKALINE_EARTH - {"Be", "Mg"}, (-2, -2 / 3), only=ELECTROPOSITIVE),
+    Family("polysulphides: BaS3", {"S", "Se"}, ALKALINE_EARTH - {"Be", "Mg"}, -2, -2 / 3, only=ELECTROPOSITIVE),
     Family("disulphides: FeS2, VS4, NbSe3, CsGaS3, La2O2S2", {"S", "Se"},
-           ELECTROPOSITIVE - {"Be", "Mg"} | TRANSITION | {"Zn", "Cd", "B"}, (-2, -1)),
-    Family("polytellurides: Cs2Te5, BaTe3", {"Te"}, ALKALI | ALKALINE_EARTH | {"Tl"}, (-2, -1 / 5),
+           ELECTROPOSITIVE - {"Be", "Mg"} | TRANSITION | {"Zn", "Cd", "B"}, -2, -1),
+    Family("polytellurides: Cs2Te5, BaTe3", {"Te"}, ALKALI | ALKALINE_EARTH | {"Tl"}, -2, -1 / 5,
            only=ALKALI | ALKALINE_EARTH | {"Tl"}),
-    Family("polytellurides: AgTe3", {"Te"}, {"Cu", "Ag", "Au"}, (-2, -1 / 3), only={"Cu", "Ag", "Au"}),
-    Family("polytellurides: ZrTe5, GdTe3, Al2Te5", {"Te"}, METALS | METALLOIDS, (-2, -4 / 5)),
-    Family("azides: NaN3, Pb(N3)2", {"N"}, METALS - {"Ga", "In"} | {"H"}, (-1 / 3, -1 / 3), only=METALS | {"H"}),
-    Family("diazenides: BaN2, SrN", {"N"}, {"Ca", "Sr", "Ba"}, (-3, -1), only=ALKALINE_EARTH),
-    Family("pernitrides: PtN2, TiN2", {"N"}, TRANSITION - _groups(5, 6, 11), (-2, -1.5), only=TRANSITION),
-    Family("hydrazine", {"N"}, {"H"}, (-3, -1 / 3), without=METALS),
-    Family("polyphosphides: CdP4, LiP7, KP15", {"P"}, METALS - {"Al", "Ga"} | METALLOIDS | {"H"}, (-3, -1 / 15),
+    Family("polytellurides: AgTe3", {"Te"}, {"Cu", "Ag", "Au"}, -2, -1 / 3, only={"Cu", "Ag", "Au"}),
+    Family("polytellurides: ZrTe5, GdTe3, Al2Te5", {"Te"}, METALS | METALLOIDS, -2, -4 / 5),
+    Family("azides: NaN3, Pb(N3)2", {"N"}, METALS - {"Ga", "In"} | {"H"}, -1 / 3, -1 / 3, only=METALS | {"H"}),
+    Family("diazenides: BaN2, SrN", {"N"}, {"Ca", "Sr", "Ba"}, -3, -1, only=ALKALINE_EARTH),
+    Family("pernitrides: PtN2, TiN2", {"N"}, TRANSITION - _groups(5, 6, 11), -2, -1.5, only=TRANSITION),
+    Family("hydrazine", {"N"}, {"H"}, -3, -1 / 3, without=METALS),
+    Family("polyphosphides: CdP4, LiP7, KP15", {"P"}, METALS - {"Al", "Ga"} | METALLOIDS | {"H"}, -3, -1 / 15,
            without=_HETERO),
-    Family("polyarsenides: CoAs3, NaSb", {"As", "Sb"}, METALS - {"Al", "Ga"} | METALLOIDS, (-3, -1 / 5),
+    Family("polyarsenides: CoAs3, NaSb", {"As", "Sb"}, METALS - {"Al", "Ga"} | METALLOIDS, -3, -1 / 5,
            without=_HETERO),
-    Family("sulpharsenides: FeAsS", {"P", "As", "Sb"}, TRANSITION, (-3, -1), only=METALS | {"S", "Se"}),
-    Family("pnictide halides: Cd2PCl2", {"P", "As", "Sb"}, {"Cd", "Hg"}, (-3, -1), also={"Cl", "Br", "I"}),
-    Family("oxypnictides with Pn2-: La2O2Sb", {"As", "Sb", "Bi"}, RARE_EARTH, (-2, -2), only=RARE_EARTH | {"O"}),
-    Family("acetylides: CaC2, Na2C2, Ag2C2, K2PdC2", {"C"}, ALKALI | ALKALINE_EARTH | {"Cu", "Ag", "Au"}, (-1, -1),
+    Family("sulpharsenides: FeAsS", {"P", "As", "Sb"}, TRANSITION, -3, -1, only=METALS | {"S", "Se"}),
+    Family("pnictide halides: Cd2PCl2", {"P", "As", "Sb"}, {"Cd", "Hg"}, -3, -1, also={"Cl", "Br", "I"}),
+    Family("oxypnictides with Pn2-: La2O2Sb", {"As", "Sb", "Bi"}, RARE_EARTH, -2, -2, only=RARE_EARTH | {"O"}),
+    Family("acetylides: CaC2, Na2C2, Ag2C2, K2PdC2", {"C"}, ALKALI | ALKALINE_EARTH | {"Cu", "Ag", "Au"}, -1, -1,
            without=_HETERO | {"H"}),
-    Family("acetylides of Pd(0) and Pt(0): K2PdC2", {"C"}, {"Pd", "Pt"}, (-2, -2), also=ALKALI, without=_HETERO | {"H"}),
-    Family("sesquicarbides: Mg2C3", {"C"}, {"Mg"}, (-4 / 3, -4 / 3), only={"Mg"}),
-    Family("rare-earth dicarbides: LaC2, ThC2", {"C"}, RARE_EARTH, (-4, -1.5), without=_HARD),
-    Family("graphite intercalation: LiC6, KC8, CaC6", {"C"}, ELECTROPOSITIVE - {"Be", "Mg"}, (-1 / 3, -1 / 60),
+    Family("acetylides of Pd(0) and Pt(0): K2PdC2", {"C"}, {"Pd", "Pt"}, -2, -2, also=ALKALI, without=_HETERO | {"H"}),
+    Family("sesquicarbides: Mg2C3", {"C"}, {"Mg"}, -4 / 3, -4 / 3, only={"Mg"}),
+    Family("rare-earth dicarbides: LaC2, ThC2", {"C"}, RARE_EARTH, -4, -1.5, without=_HARD),
+    Family("graphite intercalation: LiC6, KC8, CaC6", {"C"}, ELECTROPOSITIVE - {"Be", "Mg"}, -1 / 3, -1 / 60,
            only=ELECTROPOSITIVE),
-    Family("superhydrides: LaH10, CaH6", {"H"}, RARE_EARTH | {"Ca", "Sr", "Ba"}, (-1 / 2, -1 / 6), only=ELECTROPOSITIVE),
-    Family("tribromides: CsBr3", {"Br"}, _LARGE_ALKALI, (-1 / 3, -1 / 3), only=ALKALI),
-    Family("polyiodides: CsI3, CsI4, TlI3", {"I"}, _LARGE_ALKALI | {"Tl"}, (-1 / 3, -1 / 5), only=ALKALI | {"Tl"}),
-    Family("hydrocarbons", {"C"}, {"H"}, (-4, 0)),
+    Family("superhydrides: LaH10, CaH6", {"H"}, RARE_EARTH | {"Ca", "Sr", "Ba"}, -1 / 2, -1 / 6, only=ELECTROPOSITIVE),
+    Family("tribromides: CsBr3", {"Br"}, _LARGE_ALKALI, -1 / 3, -1 / 3, only=ALKALI),
+    Family("polyiodides: CsI3, CsI4, TlI3", {"I"}, _LARGE_ALKALI | {"Tl"}, -1 / 3, -1 / 5, only=ALKALI | {"Tl"}),
+    Family("hydrocarbons", {"C"}, {"H"}, -4, 0),
 ]  # fmt: skip
 
 # Cations that keep electrons to themselves (metal-metal bonds, interstitial anions, electrides) or are bonded to each other:
 # the lowest mean state that they reach beside closed-shell anions.
 ELECTRON_RICH_CATIONS = [
     Family("interstitial carbides, borides, silicides: Fe3C, TiB2", TRANSITION | RARE_EARTH, {"B", "C", "Si", "Ge"},
-           (0, 0), without=_HARD),
-    Family("metal-rich pnictides: Cr3P, Fe2As", TRANSITION | RARE_EARTH, {"P", "As", "Sb"}, (0, 0), without=_HETERO),
-    Family("metal-rich tellurides: Pd3Te2, Gd2Te", TRANSITION | RARE_EARTH, {"Te"}, (0, 0),
+           0, without=_HARD),
+    Family("metal-rich pnictides: Cr3P, Fe2As", TRANSITION | RARE_EARTH, {"P", "As", "Sb"}, 0, without=_HETERO),
+    Family("metal-rich tellurides: Pd3Te2, Gd2Te", TRANSITION | RARE_EARTH, {"Te"}, 0,
            without=_HARD | {"Cl", "Br", "I"}),
-    Family("interstitial hydrides: PdH, Mg2NiH4", TRANSITION | RARE_EARTH, {"H"}, (0, 0), without=_HETERO - {"S", "Se"}),
-    Family("interstitial nitrides: Fe4N, Ti2N", TRANSITION - _groups(11), {"N"}, (0, 0), without=_HARD),
-    Family("antiperovskite nitrides: Sc3AlN, La3InN", RARE_EARTH, {"N"}, (0, 0), also=POST_TRANSITION, without=_HARD),
-    Family("actinide mononitrides: ThN, PaN", {"Th", "Pa"}, {"N"}, (3, 0)),
-    Family("interstitial oxides: Ti2O, V4O, Ta2O", _EARLY, {"O"}, (0, 0), only=_EARLY | {"O", "N", "C"}),
-    Family("eta-carbide oxides: Ti4Fe2O", _groups(4, 5), {"O"}, (0, 0), only=TRANSITION | {"O"}),
-    Family("eta-carbide oxides: Ti4Fe2O", TRANSITION, {"O"}, (0, 0), only=TRANSITION | {"O"}, also=_groups(4, 5)),
-    Family("monoxides of high pressure: LaO, CeO, NdO", RARE_EARTH - ACTINIDES, {"O"}, (2, 0), only={"O"}),
-    Family("metal-rich sulphides: Ta2S", _groups(4, 5), {"S", "Se"}, (0, 0), only=TRANSITION | POST_TRANSITION | {"S", "Se"}),
-    Family("metal-rich sulphides: Ni3S2, KNi2Se2", _groups(9, 10), {"S", "Se"}, (0, 0), without=_HARD | {"Cl", "Br", "I"}),
-    Family("cluster sulphides: PbMo6S8, KMo3S3", {"Mo"}, {"S", "Se"}, (1.5, 0)),
-    Family("ThCr2Si2-type selenides: KFe2Se2", {"Fe"}, {"S", "Se"}, (1.5, 0), also=ALKALI | {"Tl"}),
-    Family("monosulphides: LaS", RARE_EARTH, {"S", "Se"}, (2, 0), without=_HARD),
+    Family("interstitial hydrides: PdH, Mg2NiH4", TRANSITION | RARE_EARTH, {"H"}, 0, without=_HETERO - {"S", "Se"}),
+    Family("interstitial nitrides: Fe4N, Ti2N", TRANSITION - _groups(11), {"N"}, 0, without=_HARD),
+    Family("antiperovskite nitrides: Sc3AlN, La3InN", RARE_EARTH, {"N"}, 0, also=POST_TRANSITION, without=_HARD),
+    Family("actinide mononitrides: ThN, PaN", {"Th", "Pa"}, {"N"}, 3),
+    Family("interstitial oxides: Ti2O, V4O, Ta2O", _EARLY, {"O"}, 0, only=_EARLY | {"O", "N", "C"}),
+    Family("eta-carbide oxides: Ti4Fe2O", _groups(4, 5), {"O"}, 0, only=TRANSITION | {"O"}),
+    Family("eta-carbide oxides: Ti4Fe2O", TRANSITION, {"O"}, 0, only=TRANSITION | {"O"}, also=_groups(4, 5)),
+    Family("monoxides of high pressure: LaO, CeO, NdO", RARE_EARTH - ACTINIDES, {"O"}, 2, only={"O"}),
+    Family("metal-rich sulphides: Ta2S", _groups(4, 5), {"S", "Se"}, 0, only=TRANSITION | POST_TRANSITION | {"S", "Se"}),
+    Family("metal-rich sulphides: Ni3S2, KNi2Se2", _groups(9, 10), {"S", "Se"}, 0, without=_HARD | {"Cl", "Br", "I"}),
+    Family("cluster sulphides: PbMo6S8, KMo3S3, BaMo3Se3", {"Mo"}, {"S", "Se", "Te"}, 4 / 3),
+    Family("ThCr2Si2-type selenides: KFe2Se2", {"Fe"}, {"S", "Se"}, 1.5, also=ALKALI | {"Tl"}),
+    Family("monosulphides: LaS", RARE_EARTH, {"S", "Se"}, 2, without=_HARD),
     Family("shandites and parkerites: Ni3Sn2S2, Pd3Bi2S2", POST_TRANSITION | {"Ge", "As", "Sb"}, {"S", "Se", "Te"},
-           (0, 0), also=_groups(8, 9, 10), without=_HARD),
-    Family("subhalides: ZrCl, LaI, Sc7Cl10", RARE_EARTH | _groups(4), {"Cl", "Br", "I"}, (1, 0), without=_HARD),
-    Family("cluster iodides: Nb6I11", {"Nb"}, {"I"}, (1.8, 0)),
-    Family("monovalent iron metals: LaNiO2, K3FeO2", {"Fe", "Co", "Ni"}, {"O"}, (1, 0), also=ELECTROPOSITIVE),
-    Family("delafossites: PdCoO2", {"Pd", "Pt"}, {"O"}, (1, 0), also=METALS),
-    Family("suboxides: Cs3O, Cs7O, Rb9O2, Cs9InO4", {"Rb", "Cs"}, {"O"}, (2 / 7, 0), only=METALS | {"O"}),
-    Family("subnitrides: Ca2N, Sr2N", {"Ca", "Sr"}, {"N"}, (1.5, 0), only=ALKALINE_EARTH | ALKALI | {"N"}),
-    Family("subnitrides: Ba3N", {"Ba"}, {"N"}, (1, 0), only=ALKALINE_EARTH | ALKALI | {"N"}),
-    Family("barium subnitrides and suboxides: NaBa3N, NaBa2O", {"Li", "Na", "K"}, {"Ba"}, (0, 0),
+           0, also=_groups(8, 9, 10), without=_HARD),
+    Family("subhalides: ZrCl, LaI, Sc7Cl10", RARE_EARTH | _groups(4), {"Cl", "Br", "I"}, 1, without=_HARD),
+    Family("cluster iodides: Nb6I11", {"Nb"}, {"I"}, 1.8),
+    Family("monovalent iron metals: LaNiO2, K3FeO2", {"Fe", "Co", "Ni"}, {"O"}, 1, also=ELECTROPOSITIVE),
+    Family("delafossites: PdCoO2", {"Pd", "Pt"}, {"O"}, 1, also=METALS),
+    Family("suboxides: Cs3O, Cs7O, Rb9O2, Cs9InO4", {"Rb", "Cs"}, {"O"}, 2 / 7, only=METALS | {"O"}),
+    Family("subnitrides: Ca2N, Sr2N", {"Ca", "Sr"}, {"N"}, 1.5, only=ALKALINE_EARTH | ALKALI | {"N"}),
+    Family("subnitrides: Ba3N", {"Ba"}, {"N"}, 1, only=ALKALINE_EARTH | ALKALI | {"N"}),
+    Family("barium subnitrides and suboxides: NaBa3N, NaBa2O", {"Li", "Na", "K"}, {"Ba"}, 0,
            only={"Ba", "N", "O", "Li", "Na", "K"}, also={"N", "O"}),
-    Family("barium subnitrides and suboxides: NaBa3N, NaBa2O", {"Ba"}, {"Li", "Na", "K"}, (1, 0),
+    Family("barium subnitrides and suboxides: NaBa3N, NaBa2O", {"Ba"}, {"Li", "Na", "K"}, 1,
            only={"N", "O", "Li", "Na", "K"}, also={"N", "O"}),
-    Family("subpnictides: Ca2As, Ba5Sb3", {"Ca", "Sr", "Ba"}, {"As", "Sb"}, (1.5, 0), without=_HETERO),
-    Family("silver subfluoride and suboxides: Ag2F, Ag3O", {"Ag"}, {"O", "F"}, (0.5, 0)),
-    Family("mercury chains: Hg3(AsF6)2", {"Hg"}, {"F", "Cl"}, (1 / 3, 0), also={"As", "Sb", "Nb", "Ta", "Al"}),
-    Family("bismuth-rich tellurides: Bi4Te3", {"Bi", "Sb"}, {"Te", "Se"}, (0, 0),
+    Family("subpnictides: Ca2As, Ba5Sb3", {"Ca", "Sr", "Ba"}, {"As", "Sb"}, 1.5, without=_HETERO),
+    Family("silver subfluoride and suboxides: Ag2F, Ag3O", {"Ag"}, {"O", "F"}, 0.5),
+    Family("mercury chains: Hg3(AsF6)2", {"Hg"}, {"F", "Cl"}, 1 / 3, also={"As", "Sb", "Nb", "Ta", "Al"}),
+    Family("bismuth-rich tellurides: Bi4Te3", {"Bi", "Sb"}, {"Te", "Se"}, 0,
            only={"Bi", "Sb", "As", "S", "Se", "Te", "Ge", "Sn", "Pb"}),
-    Family("bismuth subhalides: Bi4I4, Bi6Cl7", {"Bi"}, {"Cl", "Br", "I"}, (0.5, 0),
+    Family("bismuth subhalides: Bi4I4, Bi6Cl7", {"Bi"}, {"Cl", "Br", "I"}, 0.5,
            only=TRANSITION | {"Cl", "Br", "I", "Al", "Ga"}),
-    Family("cadmium(I): Cd2(AlCl4)2", {"Zn", "Cd"}, {"Cl"}, (1, 0), also={"Al"}, without=_HARD),
-    Family("low states of Ga and In: GaS, In4Se3, InCl", {"Ga", "In"}, {"S", "Se", "Te", "Cl", "Br", "I"}, (1, 0),
+    Family("cadmium(I): Cd2(AlCl4)2", {"Zn", "Cd"}, {"Cl"}, 1, also={"Al"}, without=_HARD),
+    Family("low states of Ga and In: GaS, In4Se3, InCl", {"Ga", "In"}, {"S", "Se", "Te", "Cl", "Br", "I"}, 1,
            without=_HARD),
     Family("boron-rich compounds: B4C, B12P2, Na2B12H12", {"B"}, {"C", "H", "N", "P", "As", "S", "Se", "Cl", "Br", "I"},
-           (1 / 6, 0), without=_HARD),
-    Family("boron suboxide: B6O", {"B"}, {"O"}, (1 / 3, 0), only={"O"}),
-    Family("Si-Si and Ge-Ge bonds: K6Si2Te6, SiP, GeS", {"Si", "Ge"}, _HETERO - _HARD | {"H", "P", "As", "Te"}, (1, 0),
+           1 / 6, without=_HARD),
+    Family("boron suboxide: B6O", {"B"}, {"O"}, 1 / 3, only={"O"}),
+    Family("Si-Si and Ge-Ge bonds: K6Si2Te6, SiP, GeS", {"Si", "Ge"}, _HETERO - _HARD | {"H", "P", "As", "Te"}, 1,
            without=_HARD),
-    Family("germanium difluoride", {"Ge"}, {"F"}, (2, 0), without={"O"}),
-    Family("hypophosphites: NaH2PO2", {"P"}, {"H"}, (1, 0)),
-    Family("P-P and As-As bonds: P4S3, FePS3, As4S4, P2I4", {"P", "As", "Sb"}, {"S", "Se", "Te", "Cl", "Br", "I"}, (1, 0),
+    Family("germanium difluoride", {"Ge"}, {"F"}, 2, without={"O"}),
+    Family("hypophosphites: NaH2PO2", {"P"}, {"H"}, 1),
+    Family("P-P and As-As bonds: P4S3, FePS3, As4S4, P2I4", {"P", "As", "Sb"}, {"S", "Se", "Te", "Cl", "Br", "I"}, 1,
            without=_HARD),
-    Family("chalcogen halides and polycations: S2Cl2, Te2I, Se4(AsF6)2", {"S", "Se", "Te"}, HALOGENS | {"N"}, (0.25, 0),
+    Family("chalcogen halides and polycations: S2Cl2, Te2I, Se4(AsF6)2", {"S", "Se", "Te"}, HALOGENS | {"N"}, 0.25,
            without={"O"}),
-    Family("carbon suboxides: C3O2", {"C"}, {"O"}, (0, 0), only={"O"}),
-    Family("cyanogen and other carbon nitrides", {"C"}, {"N"}, (0, 0), without=METALS),
-    Family("lower oxides of nitrogen, hyponitrites: N2O, Na2N2O2", {"N"}, {"O"}, (1, 0), only=ALKALI | {"O", "H"}),
-    Family("organic compounds, graphite fluoride", {"C"}, HALOGENS | {"H"}, (0, 0)),
-    Family("carbonyls: Ni(CO)4, HCo(CO)4", TRANSITION, {"C"}, (-1, 0), also={"O"}, only={"C", "O", "H"}),
-    Family("polyiodine cations: I2Sb2F11", {"I"}, {"F", "Cl"}, (0.2, 0), also={"As", "Sb", "Al"}),
+    Family("carbon suboxides: C3O2", {"C"}, {"O"}, 0, only={"O"}),
+    Family("cyanogen and other carbon nitrides", {"C"}, {"N"}, 0, without=METALS),
+    Family("lower oxides of nitrogen, hyponitrites: N2O, Na2N2O2", {"N"}, {"O"}, 1, only=ALKALI | {"O", "H"}),
+    Family("organic compounds, graphite fluoride", {"C"}, HALOGENS | {"H"}, 0),
+    Family("carbonyls: Ni(CO)4, HCo(CO)4", TRANSITION, {"C"}, -1, also={"O"}, only={"C", "O", "H"}),
+    Family("polyiodine cations: I2Sb2F11", {"I"}, {"F", "Cl"}, 0.2, also={"As", "Sb", "Al"}),
 ]  # fmt: skip
 
 
@@ -245,25 +250,26 @@ def cation_states(symbol: str, anions: Set[str], others: Set[str], is_linked: bo
     highest = max(states.highest_beside(anion, electropositive) for anion in anions)
     lowest = [states.lowest]
     if not is_linked:
-        lowest += [family.states[0] for family in ELECTRON_RICH_CATIONS if family.holds(symbol, others)]
+        lowest += [family.lowest for family in ELECTRON_RICH_CATIONS if family.holds(symbol, others)]
     return min(lowest), highest
 
 
 def anion_states(symbol: str, others: Set[str]) -> Iterator[tuple[Range, bool]]:
-    """Yield the ranges of the mean state of an anion beside other elements, and whether its atoms are bonded to each other.
+    """Yield the ranges of the mean state of an anion beside others, and whether its atoms are bonded to each other.
 
-    None where the element is no anion beside these.
+    There are none where the element is no anion beside these.
     """
     if symbol in CLOSED_SHELL:
         if symbol != "C" or "O" not in others or not others.isdisjoint(_OXYCARBIDES):
             yield (CLOSED_SHELL[symbol], CLOSED_SHELL[symbol]), False
-        yield from ((family.states, True) for family in LINKED_ANIONS if family.holds(symbol, others))
+        yield from _linked_states(symbol, others)
     elif _is_polar_anion(symbol, others):
         yield from ((states, False) for states in _polar_states(symbol, others))
-        yield from ((family.states, True) for family in LINKED_ANIONS if family.holds(symbol, others))
+        yield from _linked_states(symbol, others)
 
 
-_OXYCARBIDES = TRANSITION | RARE_EARTH | {"Al", "Si", "B"}
+def _linked_states(symbol: str, others: Set[str]) -> Iterator[tuple[Range, bool]]:
+    return (((family.lowest, family.highest), True) for family in LINKED_ANIONS if family.holds(symbol, others))
 
 
 def _is_polar_anion(symbol: str, others: Set[str]) -> bool:
@@ -286,9 +292,6 @@ def _polar_states(symbol: str, others: Set[str]) -> Iterator[Range]:
         yield any_charge
     elif anions == {"O"} and symbol in _groups(14, 15) | {"Si", "Ge"}:  # Ca3SnO, Ca3SiO
         yield filled, filled
-
-
-_INVERSE = _groups(13, 14, 15) - {"Al"} | {"Au", "Pt", "Si", "Ge"}
 
 
 def known_symbol(symbol: str) -> str:

@@ -109,7 +109,7 @@ def test_most_random_compositions_are_not_balanced():
     )
     drawn = [(*dice.sample(metals, 2), dice.choice(anions)) for _ in range(500)]
     balanced = [is_charge_balanced(Composition({symbol: dice.randint(1, 8) for symbol in each})) for each in drawn]
-    assert sum(balanced) < 75  # 47
+    assert sum(balanced) < 100  # 75, Na2ZnO2 and LiZnN among them
 
 
 def test_each_family_has_a_compound_that_belongs_to_it():
