@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, RootModel, field_validator, model_va
 from imatgen_flows.campaign_v1 import RENAMED_KEYS, refuse_version_1
 from imatgen_flows.candidates.registry import CHARGE_CHECKS, DEFAULT_CHARGE_CHECK
 from imatgen_flows.crystals.box import BOX, MAX_EDGE, MAX_SITES
-from imatgen_flows.crystals.registry import HOLD_OUT, TEMPLATE_SOURCES
+from imatgen_flows.crystals.registry import HOLD_OUT, KNOWN_SOURCES, TEMPLATE_SOURCES
 from imatgen_flows.energetics.backends import BACKENDS, NONE
 from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
@@ -38,10 +38,10 @@ def _choice_of(registry: Registry) -> Callable[[str], str]:
     return check
 
 
-class Templates(Section):
-    """Where known structures come from."""
+class SourceSection(Section):
+    """Where crystals come from: the keys that `templates` and `known` share."""
 
-    source: str = Field("prototypes", description=TEMPLATE_SOURCES.help())
+    source: str
     path: Path | None = Field(None, description="For `file`: a .jsonl.gz file, or a folder of CIF or POSCAR files.")
     provider: str | None = Field(
         None, description="For `optimade`: an alias such as `oqmd` or `alexandria.pbe`, or a URL."
@@ -50,31 +50,47 @@ class Templates(Section):
         default_factory=dict, description="For a .jsonl file: fields and their values; rows that differ are left out."
     )
 
-    _known_source = field_validator("source")(_choice_of(TEMPLATE_SOURCES))
+    @model_validator(mode="before")
+    @classmethod
+    def _a_path_is_a_file(cls, values: Any) -> Any:
+        """Take a path without a source for `source: file`."""
+        if isinstance(values, dict) and values.get("path") is not None:
+            return {"source": "file"} | values
+        return values
 
     @model_validator(mode="after")
     def _needs(self) -> Self:
         if self.where and self.source != "file":
             raise ValueError("`where` chooses rows of a file: it needs `source: file`")
         if self.source == "file" and self.path is None:
-            raise ValueError("`source: file` needs `path`, the file or folder of templates")
+            raise ValueError("`source: file` needs `path`, the file or folder of crystals")
+        if self.source != "file" and self.path is not None:
+            raise ValueError(f"`path` is read by `source: file` alone, not by `source: {self.source}`: leave one out")
         if self.source == "optimade" and not self.provider:
             raise ValueError("`source: optimade` needs `provider`, for example oqmd or alexandria.pbe")
         return self
 
 
-class Known(Section):
+class Templates(SourceSection):
+    """Where the crystals come from whose elements are substituted."""
+
+    source: str = Field("prototypes", description=TEMPLATE_SOURCES.help())
+
+    _known_source = field_validator("source")(_choice_of(TEMPLATE_SOURCES))
+
+
+class Known(SourceSection):
     """Published phases of the system, beside those that ship with the program: they join the hull, and are not new."""
 
-    path: Path | None = Field(None, description="A .jsonl.gz file, or a folder of CIF or POSCAR files.")
-    where: dict[str, Any] = Field(
-        default_factory=dict, description="For a .jsonl file: fields and their values; rows that differ are left out."
+    source: str = Field(
+        "shipped", description=f"Of known phases, which join the hull and are not new. {KNOWN_SOURCES.help()}"
     )
     held_out: str = Field(
         "none",
         description=f"Held-out set: what is kept from the networks, for `imatgen evaluate rediscovery`. {HOLD_OUT.help()}",
     )
 
+    _known_source = field_validator("source")(_choice_of(KNOWN_SOURCES))
     _known_set = field_validator("held_out")(_choice_of(HOLD_OUT))
 
 

@@ -21,7 +21,6 @@ from imatgen_flows.candidates.states import Geometry
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.crystals import is_charge_balanced
 from imatgen_flows.crystals.identity import structure_id
-from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures

@@ -112,6 +112,11 @@ def test_a_template_path_is_relative_to_the_file(tmp_path):
     assert CampaignConfig.from_file(tmp_path / "resolved.yaml") == config
 
 
+@pytest.mark.parametrize("section", ["templates", "known"])
+def test_a_path_alone_is_that_of_a_file(read, section):
+    assert getattr(read(f"system: [V, O]\n{section}: {{path: here.jsonl}}"), section).source == "file"
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -192,6 +197,10 @@ def test_the_order_of_the_elements_changes_nothing(system):
         ("rounds: {evaluations: 0}", "`rounds.evaluations` is 0"),
         ("templates: {source: file}", "`source: file` needs `path`"),
         ("templates: {source: optimade}", "`source: optimade` needs `provider`"),
+        ("known: {source: optimade}", "`source: optimade` needs `provider`"),
+        ("known: {source: prototypes}", "`known.source`: unknown source of known phases `prototypes`. Known: shipped"),
+        ("known: {source: mp, path: here}", "`path` is read by `source: file` alone"),
+        ("known: {where: {a: 1}}", "it needs `source: file`"),
         ("version: 3", "`version` is 3"),
         ("3: 4", "`3` is 3: keys should be strings"),
     ],

@@ -16,7 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from imatgen_flows.cli.options import AsJson, CampaignFile, ClusterOption
-from imatgen_flows.errors import InputError
+from imatgen_flows.errors import ImatgenError, InputError
 
 if TYPE_CHECKING:
     from imatgen_flows.managers.progress import Progress
@@ -176,6 +176,21 @@ def harvest(
     else:
         written = harvest_campaign(cluster_directory(cluster), campaign_id, directory, partial)
     typer.echo(f"report: {build_report(written)}")
+    refuse_empty(written)
+
+
+def refuse_empty(directory: Path) -> None:
+    """End with exit status 1 where a finished run has no shortlist.
+
+    Raises
+    ------
+    ImatgenError
+        It says why there is none, and what to change.
+    """
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    if empty := RunDirectory.open(directory).empty:
+        raise ImatgenError(empty)
 
 
 @app.command()

@@ -170,6 +170,7 @@ def run(
         raise Interrupted(f"{said} `{cure}` continues; finished jobs are not repeated.", number) from stop
     _summarise(directory)
     typer.echo(f"report: {build_report(directory)}")
+    campaigns.refuse_empty(directory)
 
 
 @app.command()
@@ -204,6 +205,7 @@ def _summarise(directory: Path) -> None:
     ]
     columns = ["formula", "space group", f"E_hull ({found.scale}), eV/atom", "sampled by", "id"]
     print_table(f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best", columns, rows)
+    typer.echo(found.basis.sentence())
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Templates that need no network: the prototypes that ship with pymatgen, and files of the user."""
+"""Sources that need no network: the prototypes that ship with pymatgen, and files of the user."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imatgen_flows.crystals.prototypes import aflow_prototypes
+from imatgen_flows.crystals.query import Query
 from imatgen_flows.crystals.registry import SourceOptions
 from imatgen_flows.crystals.structure_files import RawCrystal, read_crystals
 from imatgen_flows.errors import InputError
 
 
-def read_prototypes(options: SourceOptions, n_elements: int, max_sites: int) -> Iterator[RawCrystal]:
+def read_prototypes(options: SourceOptions, query: Query) -> Iterator[RawCrystal]:
     """Read the AFLOW prototypes of pymatgen; those of one label are numbered."""
     seen: dict[str, int] = {}
     for entry in aflow_prototypes():
@@ -21,8 +22,15 @@ def read_prototypes(options: SourceOptions, n_elements: int, max_sites: int) -> 
         yield RawCrystal(name, "AFLOW prototypes in pymatgen", entry["snl"].structure)
 
 
-def read_file(options: SourceOptions, n_elements: int, max_sites: int) -> Iterator[RawCrystal]:
+def read_file(options: SourceOptions, query: Query) -> Iterator[RawCrystal]:
     """Read the crystals of the file or folder that the options name."""
     if options.path is None:
-        raise InputError("templates: source `file` needs a `path`: a .jsonl.gz file or a folder of CIF or POSCAR.")
-    return read_crystals(Path(options.path), options.where, "templates")
+        raise InputError(
+            f"{query.section}: source `file` needs a `path`: a .jsonl.gz file or a folder of CIF or POSCAR."
+        )
+    return read_crystals(Path(options.path), options.where, query.section)
+
+
+def read_nothing(options: SourceOptions, query: Query) -> Iterator[RawCrystal]:
+    """Read no crystals: the known phases that ship with the program are added to those of every source."""
+    return iter(())

@@ -1,4 +1,4 @@
-"""Sources of templates, and what can be held out of the training set, by name."""
+"""Sources of templates and of known phases, and what can be held out of the training set, by name."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from imatgen_flows.registry import Entry, Registry
 
 if TYPE_CHECKING:
+    from imatgen_flows.crystals.query import Query
     from imatgen_flows.crystals.structure_files import RawCrystal
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Options of a source of templates; each source reads those that it needs.
+    """Options of a source of crystals; each source reads those that it needs.
 
     Parameters
     ----------
@@ -42,18 +43,18 @@ class SourceOptions:
 
 
 @dataclass(frozen=True)
-class TemplateSource(Entry):
-    """A source of template structures.
+class CrystalSource(Entry):
+    """A source of crystals, for templates or for known phases.
 
     Parameters
     ----------
-    loader : ``module:function``; called with the options, the number of elements and the largest number of sites, it
-        yields crystals. It may yield others too: they are sorted out afterwards.
+    loader : ``module:function``; called with the options and the query, it yields crystals. It may yield others than were
+        asked for: they are sorted out afterwards.
     """
 
     loader: str = ""
 
-    def read(self, options: SourceOptions, n_elements: int, max_sites: int) -> Iterable[RawCrystal]:
+    def read(self, options: SourceOptions, query: Query) -> Iterable[RawCrystal]:
         """Read the crystals of this source.
 
         Raises
@@ -62,36 +63,51 @@ class TemplateSource(Entry):
             Where the source cannot be read at all.
         """
         module, _, function = self.loader.partition(":")
-        crystals: Iterable[RawCrystal] = getattr(import_module(module), function)(options, n_elements, max_sites)
+        crystals: Iterable[RawCrystal] = getattr(import_module(module), function)(options, query)
         return crystals
 
 
-TEMPLATE_SOURCES = Registry(
-    "source of templates",
-    TemplateSource(
-        "prototypes",
-        "Prototypes",
-        "The prototypes that ship with pymatgen.",
-        loader="imatgen_flows.crystals.local_sources:read_prototypes",
-    ),
-    TemplateSource(
+_ELSEWHERE = (
+    CrystalSource(
         "file",
         "File",
         "A .jsonl.gz file, or a folder of CIF or POSCAR files.",
         loader="imatgen_flows.crystals.local_sources:read_file",
     ),
-    TemplateSource(
+    CrystalSource(
         "mp",
         "Materials Project",
         "The Materials Project; it needs a key in MP_API_KEY.",
         loader="imatgen_flows.crystals.materials_project:read_materials_project",
     ),
-    TemplateSource(
+    CrystalSource(
         "optimade",
         "OPTIMADE",
         "A provider of OPTIMADE, for example oqmd.",
         loader="imatgen_flows.crystals.optimade:read_optimade",
     ),
+)
+
+TEMPLATE_SOURCES = Registry(
+    "source of templates",
+    CrystalSource(
+        "prototypes",
+        "Prototypes",
+        "The prototypes that ship with pymatgen.",
+        loader="imatgen_flows.crystals.local_sources:read_prototypes",
+    ),
+    *_ELSEWHERE,
+)
+
+KNOWN_SOURCES = Registry(
+    "source of known phases",
+    CrystalSource(
+        "shipped",
+        "Shipped",
+        "Those alone that ship with the program.",
+        loader="imatgen_flows.crystals.local_sources:read_nothing",
+    ),
+    *_ELSEWHERE,
 )
 
 HOLD_OUT = Registry(

@@ -59,8 +59,14 @@ def read_crystals(path: Path, where: Mapping[str, object] | None, section: str) 
     return _read_folder(path, section) if path.is_dir() else _read_lines(path, where, section)
 
 
-def write_crystals(path: Path, rows: Iterable[CrystalRow]) -> Path:
+def write_crystals(path: Path, rows: Iterable[CrystalRow], section: str) -> Path:
     """Write a gzipped .jsonl file, whole or not at all, and return its path.
+
+    Parameters
+    ----------
+    path : of the file
+    rows : its lines
+    section : of the campaign file, to begin error messages with
 
     Raises
     ------
@@ -72,7 +78,7 @@ def write_crystals(path: Path, rows: Iterable[CrystalRow]) -> Path:
         with writing(path) as temporary, gzip.open(temporary, "wt", encoding="utf-8") as stream:
             stream.writelines(json.dumps(row) + "\n" for row in rows)
     except OSError as error:
-        raise InputError(f"templates: cannot write to {path.parent}: {error.strerror}. Set another cache.") from error
+        raise InputError(f"{section}: cannot write to {path.parent}: {error.strerror}. Set another cache.") from error
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from pymatgen.core import Element, Structure
@@ -12,6 +13,7 @@ from imatgen_flows.crystals.box import MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.distances import shortest_distance
 from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.isotopes import read_isotopes_as_elements
+from imatgen_flows.crystals.query import TemplateQuery
 from imatgen_flows.crystals.registry import TEMPLATE_SOURCES, SourceOptions
 from imatgen_flows.crystals.standard import primitive_cell, standardise
 from imatgen_flows.crystals.structure_files import RawCrystal
@@ -62,7 +64,7 @@ def load_templates(
         Where a source cannot be read at all: a file that is missing, empty, truncated or not gzip; a download without
         key, network or package. Where `options.where` chooses no row.
     """
-    crystals = TEMPLATE_SOURCES[source].read(options or SourceOptions(), n_elements, max_sites)
+    crystals = TEMPLATE_SOURCES[source].read(options or SourceOptions(), TemplateQuery(n_elements, max_sites))
     templates, exclusions = [], []
     for crystal in read_isotopes_as_elements(crystals):
         template = check_template(crystal, n_elements, max_sites, max_edge)
@@ -74,15 +76,17 @@ def load_templates(
     return templates, exclusions
 
 
-def check_template(raw: RawCrystal, n_elements: int | None, max_sites: int, max_edge: float) -> Template | Exclusion:
+def check_template(
+    raw: RawCrystal, n_elements: int | None = None, max_sites: float = inf, max_edge: float = inf
+) -> Template | Exclusion:
     """Reduce a crystal to its standard primitive cell, and check it against the limits.
 
     Parameters
     ----------
     raw : crystal as it was read
     n_elements : how many elements it must have; any number if None
-    max_sites : sites in the primitive cell
-    max_edge : longest edge in A
+    max_sites : sites in the primitive cell, by default any number
+    max_edge : longest edge in A, by default any
 
     Returns
     -------

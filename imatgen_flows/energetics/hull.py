@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from pymatgen.core import Composition, Element
 
+from imatgen_flows.energetics.hull_basis import HullBasis
 from imatgen_flows.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class HullEntry:
     energy_per_atom : eV/atom
     source : where its structure is published
     kind : ``element``, ``compound``, or what else the caller distinguishes
+    origin : of a published phase: where it was read, for example the name of a file
     """
 
     name: str
@@ -33,6 +35,7 @@ class HullEntry:
     energy_per_atom: float
     source: str = ""
     kind: str = "compound"
+    origin: str = ""
 
 
 class EntryData(TypedDict):
@@ -43,6 +46,7 @@ class EntryData(TypedDict):
     energy_per_atom: float
     source: str
     kind: str
+    origin: NotRequired[str]  # later than the others
 
 
 class HullData(TypedDict):
@@ -63,6 +67,7 @@ class PhaseRow(TypedDict):
     e_above_hull: float
     source: str
     kind: str
+    origin: NotRequired[str]  # later than the others
 
 
 def formation_energy(energy_per_atom: float, composition: Composition | str, elemental: Mapping[str, float]) -> float:
@@ -174,6 +179,7 @@ class Hull:
                 "e_above_hull": self.e_above_hull(entry.composition, entry.energy_per_atom),
                 "source": entry.source,
                 "kind": entry.kind,
+                "origin": entry.origin,
             }
             for entry in self.entries
         ]
@@ -182,7 +188,14 @@ class Hull:
     def from_table(cls, rows: Sequence[PhaseRow], potential: str) -> Hull:
         """Make a hull of what `table` returned, as `hull.json` of a run holds it; `potential` names the scale."""
         entries = [
-            HullEntry(row["name"], Composition(row["fractions"]), row["energy_per_atom"], row["source"], row["kind"])
+            HullEntry(
+                row["name"],
+                Composition(row["fractions"]),
+                row["energy_per_atom"],
+                row["source"],
+                row["kind"],
+                row.get("origin", ""),
+            )
             for row in rows
         ]
         return cls(entries, potential)
@@ -190,6 +203,12 @@ class Hull:
     def phase_diagram(self) -> PhaseDiagram:
         """Return pymatgen's phase diagram of the references, with energies in eV."""
         return self._diagram
+
+    @property
+    def basis(self) -> HullBasis:
+        """The published compounds that it rests on."""
+        phases = ((entry.kind, len(entry.composition), entry.origin) for entry in self.entries)
+        return HullBasis.count(self.elements, phases)
 
     def to_dict(self) -> HullData:
         """Return plain data, for JSON."""
@@ -202,6 +221,7 @@ class Hull:
                     "energy_per_atom": entry.energy_per_atom,
                     "source": entry.source,
                     "kind": entry.kind,
+                    "origin": entry.origin,
                 }
                 for entry in self.entries
             ],
@@ -217,6 +237,7 @@ class Hull:
                 entry["energy_per_atom"],
                 entry["source"],
                 entry["kind"],
+                entry.get("origin", ""),
             )
             for entry in data["entries"]
         ]

@@ -17,6 +17,7 @@ from imatgen_flows.errors import InputError
 
 # bond lengths in A, from Huber & Herzberg, Constants of Diatomic Molecules, Van Nostrand Reinhold (1979)
 DIATOMIC = {"H": 0.7414, "N": 1.0977, "O": 1.2075, "F": 1.4119, "Cl": 1.9879}
+SHIPPED = "shipped with the program"
 MOLECULE_BOX = (10.0, 10.1, 10.2)  # A; unequal edges break the symmetry between the periodic images of a molecule
 SAME_SITE = 1e-3  # fractional; symmetry images of a special position that are nearer are one site
 
@@ -33,6 +34,7 @@ class ReferencePhase:
     kind : ``element`` or ``compound``
     molecule : a molecule in a box, whose cell must not relax
     spacegroup : Hermann-Mauguin symbol; empty for molecules and guessed structures
+    origin : where it was read: `SHIPPED`, the name of a file, or a database; empty for structures that are not published
     """
 
     name: str
@@ -41,6 +43,7 @@ class ReferencePhase:
     kind: str
     molecule: bool = False
     spacegroup: str = ""
+    origin: str = ""
 
 
 def reference_phases(elements: Iterable[str]) -> list[ReferencePhase]:
@@ -84,7 +87,7 @@ def _read(record: dict[str, Any]) -> ReferencePhase:
     conventional = Structure(Lattice.from_parameters(*record["lattice"]), species, positions)
     structure = conventional if record["molecule"] else conventional.get_primitive_structure(tolerance=0.01)
     return ReferencePhase(
-        record["name"], structure, record["source"], record["kind"], record["molecule"], record["spacegroup"]
+        record["name"], structure, record["source"], record["kind"], record["molecule"], record["spacegroup"], SHIPPED
     )
 
 

@@ -85,7 +85,7 @@ def _known_phases(system: list[str], known: Known, limits: Limits) -> tuple[list
     from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.crystals.standard import extent, standardise
 
-    phases, exclusions = published_phases(system, known, limits)
+    phases, exclusions = published_phases(system, known)
     rows = []
     for phase in phases:
         if len(phase.structure.composition) < len(system):

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imatgen_flows.config import Known, Limits, Templates
+from imatgen_flows.config import Known, Limits, SourceSection, Templates
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import Section
 from imatgen_flows.jobs.documents import InputFile
@@ -15,13 +15,14 @@ from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
     from imatgen_flows.crystals.exclusion import Exclusion
+    from imatgen_flows.crystals.registry import SourceOptions
     from imatgen_flows.crystals.templates import Template
     from imatgen_flows.energetics.references import ReferencePhase
 
 # the key of the campaign file that decides about each reason of an exclusion
 KEYS_OF_REASONS = {
     "wrong_number_of_elements": "`templates`, `system`",
-    "not_selected": "`templates.where`",
+    "not_selected": "`templates.where`, `known.where`",
     "too_many_sites": "`limits.max_sites`",
     "edge_too_long": "`limits.max_edge`",
     "held_out": "`known.held_out`",
@@ -45,19 +46,11 @@ def read_templates(system: list[str], templates: Templates, limits: Limits) -> t
     InputError
         Where none is left; it says why.
     """
-    from imatgen_flows.crystals.registry import SourceOptions
     from imatgen_flows.crystals.templates import load_templates
 
-    options = SourceOptions(
-        path=templates.path,
-        where=templates.where,
-        provider=templates.provider,
-        cache_dir=get_settings().cache_dir,
-        api_key=os.environ.get("MP_API_KEY"),
-    )
     found, exclusions = load_templates(
         templates.source,
-        options,
+        source_options(templates),
         n_elements=len(system),
         max_sites=limits.max_sites,
         max_edge=limits.max_edge,
@@ -81,31 +74,42 @@ def count_reasons(exclusions: Iterable[Exclusion]) -> str:
     )
 
 
-def published_phases(system: list[str], known: Known, limits: Limits) -> tuple[list[ReferencePhase], list[Exclusion]]:
-    """Collect the phases that ship with the program and those of the campaign's own file, each crystal once.
+def published_phases(system: list[str], known: Known) -> tuple[list[ReferencePhase], list[Exclusion]]:
+    """Collect the phases that ship with the program and those of the campaign's own source, each crystal once.
+
+    Phases of one name are numbered. The limits of the images do not hold: the hull takes every phase.
 
     Returns
     -------
-    reference phases, and the exclusions of the file
+    reference phases, and the exclusions of the source
     """
-    from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.crystals.known_phases import load_known
+    from imatgen_flows.energetics.published import merge_phases
     from imatgen_flows.energetics.references import ReferencePhase, reference_phases
-    from imatgen_flows.matching.grouping import group_duplicates
 
-    shipped = reference_phases(system)
-    if known.path is None:
-        return shipped, []
-    read, exclusions = load_known(known.path, system, limits.max_sites, limits.max_edge, known.where)
+    read, exclusions = load_known(known.source, system, source_options(known))
     own = [
         ReferencePhase(
-            item.id, item.structure, item.source, "compound" if len(item.structure.composition) > 1 else "element"
+            item.id,
+            item.structure,
+            item.source,
+            "compound" if len(item.structure.composition) > 1 else "element",
+            origin=known.path.name if known.path else item.source,
         )
         for item in read
     ]
-    phases = shipped + own
-    first_of = group_duplicates([phase.structure for phase in phases])
-    for index, phase in enumerate(phases):
-        if first_of[index] != index:
-            exclusions.append(Exclusion(phase.name, "duplicate", f"same structure as {phases[first_of[index]].name}"))
-    return [phase for index, phase in enumerate(phases) if first_of[index] == index], exclusions
+    phases, repeated = merge_phases(reference_phases(system) + own)
+    return phases, exclusions + repeated
+
+
+def source_options(section: SourceSection) -> SourceOptions:
+    """Gather the options of a source of crystals, with the cache and the access key of this machine."""
+    from imatgen_flows.crystals.registry import SourceOptions
+
+    return SourceOptions(
+        path=section.path,
+        where=section.where,
+        provider=section.provider,
+        cache_dir=get_settings().cache_dir,
+        api_key=os.environ.get("MP_API_KEY"),
+    )

@@ -131,7 +131,7 @@ def _known_phases(path: Path, dataset: DatasetDocument) -> list[KnownPhase]:
     rows = read_lines(dataset.held_out) if dataset.held_out else []
     if not rows:
         raise InputError(
-            f"{path}: no known phase fits the limits of its images, so that none was held out. Give `known.path` a file "
+            f"{path}: no known phase fits the limits of its images, so that none was held out. Give `known` a source "
             "of published phases, or widen `limits`."
         )
     return [KnownPhase(row["id"], structure_of(row)) for row in rows]

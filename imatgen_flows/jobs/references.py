@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import Known, Limits
 from imatgen_flows.errors import ImatgenError
-from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.campaign_inputs import published_phases, read_section
 from imatgen_flows.jobs.dataset_rows import structure_of
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from imatgen_flows.crystals.substitution import Substituted
     from imatgen_flows.energetics.references import ReferencePhase
+
+logger = logging.getLogger(__name__)
 
 SINGLE_POINT = "single_point"  # state of a substituted structure that was evaluated once, to choose what is relaxed
 
@@ -39,19 +42,20 @@ def relax_references(
     """Relax the published phases of the system, and simple structures of an element that has no relaxed phase then.
 
     Of three elements and more, the systems within compete too: the best of what substitution into the shipped prototypes
-    gives for each plausible composition. A ternary that is not compared with binaries is compared with nothing.
+    gives for each composition. A ternary that is not compared with binaries is compared with nothing.
     """
+    from imatgen_flows.energetics.published import number_names
     from imatgen_flows.energetics.references import elemental_fallback
 
     bounds = read_section(Limits, limits)
-    phases, _ = published_phases(system, read_section(Known, known), bounds)
+    phases, _ = published_phases(system, read_section(Known, known))
     rows = _relax_phases(scratch, phases, relax)
     relaxed = {row["name"] for row in rows if row["state"] == "relaxed"}
     found = {phase.structure.composition.chemical_system for phase in phases if phase.name in relaxed}
     fallback = [phase for element in system if element not in found for phase in elemental_fallback(element)]
-    rows += _relax_phases(scratch, fallback, relax)
+    rows += _relax_phases(scratch, number_names(fallback, [row["name"] for row in rows]), relax)
     for subsystem in subsystems(system):
-        rows += _relax_subsystem(scratch, subsystem, bounds, relax)
+        rows += _relax_subsystem(scratch, subsystem, bounds, relax, [row["name"] for row in rows])
     spent = sum(row["evaluations"] for row in rows)
     return _reference_fields(store, rows, relax["potential"]) | {"evaluations": {"references": spent}}
 
@@ -67,21 +71,27 @@ def extend_hull(
     substituted: int,
     relax: RelaxInputs,
 ) -> dict[str, Any]:
-    """Relax the lowest substituted structures of each plausible composition, and add them to the hull.
+    """Relax the lowest substituted structures of each composition, and add them to the hull.
 
     A new structure then has to beat what plain substitution finds, not only what crystallography has published. For a
     system without published compounds these are the hull.
     """
+    from imatgen_flows.energetics.hull import Hull
+    from imatgen_flows.energetics.published import number_names
+
     crystals = {row["id"]: row for row in read_lines(dataset.crystals)}
+    before = read_lines(references.phases)
     evaluated = []
     for label in read_lines(labels.labels):
         row = crystals[label["id"]]
         if label["energy_per_atom"] is not None and not row["known"]:
             phase = _substituted_phase(row["id"], structure_of(row), row["template"])
             evaluated.append((label["energy_per_atom"], phase))
-    rows = _relax_phases(scratch, _lowest(evaluated, substituted), relax)
+    lowest = number_names(_lowest(evaluated, substituted), [row["name"] for row in before])
+    rows = _relax_phases(scratch, lowest, relax)
     spent = sum(row["evaluations"] for row in rows)
-    fields = _reference_fields(store, read_lines(references.phases) + rows, references.potential)
+    fields = _reference_fields(store, before + rows, references.potential)
+    logger.info("%s", Hull.from_dict(read_json(fields["hull"])).basis.sentence())
     return fields | {"evaluations": {"references": spent}}
 
 
@@ -99,15 +109,19 @@ def substitute_subsystem(system: Sequence[str], limits: Limits) -> list[Substitu
     return substitute(templates, system, limits.max_sites, limits.max_edge)[0]
 
 
-def _relax_subsystem(scratch: Path, system: Sequence[str], limits: Limits, relax: RelaxInputs) -> list[dict[str, Any]]:
+def _relax_subsystem(
+    scratch: Path, system: Sequence[str], limits: Limits, relax: RelaxInputs, taken: Collection[str]
+) -> list[dict[str, Any]]:
     """Evaluate what substitution gives for some of the elements, and relax the lowest of each composition."""
+    from imatgen_flows.energetics.published import number_names
+
     made = substitute_subsystem(system, limits)
     folder = scratch / "-".join((SINGLE_POINT, *system))
     folder.mkdir(exist_ok=True)
     results = single_points_cached(
         folder, [item.id for item in made], [item.structure for item in made], relax["potential"]
     )
-    phases = [_substituted_phase(item.id, item.structure, item.template_id) for item in made]
+    phases = number_names([_substituted_phase(item.id, item.structure, item.template_id) for item in made], taken)
     lowest = _lowest([(r["energy_per_atom"], p) for r, p in zip(results, phases, strict=True) if not r["reason"]], 1)
     rows = _relax_phases(scratch, lowest, relax)
     chosen = {row["name"]: row for row in rows}
@@ -126,14 +140,13 @@ def _substituted_phase(name: str, structure: Structure, template: str) -> Refere
 
 
 def _lowest(evaluated: list[tuple[float, ReferencePhase]], number: int) -> list[ReferencePhase]:
-    """Choose the structures of lowest energy (eV/atom) of each composition that has plausible oxidation states."""
-    from imatgen_flows.crystals.chemistry import has_valid_oxidation
+    """Choose the structures of lowest energy (eV/atom) of each composition.
 
+    No rule of chemistry keeps one away: the energy alone decides what lies on a hull.
+    """
     by_formula: dict[str, list[ReferencePhase]] = {}
     for _, phase in sorted(evaluated, key=lambda item: item[0]):
-        composition = phase.structure.composition
-        if has_valid_oxidation(composition):
-            by_formula.setdefault(composition.reduced_formula, []).append(phase)
+        by_formula.setdefault(phase.structure.composition.reduced_formula, []).append(phase)
     return [phase for phases in by_formula.values() for phase in phases[:number]]
 
 
@@ -151,7 +164,8 @@ def _relax_phases(scratch: Path, phases: list[ReferencePhase], relax: RelaxInput
 def _phase_row(phase: ReferencePhase, result: dict[str, Any]) -> dict[str, Any]:
     of_result = ("state", "reason", "energy_per_atom", "fmax", "steps", "evaluations")
     return (
-        {"name": phase.name, "kind": phase.kind, "source": phase.source, "molecule": phase.molecule}
+        {"name": phase.name, "kind": phase.kind, "source": phase.source, "origin": phase.origin}
+        | {"molecule": phase.molecule}
         | {name: result[name] for name in of_result}
         | {"structure": result["structure"] or phase.structure.as_dict()}
     )
@@ -177,6 +191,7 @@ def _reference_fields(store: ArtifactStore, rows: list[dict[str, Any]], potentia
             energy_per_atom=row["energy_per_atom"],
             source=row["source"],
             kind=row["kind"],
+            origin=row.get("origin", ""),
         )
         for row in relaxed
     ]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from imatgen_flows.candidates.registry import CHARGE_CHECKS, REJECT_UNBALANCED
 from imatgen_flows.config import CampaignConfig, Rounds, Screen
 from imatgen_flows.energetics.backends import BACKENDS
+from imatgen_flows.energetics.hull_basis import HullBasis
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check
 from imatgen_flows.managers.dft_check import check_dft
@@ -26,7 +27,10 @@ from imatgen_flows.settings import get_settings
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from imatgen_flows.energetics.references import ReferencePhase
+
 FREE_DISK = 2.0  # GB that a campaign may need
+CURE_OF_HULL = "Give `known` a source of published phases: a file, mp or optimade."
 STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
 MANY_UNBALANCED = 0.5  # share of the substituted structures from which on the plan warns
 VASP_RUNS = 3  # of a chain: two relaxations and a static calculation
@@ -43,6 +47,9 @@ class Plan:
     templates, structures, exclusions : of the dataset, which is made once
     charge : what is done about candidates that are not charge balanced
     compositions, unbalanced_structures, unbalanced_compositions : of the substituted structures, all and unbalanced ones
+    published : published compounds that the hull rests on, by their origin
+    hull : the same as a sentence
+    known_exclusions : crystals of the source of known phases that are left out, by reason
     rounds : that may begin before the budget of evaluations is spent
     samples, relaxations : of all rounds
     references : phases that the potential relaxes
@@ -62,6 +69,9 @@ class Plan:
     compositions: int
     unbalanced_structures: int
     unbalanced_compositions: int
+    published: dict[str, int]
+    hull: str
+    known_exclusions: dict[str, int]
     rounds: int
     samples: int
     references: int
@@ -81,7 +91,9 @@ class Plan:
         lines = {
             "templates": f"{self.templates:,}",
             "training structures": f"{self.structures:,}",
-            "left out": ", ".join(f"{number:,} {reason}" for reason, number in self.exclusions.items()) or "none",
+            "left out": _reasons(self.exclusions),
+            "hull": self.hull,
+            "known phases left out": _reasons(self.known_exclusions),
             "reference phases": f"at most {self.references:,}",
             "charge balance": f"{self.unbalanced_structures:,} of these structures, {self.unbalanced_compositions:,} of "
             f"{self.compositions:,} compositions are not balanced; such candidates are "
@@ -114,6 +126,10 @@ class Plan:
         return f"{total:,}" if self.rounds == 1 else f"at most {total:,} ({total // self.rounds:,} a round)"
 
 
+def _reasons(exclusions: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in exclusions.items()) or "none"
+
+
 def check_machine(config: CampaignConfig | None = None, directory: Path | None = None) -> list[Check]:
     """Check what a campaign needs on this machine, without running any of it.
 
@@ -129,7 +145,7 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
     checks.append(_check_potential(config.screen.potential if config else Screen().potential))
     if config and config.validation.is_wanted:
         checks += check_dft(config)
-    wants_key = config and "mp" in (config.templates.source, config.validation.references)
+    wants_key = config and "mp" in (config.templates.source, config.known.source, config.validation.references)
     if wants_key:
         here = bool(os.environ.get("MP_API_KEY"))
         advice = "set" if here else "not set; get a key at materialsproject.org and export it, or choose other sources"
@@ -137,6 +153,8 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
     for name, path in (("templates", config.templates.path), ("known phases", config.known.path)) if config else ():
         if path:
             checks.append(Check(name, path.exists(), f"{path}" + ("" if path.exists() else ": no such file or folder")))
+    if config:
+        checks += _check_hull(config)
     if config and config.start.model:
         checks.append(_check_model(config, config.start.model))
     where = _existing(directory or Path.cwd())
@@ -170,7 +188,8 @@ def make_plan(config: CampaignConfig) -> Plan:
     made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
     formulas = {item.structure.composition.reduced_formula for item in made}
     unbalanced = {formula for formula in formulas if not is_charge_balanced(Composition(formula))}
-    phases, _ = published_phases(config.system, config.known, config.limits)
+    phases, unfit = published_phases(config.system, config.known)
+    basis = _basis(config.system, phases)
     alone = {phase.structure.composition.chemical_system for phase in phases}
     published = len(phases) + sum(len(elemental_fallback(element)) for element in config.system if element not in alone)
     parts = [item for part in subsystems(config.system) for item in substitute_subsystem(part, config.limits)]
@@ -189,6 +208,9 @@ def make_plan(config: CampaignConfig) -> Plan:
         compositions=len(formulas),
         unbalanced_structures=sum(item.structure.composition.reduced_formula in unbalanced for item in made),
         unbalanced_compositions=len(unbalanced),
+        published=dict(basis.published),
+        hull=basis.sentence() if basis.is_published else f"{basis.sentence()} {CURE_OF_HULL}",
+        known_exclusions=dict(Counter(item.reason for item in unfit)),
         rounds=rounds,
         samples=rounds * config.sampling.total,
         references=references,
@@ -248,6 +270,28 @@ def _seconds_per_evaluation(structures: list[Structure], potential: str) -> floa
         seconds.append(time.perf_counter() - began)
     # the first call warms the model up
     return min(seconds, default=0.0)
+
+
+def _check_hull(config: CampaignConfig) -> list[Check]:
+    """Say what the hull will rest on; a source that must be downloaded first is not asked here."""
+    from imatgen_flows.jobs.campaign_inputs import count_reasons, published_phases
+
+    if config.known.path and not config.known.path.exists():
+        return []  # another check says so
+    if config.known.source not in ("shipped", "file"):
+        return [Check("hull", True, f"published compounds of `{config.known.source}`; `imatgen plan` counts them")]
+    try:
+        phases, unfit = published_phases(config.system, config.known)
+    except ImatgenError as error:
+        return [Check("hull", False, str(error))]
+    left = f" Known phases left out: {count_reasons(unfit)}." if unfit else ""
+    basis = _basis(config.system, phases)
+    cure = "" if basis.is_published else f" {CURE_OF_HULL}"
+    return [Check("hull", True, f"{basis.sentence()}{cure}{left}")]
+
+
+def _basis(system: list[str], phases: list[ReferencePhase]) -> HullBasis:
+    return HullBasis.count(system, ((phase.kind, len(phase.structure.composition), phase.origin) for phase in phases))
 
 
 def _check_potential(name: str) -> Check:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from imatgen_flows.candidates.outcome import explain_empty
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.jobs.documents import BatchDocument, CandidatesDocument, JobDocument, RoundDocument
@@ -80,6 +81,9 @@ def read_progress(cluster: Path, campaign_id: str | None = None) -> Progress:
     if workflow.locked:
         warnings.append("the workflow is locked; if it stays so, `imatgen retry`")
     documents = read_documents(cluster, campaign["campaign_id"])
+    rounds = [document for document in documents if isinstance(document, RoundDocument)]
+    if campaign["state"] == "COMPLETED" and rounds and (empty := explain_empty(rounds[-1].ledger)):
+        warnings.append(empty)
     scratch = Path(campaign["directory"]) / "artifacts" / "scratch"
     done, total = _relaxations(CampaignConfig.model_validate(campaign["campaign"]), documents, scratch)
     return Progress(

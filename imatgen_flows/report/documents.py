@@ -83,6 +83,7 @@ class Phase(TypedDict):
     formula: str
     kind: str
     source: str
+    origin: NotRequired[str]  # later than the others
     fractions: dict[str, float]
     formation_energy: float
     e_above_hull: float

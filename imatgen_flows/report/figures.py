@@ -99,7 +99,7 @@ def reconstruction(run: RunDirectory) -> Figure:
 
 
 def hull(run: RunDirectory) -> Figure:
-    """Draw candidates against the hull of known phases: formation energies for a binary; E_hull for any system."""
+    """Draw candidates against the hull of the references: formation energies for a binary; E_hull for any system."""
     binary = len(run.system) == 2
     figure, panels = canvas(9.0, 4.2, widths=(1.5, 1)) if binary else canvas(6.5, 4.2)
     whole, distance = panels if binary else (None, panels)
@@ -154,7 +154,7 @@ def _phase_diagram(axes: Axes, run: RunDirectory) -> None:
     axes.set(
         xlabel=f"Atomic fraction of {second}",
         ylabel=f"Formation energy, {run.scale} (eV/atom)",
-        title="Formation energies and the hull of known phases",
+        title="Formation energies and the hull of the references",
     )
     low, high = min(y), max(0.0, *y)
     axes.set_ylim(low - (0.08 + 0.06 * (1 + max(rows))) * (high - low), high + 0.1 * (high - low))

@@ -149,6 +149,14 @@ def _funnel(run: RunDirectory) -> Markup:
     )
 
 
+def _hull(run: RunDirectory) -> Markup:
+    failed = [
+        [row["name"], row.get("formula", ""), row.get("kind", ""), words(row["reason"])]
+        for row in run.hull.get("failed") or []
+    ]
+    return render("hull", run=run, failed=failed)
+
+
 def _compositions(run: RunDirectory) -> Markup:
     return render("compositions", run=run, chosen=choose(run))
 
@@ -224,7 +232,7 @@ SECTIONS: dict[str, tuple[str, Callable[[RunDirectory], Markup]]] = {
     "funnel": ("Funnel", _funnel),
     "classes": ("", classes_section),
     "rounds": ("Rounds", rounds_section),
-    "hull": ("Hull", _fixed("hull")),
+    "hull": ("Hull", _hull),
     "compositions": ("Compositions", _compositions),
     "best": ("Best structures", _fixed("best")),
     "validation": ("Validation", validation_section),

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from imatgen_flows.candidates.registry import REJECT_UNBALANCED
+from imatgen_flows.energetics.hull_basis import COMPOUND
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.report.run_directory import RunDirectory, read_json
 
@@ -17,7 +18,7 @@ CITATIONS = {
     "jobflow": "Rosen et al., J. Open Source Softw. 9, 5995 (2024), doi:10.21105/joss.05995",
 }
 MATCHER = "ltol 0.2, stol 0.3, angle_tol 5"  # of `candidates.novelty`, pymatgen's defaults
-KINDS = {"element": "of elements", "compound": "published compounds", "substituted": "substituted structures"}
+KINDS = {"element": "of elements", "substituted": "substituted structures"}
 
 
 def methods_paragraph(run: RunDirectory) -> str:
@@ -66,8 +67,9 @@ def _sampling(run: RunDirectory) -> str:
 
 def _screening(run: RunDirectory) -> str:
     screen = _section(run, "screen")
-    kinds = Counter(str(row["kind"]) for row in run.hull["references"])
-    references = ", ".join(f"{number} {KINDS.get(kind, kind)}" for kind, number in kinds.items())
+    kinds = Counter(str(row["kind"]) for row in run.hull["references"] if row["kind"] != COMPOUND)
+    others = [f"{number} {KINDS.get(kind, kind)}" for kind, number in kinds.items()]
+    references = ", ".join([run.basis.words(), *others])
     return (
         f"{len(run.relaxed):,} candidates were relaxed, cell and atoms, with {run.scale} by ASE's FIRE to forces below "
         f"{screen.get('fmax', 0.05):g} eV/A in {screen.get('max_steps', 500)} steps at most. Energies above the convex hull "
@@ -90,11 +92,11 @@ def _versions(run: RunDirectory) -> str:
 
 
 def _citations(run: RunDirectory) -> list[str]:
-    source = str(_section(run, "templates").get("source", "prototypes"))
+    sources = [_section(run, name).get("source") for name in ("templates", "known")]
     cited = [f"{what}: {where}" for what, where in CITATIONS.items()]
     if run.scale.lower().startswith("chgnet"):
         cited.append("CHGNet: Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3")
-    if source == "mp":
+    if "mp" in sources:
         cited.append("the Materials Project: Jain et al., APL Mater. 1, 011002 (2013), doi:10.1063/1.4812323")
     return cited
 

@@ -18,9 +18,11 @@ from pyarrow import parquet
 
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.ledger import LedgerTable
+from imatgen_flows.candidates.outcome import explain_empty
 from imatgen_flows.candidates.schema import column_names
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.table import count_by, join, rows_of
+from imatgen_flows.energetics.hull_basis import COMPOUND, HullBasis
 from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
 from imatgen_flows.metrics.reconstruction_summary import ReconstructionSummary
@@ -40,6 +42,7 @@ from imatgen_flows.report.documents import (
 DOCUMENTS = ("provenance.json", "ledger.json", "metrics.json", "hull.json", "latent.json")
 # columns without which nothing can be shown; a table that was written before another column existed lacks that one
 NEEDED = CandidateRow.__required_keys__
+NAMED = 5  # phases that a note names
 MAPPED = 20_000  # samples shown on the latent map: more would cover each other and make the page large
 
 
@@ -182,6 +185,20 @@ class RunDirectory:
             ) from error
 
     @cached_property
+    def basis(self) -> HullBasis:
+        """The published compounds that the hull rests on."""
+        phases = (
+            (row["kind"], sum(share > 0 for share in row["fractions"].values()), row.get("origin", ""))
+            for row in self.hull["references"]
+        )
+        return HullBasis.count(self.system, phases)
+
+    @property
+    def empty(self) -> str:
+        """Why the run has no shortlist, and what to change; empty where it has one."""
+        return explain_empty(self.ledger)
+
+    @cached_property
     def rounds(self) -> list[RoundRow]:
         """Cost and finds of each round; empty where there is no rounds.json."""
         path = self.path / "rounds.json"
@@ -248,7 +265,7 @@ class RunDirectory:
 
     def notes(self) -> list[str]:
         """Return sentences on what a reader must know of the run, and on numbers that disagree within its directory."""
-        notes = list(self.metrics.get("notes") or [])
+        notes = [sentence for sentence in (self.empty, *(self.metrics.get("notes") or [])) if sentence]
         scales = {row["scale"] for row in self.relaxed} - {str(self.hull.get("potential", ""))}
         if scales:
             notes.append(
@@ -258,10 +275,13 @@ class RunDirectory:
         samples = self.ledger.get("samples")
         if isinstance(samples, int) and samples != self.table.num_rows:
             notes.append(f"The ledger counts {samples:,} samples, candidates.parquet holds {self.table.num_rows:,}.")
-        for phase in self.hull.get("failed") or []:
+        # a polymorph of an element, or a substituted structure, is a line in the table of the hull
+        if failed := [row for row in self.hull.get("failed") or [] if row.get("kind", COMPOUND) == COMPOUND]:
+            named = ", ".join(f"{row['name']} ({row['reason'].replace('_', ' ')})" for row in failed[:NAMED])
+            more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
             notes.append(
-                f"The reference phase {phase['name']} could not be relaxed ({phase['reason']}): the hull lacks it, and "
-                "candidates near it may look more stable than they are."
+                f"Published compounds that could not be relaxed: {named}{more}. The hull lacks them, and candidates near "
+                "them may look more stable than they are."
             )
         spent, total = sum(self.evaluations.values()), self.ledger.get("evaluations_total")
         if total is not None and total != spent:

@@ -8,12 +8,14 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from imatgen_flows.crystals.known_phases import load_known
 from imatgen_flows.crystals.registry import SourceOptions
 from imatgen_flows.crystals.templates import load_templates
 from imatgen_flows.errors import InputError
 
 ROCKSALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 RUTILE = Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.55, 2.85), ["V", "O"], [[0, 0, 0], [0.3, 0.3, 0]])
+VANADIUM = Structure(Lattice.cubic(3.0), ["V", "V"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
 class FakeMaterialsProject:
@@ -36,8 +38,11 @@ class FakeMaterialsProject:
     def get_database_version(self):
         return "2026.02.01"
 
-    def search(self, num_elements, num_sites, **_):
+    def search(self, num_elements=None, num_sites=None, chemsys=None, **_):
         type(self).calls += 1
+        if chemsys:
+            held = {"V": VANADIUM, "O-V": ROCKSALT, "Ti-V": ROCKSALT}
+            return [{"material_id": f"mp-{name}", "structure": held[name]} for name in held if name in chemsys]
         mixed = Structure(Lattice.cubic(3), [{"V": 0.5, "Ti": 0.5}, "O"], [[0, 0, 0], [0.5] * 3])
         return [
             {"material_id": "mp-1", "structure": ROCKSALT.get_primitive_structure()},
@@ -66,6 +71,18 @@ def test_the_materials_project_is_asked_once_then_never_again(materials_project,
     assert [t.structure for t in again] == [t.structure for t in first]
     assert materials_project.calls == 1
     assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".gz"]
+
+
+def test_known_phases_are_those_of_the_system_and_its_parts_in_whatever_order_it_is_written(
+    materials_project, tmp_path
+):
+    phases, exclusions = load_known("mp", ["V", "O"], SourceOptions(cache_dir=tmp_path, api_key="k" * 32))
+    assert [phase.id for phase in phases] == ["mp-V", "mp-O-V"] and not exclusions
+    assert {phase.source for phase in phases} == {"Materials Project 2026.02.01"}
+    again, _ = load_known("mp", ["O", "V"], SourceOptions(cache_dir=tmp_path))  # no key
+    assert [phase.id for phase in again] == ["mp-V", "mp-O-V"] and materials_project.calls == 1
+    with pytest.raises(InputError, match=r"known: the Materials Project needs a key.*give `known` a `path`"):
+        load_known("mp", ["V", "O", "Ti"], SourceOptions(cache_dir=tmp_path))
 
 
 def test_no_key_no_network_and_no_package_say_what_to_do(materials_project, monkeypatch, tmp_path):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+from datetime import date
 from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from imatgen_flows.crystals.known_phases import load_known
 from imatgen_flows.crystals.registry import SourceOptions
 from imatgen_flows.crystals.templates import load_templates
 from imatgen_flows.errors import InputError
 
 ROCKSALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 RUTILE = Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.55, 2.85), ["V", "O"], [[0, 0, 0], [0.3, 0.3, 0]])
+VANADIUM = Structure(Lattice.cubic(3.0), ["V"], [[0, 0, 0]])
 
 
 class FakeOptimade:
@@ -37,6 +40,7 @@ class FakeOptimade:
                 logging.getLogger("pymatgen.ext.optimade").exception("Could not retrieve required information")
             return {}
         held = {"nelements=2 AND nsites=2": ROCKSALT.get_primitive_structure(), "nelements=2 AND nsites=6": RUTILE}
+        held |= {'elements HAS ALL "O", "V" AND nelements=2': RUTILE, 'elements HAS ALL "V" AND nelements=1': VANADIUM}
         found = held.get(query)
         return {self.provider: {f"id{len(found)}": SimpleNamespace(structure=found)}} if found else {}
 
@@ -64,6 +68,16 @@ def test_an_optimade_page_that_stays_missing_is_an_error_not_a_gap(optimade, tmp
     with pytest.raises(InputError, match=r"did not answer for 2 sites.*TimeoutError"):
         load_templates("optimade", SourceOptions(provider="oqmd", cache_dir=tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def test_known_phases_of_a_system_are_asked_for_part_by_part_and_once(optimade, tmp_path):
+    options = SourceOptions(provider="oqmd", cache_dir=tmp_path)
+    phases, exclusions = load_known("optimade", ["V", "O"], options)
+    assert [phase.id for phase in phases] == ["oqmd-id1", "oqmd-id6"] and not exclusions
+    assert all(phase.source == f"OPTIMADE oqmd, {date.today()}" for phase in phases)
+    assert load_known("optimade", ["O", "V"], options)[0] and len(optimade.asked) == 3
+    with pytest.raises(InputError, match=r"known: OPTIMADE provider `oqmd` holds nothing of Ti-Zr"):
+        load_known("optimade", ["Ti", "Zr"], options)
 
 
 def test_an_unknown_optimade_provider_is_told_the_nearest(optimade, tmp_path):

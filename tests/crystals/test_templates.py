@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.crystals.known_phases import load_known
-from imatgen_flows.crystals.registry import TEMPLATE_SOURCES, SourceOptions, TemplateSource
+from imatgen_flows.crystals.known_phases import MAX_KNOWN_SITES, load_known
+from imatgen_flows.crystals.registry import TEMPLATE_SOURCES, CrystalSource, SourceOptions
 from imatgen_flows.crystals.standard import primitive_cell, standardise
 from imatgen_flows.crystals.structure_files import RawCrystal
 from imatgen_flows.crystals.templates import load_templates
@@ -150,7 +150,7 @@ def test_a_choice_that_chooses_nothing_says_what_the_fields_hold(tmp_path):
     ):
         load_templates("file", SourceOptions(path=path, where={"era": 2018}))
     with pytest.raises(InputError, match=r"known: `where` chooses none .* There `kind` is null \(3\)\."):
-        load_known(path, ["V", "O"], where={"kind": "MP"})
+        load_known("file", ["V", "O"], SourceOptions(path=path, where={"kind": "MP"}))
     with pytest.raises(InputError, match="is a folder. Leave `where` out"):
         load_templates("file", SourceOptions(path=tmp_path, where={"era": True}))
 
@@ -166,14 +166,33 @@ def test_a_folder_of_cif_and_poscar_files_is_read(tmp_path):
     assert [(x.id, x.reason) for x in exclusions] == [("broken", "unreadable")]
 
 
-def own_source(options, n_elements, max_sites):
+def test_known_phases_of_any_size_and_of_each_part_of_the_system_are_read(tmp_path):
+    large = RUTILE.copy()
+    large.make_supercell([3, 2, 2])
+    large.perturb(0.05, seed=1)  # so that no smaller cell holds it
+    absurd = RUTILE.copy()
+    absurd.make_supercell([4, 3, 3])
+    vanadium = Structure(Lattice.cubic(3.0), ["V", "V"], [[0, 0, 0], [0.5] * 3])
+    foreign = ROCKSALT.copy()
+    foreign.replace_species({"V": "Ti"})
+    rows = {"large": large, "absurd": absurd, "V bcc": vanadium, "TiO": foreign}
+    path = write(tmp_path / "known.jsonl.gz", [row(name, crystal) for name, crystal in rows.items()])
+    phases, exclusions = load_known("file", ["V", "O"], SourceOptions(path))
+    assert {phase.id: len(phase.structure) for phase in phases} == {"large": 72, "V bcc": 1}
+    reasons = {item.id: (item.reason, item.detail) for item in exclusions}
+    assert reasons["absurd"] == ("too_large", f"216 sites as given; a known phase may have {MAX_KNOWN_SITES}")
+    assert reasons["TiO"] == ("other_elements", "holds Ti")
+    assert load_known("shipped", ["V", "O"]) == ([], [])
+
+
+def own_source(options, query):
     """Read two crystals, one of them too large, as a source that somebody adds does."""
     yield RawCrystal("own-1", options.provider, ROCKSALT)
     yield RawCrystal("own-2", options.provider, RUTILE)
 
 
 def test_a_source_is_added_by_one_entry_of_the_registry():
-    TEMPLATE_SOURCES.add(TemplateSource("own", "Own", "A source of one's own.", loader=f"{__name__}:own_source"))
+    TEMPLATE_SOURCES.add(CrystalSource("own", "Own", "A source of one's own.", loader=f"{__name__}:own_source"))
     try:
         templates, exclusions = load_templates("own", SourceOptions(provider="shelf"), max_sites=4)
     finally:

@@ -25,6 +25,24 @@ def test_phases_of_the_campaigns_own_file_are_planned_for(tiny, tmp_path):
     shipped = make_plan(tiny())
     crystal = Structure.from_spacegroup("Pm-3m", Lattice.cubic(2.9), ["V", "O"], [[0, 0, 0], [0.5] * 3])
     crystal.to(str(tmp_path / "own.cif"))
-    planned = make_plan(tiny(known={"path": str(tmp_path)}))
+    planned = make_plan(tiny(known={"path": tmp_path}))
+    assert planned.published == shipped.published | {tmp_path.name: 1}
+    assert f"1 {tmp_path.name}" in planned.lines()["hull"]
     assert planned.references == shipped.references + 1
     assert planned.evaluations["references"] > shipped.evaluations["references"]
+
+
+def test_what_the_hull_rests_on_is_said_before_anything_runs(tiny, tmp_path):
+    assert check_of(tiny(), "hull").detail == "The hull rests on 8 published compounds (8 shipped with the program)."
+    none = check_of(tiny(("Zr", "N")), "hull")
+    assert none.ok and "No published compound is on the hull" in none.detail and "Give `known` a source" in none.detail
+    ternary = check_of(tiny(("Li", "V", "O")), "hull").detail
+    assert "8 published compounds" in ternary and "none of them holds all of Li, V, O" in ternary
+    (tmp_path / "known.jsonl").write_text("no crystal")
+    broken = check_of(tiny(known={"path": tmp_path / "known.jsonl"}), "hull")
+    assert not broken.ok and "known: no line of" in broken.detail
+
+
+def test_the_key_of_the_materials_project_is_asked_for_known_phases_too(tiny, monkeypatch):
+    monkeypatch.delenv("MP_API_KEY", raising=False)
+    assert not check_of(tiny(known={"source": "mp"}), "Materials Project key").ok

@@ -10,7 +10,7 @@ import yaml
 from jinja2 import UndefinedError
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.report import RunDirectory, build_report
+from imatgen_flows.report import RunDirectory, build_report, html
 from imatgen_flows.report.markup import formula, render, share, spacegroup
 from imatgen_flows.report.run_directory import crystal_id
 
@@ -215,6 +215,41 @@ def test_the_report_counts_what_is_not_charge_balanced_and_says_what_followed(ow
         assert says in build_report(own_run).read_text()
     (own_run / "campaign.yaml").write_text(yaml.safe_dump(campaign | {"validity": {"charge": "none"}}))
     assert "are not charge balanced" not in build_report(own_run).read_text()
+
+
+def test_without_a_published_compound_nothing_is_said_to_lie_below_the_hull(own_run, rewrite):
+    rewrite(own_run, lambda row: row if row["e_above_hull"] is None else row | {"e_above_hull": -0.029})
+    before = header_of(own_run)
+    assert re.search(r"below\s+the hull", before) and "The hull rests on 5 published compounds." in before
+    hull = json.loads((own_run / "hull.json").read_text())
+    for phase in hull["references"]:
+        phase["kind"] = "element" if phase["kind"] == "element" else "substituted"
+    (own_run / "hull.json").write_text(json.dumps(hull))
+    after = header_of(own_run)
+    assert not re.search(r"below\s+the hull", after) and "−0.029 eV/atom" in after
+    assert "No published compound is on the hull" in after and "nothing can be said to lie below it" in after
+
+
+def header_of(run):
+    return " ".join(str(html._header(RunDirectory.open(run))).split())
+
+
+def test_a_run_without_a_shortlist_says_why_in_its_banner(own_run, rewrite):
+    rewrite(own_run, lambda row: row | {"e_above_hull": None})
+    rejections = [{"stage": "screen", "reason": "not_converged", "count": 120}]
+    ledger = {"samples": 120, "states": {"rejected": 120}, "rejections": rejections, "evaluations": {}}
+    (own_run / "ledger.json").write_text(json.dumps(ledger))
+    header = header_of(own_run)
+    assert "no result: none of 120 new samples could be relaxed" in header and "None of them is new" not in header
+
+
+def test_references_that_failed_are_lines_below_the_plot_of_the_hull(own_run):
+    hull = json.loads((own_run / "hull.json").read_text())
+    failed = [{"name": "S beta", "formula": "S", "kind": "element", "reason": "not_converged"}]
+    (own_run / "hull.json").write_text(json.dumps({**hull, "failed": failed}))
+    run = RunDirectory.open(own_run)
+    assert "<td>S beta</td>" in html._hull(run) and "not converged" in html._hull(run)
+    assert "S beta" not in html._header(run)
 
 
 def test_sections_are_there_for_what_the_run_has_and_for_nothing_else(report):

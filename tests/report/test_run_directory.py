@@ -193,6 +193,17 @@ def test_what_disagrees_within_a_run_is_said(own_run):
     assert "add up to 4, it says 5" in evaluations
 
 
+def test_published_compounds_that_failed_share_a_note_and_other_references_have_none(own_run):
+    failed = [{"name": f"V{number}O", "kind": "compound", "reason": "not_converged"} for number in range(7)]
+    failed += [{"name": "S beta", "kind": "element", "reason": "diverged"}]
+    failed += [{"name": "mp-1:Ti=V", "kind": "substituted", "reason": "crashed"}]
+    hull = json.loads((own_run / "hull.json").read_text())
+    (own_run / "hull.json").write_text(json.dumps({**hull, "failed": failed}))
+    (note,) = RunDirectory.open(own_run).notes()
+    assert "V0O (not converged)" in note and "V4O (not converged) and 2 more" in note
+    assert "S beta" not in note and "mp-1" not in note
+
+
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_the_interval_is_scipys_wilson_interval(count, total):
     count = min(count, total)

@@ -1,0 +1,70 @@
+"""The outcome of a campaign that has no shortlist: where its samples left, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from imatgen_flows.candidates.ledger import Ledger, LedgerTable
+from imatgen_flows.candidates.states import Stage, State
+
+REASONS = 3  # that are named, the most frequent ones
+MORE_SAMPLES = "draw more samples (`sampling`)"
+TRAIN = f"Train the networks longer (`model.epochs`), give them more templates, or {MORE_SAMPLES}."
+# state that no sample reached -> what is said of those before it, and the cure
+NEXT = {
+    State.VALID: ("none of {} samples is a valid crystal", TRAIN),
+    State.UNIQUE: (
+        "none of {} valid samples is new as it was drawn",
+        f"{MORE_SAMPLES.capitalize()}, or add templates: what is drawn repeats what is known or substituted.",
+    ),
+    State.SCREENED: (
+        "none of {} new samples could be relaxed",
+        "Raise `screen.max_steps`, or take another potential (`screen.potential`).",
+    ),
+    State.SHORTLISTED: (
+        "none of {} relaxed candidates is new and within `screen.threshold` of the hull",
+        f"{MORE_SAMPLES.capitalize()}, relax more of them (`screen.at_most`), or raise `screen.threshold`.",
+    ),
+    State.VALIDATED: (
+        "validation refused each of {} shortlisted candidates",
+        "The report has the reasons; mend what failed, then go on with the run.",
+    ),
+}
+# most frequent reason of samples that are not valid -> the cure, where it is another than training
+CURES = {
+    "oxidation_state": "Their compositions cannot be charge-balanced.",
+    "too_many_sites": "Raise `limits.max_sites`.",
+    "edge_too_long": "Raise `limits.max_edge`.",
+}
+
+
+def explain_empty(table: Mapping[str, Any]) -> str:
+    """Say why a campaign has no shortlist, and what to change; empty where it has one.
+
+    Parameters
+    ----------
+    table : content of ledger.json
+
+    Examples
+    --------
+    >>> ledger = Ledger(samples=2)
+    >>> ledger.count(State.REJECTED, Stage.VALIDITY, "too_many_sites", 2)
+    >>> explain_empty(ledger.to_dict())
+    'no result: none of 2 samples is a valid crystal (validity: 2 too many sites). Raise `limits.max_sites`.'
+    """
+    if not table.get("states"):
+        return ""
+    ledger = Ledger.from_dict(cast("LedgerTable", table))
+    if ledger.states[State.SHORTLISTED.value] or ledger.states[State.VALIDATED.value]:
+        return ""
+    order, funnel = State.ordered(), ledger.funnel
+    missing = next(place for place in range(1, len(order)) if not funnel[order[place].value])
+    said, cure = NEXT[order[missing]]
+    before = order[missing - 1]
+    left = [(Stage(stage), why, number) for (stage, why), number in ledger.rejections.most_common()]
+    left = [row for row in left if row[0].reached is before][:REASONS]
+    if order[missing] is State.VALID and left:
+        cure = CURES.get(left[0][1], cure)
+    reasons = ", ".join(f"{stage.label.lower()}: {number:,} {why.replace('_', ' ')}" for stage, why, number in left)
+    return f"no result: {said.format(f'{funnel[before.value]:,}')}{f' ({reasons})' if reasons else ''}. {cure}"
