@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Element, Structure
 
-from imatgen_flows.crystals.chemistry import minimum_distance
 from imatgen_flows.crystals.distances import periodic_distances
+from imatgen_flows.crystals.shortest_distances import minimum_distances
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,9 @@ class Repaired:
     dropped: list[str] = field(default_factory=list)
 
 
-def repair(structure: Structure, minimum: Callable[[str, str], float] = minimum_distance) -> Repaired:
+def repair(
+    structure: Structure, minimum: Callable[[Sequence[str]], NDArray[np.float64]] = minimum_distances
+) -> Repaired:
     """Remove atoms until no two are closer than the limit of their elements, periodic images included.
 
     First within each element, where the later of two atoms goes; then across elements, where the more electronegative
@@ -30,7 +33,7 @@ def repair(structure: Structure, minimum: Callable[[str, str], float] = minimum_
     Parameters
     ----------
     structure : ordered crystal
-    minimum : limit in A for two symbols of elements
+    minimum : limits in A, (n, n), between the atoms of n symbols of elements
 
     Returns
     -------
@@ -40,7 +43,7 @@ def repair(structure: Structure, minimum: Callable[[str, str], float] = minimum_
     symbols = [site.specie.symbol for site in structure]
     distances = periodic_distances(structure.lattice, structure.cart_coords)
     np.fill_diagonal(distances, np.inf)
-    limits = np.array([[minimum(a, b) for b in symbols] for a in symbols])
+    limits = minimum(symbols)
     alive = np.ones(len(symbols), dtype=bool)
     dropped = []
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition
 
-from imatgen_flows.crystals.chemistry import has_valid_oxidation, minimum_distance, oxidation_range
+from imatgen_flows.crystals.chemistry import has_valid_oxidation, oxidation_range
 from imatgen_flows.errors import InputError
 
 
@@ -41,14 +41,6 @@ def test_ranges_come_from_the_icsd():
     assert oxidation_range("F") is None
 
 
-@pytest.mark.parametrize(("a", "b", "published"), [("V", "V", 1.6), ("O", "O", 1.3), ("V", "O", 1.2)])
-def test_limits_of_the_paper_are_reproduced(a, b, published):
-    assert minimum_distance(a, b) == pytest.approx(published, abs=0.02)
-    assert minimum_distance(a, b) == minimum_distance(b, a)
-
-
 def test_an_element_that_does_not_exist_is_named():
-    with pytest.raises(InputError, match="Xx"):
-        minimum_distance("Xx", "O")
     with pytest.raises(InputError, match="Vn"):
         oxidation_range("Vn")
