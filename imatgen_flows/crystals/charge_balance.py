@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product
 
-from pymatgen.core import Composition, Element
+from pymatgen.core import Composition
 
+from imatgen_flows.crystals.elements import electronegativity
 from imatgen_flows.crystals.oxidation_states import (
     ALKALI,
     ALKALINE_EARTH,
@@ -158,12 +157,3 @@ def _states(symbols: list[str], anions: frozenset[str], cations: frozenset[str])
                 highest = min(highest, max(ACIDIC, lowest))
             states[symbol] = (min(lowest, states[symbol][0]), highest) if symbol in states else (lowest, highest)
         yield [states.get(symbol, (0.0, 0.0)) for symbol in symbols]
-
-
-@cache
-def electronegativity(symbol: str) -> float:
-    """Return the electronegativity in Pauling units; 0 for He, Ne and Ar, which have none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen's, of elements without a value
-        value = Element(symbol).X
-    return 0.0 if math.isnan(value) else float(value)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from pymatgen.core import Element, Structure
+from numpy.typing import NDArray
+from pymatgen.core import Structure
 
-from imatgen_flows.crystals.chemistry import minimum_distance
 from imatgen_flows.crystals.distances import periodic_distances
+from imatgen_flows.crystals.elements import electronegativity
+from imatgen_flows.crystals.shortest_distances import minimum_distances
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,9 @@ class Repaired:
     dropped: list[str] = field(default_factory=list)
 
 
-def repair(structure: Structure, minimum: Callable[[str, str], float] = minimum_distance) -> Repaired:
+def repair(
+    structure: Structure, minimum: Callable[[Sequence[str]], NDArray[np.float64]] = minimum_distances
+) -> Repaired:
     """Remove atoms until no two are closer than the limit of their elements, periodic images included.
 
     First within each element, where the later of two atoms goes; then across elements, where the more electronegative
@@ -30,7 +34,7 @@ def repair(structure: Structure, minimum: Callable[[str, str], float] = minimum_
     Parameters
     ----------
     structure : ordered crystal
-    minimum : limit in A for two symbols of elements
+    minimum : limits in A, (n, n), between the atoms of n symbols of elements
 
     Returns
     -------
@@ -40,7 +44,7 @@ def repair(structure: Structure, minimum: Callable[[str, str], float] = minimum_
     symbols = [site.specie.symbol for site in structure]
     distances = periodic_distances(structure.lattice, structure.cart_coords)
     np.fill_diagonal(distances, np.inf)
-    limits = np.array([[minimum(a, b) for b in symbols] for a in symbols])
+    limits = minimum(symbols)
     alive = np.ones(len(symbols), dtype=bool)
     dropped = []
 
@@ -57,7 +61,7 @@ def repair(structure: Structure, minimum: Callable[[str, str], float] = minimum_
     pairs = np.argwhere(np.triu(distances < limits, 1))
     for i, j in sorted(pairs, key=lambda pair: distances[pair[0], pair[1]]):
         if alive[i] and alive[j]:
-            removed = max((i, j), key=lambda k: (Element(symbols[k]).X, k))
+            removed = max((i, j), key=lambda k: (electronegativity(symbols[k]), k))
             drop(removed, i + j - removed)
     if not dropped:
         return Repaired(structure)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import math
 import warnings
 from collections.abc import Iterable
 
 from pymatgen.core import Element
 
+from imatgen_flows.crystals.elements import electronegativity
 from imatgen_flows.errors import InputError
 
 
@@ -66,14 +66,7 @@ def most_electronegative(symbols: Iterable[str]) -> str:
     >>> most_electronegative(["Se", "C"]), most_electronegative(["C", "Se"]), most_electronegative(["He", "Ti"])
     ('Se', 'Se', 'Ti')
     """
-
-    def electronegativity(symbol: str) -> float:
-        value = Element(symbol).X
-        return 0.0 if math.isnan(value) else float(value)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return max(symbols, key=lambda symbol: (electronegativity(symbol), symbol))
+    return max(symbols, key=lambda symbol: (electronegativity(symbol), symbol))
 
 
 def is_isotope(element: Element) -> bool:

@@ -34,10 +34,10 @@ def remove_excess_atoms(crystals: PackedCrystals, heights: Tensor, atom_counts: 
     """
     from pymatgen.core import Lattice
 
-    from imatgen_flows.crystals.chemistry import minimum_distance
     from imatgen_flows.crystals.distances import periodic_distances
+    from imatgen_flows.crystals.shortest_distances import minimum_distances
 
-    limits = np.array([[minimum_distance(a, b) for b in crystals.elements] for a in crystals.elements])
+    limits = minimum_distances(crystals.elements)
     mask = crystals.mask.clone()
     for row, lattice in enumerate(crystals.lattices.double().numpy()):
         if not mask[row].any() or not np.isfinite(lattice).all():

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pymatgen.core import Structure
 
-from imatgen_flows.crystals.chemistry import minimum_distance
 from imatgen_flows.crystals.repair import repair
+from imatgen_flows.crystals.shortest_distances import minimum_distances
 from imatgen_flows.crystals.standard import standardise
-from imatgen_flows.crystals.substitution import expected_volume
+from imatgen_flows.crystals.volumes import expected_volume
 from imatgen_flows.sources.proposal import Proposal, SourceContext, redraw_known
 from imatgen_flows.sources.registry import RANDOM_SEARCH, SOURCES
 from imatgen_flows.sources.target_cell import TargetCell
@@ -64,7 +64,7 @@ def random_crystal(target: TargetCell, number: int, random: np.random.Generator)
 
     Returns
     -------
-    Standardised, with no two atoms (or an atom and its image) nearer than `minimum_distance`. None where the group has no
+    Standardised, with no two atoms (or an atom and its image) nearer than `minimum_distances`. None where the group has no
     Wyckoff positions for these atoms, where they would overlap, or where the primitive cell is smaller than the target.
     """
     from pyxtal import pyxtal
@@ -101,11 +101,12 @@ def random_crystal(target: TargetCell, number: int, random: np.random.Generator)
 def _distances(symbols: Sequence[str]) -> Tol_matrix:
     from pyxtal.tolerance import Tol_matrix
 
-    return Tol_matrix(*((a, b, minimum_distance(a, b)) for a in symbols for b in symbols))
+    limits = minimum_distances(symbols).tolist()
+    return Tol_matrix(*((a, b, limits[i][j]) for i, a in enumerate(symbols) for j, b in enumerate(symbols)))
 
 
 def _is_apart(structure: Structure) -> bool:
     """Whether all atoms are far enough from each other, and from their own periodic images."""
     symbols = [element.symbol for element in structure.elements]
     shortest = min(structure.lattice.abc)  # of a Niggli cell, the shortest period there is
-    return not repair(structure).dropped and shortest >= max(minimum_distance(symbol, symbol) for symbol in symbols)
+    return not repair(structure).dropped and shortest >= minimum_distances(symbols).diagonal().max()

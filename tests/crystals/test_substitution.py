@@ -7,11 +7,11 @@ from collections import Counter
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import extent, standardise
-from imatgen_flows.crystals.substitution import expected_volume, substitute
+from imatgen_flows.crystals.substitution import substitute
 from imatgen_flows.crystals.templates import Template, load_templates
 from imatgen_flows.errors import InputError
 
@@ -112,23 +112,6 @@ def test_templates_are_left_as_they_were():
     before = RUTILE.structure.copy()
     substitute([RUTILE], VO)
     assert RUTILE.structure == before
-
-
-@pytest.mark.parametrize(
-    ("formula", "measured"),
-    [
-        ("VO", 16.9),
-        ("VO2", 29.5),
-        ("TiO2", 31.2),
-        ("MnS", 35.6),
-        ("NaCl", 44.8),
-        ("GaN", 22.8),
-        ("AlCu", 28),
-        ("V", 13.8),
-    ],
-)
-def test_the_expected_volume_is_near_the_measured_one(formula, measured):
-    assert expected_volume(Composition(formula)) == pytest.approx(measured, rel=0.3)
 
 
 @pytest.mark.parametrize(("elements", "message"), [(("V", "Ox"), "'Ox'"), (("V", "V"), "twice")])

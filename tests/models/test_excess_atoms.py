@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.crystals.chemistry import minimum_distance
+from imatgen_flows.crystals.shortest_distances import minimum_distances
 from imatgen_flows.models.excess_atoms import remove_excess_atoms
 from imatgen_flows.representation import PackedCrystals
 
@@ -83,9 +83,6 @@ def test_what_is_left_overlaps_nowhere_and_only_what_had_to_go_is_gone(seed, n, 
 def overlaps(crystal: Structure) -> list[tuple[int, int]]:
     """Pairs of atoms that overlap, by pymatgen's own search."""
     distances, symbols = crystal.distance_matrix, [site.specie.symbol for site in crystal]
-    return [
-        (i, j)
-        for i in range(len(crystal))
-        for j in range(i)
-        if distances[i, j] < minimum_distance(symbols[i], symbols[j]) - 1e-4
-    ]
+    indices = [ELEMENTS.index(symbol) for symbol in symbols]
+    limits = minimum_distances(ELEMENTS)[np.ix_(indices, indices)]
+    return [(i, j) for i in range(len(crystal)) for j in range(i) if distances[i, j] < limits[i, j] - 1e-4]
