@@ -26,8 +26,7 @@ from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.crystals.prototypes import aflow_prototypes
 from imatgen_flows.crystals.standard import primitive_cell
 
-# Largest change of a coordinate, in fractions of an axis; pymatgen writes a CIF with eight decimals.
-NOISE = (0.0, 1e-8, 1e-6, 1e-5, 1e-4)
+NOISE = (0.0, 1e-6, 1e-5)  # largest change of a coordinate, in fractions of an axis; a CIF of pymatgen rounds to 1e-8
 
 
 def describe_anew(crystal: Structure, noise: float, random: np.random.Generator) -> Structure:
@@ -41,8 +40,9 @@ def describe_anew(crystal: Structure, noise: float, random: np.random.Generator)
     change *= random.choice([-1, 1])
     rotation, _ = np.linalg.qr(random.normal(size=(3, 3)))
     order = random.permutation(len(crystal))
-    frac = (crystal.frac_coords + random.uniform(size=3)) @ np.linalg.inv(change)
-    frac = frac[order] + random.uniform(-noise, noise, frac.shape) + random.integers(-1, 2, frac.shape)
+    noisy = crystal.frac_coords + random.uniform(-noise, noise, crystal.frac_coords.shape)
+    frac = ((noisy + random.uniform(size=3)) @ np.linalg.inv(change))[order]
+    frac += random.integers(-1, 2, frac.shape)
     return Structure(change @ crystal.lattice.matrix @ rotation, [crystal[i].specie for i in order], frac)
 
 

@@ -35,8 +35,8 @@ def describe_anew(crystal, random, noise=0.0):
         change[row] += random.integers(-2, 3) * change[column]
     rotation, _ = np.linalg.qr(random.normal(size=(3, 3)))
     order = random.permutation(len(crystal))
-    frac = ((crystal.frac_coords + random.random(3)) @ np.linalg.inv(change))[order]
-    frac += random.integers(-1, 2, frac.shape) + random.uniform(-noise, noise, frac.shape)
+    noisy = crystal.frac_coords + random.uniform(-noise, noise, crystal.frac_coords.shape)
+    frac = ((noisy + random.random(3)) @ np.linalg.inv(change))[order] + random.integers(-1, 2, noisy.shape)
     return Structure(change @ crystal.lattice.matrix @ rotation, [crystal[i].specie for i in order], frac)
 
 
