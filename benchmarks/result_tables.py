@@ -85,7 +85,7 @@ def generation(run: Any) -> str:
         new = [row for row in relaxed if row["novelty"] == "new"]
         clean = run.metrics["sampling"][sampler]["clean"]
         rows += [
-            [sampler, "valid, with valid oxidation states", share(valid.num_rows, drawn), PAPER_VALID.get(sampler, "")],
+            [sampler, "valid and charge balanced", share(valid.num_rows, drawn), PAPER_VALID.get(sampler, "")],
             ["", "clean: counts match, residual under 0.3, nothing repaired", share(clean, drawn), ""],
             ["", "duplicates, known, substituted",
              ", ".join(f"{reasons.get((name,), 0):,}" for name in ("duplicate", "known", "substituted")), ""],

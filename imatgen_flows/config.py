@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, NonNegativeInt, RootModel, field_validator, model_validator
 
 from imatgen_flows.campaign_v1 import RENAMED_KEYS, refuse_version_1
+from imatgen_flows.candidates.registry import CHARGE_CHECKS, DEFAULT_CHARGE_CHECK
 from imatgen_flows.crystals.box import BOX, MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.registry import HOLD_OUT, TEMPLATE_SOURCES
 from imatgen_flows.energetics.backends import BACKENDS, NONE
@@ -83,6 +84,18 @@ class Limits(Section):
 
     max_sites: int = Field(MAX_SITES, ge=1, le=200, description="Sites in the primitive cell.")
     max_edge: float = Field(MAX_EDGE, gt=0, le=BOX, description="Longest edge of the Niggli cell, Å.")
+
+
+class Validity(Section):
+    """What makes a decoded crystal valid, beside the limits."""
+
+    charge: str = Field(
+        DEFAULT_CHARGE_CHECK,
+        description="What is done about candidates that cannot be neutral with known oxidation states. "
+        + CHARGE_CHECKS.help(),
+    )
+
+    _known_check = field_validator("charge")(_choice_of(CHARGE_CHECKS))
 
 
 class Labels(Section):
@@ -239,6 +252,7 @@ class CampaignConfig(Section):
     model: Model = Field(default_factory=Model)
     start: Start = Field(default_factory=Start)
     sampling: Sampling = Field(default_factory=Sampling)
+    validity: Validity = Field(default_factory=Validity)
     screen: Screen = Field(default_factory=Screen)
     # `validate` is the key in the file; a field of that name would shadow pydantic's own method
     validation: Validate = Field(default_factory=Validate, alias="validate")

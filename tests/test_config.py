@@ -163,6 +163,10 @@ def test_elements_that_yaml_could_take_for_truth_values_are_read(read):
         ("model: {preset: papr}", "`model.preset`: unknown preset `papr`. Did you mean `paper`?"),
         ("model: {grid: 48}", "`model.grid` is 48"),
         ("model: {seed: 4294967296}", "`model.seed` is 4294967296"),
+        (
+            "validity: {charge: rejct}",
+            "`validity.charge`: unknown choice for charge balance `rejct`. Did you mean `reject`?",
+        ),
         ("validate: {backend: vasp}", "`validate.backend`: unknown DFT back end `vasp`. Did you mean `vasp-mp24`?"),
         ("rounds: {evaluations: 0}", "`rounds.evaluations` is 0"),
         ("templates: {source: file}", "`source: file` needs `path`"),

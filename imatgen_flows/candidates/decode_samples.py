@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imatgen_flows.candidates.decoding import Examined, examine
+from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +17,12 @@ MIN_PARALLEL = 1000  # samples; fewer are decoded before another process has sta
 
 
 def decode_samples(
-    model: CrystalModel, samples: Samples, max_sites: int, max_edge: float, workers: int = 1
+    model: CrystalModel,
+    samples: Samples,
+    max_sites: int,
+    max_edge: float,
+    workers: int = 1,
+    charge: str = DEFAULT_CHARGE_CHECK,
 ) -> tuple[Tensor, list[Examined]]:
     """Project samples, decode them and examine the structures; batches are the same whatever the number of processes.
 
@@ -26,6 +32,7 @@ def decode_samples(
     samples : as drawn
     max_sites, max_edge : limits on sites and on the longest edge of a valid structure, A
     workers : processes, used from `MIN_PARALLEL` samples on
+    charge : what is done about charge balance, one of `CHARGE_CHECKS`
 
     Returns
     -------
@@ -40,18 +47,18 @@ def decode_samples(
     counts = [None] * len(parts) if samples.atom_counts is None else samples.atom_counts.split(BATCH)
     tasks = list(zip(parts, counts, strict=True))
     several = workers if len(samples.latent) >= MIN_PARALLEL else 1
-    fixed = (model, max_sites, max_edge)
+    fixed = (model, max_sites, max_edge, charge)
     decoded = parallel_map(_decode_part, tasks, several, "decoding samples", fixed)
     return torch.cat([latent for latent, _ in decoded]), [item for _, items in decoded for item in items]
 
 
 def _decode_part(
-    model: CrystalModel, max_sites: int, max_edge: float, latent: Tensor, atom_counts: Tensor | None
+    model: CrystalModel, max_sites: int, max_edge: float, charge: str, latent: Tensor, atom_counts: Tensor | None
 ) -> tuple[Tensor, list[Examined]]:
     latent = model.project(latent, atom_counts)
     structures, qualities = model.compressor.codec.decode(model.decode(latent))
     elements = model.compressor.elements
     return latent, [
-        examine(structure, quality, elements, max_sites, max_edge)
+        examine(structure, quality, elements, max_sites, max_edge, charge)
         for structure, quality in zip(structures, qualities, strict=True)
     ]

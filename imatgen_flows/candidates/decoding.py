@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from pymatgen.core import Structure
 
 from imatgen_flows.candidates.candidate import MAX_RESIDUAL, describe_crystal, rejection
+from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.validity import check_validity
 from imatgen_flows.crystals.arrays import CrystalArrays
+from imatgen_flows.crystals.charge_balance import is_charge_balanced
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import standardise, structure_id
 
@@ -51,6 +53,7 @@ def examine(
     elements: Sequence[str],
     max_sites: int = 20,
     max_edge: float = 10.0,
+    charge: str = DEFAULT_CHARGE_CHECK,
 ) -> Examined:
     """Repair a decoded structure, check that it is valid, and bring it to its standard cell.
 
@@ -60,6 +63,7 @@ def examine(
     quality : of the decode
     elements : each of them must occur in a valid structure
     max_sites, max_edge : limits on sites and on the longest edge, A
+    charge : one of `CHARGE_CHECKS`
     """
     row: Row = {
         "residual": quality.residual,
@@ -75,7 +79,8 @@ def examine(
     result = repair(structure)
     crystal, dropped = result.structure, list(result.dropped)
     row |= {"repaired": len(dropped), "repaired_atoms": dropped}
-    fault = check_validity(crystal, elements, max_sites, max_edge)
+    row["charge_balanced"] = is_charge_balanced(crystal.composition)
+    fault = check_validity(crystal, elements, max_sites, max_edge, charge)
     if fault is None:
         try:
             standard = standardise(crystal)

@@ -81,6 +81,8 @@ COLUMNS: list[Column] = [
     Column("min_distance", "number", "Shortest distance", "Shortest distance as decoded, before the repair.", "Å"),
     Column("repaired", "integer", "Atoms removed", "Atoms that the repair removed."),
     Column("repaired_atoms", "texts", "Removed", "The atoms that the repair removed, and why.", on_card=False),
+    Column("charge_balanced", "boolean", "Charge balanced", "Whether known oxidation states of its elements can sum to zero, "
+           "as decoded; null where nothing was decoded.", in_header=True),
     Column("clean", "boolean", "Clean", "Whether it decoded to a valid crystal with matching atom counts, a small residual "
            "and no repair.", on_card=False),
     Column("energy_per_atom", "number", "Energy", "Energy as relaxed.", EV, in_header=True),

@@ -40,7 +40,7 @@ class Stage(DescribedEnum):
     """
 
     DECODE = "decode", "Decoding", "The images hold no readable crystal."
-    VALIDITY = "validity", "Validity", "Elements, size, distances or oxidation states are not acceptable."
+    VALIDITY = "validity", "Validity", "Elements, size, distances or the charge balance are not acceptable."
     UNIQUENESS = "uniqueness", "Uniqueness", "It matches another sample, a known phase or a substituted structure."
     SCREEN = "screen", "Relaxation", "The potential could not relax it."
     VALIDATE = "validate", "Validation", "DFT refused it."

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from pymatgen.core import Structure
 
+from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK, REJECT_UNBALANCED
 from imatgen_flows.crystals.box import MAX_EDGE, MAX_SITES
-from imatgen_flows.crystals.chemistry import has_valid_oxidation
+from imatgen_flows.crystals.charge_balance import is_charge_balanced
 from imatgen_flows.crystals.distances import shortest_distance
 
 SHORTEST = 0.5  # A; below every bond (H-H is 0.74 A), so that closer atoms are one atom drawn twice
@@ -15,7 +16,11 @@ SMALLEST_VOLUME = 1.0  # A^3 per atom; a guard against collapsed cells, far belo
 
 
 def check_validity(
-    structure: Structure, elements: Sequence[str], max_sites: int = MAX_SITES, max_edge: float = MAX_EDGE
+    structure: Structure,
+    elements: Sequence[str],
+    max_sites: int = MAX_SITES,
+    max_edge: float = MAX_EDGE,
+    charge: str = DEFAULT_CHARGE_CHECK,
 ) -> tuple[str, str] | None:
     """Check a structure, and give the first reason why it is not valid.
 
@@ -24,11 +29,12 @@ def check_validity(
     structure : crystal, after its repair
     elements : each of them must occur in it
     max_sites, max_edge : limits on sites and on the longest edge, A
+    charge : one of `CHARGE_CHECKS`; `reject` makes a structure invalid that is not charge balanced
 
     Returns
     -------
     (reason, detail), or None for a valid structure. Reasons: `missing_element`, `too_many_sites`, `edge_too_long`,
-    `volume`, `overlap`, `oxidation_state`.
+    `volume`, `overlap`, `charge_balance`.
     """
     present = {element.symbol for element in structure.composition}
     missing = [symbol for symbol in elements if symbol not in present]
@@ -45,6 +51,7 @@ def check_validity(
     distance = shortest_distance(structure)
     if distance < SHORTEST:
         return "overlap", f"two atoms at {distance:.2f} A, the limit is {SHORTEST} A"
-    if not has_valid_oxidation(structure.composition):
-        return "oxidation_state", f"{structure.composition.reduced_formula} has no valid oxidation states"
+    if charge == REJECT_UNBALANCED and not is_charge_balanced(structure.composition):
+        formula = structure.composition.reduced_formula
+        return "charge_balance", f"{formula} cannot be neutral with known oxidation states of its elements"
     return None

@@ -142,6 +142,8 @@ def plan(campaign: CampaignFile, as_json: AsJson = False) -> None:
         return
     lines = planned.lines()
     print_table(f"{config.title}: plan", ["", ""], [[name, value] for name, value in lines.items()])
+    for warning in planned.warnings():
+        typer.echo(f"warning: {warning}")
 
 
 @app.command()

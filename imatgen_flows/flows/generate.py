@@ -7,7 +7,7 @@ from typing import Any
 
 from jobflow import Flow, Maker
 
-from imatgen_flows.config import Limits, Model, Sampling, Start
+from imatgen_flows.config import Limits, Model, Sampling, Start, Validity
 from imatgen_flows.flows.common import plain
 from imatgen_flows.jobs.documents import CampaignData, InputFile, NetworkDocuments
 from imatgen_flows.jobs.filter_candidates import filter_candidates
@@ -29,6 +29,7 @@ class GenerateMaker(Maker):
     start: Start = field(default_factory=Start)
     sampling: Sampling = field(default_factory=Sampling)
     limits: Limits = field(default_factory=Limits)
+    validity: Validity = field(default_factory=Validity)
 
     def make(
         self, root: str, data: CampaignData, round_number: int = 0, networks: NetworkDocuments | None = None
@@ -55,6 +56,7 @@ class GenerateMaker(Maker):
             data=CampaignData(dataset=dataset, labels=data["labels"], references=data["references"]),
             sampling=plain(self.sampling),
             limits=plain(self.limits),
+            validity=plain(self.validity),
             round_number=round_number,
             **common,
         )

@@ -130,4 +130,10 @@ def _generate(config: CampaignConfig, start: NetworkDocuments | None) -> Generat
     if start or config.start.model:
         share = config.rounds.fine_tune if start else config.start.share
         model = model.model_copy(update={"epochs": model.epochs * share})
-    return GenerateMaker(model=model, start=config.start, sampling=config.sampling, limits=config.limits)
+    return GenerateMaker(
+        model=model,
+        start=config.start,
+        sampling=config.sampling,
+        limits=config.limits,
+        validity=config.validity,
+    )

@@ -79,7 +79,8 @@ def trained_model(
     networks = load_model(dataset, networks_of(store, finished), config.model)
     crystals = load_crystals(dataset)[training_rows(dataset, config.model)]
     training = TrainingSummary.of(networks.encode(crystals), crystals.counts())
-    return TrainedModel(networks, training, config.limits.max_sites, config.limits.max_edge, name or config.title)
+    limits, charge = config.limits, config.validity.charge
+    return TrainedModel(networks, training, limits.max_sites, limits.max_edge, name or config.title, charge)
 
 
 def _card(
@@ -96,6 +97,7 @@ def _card(
         "templates": _without_folders(config.templates.model_dump(mode="json")),
         "known": _without_folders(config.known.model_dump(mode="json")),
         "limits": config.limits.model_dump(mode="json"),
+        "validity": config.validity.model_dump(mode="json"),
         "counts": dataset.counts,
         "labels": config.labels.model_dump(mode="json") | {"counts": labels.counts},
         "unseen_templates": sorted(unseen_templates(dataset, config.model, networks["vae"])),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.candidates.schema import Row
-from imatgen_flows.config import Limits, Model
+from imatgen_flows.config import Limits, Model, Validity
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import count_states, extend_table
@@ -38,6 +39,7 @@ def sample_candidates(
     model: dict[str, Any],
     sampling: dict[str, int],
     limits: dict[str, Any],
+    validity: dict[str, Any],
     round_number: int,
 ) -> dict[str, Any]:
     """Draw samples by each sampler and decode them; a sample that gives no valid crystal is rejected with its reason.
@@ -52,8 +54,9 @@ def sample_candidates(
     from imatgen_flows.models.latent_map import principal_components
 
     settings, bounds = Model.model_validate(model), Limits.model_validate(limits)
+    charge, workers = Validity.model_validate(validity).charge, get_settings().n_workers
     trained = load_model(data["dataset"], networks, settings)
-    start = starting_points(trained, data, settings)
+    start = starting_points(trained, data, settings, balanced_only=charge == REJECT_UNBALANCED)
     ids = [row["id"] for row in read_lines(data["dataset"].crystals)]
     components = principal_components(start.latent)
     seed = settings.seed + SEED_STEP * round_number
@@ -61,7 +64,7 @@ def sample_candidates(
     crystals: list[tuple[str, CrystalArrays]] = []
     latents: list[Tensor] = []
     for sampler, samples in draw_samples(trained, start, sampling, seed).items():
-        latent, decoded = decode_samples(trained, samples, bounds.max_sites, bounds.max_edge, get_settings().n_workers)
+        latent, decoded = decode_samples(trained, samples, bounds.max_sites, bounds.max_edge, workers, charge)
         latents.append(latent)
         places, stability = components.transform(latent), trained.stability(latent)
         for index, item in enumerate(decoded):
@@ -92,7 +95,9 @@ def sample_candidates(
     }
 
 
-def starting_points(trained: CrystalModel, data: CampaignData, model: Model) -> StartingPoints:
+def starting_points(
+    trained: CrystalModel, data: CampaignData, model: Model, balanced_only: bool = False
+) -> StartingPoints:
     """Collect the training structures that samples can start from, with their latent vectors and energies."""
     from pymatgen.core import Composition
 
@@ -114,6 +119,7 @@ def starting_points(trained: CrystalModel, data: CampaignData, model: Model) -> 
             for row, label in zip(rows, labels, strict=True)
         ],
         has_finds=any(row.get("round_find") for row in rows),
+        balanced_only=balanced_only,
     )
 
 

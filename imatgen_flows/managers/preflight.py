@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imatgen_flows.candidates.registry import CHARGE_CHECKS, REJECT_UNBALANCED
 from imatgen_flows.config import CampaignConfig, Rounds, Screen
 from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.errors import ImatgenError, InputError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 FREE_DISK = 2.0  # GB that a campaign may need
 STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
+MANY_UNBALANCED = 0.5  # share of the substituted structures from which on the plan warns
 VASP_RUNS = 3  # of a chain: two relaxations and a static calculation
 
 
@@ -39,6 +41,8 @@ class Plan:
     Attributes
     ----------
     templates, structures, exclusions : of the dataset, which is made once
+    charge : what is done about candidates that are not charge balanced
+    compositions, unbalanced_structures, unbalanced_compositions : of the substituted structures, all and unbalanced ones
     rounds : that may begin before the budget of evaluations is spent
     samples, relaxations : of all rounds
     references : phases that the potential relaxes
@@ -54,6 +58,10 @@ class Plan:
     templates: int
     structures: int
     exclusions: dict[str, int]
+    charge: str
+    compositions: int
+    unbalanced_structures: int
+    unbalanced_compositions: int
     rounds: int
     samples: int
     references: int
@@ -66,7 +74,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
-        return vars(self) | {"total_evaluations": sum(self.evaluations.values())}
+        return vars(self) | {"total_evaluations": sum(self.evaluations.values()), "warnings": self.warnings()}
 
     def lines(self) -> dict[str, str]:
         """Return the plan as text: for each quantity its name and its value in words."""
@@ -75,6 +83,9 @@ class Plan:
             "training structures": f"{self.structures:,}",
             "left out": ", ".join(f"{number:,} {reason}" for reason, number in self.exclusions.items()) or "none",
             "reference phases": f"at most {self.references:,}",
+            "charge balance": f"{self.unbalanced_structures:,} of these structures, {self.unbalanced_compositions:,} of "
+            f"{self.compositions:,} compositions are not balanced; such candidates are "
+            f"{CHARGE_CHECKS[self.charge].label.lower()} (`validity.charge: {self.charge}`)",
             "rounds": f"at most {self.rounds:,}",
             "samples": self._of_rounds(self.samples),
             "relaxations": f"at most {self._of_rounds(self.relaxations).removeprefix('at most ')}",
@@ -88,6 +99,16 @@ class Plan:
                 f"at most {self.dft_chains:,} structures, {self.dft_runs:,} {program} ({self.backend}){again}"
             )
         return lines
+
+    def warnings(self) -> list[str]:
+        """Say what will probably make the campaign end with little or nothing."""
+        share = self.unbalanced_structures / max(1, self.structures)
+        if self.charge != REJECT_UNBALANCED or share <= MANY_UNBALANCED:
+            return []
+        return [
+            f"`validity.charge: reject` refuses the compositions of {share:.0%} of the substituted structures, from which "
+            "the networks learn: most samples will be rejected. `validity: {charge: flag}` keeps and marks them."
+        ]
 
     def _of_rounds(self, total: int) -> str:
         return f"{total:,}" if self.rounds == 1 else f"at most {total:,} ({total // self.rounds:,} a round)"
@@ -136,6 +157,9 @@ def make_plan(config: CampaignConfig) -> Plan:
     InputError
         Where the first round exceeds the campaign's budget of evaluations, or the templates cannot be read.
     """
+    from pymatgen.core import Composition
+
+    from imatgen_flows.crystals import is_charge_balanced
     from imatgen_flows.crystals.substitution import substitute
     from imatgen_flows.energetics.references import elemental_fallback
     from imatgen_flows.jobs.campaign_inputs import published_phases, read_templates
@@ -145,6 +169,7 @@ def make_plan(config: CampaignConfig) -> Plan:
     templates, unread = read_templates(config.system, config.templates, config.limits)
     made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
     formulas = {item.structure.composition.reduced_formula for item in made}
+    unbalanced = {formula for formula in formulas if not is_charge_balanced(Composition(formula))}
     phases, _ = published_phases(config.system, config.known, config.limits)
     alone = {phase.structure.composition.chemical_system for phase in phases}
     published = len(phases) + sum(len(elemental_fallback(element)) for element in config.system if element not in alone)
@@ -160,6 +185,10 @@ def make_plan(config: CampaignConfig) -> Plan:
         templates=len(templates),
         structures=len(made),
         exclusions=dict(Counter(item.reason for item in (*unread, *rejected))),
+        charge=config.validity.charge,
+        compositions=len(formulas),
+        unbalanced_structures=sum(item.structure.composition.reduced_formula in unbalanced for item in made),
+        unbalanced_compositions=len(unbalanced),
         rounds=rounds,
         samples=rounds * config.sampling.total,
         references=references,

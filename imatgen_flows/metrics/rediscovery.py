@@ -16,7 +16,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from imatgen_flows.candidates.holdout import LOOSE
-from imatgen_flows.candidates.validity import SHORTEST, check_validity
+from imatgen_flows.candidates.validity import SHORTEST
 from imatgen_flows.crystals.distances import shortest_distance
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import extent, shift_origin, standardise
@@ -284,8 +284,7 @@ def sample_around_own(
                 name=f"{known.id}-{number // len(knowns):03d}",
                 sampler=PERTURB,
                 structure=repaired.structure,
-                valid=check_validity(repaired.structure, compressor.elements, trained.max_sites, trained.max_edge)
-                is None,
+                valid=trained.is_valid(repaired.structure),
                 decode_order=(not decode_quality.count_matches or bool(repaired.dropped), decode_quality.residual),
             )
         )

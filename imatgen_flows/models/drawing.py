@@ -43,6 +43,7 @@ class StartingPoints:
     formulas, known : reduced formula of each row, and whether it is a published phase
     formation_energy, e_above_hull : unrelaxed, of each row
     has_finds : whether earlier rounds of the campaign added structures
+    balanced_only : whether the prior starts from charge-balanced compositions alone, as where others are rejected
     """
 
     crystals: PackedCrystals
@@ -53,6 +54,7 @@ class StartingPoints:
     formation_energy: Energies
     e_above_hull: Energies
     has_finds: bool = False
+    balanced_only: bool = True
 
 
 def draw_samples(
@@ -116,7 +118,7 @@ def draw_with_prior(
     """
     latent, seen, atoms = start.latent, start.seen.tolist(), start.crystals.counts()
     anchors = choose_anchors(start.known, start.e_above_hull, seen)
-    starts = choose_starts(start.formulas, start.e_above_hull, seen)
+    starts = choose_starts(start.formulas, start.e_above_hull, seen, start.balanced_only)
     width = model.vae.settings.perturbation * latent[seen].std(0)
     energies = torch.tensor([start.formation_energy[row] for row in starts])
     conditions = prior_conditions(start.crystals[starts], energies, model.vae.shape[0] - 1)
@@ -163,15 +165,18 @@ def choose_anchors(known: Sequence[bool], energies: Energies, seen: Sequence[int
     return anchors
 
 
-def choose_starts(formulas: Sequence[str], energies: Energies, seen: Sequence[int]) -> list[int]:
-    """Choose the rows of known energy whose composition may be neutral; all of known energy where none may."""
+def choose_starts(
+    formulas: Sequence[str], energies: Energies, seen: Sequence[int], balanced_only: bool = True
+) -> list[int]:
+    """Choose the rows of known energy, if asked for those that are charge balanced; all where none is."""
     from pymatgen.core import Composition
 
-    from imatgen_flows.crystals.chemistry import has_valid_oxidation
+    from imatgen_flows.crystals import is_charge_balanced
 
     evaluated = [row for row in seen if energies[row] is not None]
-    neutral = {formula: has_valid_oxidation(Composition(formula)) for formula in {formulas[row] for row in evaluated}}
-    return [row for row in evaluated if neutral[formulas[row]]] or evaluated
+    if not balanced_only:
+        return evaluated
+    return [row for row in evaluated if is_charge_balanced(Composition(formulas[row]))] or evaluated
 
 
 def _name_parents(samples: Samples, rows: Sequence[int]) -> Samples:

@@ -46,6 +46,7 @@ class _CampaignRecord(TypedDict, total=False):
     """Entries of a card that may be absent."""
 
     known: dict[str, Json]
+    validity: dict[str, Json]
     rounds: int
     start: dict[str, Json]
     training: dict[str, list]  # what sampling needs of the training structures: scale, atom_counts and weights

@@ -23,7 +23,7 @@ Classes = dict[CompositionClass, Counter[str]]
 
 
 def classes_of_samples(run: RunDirectory) -> dict[str, Classes]:
-    """Count the valid samples of each sampler by the class of their composition; all have valid oxidation states."""
+    """Count the valid samples of each sampler by the class of their composition."""
     known, dataset = published_formulas(run), dataset_formulas(run)
     valid: dict[str, Counter[str]] = {sampler: Counter() for sampler in run.samplers}
     for (sampler, formula, *fate), number in count_by(

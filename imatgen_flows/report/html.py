@@ -11,6 +11,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.table import count_by
 from imatgen_flows.errors import InputError
@@ -135,7 +136,17 @@ def _funnel(run: RunDirectory) -> Markup:
             }
         )
     legend = [(sampler_label(name), steps[0].reached[name]) for name in run.samplers]
-    return render("funnel", run=run, legend=legend, rows=rows)
+    balance = count_by(run.table, "charge_balanced")
+    charge = (run.campaign.get("validity") or {}).get("charge", DEFAULT_CHARGE_CHECK)
+    return render(
+        "funnel",
+        run=run,
+        legend=legend,
+        rows=rows,
+        unbalanced=balance.get((False,), 0),
+        decoded=balance.get((False,), 0) + balance.get((True,), 0),
+        charge=charge,
+    )
 
 
 def _compositions(run: RunDirectory) -> Markup:

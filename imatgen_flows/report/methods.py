@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.report.run_directory import RunDirectory, read_json
 
@@ -54,8 +55,10 @@ def _sampling(run: RunDirectory) -> str:
         f"{record['n']:,} by {SAMPLERS[name].label.lower() if name in SAMPLERS else name}"
         for name, record in (run.metrics.get("sampling") or {}).items()
     )
+    rejects = _section(run, "validity").get("charge") == REJECT_UNBALANCED
+    checks = "distances and charge balance" if rejects else "distances"
     return (
-        f"Latent vectors were drawn ({drawn}), decoded, repaired, and checked for distances and oxidation states. Equal "
+        f"Latent vectors were drawn ({drawn}), decoded, repaired, and checked for {checks}. Equal "
         f"crystals were found with pymatgen's StructureMatcher ({MATCHER}); those that match a published phase, a "
         "substituted structure or another sample do not count as new."
     )

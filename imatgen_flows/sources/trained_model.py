@@ -15,6 +15,8 @@ from pymatgen.core import Composition, Structure
 from torch import Tensor
 
 from imatgen_flows.candidates.decoding import Examined, examine
+from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
+from imatgen_flows.candidates.validity import check_validity
 from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.sampling import Samples, sample_gaussian, sample_perturbed, sample_prior
@@ -60,13 +62,20 @@ class TrainedModel:
     training : summary of the structures that they were trained on
     max_sites, max_edge : limits of valid structures, A
     name : of the run or the file, for messages
+    charge : what is done about charge balance, one of `CHARGE_CHECKS`
     """
 
     def __init__(
-        self, networks: CrystalModel, training: TrainingSummary, max_sites: int, max_edge: float, name: str = "model"
+        self,
+        networks: CrystalModel,
+        training: TrainingSummary,
+        max_sites: int,
+        max_edge: float,
+        name: str = "model",
+        charge: str = DEFAULT_CHARGE_CHECK,
     ) -> None:
         self.networks, self.training = networks, training
-        self.max_sites, self.max_edge, self.name = max_sites, max_edge, name
+        self.max_sites, self.max_edge, self.name, self.charge = max_sites, max_edge, name, charge
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -104,8 +113,12 @@ class TrainedModel:
         """Decode latent vectors (n, latent): a repaired structure in its standard cell each, None where it is not valid."""
         images = self.networks.decode(torch.as_tensor(np.asarray(latent)).float())
         decoded = zip(*self.networks.compressor.codec.decode(images), strict=True)
-        examined = [examine(*pair, self.elements, self.max_sites, self.max_edge) for pair in decoded]
+        examined = [examine(*pair, self.elements, self.max_sites, self.max_edge, self.charge) for pair in decoded]
         return [_valid_structure(item) for item in examined]
+
+    def is_valid(self, structure: Structure) -> bool:
+        """Test whether a structure passes the checks of validity of the campaign that trained the model."""
+        return check_validity(structure, self.elements, self.max_sites, self.max_edge, self.charge) is None
 
     def neighbours(self, structure: Structure, n: int = 20, width: float = 0.3, seed: int = 0) -> list[Structure]:
         """Generate structures near a given one in the latent space.
@@ -203,13 +216,11 @@ class TrainedModel:
         """Draw until there are `n` valid structures (of a formula), and count out the others."""
         if n < 1:
             raise InputError(f"n is {n}; ask for one structure at least.")
-        from imatgen_flows.candidates.decode_samples import decode_samples
-
         found: list[Structure] = []
         drawn = 0
         while len(found) < n and drawn < DRAWS_OF_A_STRUCTURE * n:
             samples = draw(min(n, DRAWS_OF_A_STRUCTURE * n - drawn), seed + drawn)
-            for item in decode_samples(self.networks, samples, self.max_sites, self.max_edge)[1]:
+            for item in self._decode(samples):
                 structure = _valid_structure(item)
                 if structure is not None and formula in (None, item.row["formula"]):
                     found.append(structure)
@@ -218,6 +229,11 @@ class TrainedModel:
         if len(found) < n:
             logger.warning("%s: %d structures instead of %d after %d draws", self.name, len(found), n, drawn)
         return found[:n]
+
+    def _decode(self, samples: Samples) -> list[Examined]:
+        from imatgen_flows.candidates.decode_samples import decode_samples
+
+        return decode_samples(self.networks, samples, self.max_sites, self.max_edge, charge=self.charge)[1]
 
 
 def _valid_structure(item: Examined) -> Structure | None:
@@ -257,4 +273,5 @@ def read_trained_model(path: Path) -> TrainedModel:
         raise InputError(f"{path}: its card lacks the summary of its training structures. Export the model again.")
     training = TrainingSummary(*(torch.tensor(summary[name]) for name in ("scale", "atom_counts", "weights")))
     max_sites, max_edge = (cast("float", card.data["limits"][name]) for name in ("max_sites", "max_edge"))
-    return TrainedModel(CrystalModel(compressor, vae), training, int(max_sites), max_edge, path.name)
+    charge = str(card.data.get("validity", {}).get("charge", DEFAULT_CHARGE_CHECK))
+    return TrainedModel(CrystalModel(compressor, vae), training, int(max_sites), max_edge, path.name, charge)

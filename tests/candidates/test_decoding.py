@@ -53,6 +53,18 @@ def test_what_holds_no_crystal_is_rejected_at_the_decoding(structure, reason):
     assert not found.is_valid and not found.is_clean and not row["clean"]
 
 
+@pytest.mark.parametrize(
+    ("choice", "state"), [("none", State.VALID), ("flag", State.VALID), ("reject", State.REJECTED)]
+)
+def test_the_charge_balance_is_told_whatever_follows_from_it(choice, state):
+    unbalanced = Structure(Lattice.cubic(4), ["V", "O", "O", "O"], [[0] * 3, [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]])
+    assert examined(rocksalt(), charge=choice)[1]["charge_balanced"] is True
+    row = examined(unbalanced, charge=choice)[1]
+    assert row["charge_balanced"] is False and row["state"] == state
+    assert row.get("rejected_reason", "") == ("charge_balance" if state is State.REJECTED else "")
+    assert examined(rocksalt(), max_sites=4, charge=choice)[1]["charge_balanced"] is True  # rejected for another reason
+
+
 def test_what_is_not_valid_keeps_its_structure_and_gets_no_id():
     found, row = examined(rocksalt(), max_sites=4)
     assert (row["rejected_stage"], row["rejected_reason"]) == (Stage.VALIDITY, "too_many_sites")

@@ -55,6 +55,30 @@ def test_calculations_of_dft_are_references_and_candidates_with_each_of_their_st
     assert words.endswith("what fails is tried up to 2 times")
 
 
+def test_what_the_charge_balance_concerns_is_said_before_anything_runs(plan):
+    rejecting, flagging, none = (plan(validity={"charge": choice}) for choice in ("reject", "flag", "none"))
+    assert 0 < rejecting.unbalanced_structures < rejecting.structures
+    assert 0 < rejecting.unbalanced_compositions < rejecting.compositions
+    assert rejecting.unbalanced_structures == flagging.unbalanced_structures == none.unbalanced_structures
+    said = rejecting.lines()["charge balance"]
+    assert said.startswith(f"{rejecting.unbalanced_structures:,} of these structures") and "are rejected" in said
+    assert "marked" in flagging.lines()["charge balance"]
+    assert not rejecting.warnings()
+
+
+@pytest.mark.parametrize("system", [("Pu", "O"), ("Pt", "O")])
+def test_oxides_of_elements_with_few_reports_are_not_all_refused(plan, system):
+    planned = plan(system=system)
+    assert planned.unbalanced_structures < 0.8 * planned.structures
+
+
+def test_a_campaign_that_rejects_most_of_what_it_learns_from_is_warned(plan):
+    planned = plan(system=("Na", "F"))
+    assert planned.unbalanced_structures > planned.structures / 2
+    assert "validity: {charge: flag}" in planned.warnings()[0] and planned.to_dict()["warnings"] == planned.warnings()
+    assert not plan(system=("Na", "F"), validity={"charge": "flag"}).warnings()
+
+
 def test_a_plan_is_plain_values(plan):
     content = plan(validate={"backend": "vasp-mp-gga"}).to_dict()
     assert content["total_evaluations"] == sum(content["evaluations"].values())

@@ -21,10 +21,11 @@ def test_anchors_are_known_phases_then_the_lowest_and_never_what_the_networks_di
 def test_structures_without_an_energy_or_a_neutral_composition_start_nothing():
     formulas = ["VO", "VO4", "V2O3", "VO2"]
     assert choose_starts(formulas, [0.1, 0.0, None, 0.5], seen=[0, 1, 2, 3]) == [0, 3]
+    assert choose_starts(formulas, [0.1, 0.0, None, 0.5], seen=[0, 1, 2, 3], balanced_only=False) == [0, 1, 3]
 
 
 def test_where_no_composition_may_be_neutral_all_start_samples():
-    assert choose_starts(["VO4", "V4O"], [0.1, 0.2], seen=[0, 1]) == [0, 1]
+    assert choose_starts(["VO4", "VO3"], [0.1, 0.2], seen=[0, 1]) == [0, 1]
 
 
 def test_one_structure_is_nothing_to_start_from():

@@ -33,7 +33,7 @@ SHAPES = {
 FUNNEL = (  # how many of 120 samples leave where, and why; the other 30 are relaxed
     (26, "decode", "no_cell", "the fit of the metric tensor is not positive definite"),
     (14, "decode", "atom_count", "mass 7.4 atoms, 6 peaks"),
-    (19, "validity", "oxidation_state", "O/V = 0.50, allowed 1.00 to 2.50"),
+    (19, "validity", "charge_balance", "VO3 cannot be neutral with known oxidation states of its elements"),
     (8, "validity", "minimum_distance", "0.41 A between V1 and V3, limit 0.50 A"),
     (17, "uniqueness", "duplicate", "equals r0-slerp-000003"),
     (4, "screen", "not_converged", "fmax 0.21 eV/A after 500 steps, limit 0.05"),
@@ -100,6 +100,7 @@ def write_run(path: Path, system=("V", "O"), novelties=("new", "substituted", "n
         row |= {"latent_x": x, "latent_y": y, "residual": float(rng.uniform(0.01, 0.2)), "count_matches": True}
         row |= {"min_distance": float(rng.uniform(1.4, 2.0)), "state": "rejected"}
         fate = fates[order[number]]
+        row["charge_balanced"] = None if fate and fate[1] == "decode" else not (fate and fate[2] == "charge_balance")
         if fate is not None:
             row |= dict(zip(("rejected_stage", "rejected_reason", "rejected_detail"), fate[1:], strict=True))
             row["evaluations"] = 500 if fate[1] == "screen" else 0

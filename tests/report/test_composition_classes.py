@@ -20,7 +20,7 @@ def amend(path, change):
     path.write_text(json.dumps(content))
 
 
-def test_every_sample_with_valid_oxidation_states_is_counted_once_and_no_other(shared_run):
+def test_every_valid_sample_is_counted_once_and_no_other(shared_run):
     run = RunDirectory.open(shared_run)
     counted = classes_of_samples(run)
     assert list(counted) == run.samplers

@@ -6,6 +6,7 @@ import shutil
 import time
 
 import pytest
+import yaml
 from jinja2 import UndefinedError
 
 from imatgen_flows.errors import InputError
@@ -204,6 +205,16 @@ def test_a_run_without_a_single_relaxed_candidate_opens_as_well(browser, own_run
     assert "crashed 30" in _all(page, "#funnel")[0].text
     assert _all(page, "#shown")[0].text == "0 of 0 candidates."
     assert _faults(page) == []
+
+
+def test_the_report_counts_what_is_not_charge_balanced_and_says_what_followed(own_run):
+    assert "19 of 80 decoded crystals are not charge balanced" in build_report(own_run).read_text()
+    campaign = yaml.safe_load((own_run / "campaign.yaml").read_text())
+    for choice, says in (("reject", "They were rejected."), ("flag", "They were kept; the")):
+        (own_run / "campaign.yaml").write_text(yaml.safe_dump(campaign | {"validity": {"charge": choice}}))
+        assert says in build_report(own_run).read_text()
+    (own_run / "campaign.yaml").write_text(yaml.safe_dump(campaign | {"validity": {"charge": "none"}}))
+    assert "are not charge balanced" not in build_report(own_run).read_text()
 
 
 def test_sections_are_there_for_what_the_run_has_and_for_nothing_else(report):

@@ -31,7 +31,7 @@
     const held = row[column.name];
     if (WRITTEN[column.name]) return WRITTEN[column.name](row);
     if (column.type === "number") return fixed(held, 3);
-    if (column.type === "boolean") return held ? "yes" : "no";
+    if (column.type === "boolean") return held === null ? "" : held ? "yes" : "no";
     return escaped(Array.isArray(held) ? held.join(", ") : held ?? "–");
   }
 
@@ -331,13 +331,13 @@
   $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
 
   // ---- table ------------------------------------------------------------------------------------------------------
-  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "nsites", "volume_per_atom", "novelty", "sampler", "evaluations", "relaxed_id"];
+  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "nsites", "volume_per_atom", "novelty", "charge_balanced", "sampler", "evaluations", "relaxed_id"];
   const CELLS = {
     spacegroup: (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`,
     novelty: (row) => `<span class="tag ${escaped(row.novelty)}">${novelty(row.novelty)}</span>`,
     relaxed_id: (row) => `<code>${escaped(row.relaxed_id)}</code>`,
   };
-  const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated))).map((name) => {
+  const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated)) && (name !== "charge_balanced" || data.candidates.some((row) => row.charge_balanced === false))).map((name) => {
     const column = byName.get(name);
     const heading = label(column.label) + (column.unit ? ` (${escaped(column.unit)})` : "");
     // space groups sort by their number
