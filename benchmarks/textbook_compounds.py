@@ -27,11 +27,13 @@ from imatgen_flows.crystals.box import BOX, MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.prototypes import aflow_prototypes
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import extent, primitive_cell, standardise
-from imatgen_flows.crystals.substitution import expected_volume
+from imatgen_flows.crystals.volumes import expected_volume
 from imatgen_flows.representation import CrystalCodec
 
 TABLES = Path(__file__).parents[1] / "tests" / "crystals"
 FILES = ("mp_structures.jsonl.gz", "binary_templates.jsonl.gz")
+CHECKS = ("charge", "distances", "volume", "image", "validity")
+SAME = StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.5, primitive_cell=False, scale=False)  # images lose nothing
 VOLUME = 0.25  # largest relative error of the first volume; bond lengths correct it afterwards
 REFUSED, FLAGGED = 0.02, 0.90  # targets: compounds refused at most, impossible compositions flagged at least
 
@@ -82,6 +84,11 @@ def stored_crystals(rows: Iterable[Mapping[str, str]], folder: Path) -> dict[str
     return crystals
 
 
+def fits_images(crystal: Structure) -> bool:
+    """Test whether a crystal is within the limits of the images: 20 sites, 10 A, and the box."""
+    return len(crystal) <= MAX_SITES and max(crystal.lattice.abc) <= MAX_EDGE and extent(crystal) < BOX
+
+
 def faults(crystal: Structure) -> dict[str, str]:
     """Name what the program would do to a crystal that exists, by check; empty where it comes through unchanged."""
     found = {}
@@ -91,13 +98,13 @@ def faults(crystal: Structure) -> dict[str, str]:
     if abs(error := expected / crystal.volume - 1) > VOLUME:
         found["volume"] = f"{expected:.0f} A^3 expected, {crystal.volume:.0f} found: {error:+.0%}"
     standard = standardise(crystal)
-    if len(standard) > MAX_SITES or max(standard.lattice.abc) > MAX_EDGE or extent(standard) > BOX:
+    if not fits_images(standard):
         return found
     elements = sorted(str(element) for element in standard.elements)
     codec = CrystalCodec(elements, grid=32, sigma=0.35)  # the images of the preset `default`
     [decoded], _ = codec.decode(codec.encode([standard]))
     again = decoded and repair(decoded).structure
-    if again is None or not StructureMatcher(primitive_cell=False, scale=False).fit(standard, again):
+    if again is None or not SAME.fit(standard, again):
         found["image"] = f"decoded as {again.composition.formula if again else 'nothing'}"
     elif reason := check_validity(again, elements, charge="reject"):
         found["validity"] = ": ".join(reason)
@@ -105,15 +112,21 @@ def faults(crystal: Structure) -> dict[str, str]:
 
 
 def measure(data: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """Check every compound; one row of counts for each class, and a line for each failure."""
+    """Check every compound.
+
+    Returns
+    -------
+    rows : for each class, the compounds, those with a crystal, those with images, and the failures of each check
+    failures : a line for each
+    """
     rows = read_table("textbook_compounds")
     crystals = prototype_crystals(rows) | (stored_crystals(rows, data) if data else {})
     counts: dict[str, dict[str, Any]] = {}
     failures = []
     for row in rows:
         count = counts.setdefault(
-            row["class"], {"class": row["class"], "compounds": 0, "crystals": 0}
-            | dict.fromkeys(("charge", "distances", "volume", "image", "validity"), 0)
+            row["class"], {"class": row["class"], "compounds": 0, "crystals": 0, "images": 0}
+            | dict.fromkeys(CHECKS, 0)
         )  # fmt: skip
         count["compounds"] += 1
         found = {}
@@ -121,6 +134,7 @@ def measure(data: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
             found["charge"] = row["refused_because"] or "not balanced"
         if crystal := crystals.get(row["formula"]):
             count["crystals"] += 1
+            count["images"] += fits_images(standardise(crystal))
             found |= faults(crystal)
         for check, detail in found.items():
             count[check] += 1
@@ -139,7 +153,7 @@ def main() -> int:
     total = {"class": "all"} | {name: sum(count[name] for count in counts) for name in names[1:]}
     for count in [dict(zip(names, names, strict=True)), *counts, total]:
         print(f"{count['class']:28}" + "".join(f"{count[name]!s:>11}" for name in names[1:]))
-    print("\nFailures:", *failures, sep="\n")
+    print("\nFailures:", *(failures or ["none"]), sep="\n")
     impossible = read_table("impossible_compositions")
     missed = [row["formula"] for row in impossible if is_charge_balanced(Composition(row["formula"]))]
     flagged = 1 - len(missed) / len(impossible)
