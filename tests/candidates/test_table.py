@@ -36,7 +36,7 @@ def parts():
     drawn = [
         DRAWN
         | {"sample": FINISHED, "state": "valid", "id": "0123456789ab", "residual": 0.1, "cell_residual": 0.01}
-        | {"count_matches": True, "min_distance": 1.9, "clean": False}
+        | {"count_matches": True, "min_distance": 1.9, "clean": False, "charge_balanced": True}
         | {"repaired": 1, "repaired_atoms": ["O7 (0.31 A from V3)"]}
         | describe_crystal(rocksalt(4.0)),
         DRAWN
@@ -86,7 +86,15 @@ def test_a_sample_that_did_not_decode_has_empty_texts_and_no_numbers(parts):
     for column in COLUMNS:
         if column.name not in written:
             assert row[column.name] == EMPTY[column.type], column.name
-    missing = ("residual", "count_matches", "min_distance", "e_above_hull", "validated_e_above_hull", "volume_per_atom")
+    missing = (
+        "residual",
+        "count_matches",
+        "charge_balanced",
+        "min_distance",
+        "e_above_hull",
+        "validated_e_above_hull",
+        "volume_per_atom",
+    )
     assert all(row[name] is None for name in missing)
     texts = ("id", "relaxed_id", "validated_id", "formula", "scale", "validated_scale", "novelty")
     assert all(row[name] == "" for name in texts)

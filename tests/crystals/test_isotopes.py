@@ -37,7 +37,7 @@ def test_deuterium_and_tritium_are_hydrogen_and_the_log_and_the_source_say_so(tm
 
 
 def test_a_deuteride_is_a_known_phase_of_the_hydride(tmp_path):
-    (phase,), exclusions = load_known(write(tmp_path, ["D"]), ["Zr", "H"])
+    (phase,), exclusions = load_known("file", ["Zr", "H"], SourceOptions(write(tmp_path, ["D"])))
     assert not exclusions and phase.structure.composition.reduced_formula == "ZrH2"
 
 
