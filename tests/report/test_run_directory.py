@@ -71,7 +71,7 @@ def _write(name, content):
         (_delete("hull.json"), "not finished, hull.json missing"),
         (_delete("candidates.parquet"), "candidates.parquet missing.*--resume"),
         (_write("ledger.json", b'{"samples": 12'), "ledger.json: cannot be read as JSON"),
-        (_write("ledger.json", b"{}"), "ledger.json: holds no `evaluations`, `samples`"),
+        (_write("ledger.json", b"{}"), "ledger.json: holds no `evaluations`, `rejections`, `samples`, `states`"),
         (_write("metrics.json", b"[]"), "metrics.json: holds list"),
         (_write("latent.json", b"{}"), "latent.json: holds no list `training`"),
         (_write("campaign.yaml", b"a: [1"), "campaign.yaml: cannot be read as YAML"),
