@@ -182,9 +182,9 @@ def test_a_large_run_is_counted_by_column_and_no_row_is_made_of_a_sample_that_is
 
 def test_what_disagrees_within_a_run_is_said(own_run):
     assert RunDirectory.open(own_run).notes() == []
-    (own_run / "ledger.json").write_text(
-        json.dumps({"samples": 119, "evaluations": {"labels": 4}, "evaluations_total": 5})
-    )
+    ledger = json.loads((own_run / "ledger.json").read_text())
+    wrong = ledger | {"samples": 119, "evaluations": {"labels": 4}, "evaluations_total": 5}
+    (own_run / "ledger.json").write_text(json.dumps(wrong))
     hull = json.loads((own_run / "hull.json").read_text())
     (own_run / "hull.json").write_text(json.dumps({**hull, "potential": "emt"}))
     scales, samples, evaluations = RunDirectory.open(own_run).notes()
