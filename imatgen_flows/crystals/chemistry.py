@@ -1,56 +1,17 @@
-"""Chemical limits of a compound: oxidation states and shortest distances, from element data, for any system."""
+"""Shortest distances of two atoms, from the radii of their elements, for any system."""
 
 from __future__ import annotations
 
 from functools import cache
 
 from pymatgen.analysis.molecule_structure_comparator import CovalentRadius
-from pymatgen.core import Composition, Element
+from pymatgen.core import Element
 
 from imatgen_flows.errors import InputError
 
 # Fractions of the sum of covalent radii that give back the limits of Noh et al., Matter 1, 1370 (2019):
 # V-V 1.6, O-O 1.3, V-O 1.2 A. Metalloids count as metals here, which is the milder limit.
 METAL_METAL, NONMETAL_NONMETAL, METAL_NONMETAL = 0.52, 0.98, 0.55
-
-
-def oxidation_range(element: str) -> tuple[int, int] | None:
-    """Return the lowest and highest positive oxidation state of an element in the ICSD; None where it has none."""
-    states = [state for state in _element(element).icsd_oxidation_states if state > 0]
-    return (min(states), max(states)) if states else None
-
-
-def has_valid_oxidation(composition: Composition) -> bool:
-    """Test whether a compound can be neutral with the known oxidation states of its elements.
-
-    The most electronegative element takes its common anionic state (O -2, N -3, Cl -1). Each other element may have any
-    mean state within the range of its positive states in the ICSD, so that mixed valence is allowed; one without a
-    positive state there (F beside O) takes its anionic state too. The compound is valid where the summed charge can be
-    zero: for V-O, 1.0 <= O/V <= 2.5.
-
-    Compounds without an anion (metals and metalloids only) have no definite oxidation states: the rule does not apply
-    and they are valid. An element alone is no compound, and not valid.
-    """
-    amounts = {Element(symbol): amount for symbol, amount in composition.get_el_amt_dict().items() if amount > 0}
-    if len(amounts) < 2:
-        return False
-    anion = max(amounts, key=lambda element: element.X)
-    if is_metallic(anion) or (charge := _anionic_state(anion)) is None:
-        return True
-    lowest = highest = charge * amounts[anion]
-    for element, amount in amounts.items():
-        if element == anion:
-            continue
-        states = oxidation_range(element.symbol)
-        if states is None:
-            state = _anionic_state(element)
-            if state is None:  # a noble gas: it carries no charge
-                continue
-            states = (state, state)
-        lowest += states[0] * amount
-        highest += states[1] * amount
-    tolerance = 1e-6 * composition.num_atoms
-    return bool(lowest <= tolerance and highest >= -tolerance)
 
 
 @cache
@@ -89,7 +50,3 @@ def _element(symbol: str) -> Element:
         return Element(symbol)
     except ValueError:
         raise InputError(f"{symbol!r} is not the symbol of an element.") from None
-
-
-def _anionic_state(element: Element) -> int | None:
-    return min((state for state in element.common_oxidation_states if state < 0), default=None)
