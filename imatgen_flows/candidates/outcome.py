@@ -33,7 +33,7 @@ NEXT = {
 }
 # most frequent reason of samples that are not valid -> the cure, where it is another than training
 CURES = {
-    "oxidation_state": "Their compositions cannot be charge-balanced.",
+    "charge_balance": "Their compositions are not charge balanced; `imatgen plan` counts such ones. See `validity.charge`.",
     "too_many_sites": "Raise `limits.max_sites`.",
     "edge_too_long": "Raise `limits.max_edge`.",
 }

@@ -28,7 +28,7 @@ def ledger(*ends):
             "none of 10 samples is a valid",
             "model.epochs",
         ),
-        ([(Stage.VALIDITY, "oxidation_state", 9)], "validity: 9 oxidation state", "charge-balanced"),
+        ([(Stage.VALIDITY, "charge_balance", 9)], "validity: 9 charge balance", "`validity.charge`"),
         ([(Stage.VALIDITY, "edge_too_long", 9)], "none of 9 samples", "limits.max_edge"),
         ([(Stage.UNIQUENESS, "known", 4), (Stage.DECODE, "no_cell", 5)], "none of 4 valid samples is new", "sampling"),
         ([(Stage.SCREEN, "crashed", 3), (Stage.UNIQUENESS, "known", 4)], "none of 3 new samples", "screen.max_steps"),

@@ -7,7 +7,10 @@ import shutil
 
 import pytest
 
+from imatgen_flows.config import CampaignConfig
 from imatgen_flows.managers.local import run_campaign
+from imatgen_flows.managers.run_files import RunState
+from imatgen_flows.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +66,25 @@ def test_check_names_what_is_missing(imatgen, tiny, tmp_path, monkeypatch):
     assert imatgen("check")[0] == 0
 
 
-def test_a_run_that_finds_nothing_new_ends_with_its_report_a_reason_and_status_1(imatgen, run, tmp_path):
-    from imatgen_flows.config import CampaignConfig
-    from imatgen_flows.managers.run_files import RunState
-    from imatgen_flows.run import Run
-
+def test_a_run_resumes_to_its_report(imatgen, run, tmp_path):
     path = tmp_path / "again.yaml"
     CampaignConfig.from_file(run / "campaign.yaml").to_file(path)
     code, text, error = imatgen("run", path, "--directory", run, "--resume")
-    assert code == 1 and "error: no result: none of" in error and "`screen.threshold`" in error
-    assert "report.html" in text and "8 published compounds (8 shipped with the program)" in " ".join(text.split())
+    assert code == 0 and "report.html" in text
+    assert "8 published compounds (8 shipped with the program)" in " ".join(text.split())
     assert error.count("found, not repeated") >= 10
-    assert "no result: none of" in (run / "report.html").read_text()
-    opened = Run.open(run)
+
+
+def test_a_run_without_a_shortlist_ends_with_its_report_a_reason_and_status_1(imatgen, run, tmp_path):
+    empty = shutil.copytree(run, tmp_path / "empty")
+    config = CampaignConfig.from_file(run / "campaign.yaml")
+    config.screen.threshold = -20.0  # eV/atom: below every hull
+    config.to_file(tmp_path / "empty.yaml")
+    code, text, error = imatgen("run", tmp_path / "empty.yaml", "--directory", empty, "--resume")
+    assert code == 1 and "report.html" in text
+    assert "error: no result: none of" in error and "`screen.threshold`" in error
+    assert "no result: none of" in (empty / "report.html").read_text()
+    opened = Run.open(empty)
     assert opened.state is RunState.FINISHED and opened.shortlist.empty
 
 
