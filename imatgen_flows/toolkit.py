@@ -166,7 +166,7 @@ def screen(structures: Iterable[Structure], *, on: Run | str | Path) -> pandas.D
     from imatgen_flows.jobs.screen_structures import screen_structures
 
     if not isinstance(on, Run | str | Path):
-        raise InputError(f"`on` is a {type(on).__name__}; give a finished run, or its directory.")
+        raise InputError(f"`on` is of type {type(on).__name__}; give a finished run, or its directory.")
     run = on if isinstance(on, Run) else Run.open(on)
     run.require_finished()
     table, relaxed = screen_structures(run.path, structure_list(structures))
@@ -183,7 +183,7 @@ def _elements(system: str) -> list[str]:
     from imatgen_flows.crystals.system import chemical_system
 
     if not isinstance(system, str):
-        raise InputError(f"the system is a {type(system).__name__}, {system!r}; give a text, as V-O.")
+        raise InputError(f"the system is {system!r}, of type {type(system).__name__}; give a text, as V-O.")
     symbols = system.split("-")
     try:
         return chemical_system(symbols)
@@ -205,6 +205,6 @@ def _model(model: TrainedModel | Run | str | Path) -> TrainedModel:
         return load_model(model)
     if not isinstance(model, TrainedModel):
         raise InputError(
-            f"`model` is a {type(model).__name__}; give a trained model, a finished run, or the path of one."
+            f"`model` is of type {type(model).__name__}; give a trained model, a finished run, or the path of one."
         )
     return model

@@ -17,7 +17,7 @@ SHORTEST_PREFIX = 4  # characters; fewer are rather a mistake
 
 
 def check_name(name: Any) -> str:
-    """Return a name of a crystal in small letters, as all names are.
+    """Return the name of a crystal.
 
     Raises
     ------
@@ -26,12 +26,12 @@ def check_name(name: Any) -> str:
 
     Examples
     --------
-    >>> check_name("76DA20B099DF")
+    >>> check_name(" 76da20b099df")
     '76da20b099df'
     """
     if isinstance(name, str) and name.strip():
-        return name.strip().lower()
-    shown = repr(name) if name is None or isinstance(name, str | int | float) else f"a {type(name).__name__}"
+        return name.strip()
+    shown = repr(name) if name is None or isinstance(name, str | int | float) else f"of type {type(name).__name__}"
     raise InputError(
         f"give a sample or an id, as texts; this is {shown}. Of a row of the table, `row.name` is the sample."
     )
@@ -48,7 +48,7 @@ def find_crystal(table: pandas.DataFrame, name: str, geometry: Geometry | None) 
     Parameters
     ----------
     table : of the candidates, indexed by sample
-    name : a sample, an id of one of its crystals, or the beginning of one of these alone
+    name : a sample, an id of one of its crystals, or the beginning of one of these alone; capitals are as good
     geometry : that is asked for; by default that of the id, and as relaxed for a sample
 
     Returns
@@ -75,7 +75,7 @@ def find_crystal(table: pandas.DataFrame, name: str, geometry: Geometry | None) 
             f"`{name}` is the id of {sample} as {own.value}, not as {geometry.value}: leave out the stage, or give the "
             "sample."
         )
-    return find_crystal(table, _whole_name(table, name), geometry)
+    return find_crystal(table, _whole_name(table, name.lower()), geometry)
 
 
 def _whole_name(table: pandas.DataFrame, name: str) -> str:

@@ -84,7 +84,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(
-            f"{path}: cannot be read as parquet: {error}. Run the campaign again with --resume."
+            f"{path}: cannot be read as parquet: {str(error).rstrip('.')}. Run the campaign again with --resume."
         ) from error
 
 

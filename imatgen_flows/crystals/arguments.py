@@ -83,9 +83,5 @@ def positive_number(value: Any, name: str, unit: str) -> float:
 
 
 def _kind(value: Any) -> str:
-    """Name a value for a sentence: its type, and what it is where that is short."""
-    if value is None:
-        return "None"
-    shown = f" ({value!r})" if isinstance(value, str | int | float) else ""
-    kind = type(value).__name__
-    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}{shown}"
+    """Name a value for a sentence: as it is written where that is short, else by its type."""
+    return repr(value) if value is None or isinstance(value, str | int | float) else f"of type {type(value).__name__}"

@@ -254,7 +254,7 @@ class Hull:
         try:
             composition = Composition(composition)
         except (TypeError, ValueError) as error:
-            raise InputError(f"`{composition}` is no composition: {error}. Give one as VO2.") from error
+            raise InputError(f"`{composition}` is no composition, as VO2 is.") from error
         missing = [e.symbol for e in composition.elements if e.symbol not in self.elemental]
         if missing:
             raise InputError(

@@ -86,7 +86,7 @@ def latent_vectors(given: ArrayLike | Tensor, width: int) -> Tensor:
         vectors = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"latent vectors are numbers of shape (n, {width}), as `encode` gives them: {error}."
+            f"latent vectors are numbers of shape (n, {width}), as `encode` gives them: {str(error).rstrip('.')}."
         ) from error
     if vectors.shape[:1] == (0,):
         return torch.zeros(0, width)

@@ -145,7 +145,9 @@ class TrainedModel:
             Where the structure is none that the model encodes, or a number is out of its limits.
         """
         if not isinstance(structure, IStructure):
-            raise InputError(f"neighbours are those of one pymatgen structure; this is a {type(structure).__name__}.")
+            raise InputError(
+                f"neighbours are those of one pymatgen structure; this is of type {type(structure).__name__}."
+            )
         noise = positive_number(width, "width", "standard deviations of the latent space") * self.training.scale
         middle = torch.from_numpy(self.encode([structure]))
 
@@ -252,7 +254,7 @@ class TrainedModel:
         if len(found) < n:
             fates = "; ".join(_fates(left))
             logger.warning(
-                "%s: %d structures instead of %d: of %d draws %s. %s", self.name, len(found), n, drawn, fates, cure
+                "%s gave %d of the %d structures: of %d draws %s. %s", self.name, len(found), n, drawn, fates, cure
             )
         return found[:n]
 
