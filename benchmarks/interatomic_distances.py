@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CLOSE, CLOSE_TO_HYDROGEN = 0.9, 0.6  # A; no bond is as short (O-H 0.96 A), and none between hydrogen atoms (0.74 A)
-HALF = 0.5  # of the sum of covalent radii; the shortest contact known is 0.6 of it
+CLOSE, CLOSE_TO_HYDROGEN = 0.85, 0.6  # A; no bond is as short: NO+ 1.06 A, H2 0.74 A
+FRACTION = 0.45  # of the sum of covalent radii; the shortest contacts known are 0.6 of it
 PUBLISHED = {"VV": 1.6, "OV": 1.2, "VO": 1.2, "OO": 1.3}  # A; Noh et al., Matter 1, 1370 (2019), S3.3
 KNOWN, OVERLAPPING, VANADIUM_OXIDES = 5000, 2000, 1000
 LOST = 0.001  # share of known structures that may lose an atom
@@ -35,7 +35,7 @@ LOST = 0.001  # share of known structures that may lose an atom
 def overlap_distance(a: str, b: str) -> float:
     """Give the distance in A below which atoms certainly overlap."""
     close = CLOSE_TO_HYDROGEN if "H" in (a, b) else CLOSE
-    return max(close, HALF * (RADII[ELEMENTS.index(a)] + RADII[ELEMENTS.index(b)]))
+    return max(close, FRACTION * (RADII[ELEMENTS.index(a)] + RADII[ELEMENTS.index(b)]))
 
 
 def count_overlaps(crystal: Structure) -> int:

@@ -78,7 +78,7 @@ def find_shared(rows: list[dict]) -> list[dict]:
         named[structure_id(_structure(row))].append(row)
     matcher = StructureMatcher()
     return [
-        {"ids": [a["id"], b["id"]], "equal": matcher.fit(_structure(a), _structure(b))}
+        {"ids": [a["id"], b["id"]], "equal": bool(matcher.fit(_structure(a), _structure(b)))}
         for group in named.values()
         for a, b in itertools.combinations(group, 2)
     ]

@@ -286,6 +286,11 @@ def test_one_lost_file_of_structures_is_named_or_replaced_by_the_crystals_own_fi
         run.structure(best.name, stage="decoded")
 
 
+def test_a_run_with_a_shortlist_ends_with_status_0(imatgen, copy):
+    code, text, error = imatgen("run", copy / "campaign.yaml", "--directory", copy, "--resume")
+    assert code == 0 and "report.html" in text and "no result" not in error
+
+
 def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
     (copy / FAILURE_FILE).write_text("the disk was full\n")
     assert imf.Run.open(copy).state is RunState.FAILED

@@ -53,7 +53,7 @@ def explain_empty(table: Mapping[str, Any]) -> str:
     >>> explain_empty(ledger.to_dict())
     'no result: none of 2 samples is a valid crystal (validity: 2 too many sites). Raise `limits.max_sites`.'
     """
-    if not table.get("states"):
+    if not table.get("states") or "rejections" not in table:  # of a run that was put together by hand
         return ""
     ledger = Ledger.from_dict(cast("LedgerTable", table))
     if ledger.states[State.SHORTLISTED.value] or ledger.states[State.VALIDATED.value]:

@@ -86,6 +86,8 @@ _EARLY = _groups(4, 5, 6)
 _HARD = frozenset({"O", "F"})
 _OXYCARBIDES = TRANSITION | RARE_EARTH | {"Al", "Si", "B"}  # carbides that take up oxygen have one of them
 _INVERSE = _groups(13, 14, 15) - {"Al"} | {"Au", "Pt", "Si", "Ge"}  # anions of nitrides of antiperovskite type
+_TETRELS_AND_BISMUTH = _groups(14, 15) | {"Si", "Ge"}
+_POLAR_METALS = POST_TRANSITION | _groups(10, 11)  # those that take electrons from an electropositive metal
 _HETERO = frozenset({"O", "F", "N", "S", "Se", "Cl", "Br", "I"})
 
 # Anions that are bonded to each other, or share a band: their mean charge is less than that of a closed shell.
@@ -276,7 +278,7 @@ def _is_polar_anion(symbol: str, others: Set[str]) -> bool:
     """Test whether a metal or metalloid takes electrons from another metal: Mg2Si, Ca3SnO, CsAu."""
     if symbol in METALLOIDS:
         return not others.isdisjoint(METALS)
-    return symbol in POST_TRANSITION | _groups(10, 11) and not others.isdisjoint(ELECTROPOSITIVE)
+    return symbol in _POLAR_METALS and not others.isdisjoint(ELECTROPOSITIVE)
 
 
 def _polar_states(symbol: str, others: Set[str]) -> Iterator[Range]:
@@ -290,7 +292,7 @@ def _polar_states(symbol: str, others: Set[str]) -> Iterator[Range]:
     is_silicide = symbol in METALLOIDS and others & RARE_EARTH and others.isdisjoint(_HARD)  # La3Cl2Si3
     if not anions or is_inverse or is_auride or is_silicide:
         yield any_charge
-    elif anions == {"O"} and symbol in _groups(14, 15) | {"Si", "Ge"}:  # Ca3SnO, Ca3SiO
+    elif anions == {"O"} and symbol in _TETRELS_AND_BISMUTH:  # Ca3SnO, Ca3SiO
         yield filled, filled
 
 

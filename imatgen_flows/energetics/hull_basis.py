@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+SHIPPED = "shipped with the program"  # an origin
 COMPOUND = "compound"  # kind of a phase that is published and holds two elements or more
 
 
@@ -23,7 +24,7 @@ class HullBasis:
     --------
     >>> basis = HullBasis.count(["Fe", "S"], [("element", 1, ""), ("compound", 2, "known.jsonl"), ("substituted", 2, "")])
     >>> basis.sentence()
-    'The hull rests on 1 published compound (1 known.jsonl).'
+    'The hull rests on 1 published compound (1 from known.jsonl).'
     >>> HullBasis.count(["N", "Zr"], []).is_published
     False
     """
@@ -57,7 +58,11 @@ class HullBasis:
 
     def words(self) -> str:
         """Count the compounds in a few words, each origin with its number."""
-        origins = ", ".join(f"{number} {origin}" for origin, number in self.published.items() if origin)
+        origins = ", ".join(
+            f"{number} {origin if origin == SHIPPED else f'from {origin}'}"
+            for origin, number in self.published.items()
+            if origin
+        )
         number = f"{self.total or 'no'} published compound{'' if self.total == 1 else 's'}"
         return f"{number} ({origins})" if origins else number
 

@@ -13,11 +13,11 @@ import numpy as np
 import spglib
 from pymatgen.core import Element, Lattice, Structure
 
+from imatgen_flows.energetics.hull_basis import SHIPPED
 from imatgen_flows.errors import InputError
 
 # bond lengths in A, from Huber & Herzberg, Constants of Diatomic Molecules, Van Nostrand Reinhold (1979)
 DIATOMIC = {"H": 0.7414, "N": 1.0977, "O": 1.2075, "F": 1.4119, "Cl": 1.9879}
-SHIPPED = "shipped with the program"
 MOLECULE_BOX = (10.0, 10.1, 10.2)  # A; unequal edges break the symmetry between the periodic images of a molecule
 SAME_SITE = 1e-3  # fractional; symmetry images of a special position that are nearer are one site
 

@@ -9,7 +9,7 @@ from jobflow import Flow, Maker
 
 from imatgen_flows.config import Limits, Model, Sampling, Start, Validity
 from imatgen_flows.flows.common import plain
-from imatgen_flows.jobs.documents import CampaignData, InputFile, NetworkDocuments
+from imatgen_flows.jobs.documents import CampaignData, CandidateChecks, InputFile, NetworkDocuments
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.import_network import import_network
 from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
@@ -55,8 +55,7 @@ class GenerateMaker(Maker):
             root,
             data=CampaignData(dataset=dataset, labels=data["labels"], references=data["references"]),
             sampling=plain(self.sampling),
-            limits=plain(self.limits),
-            validity=plain(self.validity),
+            checks=CandidateChecks(limits=plain(self.limits), validity=plain(self.validity)),
             round_number=round_number,
             **common,
         )

@@ -206,6 +206,13 @@ class NetworkDocuments(TypedDict, total=False):
     vae: ModelDocument
 
 
+class CandidateChecks(TypedDict):
+    """What decides whether a sample is a valid candidate, as sections of the campaign in plain values."""
+
+    limits: dict[str, Any]
+    validity: dict[str, Any]
+
+
 class CampaignData(TypedDict, total=False):
     """What a round starts from; each job gets the part that it needs.
 

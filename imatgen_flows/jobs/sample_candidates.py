@@ -12,7 +12,13 @@ from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import count_states, extend_table
 from imatgen_flows.jobs.dataset_rows import load_crystals, training_rows
-from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, CandidateTable, NetworkDocuments
+from imatgen_flows.jobs.documents import (
+    CampaignData,
+    CandidateChecks,
+    CandidatesDocument,
+    CandidateTable,
+    NetworkDocuments,
+)
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.networks import load_model
 from imatgen_flows.profiles import Profile
@@ -38,8 +44,7 @@ def sample_candidates(
     networks: NetworkDocuments,
     model: dict[str, Any],
     sampling: dict[str, int],
-    limits: dict[str, Any],
-    validity: dict[str, Any],
+    checks: CandidateChecks,
     round_number: int,
 ) -> dict[str, Any]:
     """Draw samples by each sampler and decode them; a sample that gives no valid crystal is rejected with its reason.
@@ -53,8 +58,8 @@ def sample_candidates(
     from imatgen_flows.models.drawing import draw_samples
     from imatgen_flows.models.latent_map import principal_components
 
-    settings, bounds = Model.model_validate(model), Limits.model_validate(limits)
-    charge, workers = Validity.model_validate(validity).charge, get_settings().n_workers
+    settings, bounds = Model.model_validate(model), Limits.model_validate(checks["limits"])
+    charge, workers = Validity.model_validate(checks["validity"]).charge, get_settings().n_workers
     trained = load_model(data["dataset"], networks, settings)
     start = starting_points(trained, data, settings, balanced_only=charge == REJECT_UNBALANCED)
     ids = [row["id"] for row in read_lines(data["dataset"].crystals)]

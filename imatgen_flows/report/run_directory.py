@@ -118,7 +118,7 @@ class RunDirectory:
         for name, key in (("hull", "references"), ("latent", "training"), ("provenance", "system")):
             if not isinstance(documents[name].get(key), list):
                 raise InputError(f"{path / name}.json: holds no list `{key}`. {_ANOTHER_VERSION}")
-        if absent := sorted({"samples", "evaluations"} - set(documents["ledger"])):
+        if absent := sorted({"samples", "states", "rejections", "evaluations"} - set(documents["ledger"])):
             raise InputError(f"{path / 'ledger.json'}: holds no `{'`, `'.join(absent)}`. {_ANOTHER_VERSION}")
         return cls(path, campaign, _read_table(path / "candidates.parquet"), **documents)
 

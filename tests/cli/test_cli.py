@@ -63,29 +63,19 @@ def test_check_names_what_is_missing(imatgen, tiny, tmp_path, monkeypatch):
     assert imatgen("check")[0] == 0
 
 
-def test_run_ends_with_a_summary_and_a_report(imatgen, campaign, run, tmp_path, monkeypatch):
+def test_a_run_that_finds_nothing_new_ends_with_its_report_a_reason_and_status_1(imatgen, run, tmp_path):
     from imatgen_flows.config import CampaignConfig
+    from imatgen_flows.managers.run_files import RunState
+    from imatgen_flows.run import Run
 
     path = tmp_path / "again.yaml"
     CampaignConfig.from_file(run / "campaign.yaml").to_file(path)
     code, text, error = imatgen("run", path, "--directory", run, "--resume")
-    assert code == 0 and "report.html" in text
-    assert error.count("found, not repeated") >= 10
-    assert (run / "report.html").is_file()
-
-
-def test_a_run_without_a_shortlist_has_its_report_a_reason_and_status_1(imatgen, tiny, run_once_trained, tmp_path):
-    from imatgen_flows.managers.run_files import RunState
-    from imatgen_flows.run import Run
-
-    config = tiny(sampling={"slerp": 30, "prior": 5, "perturb": 5})
-    config.screen.threshold = -99.0
-    directory = run_once_trained(config, tmp_path / "run")
-    code, text, error = imatgen("run", directory / "campaign.yaml", "--directory", directory, "--resume")
     assert code == 1 and "error: no result: none of" in error and "`screen.threshold`" in error
-    assert "The hull rests on 8 published compounds (8 shipped with the program)." in text
-    assert (directory / "report.html").is_file() and "no result: none of" in (directory / "report.html").read_text()
-    opened = Run.open(directory)
+    assert "report.html" in text and "8 published compounds (8 shipped with the program)" in " ".join(text.split())
+    assert error.count("found, not repeated") >= 10
+    assert "no result: none of" in (run / "report.html").read_text()
+    opened = Run.open(run)
     assert opened.state is RunState.FINISHED and opened.shortlist.empty
 
 

@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Element
 
@@ -55,11 +55,13 @@ def test_impossible_compositions_are_not(formula):
     assert not is_charge_balanced(Composition(formula))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_vanadium_oxides_are_balanced_up_to_v2o5(vanadium, oxygen):
     assert is_charge_balanced(Composition({"V": vanadium, "O": oxygen})) == (2 * oxygen <= 5 * vanadium)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(1, 20))
 def test_a_metal_of_one_state_has_one_composition(metal, anion):
     assert is_charge_balanced(Composition({"Al": metal, "O": anion})) == (3 * metal == 2 * anion)
@@ -68,6 +70,7 @@ def test_a_metal_of_one_state_has_one_composition(metal, anion):
 SOME = sorted({*cation_table(), "F", "He", "Ne", "Ar"})
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(SOME), min_size=2, max_size=4, unique=True),
     st.lists(st.integers(1, 9), min_size=4, max_size=4),

@@ -25,6 +25,15 @@ PRIMITIVE = Template("rs", standardise(ROCKSALT.structure.get_primitive_structur
 RUTILE = template("mp-7", "P4_2/mnm", Lattice.tetragonal(4.6, 2.96), ["Ti", "F"], [[0, 0, 0], [0.305, 0.305, 0]])
 VO = ("V", "O")
 PEROVSKITE = template("pv", "Pm-3m", Lattice.cubic(3.9), ["Ba", "Ti", "O"], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]])
+CALCITE = Template(
+    "calcite",
+    standardise(
+        Structure.from_spacegroup(
+            "R-3c", Lattice.hexagonal(4.99, 17.061), ["Ca", "C", "O"], [[0, 0, 0], [0, 0, 0.25], [0.2578, 0, 0.25]]
+        ).get_primitive_structure()
+    ),
+    "test",
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,10 @@ def test_three_elements_have_six_assignments():
     made, exclusions = substitute([PEROVSKITE], ("Sr", "Ti", "O"))
     assert len(made) + len(exclusions) == math.factorial(3)
     assert "SrTiO3" in {m.structure.composition.reduced_formula for m in made}
+
+
+def test_a_carbonate_takes_other_metals():
+    assert {m.structure.composition.reduced_formula for m in substitute([CALCITE], ("C", "Mg", "O"))[0]} >= {"MgCO3"}
 
 
 def test_each_limit_has_its_own_reason():

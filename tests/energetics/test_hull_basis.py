@@ -5,16 +5,16 @@ from __future__ import annotations
 from pymatgen.core import Composition
 
 from imatgen_flows.energetics.hull import Hull, HullEntry
-from imatgen_flows.energetics.hull_basis import HullBasis
+from imatgen_flows.energetics.hull_basis import SHIPPED, HullBasis
 
 ELEMENTS = [("element", 1, "shipped"), ("element", 1, "")]
 
 
 def test_compounds_are_counted_by_their_origin_and_nothing_else_is():
-    phases = [*ELEMENTS, ("compound", 2, "shipped"), ("compound", 2, "a.jsonl"), ("compound", 2, "a.jsonl")]
+    phases = [*ELEMENTS, ("compound", 2, SHIPPED), ("compound", 2, "a.jsonl"), ("compound", 2, "a.jsonl")]
     basis = HullBasis.count(["V", "O"], [*phases, ("substituted", 2, "")])
-    assert (basis.published, basis.total, basis.is_published) == ({"shipped": 1, "a.jsonl": 2}, 3, True)
-    assert basis.sentence() == "The hull rests on 3 published compounds (1 shipped, 2 a.jsonl)."
+    assert (basis.published, basis.total, basis.is_published) == ({SHIPPED: 1, "a.jsonl": 2}, 3, True)
+    assert basis.sentence() == "The hull rests on 3 published compounds (1 shipped with the program, 2 from a.jsonl)."
 
 
 def test_without_a_published_compound_nothing_can_lie_below():

@@ -27,7 +27,7 @@ def test_phases_of_the_campaigns_own_file_are_planned_for(tiny, tmp_path):
     crystal.to(str(tmp_path / "own.cif"))
     planned = make_plan(tiny(known={"path": tmp_path}))
     assert planned.published == shipped.published | {tmp_path.name: 1}
-    assert f"1 {tmp_path.name}" in planned.lines()["hull"]
+    assert f"1 from {tmp_path.name}" in planned.lines()["hull"]
     assert planned.references == shipped.references + 1
     assert planned.evaluations["references"] > shipped.evaluations["references"]
 

@@ -191,6 +191,7 @@ def _documents(rows, system, rng):
         "ledger": {
             "samples": len(rows),
             "states": dict(Counter(row["state"] for row in rows)),
+            "rejections": [{"stage": stage, "reason": reason, "count": number} for number, stage, reason, _ in FUNNEL],
             "evaluations": {"labels": 284, "references": 1312, "screen": screened},
             "evaluations_total": 1596 + screened,
         },

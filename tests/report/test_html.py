@@ -199,7 +199,8 @@ def test_a_run_without_a_single_relaxed_candidate_opens_as_well(browser, own_run
     fate = {"state": "rejected", "rejected_stage": "screen", "rejected_reason": "crashed", "e_above_hull": None}
     rewrite(own_run, lambda row: row if row["e_above_hull"] is None else row | fate)
     (own_run / "metrics.json").write_text("{}")
-    (own_run / "ledger.json").write_text('{"samples": 120, "evaluations": {}}')
+    ledger = {"samples": 120, "states": {"rejected": 120}, "rejections": [], "evaluations": {}}
+    (own_run / "ledger.json").write_text(json.dumps(ledger))
     page = _open(browser, build_report(own_run))
     assert "120 samples gave 0 relaxed candidates" in _all(page, ".lead")[0].text
     assert "crashed 30" in _all(page, "#funnel")[0].text

@@ -71,7 +71,7 @@ def _write(name, content):
         (_delete("hull.json"), "not finished, hull.json missing"),
         (_delete("candidates.parquet"), "candidates.parquet missing.*--resume"),
         (_write("ledger.json", b'{"samples": 12'), "ledger.json: cannot be read as JSON"),
-        (_write("ledger.json", b"{}"), "ledger.json: holds no `evaluations`, `samples`"),
+        (_write("ledger.json", b"{}"), "ledger.json: holds no `evaluations`, `rejections`, `samples`, `states`"),
         (_write("metrics.json", b"[]"), "metrics.json: holds list"),
         (_write("latent.json", b"{}"), "latent.json: holds no list `training`"),
         (_write("campaign.yaml", b"a: [1"), "campaign.yaml: cannot be read as YAML"),
@@ -182,9 +182,9 @@ def test_a_large_run_is_counted_by_column_and_no_row_is_made_of_a_sample_that_is
 
 def test_what_disagrees_within_a_run_is_said(own_run):
     assert RunDirectory.open(own_run).notes() == []
-    (own_run / "ledger.json").write_text(
-        json.dumps({"samples": 119, "evaluations": {"labels": 4}, "evaluations_total": 5})
-    )
+    ledger = json.loads((own_run / "ledger.json").read_text())
+    wrong = ledger | {"samples": 119, "evaluations": {"labels": 4}, "evaluations_total": 5}
+    (own_run / "ledger.json").write_text(json.dumps(wrong))
     hull = json.loads((own_run / "hull.json").read_text())
     (own_run / "hull.json").write_text(json.dumps({**hull, "potential": "emt"}))
     scales, samples, evaluations = RunDirectory.open(own_run).notes()
