@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ def refuse_version_1(path: Path, content: Mapping[str, Any]) -> None:
     raise InputError(
         f"{path}: a campaign of version 1; this program reads version 2. "
         + (f"{'; '.join(old)}. " if old else "")
-        + f"`imatgen init DIR --from {path}` writes it anew. The run directory of such a campaign keeps its report, and "
-        "cannot be continued: run the new file in another directory."
+        + f"`imatgen init DIR --from {shlex.quote(str(path))}` writes it anew. The run directory of such a campaign "
+        "keeps its report, and cannot be continued: run the new file in another directory."
     )
 
 

@@ -6,7 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, RootModel, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    NonNegativeInt,
+    RootModel,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from imatgen_flows.campaign_v1 import RENAMED_KEYS, refuse_version_1
 from imatgen_flows.candidates.registry import CHARGE_CHECKS, DEFAULT_CHARGE_CHECK
@@ -15,7 +24,7 @@ from imatgen_flows.crystals.registry import HOLD_OUT, KNOWN_SOURCES, TEMPLATE_SO
 from imatgen_flows.energetics.backends import BACKENDS, NONE
 from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
-from imatgen_flows.io.yaml_file import Section, read_user_file, write_user_file
+from imatgen_flows.io.yaml_file import Section, explain, read_user_file, write_user_file
 from imatgen_flows.models.registry import PRESETS, SAMPLERS
 from imatgen_flows.registry import Registry
 
@@ -254,6 +263,11 @@ class CampaignConfig(Section):
     """A campaign, as read from its YAML file.
 
     Every key has a default but `system`.
+
+    Raises
+    ------
+    InputError
+        Where a key or a value is none that the program knows.
     """
 
     version: Literal[2] = 2
@@ -285,6 +299,19 @@ class CampaignConfig(Section):
         if not 2 <= len(elements) <= 5:
             raise ValueError("a system has two to five different elements")
         return elements
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_sentences(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Explain the faults of a campaign that is built in Python; who reads a file names the file too."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            if (
+                info.context or info.field_name
+            ):  # of a file; or an assignment, which its sections refuse in pydantic's words
+                raise
+            raise InputError("\n".join(explain(error, cls, RENAMED_KEYS))) from error
 
     @model_validator(mode="after")
     def _one_scale(self) -> Self:

@@ -22,7 +22,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Generic, Literal, TypeVar, cast
 
-from imatgen_flows.errors import ImatgenError
+from imatgen_flows.errors import ImatgenError, InputError
 
 START_ATTEMPTS = 3
 START_SECONDS = 300.0  # to import the packages and load the weights from a cold file system
@@ -81,9 +81,12 @@ def run_isolated(
 
     Raises
     ------
+    InputError
+        Where `workers` is below one.
     ImatgenError
         Where a worker cannot be started, which is not the fault of an item.
     """
+    _check_workers(workers)
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in range(len(items)):
         waiting.put(index)
@@ -102,6 +105,12 @@ def run_isolated(
             thread.close()
 
 
+def _check_workers(workers: int) -> None:
+    """Refuse a number of processes that would wait for ever."""
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InputError(f"workers is {workers!r}; give the number of processes, one at least.")
+
+
 def parallel_map(
     function: Callable[..., Value], tasks: Sequence[tuple], workers: int, what: str, fixed: tuple = ()
 ) -> list[Value]:
@@ -117,9 +126,12 @@ def parallel_map(
 
     Raises
     ------
+    InputError
+        Where `workers` is below one.
     ImatgenError
         Where a task fails, which ends all: a part of the results would be a wrong result.
     """
+    _check_workers(workers)
     if workers == 1 or len(tasks) == 1:
         return [function(*fixed, *task) for task in tasks]
     results: dict[int, Value] = {}

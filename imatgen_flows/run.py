@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
+import shlex
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imatgen_flows.candidates.naming import check_name, find_crystal, is_candidate
 from imatgen_flows.candidates.schema import COLUMNS, units
 from imatgen_flows.candidates.states import Geometry, Stage, State
 from imatgen_flows.config import CampaignConfig
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from imatgen_flows.energetics.hull import Hull
     from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, CandidateTable
     from imatgen_flows.sources.trained_model import TrainedModel
-
-NEAREST = 3  # names that are suggested for one that does not exist
 
 
 class Run:
@@ -54,7 +53,7 @@ class Run:
         Raises
         ------
         InputError
-            Where it is no run directory, or one of version 1.
+            Where it is no run directory, one of version 1, or a folder whose campaign was never run.
         """
         path = Path(path).absolute()
         state = run_state(path)
@@ -78,7 +77,7 @@ class Run:
         Raises
         ------
         InputError
-            Where no samples have been drawn yet.
+            Where no samples have been drawn yet, or a file of the table is damaged.
 
         Examples
         --------
@@ -111,19 +110,20 @@ class Run:
         chosen = self.candidates["state"].isin([State.SHORTLISTED.value, State.VALIDATED.value])
         return self.candidates[chosen].sort_values("e_above_hull", kind="stable")
 
-    def structure(self, name: str, stage: str = Geometry.RELAXED) -> Structure:
-        """Read the structure of a candidate.
+    def structure(self, name: str, stage: str | None = None) -> Structure:
+        """Read the structure of a candidate, or of a crystal that the networks were trained on.
 
         Parameters
         ----------
-        name : its sample, or the id of one of its crystals
-        stage : `decoded`, `relaxed` or `validated`
+        name : a sample, or the id of one crystal: of a candidate, or of a training structure as `parents` has it. Of the
+            names of candidates a beginning suffices that no other has
+        stage : of a sample `decoded`, `relaxed` or `validated`, by default `relaxed`. An id is that of one stage
 
         Raises
         ------
         InputError
-            Where there is no such candidate (the nearest names are given), it never came to this stage, or the file that
-            held the structure is gone.
+            Where there is no such crystal (the nearest names are given), the candidate never came to this stage, the id is
+            that of another stage, or the file that held the structure is gone.
 
         Examples
         --------
@@ -133,9 +133,17 @@ class Run:
         True
         >>> run.structure(best.relaxed_id) == run.structure(best.name)
         True
+        >>> run.structure(best.id) == run.structure(best.name, "decoded")
+        True
         """
-        geometry = _geometry(stage)
-        sample = self._sample(name, geometry)
+        wanted = check_name(name)
+        asked = None if stage is None else _geometry(stage)
+        if self._is_parent(wanted) and not is_candidate(self.candidates, wanted):
+            return self._training_structure(wanted, asked)
+        try:
+            sample, geometry = find_crystal(self.candidates, wanted, asked)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from error
         row = self.candidates.loc[sample]
         crystal_id = row[geometry.id_column]
         if geometry is not Geometry.DECODED and not crystal_id:
@@ -253,7 +261,8 @@ class Run:
 
     @property
     def _unfinished(self) -> str:
-        go_on = f"`imatgen run {self.path / CAMPAIGN_FILE} --directory {self.path} --resume` goes on with it."
+        command = ["imatgen", "run", str(self.path / CAMPAIGN_FILE), "--directory", str(self.path), "--resume"]
+        go_on = f"`{shlex.join(command)}` goes on with it."
         return {
             RunState.FINISHED: "the run is finished.",
             RunState.RUNNING: "the run is still going; wait for its end.",
@@ -268,7 +277,23 @@ class Run:
 
         if self.state is RunState.FINISHED:
             return finished_round(self.path).candidates
-        return candidates_so_far(self.path)
+        found = candidates_so_far(self.path)
+        if found is None:
+            raise InputError(f"{self.path}: no samples have been drawn yet: {self._unfinished}")
+        return found
+
+    def _is_parent(self, name: str) -> bool:
+        """Test whether the candidates have a parent of this name."""
+        return any(name in parents for parents in self.candidates["parents"])
+
+    def _training_structure(self, name: str, asked: Geometry | None) -> Structure:
+        """Read a structure that the networks of the run were trained on."""
+        from imatgen_flows.jobs.run_inputs import training_structure
+
+        if asked is not None:
+            raise InputError(f"`{name}` is a training structure, which was not {asked.value}: leave out the stage.")
+        self.require_finished()
+        return training_structure(self.path, name)
 
     def _stored(self, sample: str, geometry: Geometry, crystal_id: str) -> Structure | None:
         """Read a structure from the artifacts or, where these are gone, from the CIF file of the crystal."""
@@ -284,19 +309,6 @@ class Run:
             if geometry is not Geometry.DECODED and cif.is_file():
                 return Structure.from_file(cif)
             raise InputError(f"{self.path}: the {geometry.value} structure of {sample} is gone: {error}") from error
-
-    def _sample(self, name: str, geometry: Geometry) -> str:
-        """Find the sample that a name or an id belongs to; of several with one crystal, the first of this geometry."""
-        frame, id_columns = self.candidates, [one.id_column for one in Geometry]
-        if name in frame.index:
-            return name
-        for column in (geometry.id_column, *id_columns):
-            owners = frame.index[frame[column] == name] if name else []
-            if len(owners):
-                return str(owners[0])
-        known = [*frame.index, *(value for column in id_columns for value in frame[column] if value)]
-        near = difflib.get_close_matches(str(name), known, NEAREST, cutoff=0.0)
-        raise InputError(f"{self.path} has no candidate `{name}`. Nearest: {', '.join(near) or 'none'}.")
 
 
 def run_campaign(campaign: str | Path | CampaignConfig, directory: str | Path) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,16 +62,17 @@ def generate(
     n : number of valid crystals that are wanted
     model : a trained model, a finished run, or the file or directory of one
     formula : of the crystals; by default the contents of the training structures, as often as they occur
-    seed : of the draws; equal seeds give equal crystals
+    seed : of the draws, from 0 on; equal seeds give equal crystals, and the draws of two seeds are independent
 
     Returns
     -------
-    decoded and repaired crystals in their standard cells, `n` or fewer; `properties` hold id and quality of the decode
+    decoded and repaired crystals in their standard cells, `n` or fewer; `properties` hold id and quality of the decode.
+    Where they are fewer, a warning says what became of the draws
 
     Raises
     ------
     InputError
-        Where the model is of another system, or the formula is.
+        Where the model is of another system, or the formula is, or a number is out of its limits.
 
     Examples
     --------
@@ -90,7 +91,7 @@ def generate(
 
 
 def relax(
-    structures: Sequence[Structure],
+    structures: Iterable[Structure],
     potential: str = "chgnet",
     fmax: float = 0.05,
     max_steps: int = 500,
@@ -100,15 +101,21 @@ def relax(
 
     Parameters
     ----------
-    structures : ordered crystals
+    structures : a list of ordered crystals
     potential : name of a potential, or ``module:callable`` that returns an ASE calculator
     fmax : largest force that is left, eV/A
-    max_steps : of the optimiser
-    workers : processes; by default one for each core that this process may use
+    max_steps : of the optimiser, one at least
+    workers : processes, one at least; by default one for each core that this process may use
 
     Returns
     -------
     a `Relaxation` for each crystal, in order: structure, energy in eV/atom, or the reason why there is none
+
+    Raises
+    ------
+    InputError
+        Where an item of the list is no structure, the potential is not known or not installed, or a number is out of its
+        limits.
 
     Examples
     --------
@@ -117,31 +124,35 @@ def relax(
     >>> relaxation.state in ("relaxed", "rejected")
     True
     """
+    from imatgen_flows.crystals.arguments import positive_number, structure_list, whole_number
     from imatgen_flows.energetics.relax import RelaxSettings, relax_many
 
-    settings = RelaxSettings(fmax=fmax, max_steps=max_steps)
-    return relax_many(list(structures), potential, settings, workers=workers)
+    settings = RelaxSettings(positive_number(fmax, "fmax", "eV/A"), whole_number(max_steps, "max_steps", 1))
+    if workers is not None:
+        whole_number(workers, "workers", 1)
+    return relax_many(structure_list(structures), potential, settings, workers=workers)
 
 
-def screen(structures: Sequence[Structure], *, on: Run | str | Path) -> pandas.DataFrame:
+def screen(structures: Iterable[Structure], *, on: Run | str | Path) -> pandas.DataFrame:
     """Screen crystals as a run screened its candidates: relax them, place them on its hull, class their novelty.
 
     Parameters
     ----------
-    structures : crystals of the run's system
+    structures : a list of crystals of the run's system
     on : a finished run; its potential, forces, hull, known phases and candidates are used
 
     Returns
     -------
     one row a crystal, in order, with columns of the candidate table (energies in eV/atom; units in `attrs`), and the
     relaxed `structure`. A crystal that equals a candidate of the run, or an earlier one here, is a `duplicate`; one that
-    could not be relaxed is `rejected` with a reason
+    could not be relaxed is `rejected` with a reason. Columns and their types are the same for every list, an empty one
+    included: a number that does not exist is NaN, a text is empty, a structure None
 
     Raises
     ------
     InputError
-        Where the run is not finished, a crystal has an element that is not of its system, or the potential that is installed
-        gives energies of another scale than the run's.
+        Where the run is not finished, an item of the list is no structure or has an element that is not of the run's system,
+        or the potential that is installed gives energies of another scale than the run's.
 
     Examples
     --------
@@ -151,14 +162,18 @@ def screen(structures: Sequence[Structure], *, on: Run | str | Path) -> pandas.D
     ['duplicate']
     """
     from imatgen_flows.candidates.schema import units
+    from imatgen_flows.crystals.arguments import structure_list
     from imatgen_flows.jobs.screen_structures import screen_structures
 
+    if not isinstance(on, Run | str | Path):
+        raise InputError(f"`on` is of type {type(on).__name__}; give a finished run, or its directory.")
     run = on if isinstance(on, Run) else Run.open(on)
     run.require_finished()
-    rows = screen_structures(run.path, list(structures))
+    table, relaxed = screen_structures(run.path, structure_list(structures))
     import pandas
 
-    frame = pandas.DataFrame(rows)
+    frame = table.to_pandas()
+    frame["structure"] = pandas.Series(relaxed, dtype=object)
     frame.attrs["units"] = units()
     return frame
 
@@ -167,13 +182,29 @@ def _elements(system: str) -> list[str]:
     """Read a chemical system that is written V-O."""
     from imatgen_flows.crystals.system import chemical_system
 
+    if not isinstance(system, str):
+        raise InputError(f"the system is {system!r}, of type {type(system).__name__}; give a text, as V-O.")
+    symbols = system.split("-")
     try:
-        return chemical_system(system.split("-"))
+        return chemical_system(symbols)
     except InputError as error:
-        raise InputError(f"`{system}`: {error} A system is written V-O.") from error
+        meant = [symbol.strip().capitalize() for symbol in symbols]
+        try:
+            chemical_system(meant)
+        except InputError:
+            raise InputError(f"`{system}`: {error} A system is written V-O.") from error
+        raise InputError(f"`{system}` is no chemical system. Did you mean {'-'.join(meant)}?") from error
 
 
 def _model(model: TrainedModel | Run | str | Path) -> TrainedModel:
+    from imatgen_flows.sources.trained_model import TrainedModel
+
     if isinstance(model, Run):
         return model.model
-    return load_model(model) if isinstance(model, str | Path) else model
+    if isinstance(model, str | Path):
+        return load_model(model)
+    if not isinstance(model, TrainedModel):
+        raise InputError(
+            f"`model` is of type {type(model).__name__}; give a trained model, a finished run, or the path of one."
+        )
+    return model

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -285,3 +286,17 @@ def test_a_converted_file_is_one_of_version_2_with_the_same_values():
     assert (config.model.preset, config.model.grid, config.model.seed) == ("paper", 64, 3)
     assert config.sampling.root == {"slerp": 4, "prior": 5, "perturb": 6}
     assert (config.rounds.at_most, config.rounds.kappa) == (2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"system": ["Fe"]}, "`system`: a system has two to five different elements."),
+        ({"system": ["V", "O"], "sistem": 1}, "unknown key `sistem`. Did you mean `system`?"),
+        ({"system": ["V", "O"], "screen": {"fmax": -1}}, "`screen.fmax` is -1"),
+    ],
+)
+def test_a_fault_in_python_is_a_sentence_too(content, says):
+    with pytest.raises(InputError, match=re.escape(says)) as error:
+        CampaignConfig(**content)
+    assert "http" not in str(error.value)

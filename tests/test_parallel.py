@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imatgen_flows.errors import ImatgenError
+from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.parallel import core_count, parallel_map, run_isolated
 
 
@@ -62,6 +62,14 @@ def test_results_are_in_the_order_of_the_tasks_and_do_not_depend_on_the_workers(
     tasks = [(part,) for part in (1, 2, 4, 8)]
     for workers in (1, 2):
         assert parallel_map(quotient, tasks, workers, "dividing", (8,)) == [8, 4, 2, 1]
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_without_a_worker_nothing_waits_for_ever(workers):
+    with pytest.raises(InputError, match=f"workers is {workers}; give the number of processes, one at least"):
+        run_isolated(make, (10,), [1], workers=workers, timeout=1.0, on_outcome=lambda *_: None)
+    with pytest.raises(InputError, match="workers"):
+        parallel_map(quotient, [(1,), (2,)], workers, "dividing", (8,))
 
 
 def test_a_task_that_fails_ends_all():

@@ -83,10 +83,23 @@ def test_an_id_names_one_crystal_at_each_stage(run):
     row = run.shortlist.iloc[0]
     relaxed, decoded = run.structure(row.name), run.structure(row.name, stage="decoded")
     assert structure_id(relaxed) == row.relaxed_id and structure_id(decoded) == row.id
-    assert run.structure(row.relaxed_id) == run.structure(row.id) == relaxed
+    assert run.structure(row.relaxed_id) == relaxed and run.structure(row.id) == decoded
+    assert run.structure(row.id, stage="decoded") == run.structure(row.id[:9].upper()) == decoded
+    if row.relaxed_id != row.id:
+        with pytest.raises(
+            InputError, match=f"is the id of {row.name} as decoded, not as relaxed: leave out the stage"
+        ):
+            run.structure(row.id, stage="relaxed")
     assert relaxed.composition.reduced_formula == row.formula and len(relaxed) == row.nsites
     on_disk = Structure.from_file(run.path / "structures" / f"{row.relaxed_id}.cif")
     assert StructureMatcher(primitive_cell=False, scale=False, stol=1e-3).fit(on_disk, relaxed)
+
+
+def test_the_parents_of_a_candidate_open_too(run):
+    parent = next(name for parents in run.candidates["parents"] for name in parents)
+    assert {element.symbol for element in run.structure(parent).composition} <= {"V", "O"}
+    with pytest.raises(InputError, match="is a training structure, which was not relaxed"):
+        run.structure(parent, stage="relaxed")
 
 
 def test_the_hull_places_the_candidates_where_the_table_has_them(run):
@@ -125,6 +138,49 @@ def test_neighbours_are_valid_repeatable_and_screened_on_the_run_in_a_few_lines(
     assert table["e_above_hull"].iloc[len(near)] == pytest.approx(same, abs=1e-6)
 
 
+def test_different_seeds_draw_different_vectors_and_equal_seeds_the_same(run, monkeypatch):
+    decoded = run.structure(run.shortlist.index[0], stage="decoded")
+    drawn: list[tuple[float, ...]] = []
+
+    def decode_none(_, samples):
+        drawn.extend(map(tuple, samples.latent.tolist()))
+        return []
+
+    monkeypatch.setattr("imatgen_flows.sources.trained_model.TrainedModel._decode", decode_none)
+    for draw in (
+        lambda seed: run.model.neighbours(decoded, n=1, seed=seed),
+        lambda seed: run.model.sample(1, seed=seed),
+    ):
+        drawn.clear()
+        for seed in range(8):
+            draw(seed)
+        every = list(drawn)
+        assert len(every) == len(set(every)) == 8 * 20  # 20 batches of one vector each
+        drawn.clear()
+        draw(5)
+        assert drawn == every[5 * 20 : 6 * 20]
+
+
+def test_fewer_crystals_than_asked_for_come_with_the_reasons(run, caplog):
+    found = imf.generate("V-O", n=3, model=run, formula="V3O5", seed=1)
+    assert len(found) < 3
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"gave {len(found)} of the 3 structures: of 60 draws" in warning and "Ask without `formula`" in warning
+    counts = [int(number) for number in re.findall(r"(\d+) were", warning)]
+    assert counts and sum(counts) + len(found) == 60
+
+
+def test_a_screening_has_the_same_columns_for_every_list(run):
+    close = Structure(Lattice.cubic(4), ["V", "O"], [[0, 0, 0], [0, 0, 0.02]])
+    none, rejected = imf.screen([], on=run), imf.screen([close], on=run)
+    some = imf.screen([run.structure(run.shortlist.index[0])], on=run)
+    assert none.dtypes.to_dict() == rejected.dtypes.to_dict() == some.dtypes.to_dict() and len(none) == 0
+    assert len(none[["formula", "spacegroup", "novelty", "e_above_hull"]]) == 0
+    [row] = rejected.to_dict("records")
+    assert row["state"] == "rejected" and row["novelty"] == "" and np.isnan(row["e_above_hull"])
+    assert row["structure"] is None and row["formula"] == "VO" and row["rejected_detail"]
+
+
 def test_generated_crystals_have_the_formula_that_was_asked_for(run):
     found = imf.generate("O-V", n=2, model=run, formula="V2O2", seed=3)
     assert found and all(crystal.composition.reduced_formula == "VO" for crystal in found)
@@ -157,7 +213,8 @@ def test_the_methods_paragraph_holds_the_numbers_of_the_files(run):
     assert f"{dataset['counts']['kept']:,} crystals" in text
     assert f"{ledger['evaluations_total']:,} energy-and-force evaluations" in text
     assert "seed 7" in text and "Toy potential 1" in text and "10.1016/j.matt.2019.08.017" in text
-    assert "CHGNet" not in text  # which this run did not use
+    assert "chgnet" not in text.lower()  # which this run did not use
+    assert "the cell needs no training" in text
 
 
 # A run that is not finished, and faults
@@ -202,7 +259,7 @@ def test_a_run_that_failed_says_why_until_it_succeeds(tiny, tmp_path):
         imf.run_campaign(config, tmp_path / "run")
     run = imf.Run.open(tmp_path / "run")
     assert run.state is RunState.FAILED and run.failure == str(error.value)
-    with pytest.raises(InputError, match="no samples have been drawn yet"):
+    with pytest.raises(InputError, match="(?s)no samples have been drawn yet: the run failed .* goes on with it"):
         _ = run.candidates
     with pytest.raises(InputError, match="the run failed"):
         run.methods()
@@ -250,7 +307,28 @@ def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
         (lambda run: imf.generate("Ti-O", model=run), "is a model of V-O, not of Ti-O"),
         (lambda run: imf.generate("V-O", model=run, formula="TiO2"), "generates crystals of O-V"),
         (lambda run: imf.generate("V-O", model=run, formula="V7O13"), "the limit of .* is 8"),
-        (lambda run: imf.generate("V-O", model=run, n=0), "ask for one structure at least"),
+        (lambda run: imf.generate("V-O", model=run, n=0), "n is 0; give a whole number from 1 on"),
+        (lambda run: imf.generate("V-O", model=run, n=1.5), "n is 1.5; give a whole number"),
+        (lambda run: imf.generate("V-O", model=run, seed=None), "seed is None; give a whole number from 0"),
+        (lambda run: imf.generate("V-O", model=run, seed=2**64), "seed is 18446744073709551616; give"),
+        (lambda run: imf.generate(["V", "O"], model=run), "of type list; give a text, as V-O"),
+        (lambda run: imf.generate("v-o", model=run), r"Did you mean V-O\?"),
+        (lambda run: imf.generate("V-O", model=3), "`model` is of type int; give a trained model"),
+        (lambda run: imf.screen([], on=run.model), "`on` is of type TrainedModel; give a finished run"),
+        (lambda run: imf.screen(run.structure(run.shortlist.index[0]), on=run), "give a list of pymatgen structures"),
+        (lambda run: imf.relax(run.structure(run.shortlist.index[0])), "give a list of pymatgen structures"),
+        (lambda run: imf.relax(["abc", None]), "structure 0 of the list is 'abc'"),
+        (lambda run: imf.relax([], workers=-1), "workers is -1; give a whole number from 1 on"),
+        (lambda run: imf.relax([], workers=0), "workers is 0"),
+        (lambda run: imf.relax([], fmax=0), "fmax is 0; give a number above zero, in eV/A"),
+        (lambda run: imf.relax([], max_steps=0), "max_steps is 0; give a whole number from 1 on"),
+        (lambda run: run.hull.e_above_hull("abc", -1), "`abc` is no composition"),
+        (lambda run: run.model.neighbours([], n=1), "neighbours are those of one pymatgen structure"),
+        (lambda run: run.structure(run.shortlist.iloc[0]), "give a sample or an id.*of type Series.*`row.name`"),
+        (lambda run: run.structure(None), "give a sample or an id"),
+        (lambda run: run.structure(float("nan")), "give a sample or an id"),
+        (lambda run: run.structure(""), "give a sample or an id"),
+        (lambda run: run.structure("r0-slerp"), "begins 60 names of candidates: r0-slerp-0"),
         (lambda run: imf.generate("vanadium oxide", model=run), "A system is written V-O"),
         (lambda run: imf.load_model("pretrained"), "no pretrained model ships"),
         (lambda run: imf.load_model("nowhere.safetensors"), "no such model file"),
@@ -263,6 +341,39 @@ def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
 def test_what_cannot_be_answered_is_a_sentence(run, ask, answer):
     with pytest.raises(InputError, match=answer):
         ask(run)
+
+
+def test_a_damaged_table_is_named(copy):
+    table = copy / "candidates.parquet"
+    table.write_bytes(table.read_bytes()[:-500])
+    run = imf.Run.open(copy)
+    for ask in (lambda: run.candidates, lambda: run.shortlist, lambda: run.structure("r0-slerp-000000")):
+        with pytest.raises(InputError, match=f"{table}: cannot be read as parquet.*--resume"):
+            ask()
+
+
+def test_a_folder_of_imatgen_init_says_where_its_run_is(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    camp = tmp_path / "my camp"
+    camp.mkdir()
+    shutil.copy(folder / PLACE / "campaign.yaml", camp)
+    with pytest.raises(
+        InputError, match=r"never run there. `imatgen run '.*my camp/campaign.yaml'` runs it, in runs/my"
+    ):
+        imf.Run.open(camp)
+    (tmp_path / "runs" / "my camp").mkdir(parents=True)
+    shutil.copy(camp / "campaign.yaml", tmp_path / "runs" / "my camp")
+    with pytest.raises(InputError, match="Its run is in runs/my camp: open that directory"):
+        imf.Run.open(camp)
+    with pytest.raises(InputError, match="is a file; give the run directory"):
+        imf.Run.open(camp / "campaign.yaml")
+
+
+def test_a_run_with_spaces_in_its_path_suggests_a_command_that_can_be_typed(copy):
+    spaced = copy.rename(copy.with_name("a run"))
+    (spaced / "provenance.json").unlink()
+    with pytest.raises(InputError, match=r"`imatgen run '.*a run/campaign.yaml' --directory '.*a run' --resume`"):
+        imf.Run.open(spaced).methods()
 
 
 def test_a_run_of_version_1_says_what_to_do(copy):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imatgen_flows.candidates.table import KEY
+from imatgen_flows.candidates.table import KEY, reading
 
 if TYPE_CHECKING:
     import pyarrow
@@ -38,6 +38,11 @@ def read_structures(paths: Iterable[Path], samples: Collection[str] | None = Non
     ----------
     paths : as `write_structures` wrote them
     samples : whose structures are wanted; None for all
+
+    Raises
+    ------
+    InputError
+        Where a file is damaged.
     """
     return {sample: crystal.structure() for sample, crystal in iterate_crystals(paths, samples)}
 
@@ -52,12 +57,14 @@ def iterate_crystals(
 
     wanted = None if samples is None else pyarrow.array(list(samples), pyarrow.string())
     for path in paths:
-        file = parquet.ParquetFile(path)
+        with reading(path):
+            file = parquet.ParquetFile(path)
         for number in range(file.num_row_groups):
-            names = file.read_row_group(number, columns=[KEY])[KEY]
-            if wanted is not None and not pc.any(pc.is_in(names, value_set=wanted)).as_py():
-                continue
-            group = file.read_row_group(number)
+            with reading(path):
+                names = file.read_row_group(number, columns=[KEY])[KEY]
+                if wanted is not None and not pc.any(pc.is_in(names, value_set=wanted)).as_py():
+                    continue
+                group = file.read_row_group(number)
             if wanted is not None:
                 group = group.filter(pc.is_in(names, value_set=wanted))
             yield from _crystals(group)

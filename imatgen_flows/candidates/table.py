@@ -7,11 +7,13 @@ candidates need no object each.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from imatgen_flows.candidates.schema import COLUMNS, EMPTY, Column, Row, arrow_schema, column_names, columns_of
+from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import writing
 
 if TYPE_CHECKING:
@@ -49,15 +51,41 @@ def write_part(path: Path, part: pyarrow.Table) -> None:
 
 
 def read_part(path: Path, names: Iterable[str] | None = None, samples: Collection[str] | None = None) -> pyarrow.Table:
-    """Read a part, or of it some columns (those that it has) of some samples."""
+    """Read a part, or of it some columns (those that it has) of some samples.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing or damaged.
+    """
     import pyarrow
     import pyarrow.compute as pc
     from pyarrow import parquet
 
-    held = parquet.read_schema(path).names
-    wanted = [name for name in held if names is None or name in {KEY, *names}]
     chosen = None if samples is None else pc.field(KEY).isin(pyarrow.array(list(samples), pyarrow.string()))
-    return parquet.read_table(path, columns=wanted, filters=chosen)
+    with reading(path):
+        held = parquet.read_schema(path).names
+        wanted = [name for name in held if names is None or name in {KEY, *names}]
+        return parquet.read_table(path, columns=wanted, filters=chosen)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name a file of parquet that cannot be read.
+
+    Raises
+    ------
+    InputError
+        Where the block fails to read it.
+    """
+    import pyarrow
+
+    try:
+        yield
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(
+            f"{path}: cannot be read as parquet: {str(error).rstrip('.')}. Run the campaign again with --resume."
+        ) from error
 
 
 def join(parts: Sequence[pyarrow.Table], names: Iterable[str] | None = None) -> pyarrow.Table:

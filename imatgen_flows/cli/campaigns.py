@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from collections import Counter
 from datetime import timedelta
@@ -72,6 +73,7 @@ def submit(
     """Hand a campaign to the cluster."""
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.managers import campaigns
+    from imatgen_flows.managers.run_files import default_run_directory
 
     config, where = CampaignConfig.from_file(campaign), cluster_directory(cluster)
     directory = directory or default_run_directory(campaign)
@@ -80,18 +82,12 @@ def submit(
         following = "jf job list"
     else:
         done = campaigns.submit_campaign(config, directory, where)
-        following = f"{where}/start-dispatch.sh (once), imatgen status {done.campaign_id} --watch"
+        following = f"{shlex.quote(str(where))}/start-dispatch.sh (once), imatgen status {done.campaign_id} --watch"
     if as_json:
         typer.echo(json.dumps({"campaign_id": done.campaign_id, "directory": str(done.directory), "jobs": done.jobs}))
         return
     typer.echo(f"submitted {done.campaign_id}: {done.jobs} jobs to start with, results in {done.directory}")
     typer.echo(f"next: {following}")
-
-
-def default_run_directory(campaign: Path) -> Path:
-    """Name the run directory after the campaign file."""
-    # `imatgen init DIR` writes DIR/campaign.yaml: there the directory tells campaigns apart
-    return Path("runs") / (campaign.stem if campaign.stem != "campaign" else campaign.absolute().parent.name)
 
 
 @app.command()

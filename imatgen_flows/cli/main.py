@@ -100,7 +100,7 @@ def init(
             typer.echo(renaming)
     else:
         path = write_starter(directory)
-    typer.echo(f"wrote {path}. Next: imatgen plan {path}")
+    typer.echo(f"wrote {path}. Next: imatgen plan {shlex.quote(str(path))}")
 
 
 @app.command()
@@ -157,11 +157,12 @@ def run(
     """Run a campaign on this machine, to its report."""
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.managers.local import run_campaign
+    from imatgen_flows.managers.run_files import default_run_directory
     from imatgen_flows.report import build_report
 
     show_progress()
     config = CampaignConfig.from_file(campaign)
-    directory = directory or campaigns.default_run_directory(campaign)
+    directory = directory or default_run_directory(campaign)
     try:
         run_campaign(config, directory, resume)
     except (KeyboardInterrupt, Interrupted) as stop:

@@ -159,7 +159,13 @@ class Hull:
         return formation_energy(energy_per_atom, composition, self.elemental)
 
     def e_above_hull(self, composition: Composition | str, energy_per_atom: float) -> float:
-        """Return the energy above the hull, eV/atom; negative below it."""
+        """Return the energy above the hull, eV/atom; negative below it.
+
+        Raises
+        ------
+        InputError
+            Where the composition is none, or has an element that the hull lacks.
+        """
         return energy_per_atom - float(self._diagram.get_hull_energy_per_atom(self._known(composition)))
 
     def decomposition(self, composition: Composition | str) -> dict[str, float]:
@@ -245,7 +251,10 @@ class Hull:
 
     def _known(self, composition: Composition | str) -> Composition:
         """Return a composition whose elements the hull has."""
-        composition = Composition(composition)
+        try:
+            composition = Composition(composition)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"`{composition}` is no composition, as VO2 is.") from error
         missing = [e.symbol for e in composition.elements if e.symbol not in self.elemental]
         if missing:
             raise InputError(

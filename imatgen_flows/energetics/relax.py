@@ -246,7 +246,7 @@ def _run(
         _relaxer,
         (potential, device),
         [tasks[i] for i in order],
-        workers=workers or (core_count() if device == "cpu" else 1),
+        workers=(core_count() if device == "cpu" else 1) if workers is None else workers,
         timeout=timeout,
         on_outcome=receive,
     )

@@ -70,9 +70,9 @@ def validate_content(
         Where the content says something the program does not know.
     """
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context={"file": path.name})
     except ValidationError as error:
-        raise InputError("\n".join(f"{path.name}: {line}" for line in _explain(error, model, renamed or {}))) from error
+        raise InputError("\n".join(f"{path.name}: {line}" for line in explain(error, model, renamed or {}))) from error
 
 
 def read_yaml(path: Path, kind: str, cure: str) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def write_user_file(path: Path, content: BaseModel) -> None:
     write_atomic(path, yaml.safe_dump(content.model_dump(mode="json", by_alias=True), sort_keys=False))
 
 
-def _explain(error: ValidationError, root: type[BaseModel], renamed: Mapping[str, str]) -> list[str]:
+def explain(error: ValidationError, root: type[BaseModel], renamed: Mapping[str, str]) -> list[str]:
     """Say in one sentence each what pydantic found."""
     sentences = []
     for fault in error.errors():

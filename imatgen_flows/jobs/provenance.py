@@ -48,13 +48,10 @@ def finished_round(run: Path) -> RoundDocument:
     return RoundDocument(**found)
 
 
-def candidates_so_far(run: Path) -> CandidateTable:
+def candidates_so_far(run: Path) -> CandidateTable | None:
     """Find the candidates of a run that has not ended: of its rounds that have, and of the one that goes on.
 
-    Raises
-    ------
-    InputError
-        Where no samples have been drawn yet.
+    None where no samples have been drawn yet.
     """
     ended: CandidateTable | None = None
     current: CandidateTable | None = None
@@ -70,7 +67,7 @@ def candidates_so_far(run: Path) -> CandidateTable:
         else:
             current = CandidatesDocument(**content).candidates
     if ended is None and current is None:
-        raise InputError(f"{run}: no samples have been drawn yet.")
+        return None
     return (ended or CandidateTable()) + (current or CandidateTable())
 
 

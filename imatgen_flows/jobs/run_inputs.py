@@ -51,6 +51,27 @@ if TYPE_CHECKING:
 RELAXED = (State.SCREENED, State.SHORTLISTED, State.VALIDATED)
 
 
+def training_structure(run: Path, name: str) -> Structure:
+    """Read a structure that the networks of the last round were trained on.
+
+    Parameters
+    ----------
+    run : the directory of a finished run
+    name : its id
+
+    Raises
+    ------
+    InputError
+        Where artifacts of the run are missing or damaged, or there is no such structure.
+    """
+    store = ArtifactStore(run / "artifacts")
+    dataset = parent(store, finished_round(run), DatasetDocument, build_dataset, extend_dataset)
+    for row in read_lines(dataset.crystals):
+        if row["id"] == name:
+            return structure_of(row)
+    raise InputError(f"{run}: the dataset of the last round has no structure `{name}`.")
+
+
 @dataclass(frozen=True)
 class BaselineInputs:
     """Inputs of the baseline benchmark; see `metrics.baselines.run_benchmark`."""

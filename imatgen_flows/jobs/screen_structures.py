@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from imatgen_flows.candidates.candidate import place_relaxation
 from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Geometry, State
+from imatgen_flows.candidates.table import KEY, join, table_part
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
@@ -21,10 +23,18 @@ from imatgen_flows.jobs.provenance import finished_round, parent
 from imatgen_flows.jobs.references import extend_hull
 
 if TYPE_CHECKING:
+    import pyarrow
     from pymatgen.core import Structure
 
+# columns of the candidate table that a screening fills
+COLUMNS = (
+    "relaxed_id", "state", "rejected_stage", "rejected_reason", "rejected_detail", "formula", "nsites", "energy_per_atom",
+    "formation_energy", "e_above_hull", "decomposition", "scale", "spacegroup", "spacegroup_number", "novelty",
+    "novelty_match", "evaluations", "steps", "fmax", "volume_per_atom",
+)  # fmt: skip
 
-def screen_structures(run: Path, structures: Sequence[Structure]) -> list[dict[str, Any]]:
+
+def screen_structures(run: Path, structures: Sequence[Structure]) -> tuple[pyarrow.Table, list[Structure | None]]:
     """Relax structures and place them on the hull of a run.
 
     Parameters
@@ -34,7 +44,7 @@ def screen_structures(run: Path, structures: Sequence[Structure]) -> list[dict[s
 
     Returns
     -------
-    for each structure columns of the candidate table, and the relaxed `structure`
+    `COLUMNS` with a row for each structure, and the relaxed structures; None where one is rejected
 
     Raises
     ------
@@ -52,20 +62,22 @@ def screen_structures(run: Path, structures: Sequence[Structure]) -> list[dict[s
     names = [str(number) for number in range(len(structures))]
     relaxations = relax(dict(zip(names, structures, strict=True)))
     classifier = novelty_classifier(dataset, references, candidate_structures(finished.candidates, Geometry.RELAXED))
-    rows: list[dict[str, Any]] = []
-    for name in names:
+    rows: list[Row] = []
+    relaxed: list[Structure | None] = []
+    for name, given in zip(names, structures, strict=True):
         placed, structure = place_relaxation(relaxations[name], hull)
-        rows.append({**placed, "structure": structure})
-    lowest_first = [place for place, row in enumerate(rows) if row["structure"] is not None]
-    lowest_first.sort(key=lambda place: rows[place]["e_above_hull"])
-    relaxed = [rows[place]["structure"] for place in lowest_first]
-    found = classify_relaxed(relaxed, [f"structure {place}" for place in lowest_first], classifier)
-    for place, novelty in zip(lowest_first, found, strict=True):
-        record = rows[place]
-        record |= novelty
-        if novelty["novelty"] == Novelty.NEW and record["e_above_hull"] <= config.screen.threshold:
-            record["state"] = State.SHORTLISTED.value
-    return rows
+        rows.append({KEY: name, "formula": given.composition.reduced_formula, "nsites": len(given), **placed})
+        relaxed.append(structure)
+    found = {place: structure for place, structure in enumerate(relaxed) if structure is not None}
+    lowest_first = sorted(found, key=lambda place: cast("float", rows[place]["e_above_hull"]))
+    labels = [f"structure {place}" for place in lowest_first]
+    novelties = classify_relaxed([found[place] for place in lowest_first], labels, classifier)
+    for place, novelty in zip(lowest_first, novelties, strict=True):
+        row = rows[place]
+        row |= novelty
+        if novelty["novelty"] == Novelty.NEW and cast("float", row["e_above_hull"]) <= config.screen.threshold:
+            row["state"] = State.SHORTLISTED.value
+    return join([table_part(rows)], COLUMNS).select(COLUMNS), relaxed
 
 
 def _refuse_foreign(structures: Sequence[Structure], system: Sequence[str], run: Path) -> None:

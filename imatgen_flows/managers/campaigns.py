@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,7 +159,8 @@ def find_campaign(pad: CampaignLaunchPad, campaign_id: str | None) -> CampaignRe
         raise InputError(
             f"`{found[0]['campaign_id']}` was submitted by imatgen-flows {found[0]['version']} as a campaign of format "
             f"{found[0]['format']}; this is {__version__}, which reads format {FORMAT}. Install that version to go on with "
-            f"it, or submit it anew: `imatgen init DIR --from {written}` writes its file for another run directory."
+            f"it, or submit it anew: `imatgen init DIR --from {shlex.quote(str(written))}` writes its file for another run "
+            "directory."
         )
     return found[0]
 

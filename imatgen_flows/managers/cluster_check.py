@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def _check_files(directory: Path) -> Check:
     except ImatgenError as error:
         return Check("cluster directory", False, str(error))
     if stale:
-        cure = f"`imatgen init --cluster {directory}` writes them from {CLUSTER_FILE}"
+        cure = f"`imatgen init --cluster {shlex.quote(str(directory))}` writes them from {CLUSTER_FILE}"
         return Check("cluster directory", False, f"not up to date: {', '.join(sorted(stale))}; {cure}")
     return Check("cluster directory", True, "up to date")
 
@@ -92,7 +93,7 @@ def _check_stores(directory: Path) -> Check:
         return Check("job stores", False, fault)
     stores = (settings["JOB_STORE"] or {}).get("additional_stores") or {}
     if "data" not in stores:
-        cure = f"`imatgen init --cluster {directory}` writes one"
+        cure = f"`imatgen init --cluster {shlex.quote(str(directory))}` writes one"
         return Check("job stores", False, f"no store `data`: large results would be lost after they are made; {cure}")
     return Check("job stores", True, "documents and data")
 
@@ -168,7 +169,7 @@ def _read_yaml(path: Path, keys: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     """Read a file, and return its content and an empty text, or nothing and its fault."""
     import yaml
 
-    cure = f"`imatgen init --cluster {path.parent}` writes it"
+    cure = f"`imatgen init --cluster {shlex.quote(str(path.parent))}` writes it"
     try:
         found = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

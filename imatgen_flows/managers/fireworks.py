@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -50,7 +51,9 @@ class CampaignLaunchPad:
         try:
             content = yaml.safe_load(path.read_text())
         except OSError as error:
-            raise InputError(f"{path}: no LaunchPad file. `imatgen init --cluster {directory}` writes it.") from error
+            raise InputError(
+                f"{path}: no LaunchPad file. `imatgen init --cluster {shlex.quote(str(directory))}` writes it."
+            ) from error
         self.host, self.port = content["host"], content["port"]
         content["mongoclient_kwargs"] = {"serverSelectionTimeoutMS": PATIENCE}
         with self._reached():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -100,7 +101,10 @@ def _run(flow: Flow, directory: Path) -> list[JobDocument]:
     # calculations of DFT may fail, each for itself; a job of ours may not
     fail_fast = FAIL_FAST.set(True)
     try:
-        responses = run_locally(flow, store=store, create_folders=True, root_dir=scratch, log=False)
+        with warnings.catch_warnings():
+            # jobflow's own call of monty, once a job; nobody who runs a campaign can change it
+            warnings.filterwarnings("ignore", "cd is deprecated", FutureWarning, module="jobflow")
+            responses = run_locally(flow, store=store, create_folders=True, root_dir=scratch, log=False)
     except JobFailed as failure:
         raise failure.error from failure.error.__cause__
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,7 +51,9 @@ def read_documents(cluster: Path, campaign_id: str) -> list[JobDocument]:
     try:
         spec = yaml.safe_load(path.read_text())["JOB_STORE"]
     except OSError as error:
-        raise InputError(f"{path}: no such file. `imatgen init --cluster {cluster}` writes it.") from error
+        raise InputError(
+            f"{path}: no such file. `imatgen init --cluster {shlex.quote(str(cluster))}` writes it."
+        ) from error
     docs = spec["docs_store"]
     docs["mongoclient_kwargs"] = {"serverSelectionTimeoutMS": PATIENCE}
     with database_errors(docs["host"], docs["port"]):

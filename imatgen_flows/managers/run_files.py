@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import platform
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,17 +37,38 @@ def run_state(directory: Path) -> RunState:
     Raises
     ------
     InputError
-        Where it is no run directory, or one of version 1.
+        Where it is no run directory.
     """
+    if directory.is_file():
+        raise InputError(f"{directory} is a file; give the run directory that holds it.")
     if not directory.is_dir():
         raise InputError(f"{directory}: no such directory. Give the directory that `imatgen run` wrote.")
     if not (directory / CAMPAIGN_FILE).is_file():
         raise InputError(f"{directory}: not a run directory, it has no {CAMPAIGN_FILE}. `imatgen run` writes one.")
+    # a run locks the directory, and a submission makes the folder of its artifacts, before anything else
+    if not any((directory / name).exists() for name in (LOCK_FILE, "artifacts", PROVENANCE_FILE)):
+        raise InputError(_never_run(directory))
     if _is_locked(directory / LOCK_FILE):
         return RunState.RUNNING
     if (directory / FAILURE_FILE).is_file():
         return RunState.FAILED
     return RunState.FINISHED if (directory / PROVENANCE_FILE).is_file() else RunState.STOPPED
+
+
+def _never_run(directory: Path) -> str:
+    """Say that a folder holds a campaign file alone, as `imatgen init` writes it, and where its run is."""
+    campaign = directory / CAMPAIGN_FILE
+    place = default_run_directory(campaign)
+    said = f"{directory} holds a campaign that was never run there. "
+    if (place / CAMPAIGN_FILE).is_file():
+        return f"{said}Its run is in {place}: open that directory."
+    return f"{said}`{shlex.join(['imatgen', 'run', str(campaign)])}` runs it, in {place}: open that directory then."
+
+
+def default_run_directory(campaign: Path) -> Path:
+    """Name the run directory after the campaign file."""
+    # `imatgen init DIR` writes DIR/campaign.yaml: there the directory tells campaigns apart
+    return Path("runs") / (campaign.stem if campaign.stem != "campaign" else campaign.absolute().parent.name)
 
 
 def _is_locked(path: Path) -> bool:

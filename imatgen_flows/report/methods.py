@@ -33,9 +33,11 @@ def _data(run: RunDirectory) -> str:
     if not counts:
         return ""
     source, limits = _section(run, "templates").get("source", "prototypes"), _section(run, "limits")
+    known = counts["known"]
+    beside = f", beside {known:,} published phase{'s' * (known != 1)}" if known else ", and no published phases"
     return (
         f"Training structures of {'-'.join(run.system)} were made by substitution into {counts['templates']:,} templates "
-        f"(source: {source}), beside {counts['known']:,} published phases; {counts['kept']:,} crystals with at most "
+        f"(source: {source}){beside}; {counts['kept']:,} crystals with at most "
         f"{limits.get('max_sites')} sites and edges up to {limits.get('max_edge'):g} A were kept, in Niggli-reduced cells."
     )
 
@@ -43,11 +45,13 @@ def _data(run: RunDirectory) -> str:
 def _networks(run: RunDirectory) -> str:
     model, curves = _section(run, "model"), run.metrics.get("training") or {}
     name = str(model.get("preset", "default"))
-    epochs = ", ".join(f"{role} {curve['epochs']:,}" for role, curve in curves.items())
+    epochs = ", ".join(f"{role} {curve['epochs']:,}" for role, curve in curves.items() if curve["epochs"])
+    # the metric tensor of a cell is fitted to its image, without a network
+    untrained = "".join(f"; the {role} needs no training" for role, curve in curves.items() if not curve["epochs"])
     return (
         f"Crystals were represented as images of the cell and of the atoms of each element, compressed by autoencoders, and "
         f"mapped to a latent space by a variational autoencoder with a stability classifier (preset `{name}`; "
-        f"epochs: {epochs}; seed {run.provenance.get('seed')})."
+        f"epochs: {epochs}{untrained}; seed {run.provenance.get('seed')})."
     )
 
 
@@ -87,7 +91,12 @@ def _validation(run: RunDirectory) -> str:
 
 
 def _versions(run: RunDirectory) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in (run.provenance.get("versions") or {}).items())
+    potential = run.scale.lower()
+    versions = ", ".join(
+        f"{name} {version}"
+        for name, version in (run.provenance.get("versions") or {}).items()
+        if name != "chgnet" or potential.startswith("chgnet")  # installed, but not used
+    )
     return f"Versions: {versions}." if versions else ""
 
 

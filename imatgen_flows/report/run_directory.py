@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -354,8 +355,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def _version_1(path: Path) -> str:
     return (
         f"{path}: a run of version 1, which this program cannot read. Its report.html stays readable; to evaluate it, use "
-        f"the version of the program that made it; `imatgen init DIR --from {path / 'campaign.yaml'}` starts the same "
-        "campaign anew."
+        f"the version of the program that made it; `imatgen init DIR --from {shlex.quote(str(path / 'campaign.yaml'))}` "
+        "starts the same campaign anew."
     )
 
 

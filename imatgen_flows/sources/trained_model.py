@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +11,18 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from pymatgen.core import Composition, Structure
+from numpy.typing import ArrayLike, NDArray
+from pymatgen.core import Composition, IStructure, Structure
 from torch import Tensor
 
 from imatgen_flows.candidates.decoding import Examined, examine
 from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
+from imatgen_flows.candidates.states import Stage
 from imatgen_flows.candidates.validity import check_validity
-from imatgen_flows.crystals.standard import standardise
-from imatgen_flows.crystals.system import system_name
+from imatgen_flows.crystals.arguments import positive_number, whole_number
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.sampling import Samples, sample_gaussian, sample_perturbed, sample_prior
+from imatgen_flows.sources.model_inputs import latent_vectors, standard_structures
 
 if TYPE_CHECKING:
     from imatgen_flows.models.crystal_model import CrystalModel
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DRAWS_OF_A_STRUCTURE = 20  # latent vectors that are drawn at most for each structure that is asked for
+MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -92,28 +95,28 @@ class TrainedModel:
         Raises
         ------
         InputError
-            Where a structure has an element that the model does not know.
-        PackError
-            Where one does not fit in the box of the images.
+            Where one is no ordered crystal of the model's elements, with finite numbers, apart atoms and room in the box of
+            the images; it names the place in the list.
         """
         from imatgen_flows.representation import pack
 
-        known = set(self.elements)
-        for structure in structures:
-            if foreign := sorted({element.symbol for element in structure.composition} - known):
-                raise InputError(
-                    f"{structure.composition.reduced_formula} has {', '.join(foreign)}; {self.name} is a model of "
-                    f"{system_name(self.elements)}. Take a model of its system."
-                )
-        if not structures:
+        standard = standard_structures(structures, self.elements, self.name)
+        if not standard:
             return np.zeros((0, len(self.training.scale)), np.float32)
-        crystals = pack([standardise(structure) for structure in structures], self.elements)
-        return self.networks.encode(crystals).cpu().numpy()
+        return self.networks.encode(pack(standard, self.elements)).cpu().numpy()
 
-    def decode(self, latent: NDArray | Tensor) -> list[Structure | None]:
-        """Decode latent vectors (n, latent): a repaired structure in its standard cell each, None where it is not valid."""
-        images = self.networks.decode(torch.as_tensor(np.asarray(latent)).float())
-        decoded = zip(*self.networks.compressor.codec.decode(images), strict=True)
+    def decode(self, latent: ArrayLike | Tensor) -> list[Structure | None]:
+        """Decode latent vectors (n, latent): a repaired structure in its standard cell each, None where it is not valid.
+
+        Raises
+        ------
+        InputError
+            Where they have another shape, or numbers that are not finite.
+        """
+        vectors = latent_vectors(latent, len(self.training.scale))
+        if not len(vectors):
+            return []
+        decoded = zip(*self.networks.compressor.codec.decode(self.networks.decode(vectors)), strict=True)
         examined = [examine(*pair, self.elements, self.max_sites, self.max_edge, self.charge) for pair in decoded]
         return [_valid_structure(item) for item in examined]
 
@@ -129,20 +132,29 @@ class TrainedModel:
         structure : of the model's elements
         n : number of valid structures that are wanted
         width : standard deviation of the Gaussian noise, in those of the training structures
-        seed : of the noise
+        seed : of the noise; the draws of two seeds are independent
 
         Returns
         -------
-        `n` valid structures, or fewer where `DRAWS_OF_A_STRUCTURE` draws for each did not give as many
+        `n` valid structures, or fewer where `DRAWS_OF_A_STRUCTURE` draws for each did not give as many; a warning says then
+        what became of the draws
+
+        Raises
+        ------
+        InputError
+            Where the structure is none that the model encodes, or a number is out of its limits.
         """
-        if width <= 0:
-            raise InputError(f"width is {width:g}; it must be above zero, since at zero there is one structure alone.")
+        if not isinstance(structure, IStructure):
+            raise InputError(
+                f"neighbours are those of one pymatgen structure; this is of type {type(structure).__name__}."
+            )
+        noise = positive_number(width, "width", "standard deviations of the latent space") * self.training.scale
         middle = torch.from_numpy(self.encode([structure]))
 
-        def draw(number: int, seed: int) -> Samples:
-            return sample_perturbed(middle, number, seed, width=width * self.training.scale)
+        def draw(number: int, batch: int) -> Samples:
+            return sample_perturbed(middle, number, _stream(seed, batch, _VECTORS), width=noise)
 
-        return self._collect(draw, n, seed)
+        return self._collect(draw, n, seed, cure="A smaller `width` stays nearer to the structure.")
 
     def sample(self, n: int, formula: str | None = None, seed: int = 0) -> list[Structure]:
         """Generate structures from the prior.
@@ -152,7 +164,11 @@ class TrainedModel:
         n : number of valid structures that are wanted
         formula : reduced or of a whole cell, all of whose multiples within the limits are drawn; by default the contents
             of the training structures, as often as they occur
-        seed : of the draws
+        seed : of the draws; those of two seeds are independent
+
+        Returns
+        -------
+        `n` valid structures, or fewer, as `neighbours`
 
         Raises
         ------
@@ -162,12 +178,15 @@ class TrainedModel:
         contents, weights = self._contents(formula)
         wanted = Composition(formula).reduced_formula if formula else None
 
-        def draw(number: int, seed: int) -> Samples:
-            generator = torch.Generator().manual_seed(seed)
+        def draw(number: int, batch: int) -> Samples:
+            generator = torch.Generator().manual_seed(_stream(seed, batch, _CONTENTS))
             chosen = contents[torch.multinomial(weights.float(), number, replacement=True, generator=generator)]
-            return self._from_prior(chosen, seed)
+            return self._from_prior(chosen, _stream(seed, batch, _VECTORS))
 
-        return self._collect(draw, n, seed, wanted)
+        cure = "Networks that are trained longer, or on more structures, decode more."
+        if wanted:
+            cure = f"Ask without `formula`, or near a known crystal of {wanted} (`model.neighbours`). {cure}"
+        return self._collect(draw, n, seed, wanted, cure)
 
     def _contents(self, formula: str | None) -> tuple[Tensor, Tensor]:
         """List the contents of a cell that are drawn, with their weights."""
@@ -212,29 +231,61 @@ class TrainedModel:
         return Samples(drawn.latent, seed, drawn.parents, atom_counts, drawn.prior)
 
     def _collect(
-        self, draw: Callable[[int, int], Samples], n: int, seed: int, formula: str | None = None
+        self, draw: Callable[[int, int], Samples], n: int, seed: int, formula: str | None = None, cure: str = ""
     ) -> list[Structure]:
-        """Draw until there are `n` valid structures (of a formula), and count out the others."""
-        if n < 1:
-            raise InputError(f"n is {n}; ask for one structure at least.")
+        """Draw batches until there are `n` valid structures (of a formula), and count out the others."""
+        n, _ = whole_number(n, "n", 1), whole_number(seed, "seed", 0, MAX_SEED)
         found: list[Structure] = []
-        drawn = 0
+        left: Counter[tuple[str, str]] = Counter()  # draws that gave none, by where and why
+        drawn = batch = 0
         while len(found) < n and drawn < DRAWS_OF_A_STRUCTURE * n:
-            samples = draw(min(n, DRAWS_OF_A_STRUCTURE * n - drawn), seed + drawn)
+            samples = draw(min(n, DRAWS_OF_A_STRUCTURE * n - drawn), batch)
             for item in self._decode(samples):
                 structure = _valid_structure(item)
-                if structure is not None and formula in (None, item.row["formula"]):
+                if structure is None:
+                    left[str(item.row["rejected_stage"]), str(item.row["rejected_reason"])] += 1
+                elif formula not in (None, item.row["formula"]):
+                    left[_FORMULA, formula or ""] += 1
+                else:
                     found.append(structure)
             drawn += len(samples.latent)
+            batch += 1
         logger.info("%s: %d of %d draws gave a crystal that was asked for", self.name, len(found), drawn)
         if len(found) < n:
-            logger.warning("%s: %d structures instead of %d after %d draws", self.name, len(found), n, drawn)
+            fates = "; ".join(_fates(left))
+            logger.warning(
+                "%s gave %d of the %d structures: of %d draws %s. %s", self.name, len(found), n, drawn, fates, cure
+            )
         return found[:n]
 
     def _decode(self, samples: Samples) -> list[Examined]:
         from imatgen_flows.candidates.decode_samples import decode_samples
 
         return decode_samples(self.networks, samples, self.max_sites, self.max_edge, charge=self.charge)[1]
+
+
+_CONTENTS, _VECTORS = 0, 1  # what is drawn from a random stream of its own: contents of the cell, latent vectors
+_FORMULA = "formula"  # beside the stages, where a valid crystal is not of the formula that was asked for
+
+
+def _stream(seed: int, batch: int, part: int) -> int:
+    """Return the seed of a random stream that no other seed, batch or part shares."""
+    return int(np.random.SeedSequence(seed, spawn_key=(batch, part)).generate_state(1, np.uint64)[0])
+
+
+def _fates(left: Counter[tuple[str, str]]) -> list[str]:
+    """Say how many draws gave no crystal that was asked for, and why: most frequent reasons first."""
+    words = {Stage.DECODE: "not decodable", Stage.VALIDITY: "not valid", _FORMULA: "of another formula"}
+    said = []
+    for stage, text in words.items():
+        reasons = [
+            (reason.replace("_", " "), number) for (where, reason), number in left.most_common() if where == stage
+        ]
+        if reasons:
+            parts = ", ".join(f"{reason} {number:,}" for reason, number in reasons)
+            detail = f"than {reasons[0][0]}" if stage == _FORMULA else f"({parts})"
+            said.append(f"{sum(number for _, number in reasons):,} were {text} {detail}")
+    return said
 
 
 def _valid_structure(item: Examined) -> Structure | None:
