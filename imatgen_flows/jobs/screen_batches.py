@@ -76,31 +76,53 @@ def choose_samples(
 def _scores(
     unique: list[Row], candidates: CandidatesDocument, data: CampaignData, kappa: float
 ) -> dict[str, float] | None:
-    """Predict a lower confidence bound of E_hull (eV/atom) from earlier rounds; None where they relaxed too few."""
+    """Predict a lower confidence bound of E_hull (eV/atom) for each sample; None where too little was relaxed.
+
+    Earlier rounds teach by composition and latent vector. The first round has the reference phases alone, which teach by
+    composition: in the latent space they are too few.
+    """
     import numpy as np
     from pymatgen.core import Composition
 
     from imatgen_flows.candidates.selection import FEWEST, fit_process, lower_confidence_bound
 
-    rows, elements = read_lines(data["dataset"].crystals), data["dataset"].elements
-    relaxed = {
-        row: label["e_above_hull"]
-        for row, label in enumerate(read_lines(data["labels"].labels))
-        if label.get("e_above_hull") is not None
-    }
-    if len(relaxed) < FEWEST or not unique:
+    elements, formulas = data["dataset"].elements, [str(row["formula"]) for row in unique]
+
+    def shares(compositions: list[str]) -> Any:
+        return np.array(
+            [[Composition(one).get_atomic_fraction(element) for element in elements] for one in compositions]
+        )
+
+    finds = _finds(data)
+    if len(finds) >= FEWEST and unique:
+        rows = read_lines(data["dataset"].crystals)
+        with np.load(candidates.extra["latents"].path()) as latents:
+            known = np.hstack([latents["training"][list(finds)], shares([rows[row]["formula"] for row in finds])])
+            here = np.hstack([latents["samples"][[row["latent_row"] for row in unique]], shares(formulas)])
+        targets = list(finds.values())
+    elif len(phases := _phases(data)) >= FEWEST and unique:
+        known, here = shares([formula for formula, _ in phases]), shares(formulas)
+        targets = [distance for _, distance in phases]
+    else:
         return None
-
-    def features(latent: Any, compositions: list[Composition]) -> Any:
-        shares = [[composition.get_atomic_fraction(element) for element in elements] for composition in compositions]
-        return np.hstack([latent, shares])
-
-    with np.load(candidates.extra["latents"].path()) as latents:
-        known = features(latents["training"][list(relaxed)], [Composition(rows[row]["formula"]) for row in relaxed])
-        compositions = [Composition(str(row["formula"])) for row in unique]
-        here = features(latents["samples"][[row["latent_row"] for row in unique]], compositions)
-    scores = lower_confidence_bound(fit_process(known, np.array(list(relaxed.values()))), here, kappa)
+    scores = lower_confidence_bound(fit_process(known, np.array(targets)), here, kappa)
     return {str(row["sample"]): float(score) for row, score in zip(unique, scores, strict=True)}
+
+
+def _finds(data: CampaignData) -> dict[int, float]:
+    """Return E_hull (eV/atom) of what earlier rounds relaxed, by its row in the dataset."""
+    labels = enumerate(read_lines(data["labels"].labels))
+    return {row: label["e_above_hull"] for row, label in labels if label.get("e_above_hull") is not None}
+
+
+def _phases(data: CampaignData) -> list[tuple[str, float]]:
+    """Return formula and E_hull (eV/atom) of the reference phases that hold all elements, as candidates do."""
+    from imatgen_flows.energetics.hull import Hull
+
+    table = Hull.from_dict(read_json(data["references"].hull)).table()
+    return [
+        (row["formula"], row["e_above_hull"]) for row in table if len(row["fractions"]) == len(data["dataset"].elements)
+    ]
 
 
 def batch_size(labels: LabelDocument, walltime: float | None) -> int:
