@@ -22,7 +22,7 @@ from imatgen_flows.config import CampaignConfig
 from imatgen_flows.crystals import is_charge_balanced
 from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.errors import ImatgenError, InputError
-from imatgen_flows.io.artifacts import ArtifactStore, read_lines
+from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
@@ -30,8 +30,10 @@ from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.references import extend_hull
 from imatgen_flows.jobs.relax_batch import relax_batch
 from imatgen_flows.jobs.sample_candidates import sample_candidates
+from imatgen_flows.jobs.screen_batches import choose_samples
 from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.models.registry import SAMPLERS
+from imatgen_flows.run import Run
 
 JOBS_OF_A_ROUND = 13  # with one batch
 
@@ -172,6 +174,25 @@ def test_the_hull_distance_agrees_with_an_independent_phase_diagram(run, documen
             entry = PDEntry(composition, row["energy_per_atom"] * composition.num_atoms)
             expected = diagram.get_decomp_and_e_above_hull(entry, allow_negative=True)[1]
             assert row["e_above_hull"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_first_round_relaxes_last_what_the_reference_phases_put_high(run, tmp_path):
+    root, candidates, data = Run.open(run).first_round()
+    store, hull = ArtifactStore(tmp_path), read_json(data["references"].hull)
+    formulas = {row["sample"]: row["formula"] for row in rows_of(run) if row["state"] not in ("rejected", "sampled")}
+    oxygen = {formula: Composition(formula).get_atomic_fraction("O") for formula in formulas.values()}
+    richest = max(oxygen, key=lambda formula: oxygen[formula])
+    for sign, place in ((1, -1), (-1, 0)):  # energies that rise with oxygen, and that fall with it
+        for entry in hull["entries"]:
+            if len(entry["composition"]) == 2:
+                shares = Composition(entry["composition"])
+                entry["energy_per_atom"] = sign * 9 * shares.get_atomic_fraction("O")
+            else:
+                entry["energy_per_atom"] = -100.0
+        references = data["references"].model_copy(update={"hull": store.put_json("hull", hull)})
+        chosen = read_json(choose_samples(store, candidates, data | {"references": references}, 100, kappa=0.0))
+        assert set(chosen) == set(formulas)
+        assert formulas[chosen[place]] == richest
 
 
 def test_resume_repeats_no_finished_job(run, tiny):

@@ -248,7 +248,7 @@ def harvest_campaign(
         )
     if partial and not rounds:
         root = Path(campaign["directory"]) / "artifacts"
-        rounds = [finish_partially(root, documents, config.sampling.total, config.screen)]
+        rounds = [finish_partially(root, documents, config)]
     directory = (directory or Path(campaign["directory"])).absolute()
     prepare(config, directory, resume=True)
     last = max(rounds, key=lambda document: document.round)

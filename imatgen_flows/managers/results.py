@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imatgen_flows.config import Screen
+from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.jobs.documents import (
     BatchDocument,
@@ -66,15 +66,14 @@ def read_documents(cluster: Path, campaign_id: str) -> list[JobDocument]:
     return list({output.key: output for output in outputs if isinstance(output, JobDocument)}.values())
 
 
-def finish_partially(root: Path, documents: list[JobDocument], samples: int, screen: Screen) -> RoundDocument:
+def finish_partially(root: Path, documents: list[JobDocument], config: CampaignConfig) -> RoundDocument:
     """Finish a round with the relaxations that are there; candidates without one are rejected as lost.
 
     Parameters
     ----------
     root : of the artifact store
     documents : of the jobs that have ended
-    samples : number of samples of the round
-    screen : the campaign's section of that name
+    config : of the campaign
 
     Raises
     ------
@@ -97,6 +96,7 @@ def finish_partially(root: Path, documents: list[JobDocument], samples: int, scr
             raise ImatgenError(f"the campaign has no finished job `{job.spec.label}` yet: there is nothing to harvest.")
         return found[-1]
 
+    screen = config.screen
     dataset, labels = last(DatasetDocument, build_dataset), last(LabelDocument, label_dataset)
     data = CampaignData(
         dataset=dataset,
@@ -111,13 +111,13 @@ def finish_partially(root: Path, documents: list[JobDocument], samples: int, scr
         candidates=candidates,
         dataset=dataset,
         references=data["references"],
-        chosen=choose_samples(ArtifactStore(root), candidates, data, screen.at_most, 0.0),
+        chosen=choose_samples(ArtifactStore(root), candidates, data, screen.at_most, config.rounds.kappa),
         batches=[document for document in documents if isinstance(document, BatchDocument)],
         threshold=screen.threshold,
     )
     return finish_round.original(
         str(root),
-        samples=samples,
+        samples=config.sampling.total,
         data=data,
         models=[document for document in documents if isinstance(document, ModelDocument)],
         reconstruction=last(ReconstructionDocument, evaluate_reconstruction),
