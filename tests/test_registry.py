@@ -169,7 +169,7 @@ def test_a_described_value_is_its_text():
 def test_new_entries_are_choices_of_a_campaign_and_of_its_error_messages():
     config = CampaignConfig.model_validate(campaign())
     assert (config.labels.potential, config.validation.backend) == ("hardium", "abacus")
-    with pytest.raises(ValueError, match="Did you mean `abacus`?"):
+    with pytest.raises(InputError, match="Did you mean `abacus`?"):
         CampaignConfig.model_validate(campaign(backend="abacsu"))
     with pytest.raises(InputError, match="Did you mean `hardium`?"):
         get_potential("hardum")
@@ -179,7 +179,7 @@ def test_new_entries_are_choices_of_a_campaign_and_of_its_error_messages():
 
 
 def test_they_are_gone_afterwards():
-    with pytest.raises(ValueError, match="unknown DFT back end `abacus`. Known: none, vasp-mp-gga"):
+    with pytest.raises(InputError, match="unknown DFT back end `abacus`. Known: none, vasp-mp-gga"):
         CampaignConfig.model_validate(campaign(potential="toy"))
     with pytest.raises(InputError, match="unknown potential `hardium`"):
         get_potential("hardium")

@@ -79,7 +79,8 @@ def test_a_run_without_a_shortlist_ends_with_its_report_a_reason_and_status_1(im
     empty = shutil.copytree(run, tmp_path / "empty")
     config = CampaignConfig.from_file(run / "campaign.yaml")
     config.screen.threshold = -20.0  # eV/atom: below every hull
-    config.to_file(tmp_path / "empty.yaml")
+    for path in (tmp_path / "empty.yaml", empty / "campaign.yaml"):  # the trained networks are those of the other run
+        config.to_file(path)
     code, text, error = imatgen("run", tmp_path / "empty.yaml", "--directory", empty, "--resume")
     assert code == 1 and "report.html" in text
     assert "error: no result: none of" in error and "`screen.threshold`" in error
