@@ -307,9 +307,8 @@ class CampaignConfig(Section):
         try:
             return handler(values)
         except ValidationError as error:
-            if (
-                info.context or info.field_name
-            ):  # of a file; or an assignment, which its sections refuse in pydantic's words
+            # of a file; or an assignment, which its sections refuse in pydantic's words
+            if info.context or info.field_name:
                 raise
             raise InputError("\n".join(explain(error, cls, RENAMED_KEYS))) from error
 

@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.candidates.states import Geometry
+from imatgen_flows.crystals.arguments import describe_value
 from imatgen_flows.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,9 +32,8 @@ def check_name(name: Any) -> str:
     """
     if isinstance(name, str) and name.strip():
         return name.strip()
-    shown = repr(name) if name is None or isinstance(name, str | int | float) else f"of type {type(name).__name__}"
     raise InputError(
-        f"give a sample or an id, as texts; this is {shown}. Of a row of the table, `row.name` is the sample."
+        f"give a sample or an id, as texts; this is {describe_value(name)}. Of a row of the table, `row.name` is the sample."
     )
 
 

@@ -26,7 +26,9 @@ def structure_list(given: Iterable[Structure]) -> list[Structure]:
     []
     """
     if isinstance(given, IStructure | str) or not isinstance(given, Iterable):
-        raise InputError(f"give a list of pymatgen structures, [structure] where there is one; this is {_kind(given)}.")
+        raise InputError(
+            f"give a list of pymatgen structures, [structure] where there is one; this is {describe_value(given)}."
+        )
     structures = list(given)
     for place, item in enumerate(structures):
         if item is None:
@@ -35,7 +37,7 @@ def structure_list(given: Iterable[Structure]) -> list[Structure]:
                 "leave it out."
             )
         if not isinstance(item, IStructure):
-            raise InputError(f"structure {place} of the list is {_kind(item)}: give pymatgen structures.")
+            raise InputError(f"structure {place} of the list is {describe_value(item)}: give pymatgen structures.")
     return structures
 
 
@@ -54,7 +56,7 @@ def whole_number(value: Any, name: str, least: int, most: int | None = None) -> 
     """
     limits = f"from {least} on" if most is None else f"from {least} to {most}"
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InputError(f"{name} is {_kind(value)}; give a whole number {limits}.")
+        raise InputError(f"{name} is {describe_value(value)}; give a whole number {limits}.")
     number = int(value)
     if number < least or (most is not None and number > most):
         raise InputError(f"{name} is {number}; give a whole number {limits}.")
@@ -75,13 +77,13 @@ def positive_number(value: Any, name: str, unit: str) -> float:
     0.05
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise InputError(f"{name} is {_kind(value)}; give a number above zero, in {unit}.")
+        raise InputError(f"{name} is {describe_value(value)}; give a number above zero, in {unit}.")
     number = float(value)
     if not (number > 0 and isfinite(number)):
         raise InputError(f"{name} is {number:g}; give a number above zero, in {unit}.")
     return number
 
 
-def _kind(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Name a value for a sentence: as it is written where that is short, else by its type."""
     return repr(value) if value is None or isinstance(value, str | int | float) else f"of type {type(value).__name__}"

@@ -46,7 +46,7 @@ class EntryData(TypedDict):
     energy_per_atom: float
     source: str
     kind: str
-    origin: NotRequired[str]  # later than the others
+    origin: NotRequired[str]  # absent from files of earlier versions
 
 
 class HullData(TypedDict):
@@ -67,7 +67,7 @@ class PhaseRow(TypedDict):
     e_above_hull: float
     source: str
     kind: str
-    origin: NotRequired[str]  # later than the others
+    origin: NotRequired[str]  # absent from files of earlier versions
 
 
 def formation_energy(energy_per_atom: float, composition: Composition | str, elemental: Mapping[str, float]) -> float:
