@@ -93,14 +93,16 @@ def _scores(
             [[Composition(one).get_atomic_fraction(element) for element in elements] for one in compositions]
         )
 
+    if not unique:
+        return None
     finds = _finds(data)
-    if len(finds) >= FEWEST and unique:
+    if len(finds) >= FEWEST:
         rows = read_lines(data["dataset"].crystals)
         with np.load(candidates.extra["latents"].path()) as latents:
             known = np.hstack([latents["training"][list(finds)], shares([rows[row]["formula"] for row in finds])])
             here = np.hstack([latents["samples"][[row["latent_row"] for row in unique]], shares(formulas)])
         targets = list(finds.values())
-    elif len(phases := _phases(data)) >= FEWEST and unique:
+    elif len(phases := _phases(data)) >= FEWEST:
         known, here = shares([formula for formula, _ in phases]), shares(formulas)
         targets = [distance for _, distance in phases]
     else:

@@ -95,7 +95,7 @@ class Plan:
             "hull": self.hull,
             "known phases left out": _reasons(self.known_exclusions),
             "reference phases": f"at most {self.references:,}",
-            "charge balance": f"{self.unbalanced_structures:,} of these structures, {self.unbalanced_compositions:,} of "
+            "charge balance": f"{self.unbalanced_structures:,} training structures, {self.unbalanced_compositions:,} of "
             f"{self.compositions:,} compositions are not balanced; such candidates are "
             f"{CHARGE_CHECKS[self.charge].label.lower()} (`validity.charge: {self.charge}`)",
             "rounds": f"at most {self.rounds:,}",

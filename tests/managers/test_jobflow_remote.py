@@ -15,17 +15,24 @@ from pathlib import Path
 import pytest
 from jobflow import JobStore
 from maggma.stores import MemoryStore
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
 from imatgen_flows.candidates.states import State
 from imatgen_flows.cluster import PROFILES, ClusterConfig
 from imatgen_flows.crystals.arrays import CrystalArrays
+from imatgen_flows.energetics.hull import Hull, HullEntry
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.flows import CampaignMaker
 from imatgen_flows.flows.profiles import assign_profiles
 from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs.candidate_table import extend_table
-from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, DatasetDocument, LabelDocument
+from imatgen_flows.jobs.documents import (
+    CandidatesDocument,
+    CandidateTable,
+    DatasetDocument,
+    LabelDocument,
+    ReferenceDocument,
+)
 from imatgen_flows.managers.jobflow_remote import harvest_remote, remote_config, submit_remote
 
 GPU_TRAIN_SCRIPT = """\
@@ -186,9 +193,17 @@ def test_jobs_made_while_the_campaign_runs_ask_for_theirs(flow, cluster, tmp_pat
     dataset = DatasetDocument(
         key="build_dataset-0", elements=["O", "V"], crystals=nothing, packed=nothing, exclusions=nothing, counts={}
     )
+    elements = Hull([HullEntry("V", Composition("V"), 0.0), HullEntry("O", Composition("O"), 0.0)])
+    references = ReferenceDocument(
+        key="extend_hull-0",
+        potential="toy",
+        hull=artifacts.put_json("hull", elements.to_dict()),
+        phases=nothing,
+        counts={},
+    )
     screen.function_kwargs |= {
         "candidates": candidates(artifacts, 5),
-        "data": {"dataset": dataset, "labels": labels, "evaluated": labels, "references": None},
+        "data": {"dataset": dataset, "labels": labels, "evaluated": labels, "references": references},
     }
     with JobStore(MemoryStore()) as store:
         made = screen.run(store).replace

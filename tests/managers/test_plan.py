@@ -61,7 +61,7 @@ def test_what_the_charge_balance_concerns_is_said_before_anything_runs(plan):
     assert 0 < rejecting.unbalanced_compositions < rejecting.compositions
     assert rejecting.unbalanced_structures == flagging.unbalanced_structures == none.unbalanced_structures
     said = rejecting.lines()["charge balance"]
-    assert said.startswith(f"{rejecting.unbalanced_structures:,} of these structures") and "are rejected" in said
+    assert said.startswith(f"{rejecting.unbalanced_structures:,} training structures") and "are rejected" in said
     assert "marked" in flagging.lines()["charge balance"]
     assert not rejecting.warnings()
 
