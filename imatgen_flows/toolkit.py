@@ -157,8 +157,8 @@ def screen(structures: Iterable[Structure], *, on: Run | str | Path) -> pandas.D
     Examples
     --------
     >>> run = imf.Run.open("runs/vanadium-oxides")
-    >>> again = imf.screen([run.structure(run.shortlist.index[0])], on=run)
-    >>> again.novelty.tolist()
+    >>> best = run.structure(run.shortlist.index[0], "decoded")
+    >>> imf.screen([best], on=run).novelty.tolist()  # it relaxes to a crystal that the run has already
     ['duplicate']
     """
     from imatgen_flows.candidates.schema import units
