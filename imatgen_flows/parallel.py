@@ -112,7 +112,12 @@ def _check_workers(workers: int) -> None:
 
 
 def parallel_map(
-    function: Callable[..., Value], tasks: Sequence[tuple], workers: int, what: str, fixed: tuple = ()
+    function: Callable[..., Value],
+    tasks: Sequence[tuple],
+    workers: int,
+    what: str,
+    fixed: tuple = (),
+    progress: Callable[[], None] | None = None,
 ) -> list[Value]:
     """Apply a function to tasks in several processes, and return the results in the order of the tasks.
 
@@ -123,6 +128,7 @@ def parallel_map(
     workers : number of processes, each limited to one thread; with one, or one task, no process is started
     what : the activity, for error messages
     fixed : leading arguments of all calls, sent to each process once
+    progress : called in this thread when a task ends
 
     Raises
     ------
@@ -132,14 +138,20 @@ def parallel_map(
         Where a task fails, which ends all: a part of the results would be a wrong result.
     """
     _check_workers(workers)
-    if workers == 1 or len(tasks) == 1:
-        return [function(*fixed, *task) for task in tasks]
     results: dict[int, Value] = {}
+    if workers == 1 or len(tasks) == 1:
+        for number, task in enumerate(tasks):
+            results[number] = function(*fixed, *task)
+            if progress:
+                progress()
+        return list(results.values())
 
     def receive(number: int, outcome: Outcome[Value]) -> None:
         if outcome.failure:
             raise ImatgenError(f"{what}: {outcome.detail}.")
         results[number] = cast("Value", outcome.value)
+        if progress:
+            progress()
 
     run_isolated(_bind, (function, *fixed), tasks, workers=workers, timeout=TASK_SECONDS, on_outcome=receive)
     return [results[number] for number in range(len(tasks))]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pymatgen.core import DummySpecies, Element, Species, Structure
 
-from imatgen_flows.crystals.structure_files import RawCrystal
+from imatgen_flows.crystals.raw_crystal import RawCrystal
 from imatgen_flows.crystals.system import is_isotope
 
 logger = logging.getLogger(__name__)

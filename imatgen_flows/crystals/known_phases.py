@@ -7,13 +7,9 @@ from collections.abc import Sequence
 from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.isotopes import read_isotopes_as_elements
 from imatgen_flows.crystals.query import SystemQuery
+from imatgen_flows.crystals.raw_crystal import RawCrystal
 from imatgen_flows.crystals.registry import KNOWN_SOURCES, SourceOptions
-from imatgen_flows.crystals.structure_files import RawCrystal
-from imatgen_flows.crystals.templates import Template, check_template
-
-# Sites of a cell as it is given, before its symmetry is searched. A choice: the conventional cells of the large phases of
-# elements fit (S alpha has 128 sites, Mn alpha 58), a supercell of a simulation does not.
-MAX_KNOWN_SITES = 200
+from imatgen_flows.crystals.templates import Template, check_crystal, reduce_crystals
 
 
 def load_known(
@@ -34,17 +30,20 @@ def load_known(
     Returns
     -------
     phases in their standard primitive cells, and exclusions: together one for each crystal that the source holds. Excluded
-    are phases with other elements, and cells of more than `MAX_KNOWN_SITES` sites
+    are phases with other elements, and cells of more than `MAX_GIVEN_SITES` sites
 
     Raises
     ------
     InputError
         As `load_templates`.
     """
-    query = SystemQuery.of(list(elements))
+    options = options or SourceOptions()
+    crystals = KNOWN_SOURCES[source].read(options, SystemQuery.of(list(elements)))
+    checked = (
+        _exclude_foreign(raw, set(elements)) or check_crystal(raw) for raw in read_isotopes_as_elements(crystals)
+    )
     known, exclusions = [], []
-    for raw in read_isotopes_as_elements(KNOWN_SOURCES[source].read(options or SourceOptions(), query)):
-        phase = _foreign_or_large(raw, set(elements)) or check_template(raw)
+    for phase in reduce_crystals(checked, workers=options.workers):
         if isinstance(phase, Template):
             known.append(phase)
         else:
@@ -52,15 +51,9 @@ def load_known(
     return known, exclusions
 
 
-def _foreign_or_large(raw: RawCrystal, elements: set[str]) -> Exclusion | None:
-    """Exclude what needs no search for symmetry to be excluded."""
-    crystal = raw.crystal
-    if isinstance(crystal, Exclusion):
-        return crystal
-    if foreign := sorted(set(crystal.symbol_set) - elements):
+def _exclude_foreign(raw: RawCrystal, elements: set[str]) -> Exclusion | None:
+    if isinstance(raw.crystal, Exclusion):
+        return raw.crystal
+    if foreign := sorted(set(raw.crystal.symbol_set) - elements):
         return Exclusion(raw.id, "other_elements", f"holds {', '.join(foreign)}")
-    if len(crystal) > MAX_KNOWN_SITES:
-        return Exclusion(
-            raw.id, "too_large", f"{len(crystal)} sites as given; a known phase may have {MAX_KNOWN_SITES}"
-        )
     return None

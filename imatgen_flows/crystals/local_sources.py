@@ -7,8 +7,9 @@ from pathlib import Path
 
 from imatgen_flows.crystals.prototypes import aflow_prototypes
 from imatgen_flows.crystals.query import Query
+from imatgen_flows.crystals.raw_crystal import RawCrystal
 from imatgen_flows.crystals.registry import SourceOptions
-from imatgen_flows.crystals.structure_files import RawCrystal, read_crystals
+from imatgen_flows.crystals.structure_files import read_crystals
 from imatgen_flows.errors import InputError
 
 
@@ -25,10 +26,8 @@ def read_prototypes(options: SourceOptions, query: Query) -> Iterator[RawCrystal
 def read_file(options: SourceOptions, query: Query) -> Iterator[RawCrystal]:
     """Read the crystals of the file or folder that the options name."""
     if options.path is None:
-        raise InputError(
-            f"{query.section}: source `file` needs a `path`: a .jsonl.gz file or a folder of CIF or POSCAR."
-        )
-    return read_crystals(Path(options.path), options.where, query.section)
+        raise InputError(f"{query.section}: source `file` needs a `path`: a file of crystals, or a folder of them.")
+    return read_crystals(Path(options.path), options.where, query.section, options.workers)
 
 
 def read_nothing(options: SourceOptions, query: Query) -> Iterator[RawCrystal]:

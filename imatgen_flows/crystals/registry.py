@@ -12,7 +12,7 @@ from imatgen_flows.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from imatgen_flows.crystals.query import Query
-    from imatgen_flows.crystals.structure_files import RawCrystal
+    from imatgen_flows.crystals.raw_crystal import RawCrystal
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,13 @@ class SourceOptions:
     Parameters
     ----------
     path : for `file`: a .jsonl or .jsonl.gz with one crystal a line (`id, lattice, species, frac_coords`, optionally
-        `source`; lattice in A, rows are vectors), or a folder of CIF and POSCAR files
+        `source`; lattice in A, rows are vectors), a file of another format, or a folder of such files
     where : for a .jsonl file: fields of its rows and the values that they must have
     provider : for `optimade`: an alias that pymatgen knows (`oqmd`, `mp`, `jarvis`, ...) or a URL
     cache_dir : folder of downloads, by default ~/.cache/imatgen. What is there is used without the network; delete the
         file to download again.
     api_key : for `mp`
+    workers : number of processes that read many files and reduce many crystals
     """
 
     path: str | Path | None = None
@@ -35,6 +36,7 @@ class SourceOptions:
     provider: str | None = None
     cache_dir: str | Path | None = None
     api_key: str | None = None
+    workers: int = 1
 
     @property
     def cache(self) -> Path:
@@ -71,7 +73,7 @@ _ELSEWHERE = (
     CrystalSource(
         "file",
         "File",
-        "A .jsonl.gz file, or a folder of CIF or POSCAR files.",
+        "A file of crystals (JSON lines, CIF, POSCAR, extended XYZ and others), or a folder of such files.",
         loader="imatgen_flows.crystals.local_sources:read_file",
     ),
     CrystalSource(

@@ -1,32 +1,35 @@
-"""Files of crystals: JSON lines, and folders of CIF and POSCAR files."""
+"""Files of crystals: JSON lines, a file of another format, or a folder of files of any format."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
-import warnings
+import lzma
+import os
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-import numpy as np
 from pymatgen.core import Structure
 
+from imatgen_flows.crystals.batches import map_items
 from imatgen_flows.crystals.exclusion import Exclusion
+from imatgen_flows.crystals.formats import SUFFIXES, decode, find_reader
+from imatgen_flows.crystals.json_crystals import read_line
+from imatgen_flows.crystals.raw_crystal import RawCrystal, unreadable
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import writing
 
+__all__ = ["CrystalRow", "RawCrystal", "crystal_row", "read_crystals", "write_crystals"]
 
-@dataclass(frozen=True)
-class RawCrystal:
-    """A crystal as it was read: a structure, or the reason why there is none."""
-
-    id: str
-    source: str
-    crystal: Structure | Exclusion
+OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+LINES = (".jsonl", ".ndjson")
+MAX_BYTES = 200_000_000  # of a file that is read at once, uncompressed: beyond any file of crystals but JSON lines
+FORMATS = "JSON lines, CIF, POSCAR, extended XYZ, JSON of pymatgen and others (docs/file-formats.md)"
 
 
 class CrystalRow(TypedDict):
@@ -39,24 +42,37 @@ class CrystalRow(TypedDict):
     frac_coords: list[list[float]]
 
 
-def read_crystals(path: Path, where: Mapping[str, object] | None, section: str) -> Iterator[RawCrystal]:
-    """Read the crystals of a .jsonl file (plain or gzipped) or of a folder of CIF and POSCAR files.
+def read_crystals(
+    path: Path, where: Mapping[str, object] | None, section: str, workers: int = 1
+) -> Iterator[RawCrystal]:
+    """Read the crystals of a file, or of all files of a folder and of the folders in it.
+
+    Each crystal has an id of its own: that of its row, or the name of its file with the name or number of the crystal
+    within it. What is no crystal that can be read comes as an exclusion with the reason: nothing is passed over.
 
     Parameters
     ----------
-    path : of the file or folder
+    path : of the file or folder; files may be compressed (.gz, .bz2, .xz)
     where : for a .jsonl file: fields of its rows and the values that they must have
     section : of the campaign file, to begin error messages with
+    workers : number of processes that read a folder of many files
 
     Raises
     ------
     InputError
-        Where a file is missing, empty, truncated or not what its name says, where it holds no crystal, or where `where`
-        chooses none.
+        Where a file is missing, empty, truncated or of a format that is not read, where it holds no crystal, or where
+        `where` chooses none.
     """
-    if path.is_dir() and where:
-        raise InputError(f"{section}: `where` chooses rows of a .jsonl file; {path} is a folder. Leave `where` out.")
-    return _read_folder(path, section) if path.is_dir() else _read_lines(path, where, section)
+    lines = path.is_file() and _split(path.name)[1] in LINES
+    if where and path.exists() and not lines:
+        kind = "a folder" if path.is_dir() else "of another format"
+        raise InputError(f"{section}: `where` chooses rows of a .jsonl file; {path} is {kind}. Leave `where` out.")
+    if path.is_dir():
+        found = _read_folder(path, section, workers)
+    else:
+        _check_file(path, section)
+        found = _read_lines(path, where, section) if lines else _read_alone(path, section)
+    return _number_ids(found)
 
 
 def write_crystals(path: Path, rows: Iterable[CrystalRow], section: str) -> Path:
@@ -94,39 +110,142 @@ def crystal_row(name: str, source: str, structure: Structure) -> CrystalRow:
     }
 
 
-def _read_folder(folder: Path, section: str) -> Iterator[RawCrystal]:
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".cif", ".vasp") or "POSCAR" in p.name.upper()]
-    if not files:
-        raise InputError(f"{section}: {folder} holds no CIF or POSCAR file (*.cif, *.vasp, *POSCAR*).")
-    stems = [p.stem for p in files]
-    for file in files:
-        name = file.stem if stems.count(file.stem) == 1 else file.name
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                text = file.read_text()
-                crystal = Structure.from_str(text, fmt="cif" if file.suffix.lower() == ".cif" else "poscar")
-        except Exception as error:
-            yield RawCrystal(name, file.name, Exclusion(name, "unreadable", f"{file}: {error or type(error).__name__}"))
-        else:
-            yield RawCrystal(name, file.name, crystal)
+def _check_file(path: Path, section: str) -> None:
+    if not path.is_file():
+        raise InputError(f"{section}: {path} does not exist. Give a file or a folder of crystals: {FORMATS}.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{section}: {path} is empty.")
+    name, suffix = _split(path.name)
+    if suffix not in LINES and find_reader(name) is None:
+        raise InputError(
+            f"{section}: {path} is of no format that is read: {FORMATS}. Give it the suffix of its format."
+        )
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the name of a file without the suffix of a compression, and its suffix then, in small letters."""
+    plain = Path(name)
+    if plain.suffix.lower() in OPENERS:
+        plain = plain.with_suffix("")
+    return plain.name, plain.suffix.lower()
+
+
+def _number_ids(crystals: Iterable[RawCrystal]) -> Iterator[RawCrystal]:
+    """Number crystals whose id an earlier one has: two rows of one id are two crystals all the same."""
+    seen: Counter[str] = Counter()
+    for raw in crystals:
+        name = raw.id
+        while seen[name]:
+            seen[raw.id] += 1
+            name = f"{raw.id}-{seen[raw.id]}"
+        seen[name] += 1
+        crystal = replace(raw.crystal, id=name) if isinstance(raw.crystal, Exclusion) else raw.crystal
+        yield RawCrystal(name, raw.source, crystal)
+
+
+def _read_folder(folder: Path, section: str, workers: int) -> Iterator[RawCrystal]:
+    files = _files_within(folder)
+    if not any(find_reader(_split(file.name)[0]) or _split(file.name)[1] in LINES for file in files):
+        raise InputError(f"{section}: {folder} holds no CIF, POSCAR or other file of crystals. Read are {FORMATS}.")
+    contents = map_items(_read_file, files, workers, "reading files of crystals")
+    for file, name, content in zip(files, _names(files, folder), contents, strict=True):
+        source = file.relative_to(folder).as_posix()
+        for part, origin, crystal in content:
+            yield RawCrystal(_join(name, part), origin or source, _located(crystal, source))
+
+
+def _files_within(folder: Path) -> list[Path]:
+    """List what a folder and the folders in it hold; a link to a folder, or a folder that is closed, is listed itself."""
+    closed: list[Path] = []
+    files: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        files += [Path(place, name) for name in names]
+        files += [Path(place, name) for name in folders if Path(place, name).is_symlink()]
+    return sorted(files + closed)
+
+
+def _names(files: Sequence[Path], folder: Path) -> list[str]:
+    """Name files by their stem; by name, or by the path within the folder, where that leaves two alike."""
+    stems, names = Counter(map(_stem, files)), Counter(file.name for file in files)
+    return [
+        stem
+        if stems[stem := _stem(file)] == 1
+        else file.name
+        if names[file.name] == 1
+        else file.relative_to(folder).as_posix()
+        for file in files
+    ]
+
+
+def _stem(file: Path) -> str:
+    name, suffix = _split(file.name)
+    return name.removesuffix(Path(name).suffix) or name if suffix in (*SUFFIXES, *LINES) else file.name
+
+
+def _located(crystal: Structure | Exclusion, place: str) -> Structure | Exclusion:
+    """Say in which file an exclusion arose."""
+    return replace(crystal, detail=f"{place}: {crystal.detail}") if isinstance(crystal, Exclusion) else crystal
+
+
+def _join(name: str, part: str) -> str:
+    return f"{name}:{part}" if part else name
+
+
+def _read_alone(path: Path, section: str) -> Iterator[RawCrystal]:
+    """Read a file that is no JSON lines; one without any crystal is an error."""
+    content = _read_file(path)
+    faults = [crystal.detail for _, _, crystal in content if isinstance(crystal, Exclusion)]
+    if len(faults) == len(content):
+        raise InputError(f"{section}: no crystal of {path} can be read: {faults[0]}.")
+    for part, origin, crystal in content:
+        yield RawCrystal(_join(_stem(path), part), origin or path.name, _located(crystal, path.name))
+
+
+def _read_file(file: Path) -> list[tuple[str, str, Structure | Exclusion]]:
+    """Read a file of a folder, whatever it is, to at least one crystal or reason.
+
+    Returns
+    -------
+    of each crystal the name within the file, its source where the file says it, and the crystal or why there is none
+    """
+    name, suffix = _split(file.name)
+    reader = find_reader(name)
+    if not file.is_file():
+        kind = "a folder that cannot be entered or a link to one" if file.is_dir() else "no file, or a link to none"
+        return [("", "", Exclusion("", "other_format", f"it is {kind}"))]
+    if reader is None and suffix not in LINES:
+        return [("", "", Exclusion("", "other_format", "files of this type are not read"))]
+    try:
+        content = _content(file)
+        if len(content) > MAX_BYTES:
+            return [("", "", Exclusion("", "too_large", f"more than {MAX_BYTES // 1_000_000} MB"))]
+        if reader is None:
+            return _lines_of(decode(content))
+        found = [(part, "", crystal) for part, crystal in reader(content)]
+        return found or [("", "", unreadable("it holds no crystal"))]
+    except Exception as error:  # of any kind: pymatgen and ASE have none of their own
+        return [("", "", unreadable(error))]
+
+
+def _lines_of(text: str) -> list[tuple[str, str, Structure | Exclusion]]:
+    """Read the JSON lines of a file of a folder; a row without an id bears the number of its line."""
+    read = [read_line(line, str(number)) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    return [(name, str(row.get("source", "")), crystal) for name, row, crystal in read]
 
 
 def _read_lines(path: Path, where: Mapping[str, object] | None, section: str) -> Iterator[RawCrystal]:
+    """Read a file of JSON lines row by row, since it may have more of them than there is memory for."""
     crystals = chosen = 0
-    seen: Counter[str] = Counter()
+    first = ""
     values: dict[str, Counter[str]] = {field: Counter() for field in where or {}}
     for number, line in enumerate(_text_lines(path, section), start=1):
         if not line.strip():
             continue
-        name = f"{path.name}:{number}"
-        try:
-            row = json.loads(line)
-            name = str(row.get("id") or name)
-            seen[name] += 1
-            # two rows of one id are two crystals all the same
-            name = name if seen[name] == 1 else f"{name}-{seen[name]}"
-            crystal: Structure | Exclusion = _read_row(row)
+        name, row, crystal = read_line(line, f"{path.name}:{number}")
+        if isinstance(crystal, Exclusion):
+            crystal = replace(crystal, detail=f"{path.name}, line {number}: {crystal.detail}")
+            first = first or f" The first fault: {crystal.detail}."
+        else:
             crystals += 1
             for field, counter in values.items():
                 counter[json.dumps(row.get(field))] += 1
@@ -134,14 +253,13 @@ def _read_lines(path: Path, where: Mapping[str, object] | None, section: str) ->
                 crystal = Exclusion(name, "not_selected", f"{other} is {row.get(other)}")
             else:
                 chosen += 1
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            problem = f"no `{error.args[0]}`" if isinstance(error, KeyError) and error.args else str(error)
-            crystal = Exclusion(name, "unreadable", f"{path.name}, line {number}: {problem}")
         source = str(row.get("source", path.name)) if isinstance(crystal, Structure) else path.name
         yield RawCrystal(name, source, crystal)
     if not crystals:
-        raise InputError(f"{section}: no line of {path} is a crystal: one JSON object a line is expected, with "
-                         "`lattice`, `species` and `frac_coords`.")  # fmt: skip
+        raise InputError(
+            f"{section}: no line of {path} is a crystal: one JSON object a line is expected, with `lattice`, `species` and "
+            f"`frac_coords`, or as pymatgen writes it.{first}"
+        )
     if not chosen:
         raise InputError(
             f"{section}: `where` chooses none of the {crystals:,} crystals of {path}. {_describe_values(values)}"
@@ -157,32 +275,28 @@ def _describe_values(values: dict[str, Counter[str]]) -> str:
     return " ".join(sentences)
 
 
-def _read_row(row: dict[str, Any]) -> Structure:
-    lattice = np.array(row["lattice"], dtype=float)
-    coords = np.array(row["frac_coords"], dtype=float)
-    if lattice.shape != (3, 3) or coords.shape != (len(row["species"]), 3):
-        raise ValueError(f"{len(row['species'])} species, coordinates of shape {coords.shape}, lattice {lattice.shape}")
-    return Structure(lattice, row["species"], coords)
+def _content(file: Path) -> bytes:
+    """Read and uncompress a file, to a little more than the largest that is read at once."""
+    with OPENERS.get(file.suffix.lower(), Path.open)(file, "rb") as stream:
+        content: bytes = stream.read(MAX_BYTES + 1)
+    return content
 
 
 def _text_lines(path: Path, section: str) -> Iterator[str]:
-    """Yield the lines of a plain or gzipped file; a file that is not whole raises, naming how much of it could be read."""
-    if not path.is_file():
-        raise InputError(f"{section}: {path} does not exist. Give a .jsonl or .jsonl.gz file or a folder of CIF files.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{section}: {path} is empty.")
-    zipped = path.suffix == ".gz"
+    """Yield the lines of a file; one that is not whole raises, naming how much of it could be read."""
     number = 0
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if zipped else path.open(encoding="utf-8") as stream:
+        with OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig") as stream:
             for line in stream:
                 number += 1
                 yield line
     except gzip.BadGzipFile as error:
         raise InputError(f"{section}: {path} is not a gzip file or is damaged ({error}).") from error
-    except (EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
         raise InputError(
             f"{section}: {path} is truncated or damaged: {number} rows could be read. Copy or download it again."
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{section}: {path} is not text: JSON lines are expected, one crystal a line.") from error
+    except OSError as error:
+        raise InputError(f"{section}: {path} cannot be read: {error.strerror or error}.") from error

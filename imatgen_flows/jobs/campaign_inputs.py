@@ -103,13 +103,15 @@ def published_phases(system: list[str], known: Known) -> tuple[list[ReferencePha
 
 
 def source_options(section: SourceSection) -> SourceOptions:
-    """Gather the options of a source of crystals, with the cache and the access key of this machine."""
+    """Gather the options of a source of crystals, with the cache, the access key and the cores of this machine."""
     from imatgen_flows.crystals.registry import SourceOptions
 
+    settings = get_settings()
     return SourceOptions(
         path=section.path,
         where=section.where,
         provider=section.provider,
-        cache_dir=get_settings().cache_dir,
+        cache_dir=settings.cache_dir,
         api_key=os.environ.get("MP_API_KEY"),
+        workers=settings.n_workers,
     )

@@ -42,8 +42,8 @@ class InputFile(BaseModel):
             return None
         if path.is_file():
             return cls(path=str(path), key=file_hash(path))
-        files = sorted(path.iterdir()) if path.is_dir() else []
-        content = [(file.name, file_hash(file)) for file in files if file.is_file()]
+        files = sorted(path.rglob("*")) if path.is_dir() else []
+        content = [(file.relative_to(path).as_posix(), file_hash(file)) for file in files if file.is_file()]
         return cls(path=str(path), key=content_key(content) if content else "")
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.crystals.known_phases import MAX_KNOWN_SITES, load_known
+from imatgen_flows.crystals.known_phases import load_known
 from imatgen_flows.crystals.registry import TEMPLATE_SOURCES, CrystalSource, SourceOptions
 from imatgen_flows.crystals.standard import primitive_cell, standardise
 from imatgen_flows.crystals.structure_files import RawCrystal
-from imatgen_flows.crystals.templates import load_templates
+from imatgen_flows.crystals.templates import MAX_GIVEN_SITES, load_templates
 from imatgen_flows.errors import InputError
 
 ROCKSALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -163,7 +163,7 @@ def test_a_folder_of_cif_and_poscar_files_is_read(tmp_path):
     (tmp_path / "notes.txt").write_text("not a crystal")
     templates, exclusions = load_templates("file", SourceOptions(tmp_path))
     assert [(t.id, len(t.structure)) for t in templates] == [("POSCAR_rutile", 6), ("vo.cif", 2), ("vo.vasp", 6)]
-    assert [(x.id, x.reason) for x in exclusions] == [("broken", "unreadable")]
+    assert [(x.id, x.reason) for x in exclusions] == [("broken", "unreadable"), ("notes.txt", "other_format")]
 
 
 def test_known_phases_of_any_size_and_of_each_part_of_the_system_are_read(tmp_path):
@@ -180,7 +180,10 @@ def test_known_phases_of_any_size_and_of_each_part_of_the_system_are_read(tmp_pa
     phases, exclusions = load_known("file", ["V", "O"], SourceOptions(path))
     assert {phase.id: len(phase.structure) for phase in phases} == {"large": 72, "V bcc": 1}
     reasons = {item.id: (item.reason, item.detail) for item in exclusions}
-    assert reasons["absurd"] == ("too_large", f"216 sites as given; a known phase may have {MAX_KNOWN_SITES}")
+    assert reasons["absurd"] == (
+        "too_large",
+        f"216 sites as given; at most {MAX_GIVEN_SITES} are searched for a smaller cell",
+    )
     assert reasons["TiO"] == ("other_elements", "holds Ti")
     assert load_known("shipped", ["V", "O"]) == ([], [])
 

@@ -1,0 +1,34 @@
+"""A crystal as a source gives it, before it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pymatgen.core import Structure
+
+from imatgen_flows.crystals.exclusion import Exclusion
+
+
+@dataclass(frozen=True)
+class RawCrystal:
+    """A crystal as it was read: a structure, or the reason why there is none."""
+
+    id: str
+    source: str
+    crystal: Structure | Exclusion
+
+
+# what a reader of a format finds in one file: the name of each crystal within it, empty where it holds one alone
+Found = Iterable[tuple[str, Structure | Exclusion]]
+
+
+def unreadable(problem: str | Exception) -> Exclusion:
+    """Make the exclusion of a crystal that cannot be read, in one line; whoever knows its id sets it."""
+    if isinstance(problem, KeyError) and problem.args:
+        problem = f"no `{problem.args[0]}`"
+    elif isinstance(problem, RecursionError):
+        problem = "it is nested too deeply"
+    elif isinstance(problem, Exception):
+        problem = str(problem) or type(problem).__name__
+    return Exclusion("", "unreadable", " ".join(problem.split())[:500])
