@@ -1,10 +1,14 @@
 """Crystal structures: templates, substitution, the standard cell, chemical limits, distances and repair."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imatgen_flows.crystals.charge_balance import is_charge_balanced
+
+# spglib writes to stderr from C where it finds no symmetry; it returns nothing then, which is handled where it is called
+os.environ.setdefault("SPGLIB_WARNING", "OFF")
 
 __all__ = ["is_charge_balanced"]
 

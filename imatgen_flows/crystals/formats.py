@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from functools import partial
@@ -66,12 +66,29 @@ def _pymatgen(fmt: str, text: str) -> Found:
 
 
 def _poscar(text: str) -> Found:
-    # pymatgen makes a list of as many atoms as are announced before it looks for them
-    announced = [word for line in text.splitlines()[5:25] for word in line.split() if word.isdigit()]
-    lines = text.count("\n") + 1
-    if too_many := next((word for word in announced if len(word) > 9 or int(word) > lines), None):
-        raise ValueError(f"{too_many} atoms are announced in {lines} lines")
+    _refuse_more_than_lines(text, [word for line in text.splitlines()[5:25] for word in line.split()])
     return _pymatgen("poscar", text)
+
+
+def _extxyz(content: bytes) -> Found:
+    text = decode(content)
+    columns = re.findall(r":[RILS]:(\d+)", text)
+    _refuse_more_than_lines(text, [line.strip() for line in text.splitlines()])
+    if too_many := next((number for number in columns if len(number) > 3), None):
+        raise ValueError(f"{too_many[:20]} columns are announced")
+    return _ase("extxyz", content)
+
+
+def _refuse_more_than_lines(text: str, words: Iterable[str]) -> None:
+    """Refuse a file that announces more atoms than it has lines: readers make room or loop for each of them."""
+    lines = text.count("\n") + 1
+    for word in words:
+        try:
+            number = int(word)
+        except ValueError:
+            continue
+        if number > lines:
+            raise ValueError(f"{word[:20]} atoms are announced in {lines} lines")
 
 
 def _res(text: str) -> Found:
@@ -148,7 +165,7 @@ READERS: tuple[tuple[str, Callable[[bytes], Found]], ...] = (
     ("*.res", partial(_text, _res)),
     *((f"*.{fmt}", partial(_text, partial(_pymatgen, fmt))) for fmt in ("xsf", "cssr")),
     ("*vasprun*.xml", _vasprun),
-    *((pattern, partial(_ase, "extxyz")) for pattern in ("*.extxyz", "*.xyz")),
+    *((pattern, _extxyz) for pattern in ("*.extxyz", "*.xyz")),
     ("*.cell", partial(_ase, "castep-cell")),
     ("*geometry.in", partial(_ase, "aims")),
     ("*.gen", partial(_ase, "gen")),

@@ -75,7 +75,8 @@ def _structure_of(row: Any) -> Structure | Exclusion:
         if lattice.shape != (3, 3) or coords.shape != (len(species), 3):
             raise ValueError(f"{len(species)} species, coordinates of shape {coords.shape}, lattice {lattice.shape}")
         _check_species(species)
-        return Structure(lattice, species, coords)
+        with np.errstate(all="ignore"):  # what is not a number is excluded by name
+            return Structure(lattice, species, coords)
     except Exception as error:  # of any kind: pymatgen has none of its own
         return unreadable(error)
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
 from pymatgen.core import Structure
 
 from imatgen_flows.crystals.batches import map_items
@@ -220,8 +221,9 @@ def _read_file(file: Path) -> list[tuple[str, str, Structure | Exclusion]]:
         if len(content) > MAX_BYTES:
             return [("", "", Exclusion("", "too_large", f"more than {MAX_BYTES // 1_000_000} MB"))]
         if reader is None:
-            return _lines_of(decode(content))
-        found = [(part, "", crystal) for part, crystal in reader(content)]
+            return _lines_of(decode(content)) or [("", "", unreadable("it is empty"))]
+        with np.errstate(all="ignore"):  # what is not a number is excluded by name
+            found = [(part, "", crystal) for part, crystal in reader(content)]
         return found or [("", "", unreadable("it holds no crystal"))]
     except Exception as error:  # of any kind: pymatgen and ASE have none of their own
         return [("", "", unreadable(error))]

@@ -157,11 +157,12 @@ def _reduce(max_sites: float, max_edge: float, raw: RawCrystal) -> Template | Ex
     assert isinstance(raw.crystal, Structure)
     try:
         crystal = standardise(primitive_cell(raw.crystal))
-    except ValueError as error:
-        return exclude("unreadable", str(error))
+        distance = shortest_distance(crystal)
+    except Exception as error:  # of spglib, pymatgen or numpy, for an absurd cell: it costs one crystal
+        return exclude("unreadable", str(error) or type(error).__name__)
     if len(crystal) > max_sites:
         return exclude("too_many_sites", f"{len(crystal)} sites in the primitive cell; the limit is {max_sites}")
-    if (distance := shortest_distance(crystal)) < MIN_DISTANCE:
+    if distance < MIN_DISTANCE:
         return exclude("overlap", f"two sites {distance:.2f} A apart; the limit is {MIN_DISTANCE} A")
     if (edge := max(crystal.lattice.abc)) > max_edge:
         return exclude("edge_too_long", f"{edge:.2f} A after Niggli reduction; the limit is {max_edge:g} A")
