@@ -51,7 +51,7 @@ class SourceSection(Section):
     """Where crystals come from: the keys that `templates` and `known` share."""
 
     source: str
-    path: Path | None = Field(None, description="For `file`: a .jsonl.gz file, or a folder of CIF or POSCAR files.")
+    path: Path | None = Field(None, description="For `file`: a file of crystals, or a folder of such files.")
     provider: str | None = Field(
         None, description="For `optimade`: an alias such as `oqmd` or `alexandria.pbe`, or a URL."
     )

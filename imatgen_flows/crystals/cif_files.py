@@ -11,7 +11,6 @@ from pymatgen.io.cif import CifBlock, CifParser
 
 from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.raw_crystal import Found, unreadable
-from imatgen_flows.crystals.system import is_isotope
 
 # Rows of the table of sites. pymatgen compares each with all others under every operation: 500 rows under 192 operations
 # take some seconds. A crystal of so many sites is beyond every limit of ours.
@@ -137,9 +136,6 @@ def _corrected(block: CifBlock, symbols: list[str], elements: list[str]) -> str:
     shares = data.get("_atom_site_occupancy")
     if isinstance(shares, list) and "." in shares:
         data["_atom_site_occupancy"] = ["1" if share == "." else share for share in shares]
-    if any(is_isotope(Element(element)) for element in elements if Element.is_valid_symbol(element)):
-        # a formula may count deuterium as hydrogen, and so do we
-        data |= {key: re.sub(r"\b[DT](?![a-z])", "H", data[key]) for key in FORMULAS if isinstance(data.get(key), str)}
     if data == block.data:
         return ""
     kept = {key: value for key, value in data.items() if key.startswith(NEEDED)}

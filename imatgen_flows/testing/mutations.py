@@ -13,9 +13,10 @@ from pymatgen.core import Lattice, Structure
 # what goes wrong in files of other people, and what breaks a reader that trusts them
 TOKENS = (
     b"?", b".", b"-", b"nan", b"inf", b"1e309", b"1e-300", b"0", b"-1", b"99999999999", b"9" * 400, b"4.2(3)", b"1/3",
-    b"18O", b"D", b"Va", b"X_vacancy", b"V,spin", b"V5+", b"Qq", b"'", b'"', b";", b"#", b",", b"{", b"}", b"[" * 20_000,
-    b"{\"a\":" * 5_000, b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xe9", b"\r", b"\n\n", b"\t", b"loop_\n", b"data_\n", b"data_x\n",
-    b"_atom_site_label\n", b"null", b"true", b"&a [*a]", b"*a", b"!!python/object:os.system", b"<<: ", b": ", b"- ", b"Lattice=",
+    b"18O", b"D", b"Va", b"X_vacancy", b"V,spin", b"V5+", b"Qq", b"'", b'"', b";", b"#", b",", b"{", b"}",
+    b"[" * 20_000, b'{"a":' * 5_000, b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xe9", b"\r", b"\n\n", b"\t",
+    b"loop_\n", b"data_\n", b"data_x\n", b"_atom_site_label\n", b"null", b"true", b"&a [*a]", b"*a",
+    b"!!python/object:os.system", b"<<: ", b": ", b"- ", b"Lattice=",
 )  # fmt: skip
 NUMBER = re.compile(rb"-?\d+\.?\d*")
 
@@ -44,6 +45,7 @@ def seed_files() -> dict[str, bytes]:
         "version": 2,
         "system": ["V", "O"],
         "limits": {"max_sites": 12},
+        "labels": {"potential": "toy"},
         "templates": {"source": "file", "path": "templates.jsonl"},
         "screen": {"potential": "toy", "fmax": 0.05, "at_most": 6},
         "sampling": {"slerp": 40, "prior": 10},

@@ -1,4 +1,4 @@
-"""Crystals written by pymatgen and ASE in the formats of many programs: read as the same crystal, or left out with a reason."""
+"""Crystals that pymatgen and ASE wrote for many programs: read as the same crystal, or left out with a reason."""
 
 from __future__ import annotations
 

@@ -71,17 +71,15 @@ def test_a_site_that_names_no_element_costs_the_crystal_and_a_mass_number_does_n
         ("FeT1", "", "Fe1 O1"),
         ("HO1", "", "names no element, or more than one"),
         ("Va1", "", "names no element"),
-        ("D1", "_chemical_formula_sum 'H O'", "D1 O1"),
-        ("2H1", "_chemical_formula_sum 'D O'", "missing"),
+        ("D1", "_chemical_formula_sum 'H O'", "H1 O1"),
+        ("D1", "_chemical_formula_sum 'D O'", "H1 O1"),
+        ("2H1", "_chemical_formula_sum 'D O'", "H1 O1"),
     ],
 )
 def test_a_label_names_an_element_where_that_is_certain(tmp_path, label, header, expected):
     (tmp_path / "x.cif").write_text(cif(f"{label} 0 0 0 1", "O1 .5 .5 .5 1", header=header, columns=("label",)))
     found = read(tmp_path)["x"]
-    if expected == "missing":  # a formula of deuterium, of sites that are called hydrogen
-        assert found[0] == "unreadable" and "Missing elements" in found[1]
-    else:
-        assert expected == found if isinstance(found, str) else expected in found[1]
+    assert expected == found if isinstance(found, str) else expected in found[1]
 
 
 def test_every_block_of_a_cif_is_a_crystal_with_a_name():
@@ -194,7 +192,6 @@ def test_every_file_of_a_folder_is_counted_and_named_by_its_place_where_names_cl
         "gone": "other_format",
         "loop": "other_format",
     }
-    assert all(content[1].endswith(tuple("abcdefghijklmnopqrstuvwxyz0123456789)")) for content in found.values() if content[0] in reasons.values())  # fmt: skip
 
 
 def test_a_change_in_a_folder_within_a_folder_changes_the_key_of_the_input(tmp_path):
@@ -230,26 +227,26 @@ def test_a_crystal_that_is_too_large_is_left_out_before_its_symmetry_is_searched
         raise AssertionError("the symmetry was searched")
 
     monkeypatch.setattr("imatgen_flows.crystals.templates.primitive_cell", refuse)
-    coords = np.random.default_rng(0).random((sites, 3))
-    big = Structure(Lattice.cubic(2.5 * sites ** (1 / 3)), ["V"] * (sites // 2) + ["O"] * (sites // 2), coords)
-    big.to(str(tmp_path / "big.vasp"), fmt="poscar")
-    big.to(str(tmp_path / "big.cif"))
-    for load in (lambda: load_templates("file", SourceOptions(tmp_path)), lambda: load_known("file", ["V", "O"], SourceOptions(tmp_path))):  # fmt: skip
-        found, exclusions = load()
+    rows = [f"{x:.5f} {y:.5f} {z:.5f}" for x, y, z in np.random.default_rng(0).random((sites, 3))]
+    (tmp_path / "big.cif").write_text(cif(*(f"V{number} V {row} 1" for number, row in enumerate(rows)), header=""))
+    cell = f"big\n1\n68 0 0\n0 68 0\n0 0 68\nV O\n{sites // 2} {sites // 2}\nDirect\n"
+    (tmp_path / "big.vasp").write_text(cell + "\n".join(rows))
+    options = SourceOptions(tmp_path)
+    for found, exclusions in (load_templates("file", options), load_known("file", ["V", "O"], options)):
         assert not found and [item.reason for item in exclusions] == ["too_large"] * 2
         assert f"{sites} sites as given" in exclusions[1].detail
 
 
 def test_several_processes_read_the_same_and_the_log_says_how_far_they_are(tmp_path, caplog):
     text = ROCKSALT.to(fmt="cif")
-    for number in range(1_100):
+    for number in range(1_050):
         (tmp_path / f"{number:04}.cif").write_text(text)
     shutil.copy(tmp_path / "0000.cif", tmp_path / "copy.txt")
     with caplog.at_level(logging.INFO, "imatgen_flows"):
         templates, exclusions = load_templates("file", SourceOptions(tmp_path, workers=2))
-    assert [template.id for template in templates] == [f"{number:04}" for number in range(1_100)]
+    assert [template.id for template in templates] == [f"{number:04}" for number in range(1_050)]
     assert [item.id for item in exclusions] == ["copy.txt"]
-    assert "reading files of crystals: 1,000 of 1,101" in caplog.messages
+    assert "reading files of crystals: 1,000 of 1,051" in caplog.messages
 
 
 def test_spglib_is_silent():
