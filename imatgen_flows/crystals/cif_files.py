@@ -32,7 +32,7 @@ EMPTY_LOOP = re.compile(
     r"^[ \t]*loop_[ \t]*\n(?:[ \t]*_\S+[ \t]*\n)+(?=\s*(?:loop_|_\S+[ \t]+\S|data_|#|\Z))", re.MULTILINE | re.IGNORECASE
 )
 # pymatgen's warnings that leave out or change atoms; others tell of repairs that are right
-DECIDING = ("implicit hydrogens", "parsed as")
+LOSSES = ("implicit hydrogens", "parsed as")
 NEEDED = ("_cell", "_symmetry", "_space_group", "_atom_site", "_atom_type", "_chemical_formula", "_magnetic", "_parent")
 
 
@@ -69,8 +69,8 @@ def _read_blocks(blocks: list[str]) -> Iterator[Structure | Exclusion]:
                 yield _read_block(BLOCK.sub("data_", EMPTY_LOOP.sub("", text), count=1))
             except Exception as error:
                 # "no structures" is pymatgen's last word; what it warned of before says why
-                told = [str(item.message) for item in caught] if "no structures" in str(error) else []
-                yield unreadable("; ".join(dict.fromkeys(told)) or error)
+                messages = [str(item.message) for item in caught] if "no structures" in str(error) else []
+                yield unreadable("; ".join(dict.fromkeys(messages)) or error)
 
 
 def _read_block(text: str) -> Structure | Exclusion:
@@ -93,7 +93,7 @@ def _read_block(text: str) -> Structure | Exclusion:
     )
     crystal = parser.parse_structures(primitive=False, on_error="raise")[0]
     for message in parser.warnings:  # type: ignore[attr-defined]  # pymatgen sets it in from_str
-        if any(part in message for part in DECIDING) or ("Defaulting to P1" in message and not _is_p1(block)):
+        if any(part in message for part in LOSSES) or ("Defaulting to P1" in message and not _is_p1(block)):
             return unreadable(message)
     complaint = parser.check(_of_elements(crystal)) if crystal.is_ordered and _formula(block) else None
     return unreadable(complaint) if complaint else crystal

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import re
 import tempfile
 import warnings
@@ -20,8 +23,8 @@ from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.json_crystals import read_json
 from imatgen_flows.crystals.raw_crystal import Found, unreadable
 
-# what pymatgen warns of where it had to invent a part of the crystal
-INVENTED = ("cannot be determined", "default")
+OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+INVENTED = "cannot be determined"  # pymatgen's warning of a POSCAR without elements, which it makes H, He, Li, ...
 
 
 def find_reader(name: str) -> Callable[[bytes], Found] | None:
@@ -60,7 +63,7 @@ def _pymatgen(fmt: str, text: str) -> Found:
         warnings.simplefilter("always")
         crystal = Structure.from_str(text, fmt=fmt)  # type: ignore[arg-type]
     for message in (str(item.message) for item in caught):
-        if any(part in message for part in INVENTED):
+        if INVENTED in message:
             return [("", unreadable(message))]
     return [("", crystal)]
 

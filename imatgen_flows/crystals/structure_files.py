@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import json
-import lzma
 import os
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from pymatgen.core import Structure
 
 from imatgen_flows.crystals.batches import map_items
 from imatgen_flows.crystals.exclusion import Exclusion
-from imatgen_flows.crystals.formats import SUFFIXES, decode, find_reader
+from imatgen_flows.crystals.formats import OPENERS, SUFFIXES, decode, find_reader
 from imatgen_flows.crystals.json_crystals import read_line
+from imatgen_flows.crystals.json_lines import read_lines
 from imatgen_flows.crystals.raw_crystal import RawCrystal, unreadable
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import writing
 
 __all__ = ["CrystalRow", "RawCrystal", "crystal_row", "read_crystals", "write_crystals"]
 
-OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 LINES = (".jsonl", ".ndjson")
 MAX_BYTES = 200_000_000  # of a file that is read at once, uncompressed: beyond any file of crystals but JSON lines
 FORMATS = "JSON lines, CIF, POSCAR, extended XYZ, JSON of pymatgen and others (docs/file-formats.md)"
@@ -72,7 +69,7 @@ def read_crystals(
         found = _read_folder(path, section, workers)
     else:
         _check_file(path, section)
-        found = _read_lines(path, where, section) if lines else _read_alone(path, section)
+        found = read_lines(path, where, section) if lines else _read_alone(path, section)
     return _number_ids(found)
 
 
@@ -235,70 +232,8 @@ def _lines_of(text: str) -> list[tuple[str, str, Structure | Exclusion]]:
     return [(name, str(row.get("source", "")), crystal) for name, row, crystal in read]
 
 
-def _read_lines(path: Path, where: Mapping[str, object] | None, section: str) -> Iterator[RawCrystal]:
-    """Read a file of JSON lines row by row, since it may have more of them than there is memory for."""
-    crystals = chosen = 0
-    first = ""
-    values: dict[str, Counter[str]] = {field: Counter() for field in where or {}}
-    for number, line in enumerate(_text_lines(path, section), start=1):
-        if not line.strip():
-            continue
-        name, row, crystal = read_line(line, f"{path.name}:{number}")
-        if isinstance(crystal, Exclusion):
-            crystal = replace(crystal, detail=f"{path.name}, line {number}: {crystal.detail}")
-            first = first or f" The first fault: {crystal.detail}."
-        else:
-            crystals += 1
-            for field, counter in values.items():
-                counter[json.dumps(row.get(field))] += 1
-            if other := next((field for field, value in (where or {}).items() if row.get(field) != value), None):
-                crystal = Exclusion(name, "not_selected", f"{other} is {row.get(other)}")
-            else:
-                chosen += 1
-        source = str(row.get("source", path.name)) if isinstance(crystal, Structure) else path.name
-        yield RawCrystal(name, source, crystal)
-    if not crystals:
-        raise InputError(
-            f"{section}: no line of {path} is a crystal: one JSON object a line is expected, with `lattice`, `species` and "
-            f"`frac_coords`, or as pymatgen writes it.{first}"
-        )
-    if not chosen:
-        raise InputError(
-            f"{section}: `where` chooses none of the {crystals:,} crystals of {path}. {_describe_values(values)}"
-        )
-
-
-def _describe_values(values: dict[str, Counter[str]]) -> str:
-    """Name the three most frequent values of each field of a file."""
-    sentences = []
-    for field, counter in values.items():
-        common = ", ".join(f"{value} ({number:,})" for value, number in counter.most_common(3))
-        sentences.append(f"There `{field}` is {common}{' and others' if len(counter) > 3 else ''}.")
-    return " ".join(sentences)
-
-
 def _content(file: Path) -> bytes:
     """Read and uncompress a file, to a little more than the largest that is read at once."""
     with OPENERS.get(file.suffix.lower(), Path.open)(file, "rb") as stream:
         content: bytes = stream.read(MAX_BYTES + 1)
     return content
-
-
-def _text_lines(path: Path, section: str) -> Iterator[str]:
-    """Yield the lines of a file; one that is not whole raises, naming how much of it could be read."""
-    number = 0
-    try:
-        with OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig") as stream:
-            for line in stream:
-                number += 1
-                yield line
-    except gzip.BadGzipFile as error:
-        raise InputError(f"{section}: {path} is not a gzip file or is damaged ({error}).") from error
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(
-            f"{section}: {path} is truncated or damaged: {number} rows could be read. Copy or download it again."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{section}: {path} is not text: JSON lines are expected, one crystal a line.") from error
-    except OSError as error:
-        raise InputError(f"{section}: {path} cannot be read: {error.strerror or error}.") from error

@@ -28,7 +28,7 @@ def seed_files() -> dict[str, bytes]:
     from pymatgen.io.vasp.inputs import Poscar
 
     rutile = Structure.from_spacegroup(136, Lattice.tetragonal(4.55, 2.86), ["V", "O"], [[0, 0, 0], [0.305, 0.305, 0]])
-    chloride = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    chloride = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
     fixed = Poscar(rutile, selective_dynamics=[[True, False, True]] * len(rutile))
     rows = [
         {
