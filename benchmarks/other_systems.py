@@ -79,7 +79,7 @@ def run(system: str, rows: list[dict], folder: Path) -> Path:
     known.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     section = {"system": system.split("-"), "known": {"source": "file", "path": known.name}}
     campaign.write_text(yaml.safe_dump(SETTINGS | section), encoding="utf-8")
-    command = ["imatgen", "run", str(campaign), "--directory", str(directory)]
+    command = [str(Path(sys.executable).with_name("imatgen")), "run", str(campaign), "--directory", str(directory)]
     subprocess.run([*command, "--resume"] if directory.exists() else command, check=False)
     if not (directory / "report.html").is_file():
         raise SystemExit(f"{system}: the campaign left no report")
