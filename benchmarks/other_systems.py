@@ -132,7 +132,7 @@ def entry(composition: Composition, energy_per_atom: float) -> PDEntry:
     return PDEntry(composition, energy_per_atom * composition.num_atoms)
 
 
-HEAD = """| system | published | left out | not relaxed | missing on the diagram | valid | relaxed | shortlisted \
+HEAD = """| system | published | excluded | not relaxed | missing on the diagram | valid | relaxed | shortlisted \
 | lowest, eV/atom | below the hull | of them above the published | energies differ by, meV/atom |
 |---|---|---|---|---|---|---|---|---|---|---|---|""".replace("\\\n", "")
 
