@@ -103,7 +103,10 @@ def _demand_crystal(answer: Download, rows: list[dict[str, Any]], query: Query) 
             f"{query.section}: none of the {len(rows):,} entries that {answer.service} sent {query} is a crystal: {counts}; "
             f"{first}. {query.instead}"
         )
-    logger.warning("%s: of %d entries of %s, left out: %s; %s", query.section, len(rows), answer.service, counts, first)
+    logger.warning(
+        "%s: %d of the %d entries of %s are left out: %s; %s",
+        query.section, len(excluded), len(rows), answer.service, counts, first,
+    )  # fmt: skip
 
 
 def _row(raw: RawCrystal) -> dict[str, Any]:
