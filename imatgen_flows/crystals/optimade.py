@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from math import inf
 from typing import Any
+from urllib.parse import urlsplit
 
 from pymatgen.core import Structure
 
@@ -186,6 +187,10 @@ def _check_entry(name: str, entry: dict[str, Any], question: _Question) -> Struc
 def _base_url(provider: str, section: str) -> str:
     """Address of a provider that is given as an alias of pymatgen or as a URL."""
     if provider.startswith(("http://", "https://")):
+        try:
+            urlsplit(provider)
+        except ValueError as error:
+            raise InputError(f"{section}: `provider: {provider}` is not a URL ({error}).") from error
         return provider
     from pymatgen.ext.optimade import OptimadeRester
 

@@ -115,9 +115,7 @@ class OptimadeClient:
             # an empty page is the end of an answer, whatever it says of itself
             more = meta.get("more_data_available") if answer["data"] else False
             unfinished = more is True or (counted is not None and counted > len(ids))
-            link = _next_link(answer)
-            # COD's links lack the fields that were asked for, and what they lead to has null positions (OPTIMADE #391)
-            following = _with_query(urljoin(url, link), {"response_fields": FIELDS}) if link else None
+            following = _next_page(url, answer)
             yield Page(entries, unfinished or bool(following))
             by_offset = unfinished and (not following or following in visited or not entries)
             if by_offset:
@@ -137,7 +135,7 @@ class OptimadeClient:
         while attempt < ATTEMPTS:
             try:
                 response = self.session.get(url, timeout=TIMEOUT)
-            except requests.RequestException as error:
+            except (requests.RequestException, ValueError) as error:  # a link may be no address, which is a ValueError
                 problem = f"{type(error).__name__}: {str(error)[:200]}"
             else:
                 status = response.status_code
@@ -163,7 +161,7 @@ class OptimadeClient:
     def _pause(self, delay: object) -> None:
         """Pause before the next request where `meta.request_delay` suggests it."""
         if isinstance(delay, int | float) and delay > 0:
-            sleep(min(float(delay), MAX_DELAY))
+            sleep(min(delay, MAX_DELAY))
 
 
 def _check_whole(came: int, counted: int | None, more: bool | None) -> None:
@@ -181,12 +179,21 @@ def _with_query(url: str, values: dict[str, str]) -> str:
     return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(absent, quote_via=quote))))))
 
 
-def _next_link(answer: dict[str, Any]) -> str | None:
-    """Return the link to the next page: a string or a link object; some providers call it `next_page` (mpds-api#48)."""
+def _next_page(url: str, answer: dict[str, Any]) -> str | None:
+    """Return the address of the next page, None where no link leads there.
+
+    A link is a string or a link object, may be relative, and is called `next_page` by some (mpds-api#48). COD's lack the
+    fields that were asked for, so that what they lead to has null positions (OPTIMADE #391).
+    """
     links = _member(answer, "links")
     link = links.get("next") or links.get("next_page")
     link = link.get("href") if isinstance(link, dict) else link
-    return link if isinstance(link, str) and link else None
+    if not isinstance(link, str) or not link:
+        return None
+    try:
+        return _with_query(urljoin(url, link), {"response_fields": FIELDS})
+    except ValueError:  # no address at all
+        return None
 
 
 def _member(answer: dict[str, Any], name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from pymatgen.core import Element, Structure
 
 from imatgen_flows.crystals.exclusion import Exclusion
@@ -25,7 +26,8 @@ def read_entry(name: str, entry: dict[str, Any]) -> Structure | Exclusion:
     Returns
     -------
     the structure, or the reason why there is none: `no_structure` where the provider sent no lattice, species or positions,
-    `missing_atoms` where atoms have no position, `disordered` where sites are occupied in groups, else `unreadable`
+    `nan_coordinates` where a number is none, `missing_atoms` where atoms have no position, `disordered` where sites are
+    occupied in groups, else `unreadable`
     """
     attributes = entry.get("attributes")
     try:
@@ -43,18 +45,17 @@ def read_entry(name: str, entry: dict[str, Any]) -> Structure | Exclusion:
         if unknown := set(attributes["species_at_sites"]) - set(compositions):
             raise ValueError(f"no species {sorted(unknown)[0]!r} is described")
         sites = [compositions[label] for label in attributes["species_at_sites"]]
-        positions = attributes["cartesian_site_positions"]
-        if len(sites) != len(positions):
-            raise ValueError(f"{len(sites)} species at sites and {len(positions)} positions")
+        # None becomes nan: a vector that a molecule, a chain or a slab does not have
+        lattice = np.array(attributes["lattice_vectors"], dtype=float)
+        positions = np.array(attributes["cartesian_site_positions"], dtype=float)
+        if not (np.isfinite(lattice).all() and np.isfinite(positions).all()):
+            return Exclusion(name, "nan_coordinates", "the lattice or a coordinate is not a number")
+        if positions.shape != (len(sites), 3):
+            raise ValueError(f"{len(sites)} species at sites and positions of shape {positions.shape}")
         occupied = [number for number, shares in enumerate(sites) if shares]
         if not occupied:
             raise ValueError("all of its sites are vacant")
-        return Structure(
-            attributes["lattice_vectors"],
-            [sites[number] for number in occupied],
-            [positions[number] for number in occupied],
-            coords_are_cartesian=True,
-        )
+        return Structure(lattice, [sites[n] for n in occupied], positions[occupied], coords_are_cartesian=True)
     except Exception as error:  # an entry may hold anything, and costs no more than itself
         return Exclusion(name, "unreadable", f"{type(error).__name__}: {error}"[:200])
 

@@ -130,6 +130,8 @@ class Handler(BaseHTTPRequestHandler):
         meta = META | {"data_returned": len(held), "more_data_available": more}
         if mode == "next_page":
             links = {"next_page": links["next"]}
+        elif mode == "no_address":
+            links = {"next": "http://[::" if more else None}
         elif mode == "link_object":
             links = {"next": more and {"href": following}}
         elif mode in ("no_next", "offset_ignored", "offset_refused", "no_count"):
@@ -226,7 +228,19 @@ WHOLE = [round(4.0 + 0.05 * k, 2) for k in range(HELD)]
 
 
 @pytest.mark.parametrize(
-    "mode", ["ok", "next_page", "link_object", "relative", "no_next", "loop", "nullpos", "species_order", "delay"]
+    "mode",
+    [
+        "ok",
+        "next_page",
+        "link_object",
+        "relative",
+        "no_next",
+        "no_address",
+        "loop",
+        "nullpos",
+        "species_order",
+        "delay",
+    ],
 )
 def test_an_answer_comes_whole_whatever_its_links_look_like(mode, provider, templates):
     found, exclusions = templates(provider(mode))
@@ -275,6 +289,8 @@ def test_a_url_without_optimade_and_one_without_a_server_are_said(provider, temp
         templates(server, server.url + "/elsewhere")
     with pytest.raises(InputError, match=r"did not answer, 3 times \(ConnectionError"):
         templates(server, "http://127.0.0.1:1/")
+    with pytest.raises(InputError, match=r"`provider: http://\[::` is not a URL"):
+        templates(server, "http://[::")
 
 
 @pytest.mark.parametrize(
