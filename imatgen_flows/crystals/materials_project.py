@@ -55,7 +55,7 @@ def _download(key: str | None, query: Query) -> Download:
         except Exception as error:  # the client lets through what requests, urllib3 and its own decoder raise
             # the address is long and says nothing of the cause, which stands behind it
             said = re.sub(r" on URL \S+", "", f"{type(error).__name__}: {error}").replace(key, "***")
-            _wait_or_explain(error, said, query, rate_limit)
+            _wait_or_explain(error, " ".join(said.split()), query, rate_limit)
     rate_limit.report()
     names = [str(d.get("material_id") or f"document-{n}") for n, d in enumerate(documents, start=1)]
     if len(set(names)) < counted:
