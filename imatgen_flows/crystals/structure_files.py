@@ -59,7 +59,7 @@ def read_crystals(path: Path, where: Mapping[str, object] | None, section: str) 
     return _read_folder(path, section) if path.is_dir() else _read_lines(path, where, section)
 
 
-def write_crystals(path: Path, rows: Iterable[CrystalRow], section: str) -> Path:
+def write_crystals(path: Path, rows: Iterable[Mapping[str, object]], section: str) -> Path:
     """Write a gzipped .jsonl file, whole or not at all, and return its path.
 
     Parameters
