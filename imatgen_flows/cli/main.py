@@ -119,7 +119,7 @@ def check(
     if where:
         from imatgen_flows.managers.cluster_check import check_cluster
 
-        checks += check_cluster(where)
+        checks += check_cluster(where, try_sbatch=True)
     if as_json:
         typer.echo(json.dumps([vars(item) for item in checks]))
     else:

@@ -52,7 +52,9 @@ def test_a_merged_key_may_be_overridden_as_yaml_says(load):
     assert read["one"] == {"cores": 8, "memory": "4G", "gres": "x"} and read["two"] == {"cores": 2, "memory": "4G"}
 
 
-@pytest.mark.parametrize("text", ["a: [", "a: b: c", "? [1]\n: 2", "- &x [*x]\n- {[1]: 2}", "a: 2026-13-45", "a\n---\nb"])
+@pytest.mark.parametrize(
+    "text", ["a: [", "a: b: c", "? [1]\n: 2", "- &x [*x]\n- {[1]: 2}", "a: 2026-13-45", "a\n---\nb"]
+)
 def test_what_is_no_yaml_is_refused_in_a_sentence(load, text):
     with pytest.raises(InputError, match=r"file\.yaml: cannot be read as YAML"):
         load(text)
@@ -64,7 +66,9 @@ def test_an_empty_file_holds_nothing_and_a_key_may_stand_in_two_sections(load):
 
 
 def test_a_section_that_stands_twice_is_refused_in_campaign_and_cluster_files(tmp_path):
-    (tmp_path / "c.yaml").write_text("system: [V, O]\nscreen: {fmax: 0.02}\nsampling: {slerp: 10}\nscreen: {at_most: 4}\n")
+    (tmp_path / "c.yaml").write_text(
+        "system: [V, O]\nscreen: {fmax: 0.02}\nsampling: {slerp: 10}\nscreen: {at_most: 4}\n"
+    )
     with pytest.raises(InputError, match=r"c\.yaml: `screen` stands in line 2 and again in line 4"):
         CampaignConfig.from_file(tmp_path / "c.yaml")
     profiles = "".join(
