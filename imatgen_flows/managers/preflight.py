@@ -22,6 +22,7 @@ from imatgen_flows.energetics.hull_basis import HullBasis
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check
 from imatgen_flows.managers.dft_check import check_dft
+from imatgen_flows.managers.potential_check import check_potentials
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -135,14 +136,14 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
 
     Parameters
     ----------
-    config : the campaign; the default potential and templates where None
+    config : the campaign; where None, whether the default potential is installed
     directory : where the run will be written; the working directory where None
     """
     settings = get_settings()
     checks = [Check("python", sys.version_info >= (3, 11), sys.version.split()[0])]
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
-    checks.append(_check_potential(config.screen.potential if config else Screen().potential))
+    checks += check_potentials(config) if config else [_check_potential(Screen().potential)]
     if config and config.validation.is_wanted:
         checks += check_dft(config)
     wants_key = config and "mp" in (config.templates.source, config.known.source, config.validation.references)
