@@ -160,8 +160,10 @@ def _check_sbatch(profile: Resources) -> Check:
             try:
                 job_id = slurm.submit(script.name, options, timeout=slurm.TIMEOUT)
             except slurm.UnreadableAnswer as error:
-                slurm.cancel(job.id for job in slurm.live_jobs().values() if job.name == name)
-                return Check("sbatch", False, f"{error}. The job `{name}` of this check was cancelled")
+                made = [job.id for job in slurm.live_jobs().values() if job.name == name]
+                slurm.cancel(made)
+                end = "was cancelled" if made else "is not in the queue"
+                return Check("sbatch", False, f"{error}. The job `{name}` of this check {end}")
         slurm.cancel([job_id])
     except ImatgenError as error:
         return Check(

@@ -79,6 +79,7 @@ def node_check(directory: Path, campaign: Path) -> Check | None:
     """Say how to repeat the check of the potentials on a compute node, which may have no internet; None within a job."""
     if "SLURM_JOB_ID" in os.environ:
         return None
+    directory = directory.expanduser().absolute()
     profile = ClusterConfig.from_directory(directory).profiles[Profile.GPU_RELAX.value]
     asked = {"partition": profile.partition, "mem": profile.memory, "time": "10", "gres": profile.gres}
     asked |= {"account": profile.account, "qos": profile.qos}

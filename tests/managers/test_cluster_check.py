@@ -331,6 +331,13 @@ def test_an_answer_of_sbatch_that_cannot_be_read_is_a_fault_and_leaves_no_job(ch
     assert jobs_left(commands) == "3 of-another\n"
 
 
+def test_a_job_that_cannot_be_found_is_not_said_to_be_cancelled(check, queue):
+    commands = queue("sed -i '$d' \"$0.jobs\"; echo nothing")
+    found = check(try_sbatch=True)["sbatch"]
+    assert not found.ok and found.detail.endswith("of this check is not in the queue")
+    assert jobs_left(commands) == "3 of-another\n"
+
+
 def test_a_refusal_of_sbatch_is_a_fault_with_its_words(check, queue):
     queue("echo 'sbatch: error: Invalid account' >&2; exit 1")
     found = check(try_sbatch=True, light={"account": "us"})["sbatch"]

@@ -119,6 +119,8 @@ def test_the_check_says_how_to_run_it_on_a_compute_node_and_not_where_it_runs_on
     assert words[0] == "srun" and {"--partition=a100", "--gres=gpu:1", "--mem=8G", "--account=us"} <= set(words)
     inner = shlex.split(words[-1])
     assert inner == [".", f"{cluster}/env.sh", "&&", "imatgen", "check", f"{tmp_path}/c.yaml"]
+    monkeypatch.chdir(cluster.parent)
+    assert node_check(Path(cluster.name), Path("c.yaml")) == found
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     assert node_check(cluster, tmp_path / "c.yaml") is None
 
