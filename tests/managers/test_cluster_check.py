@@ -150,8 +150,11 @@ def test_slurm_that_does_not_answer_is_one_fault_and_not_four(check, monkeypatch
         raise ImatgenError("SLURM did not answer")
 
     monkeypatch.setattr(slurm, "partitions", silent)
-    found = check()
-    assert [name for name, item in found.items() if not item.ok] == ["LaunchPad", "partitions"]
+    found = check(try_sbatch=True)
+    assert [name for name, item in found.items() if not item.ok] == [
+        "LaunchPad",
+        "partitions",
+    ] and "sbatch" not in found
     assert found["partitions"].detail == "SLURM did not answer"
 
 
