@@ -39,7 +39,7 @@ class Outcome:
 
     system: str
     given: int
-    left_out: dict[str, int]
+    excluded: dict[str, int]
     missing: list[str]
     failed: int
     valid: int
@@ -52,7 +52,7 @@ class Outcome:
 
     def row(self) -> str:
         """Write a row of the table."""
-        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(self.left_out.items())) or "0"
+        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(self.excluded.items())) or "0"
         return (
             f"| {self.system} | {self.given} | {reasons} | {self.failed} | {len(self.missing)} | {self.valid} "
             f"| {self.relaxed} | {self.shortlisted} | {self.lowest:+.3f} | {self.below_hull} | {self.above_published} "
@@ -79,7 +79,7 @@ def run(system: str, rows: list[dict], folder: Path) -> Path:
     known.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     section = {"system": system.split("-"), "known": {"source": "file", "path": known.name}}
     campaign.write_text(yaml.safe_dump(SETTINGS | section), encoding="utf-8")
-    command = ["imatgen", "run", str(campaign), "--directory", str(directory)]
+    command = [str(Path(sys.executable).with_name("imatgen")), "run", str(campaign), "--directory", str(directory)]
     subprocess.run([*command, "--resume"] if directory.exists() else command, check=False)
     if not (directory / "report.html").is_file():
         raise SystemExit(f"{system}: the campaign left no report")
@@ -101,7 +101,7 @@ def examine(system: str, rows: list[dict], directory: Path) -> Outcome:
         if relaxation.energy_per_atom is not None and relaxation.state == "relaxed"
     }
     placed = {phase["name"]: phase["energy_per_atom"] for phase in hull.table()}
-    left_out = {exclusion.id: exclusion.reason for exclusion in exclusions}
+    excluded = {exclusion.id: exclusion.reason for exclusion in exclusions}
     compounds = [entry(structures[name].composition, energy) for name, energy in energies.items()]
     elements = [entry(Composition(symbol), energy) for symbol, energy in hull.elemental.items()]
     diagram = PhaseDiagram([*elements, *compounds])
@@ -114,8 +114,8 @@ def examine(system: str, rows: list[dict], directory: Path) -> Outcome:
     return Outcome(
         system=system,
         given=len(rows),
-        left_out=Counter(left_out.values()),
-        missing=[name for name in energies if name not in placed and name not in left_out],
+        excluded=Counter(excluded.values()),
+        missing=[name for name in energies if name not in placed and name not in excluded],
         failed=len(rows) - len(energies),
         valid=int((table["rejected_stage"] != "validity").sum()),
         relaxed=len(relaxed),
@@ -132,7 +132,7 @@ def entry(composition: Composition, energy_per_atom: float) -> PDEntry:
     return PDEntry(composition, energy_per_atom * composition.num_atoms)
 
 
-HEAD = """| system | published | left out | not relaxed | missing on the diagram | valid | relaxed | shortlisted \
+HEAD = """| system | published | excluded | not relaxed | missing on the diagram | valid | relaxed | shortlisted \
 | lowest, eV/atom | below the hull | of them above the published | energies differ by, meV/atom |
 |---|---|---|---|---|---|---|---|---|---|---|---|""".replace("\\\n", "")
 

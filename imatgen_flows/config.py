@@ -351,10 +351,7 @@ class CampaignConfig(Section):
         """
         path = Path(path)
         cure = "`imatgen init DIR` writes one to start from."
-        try:
-            config = read_user_file(path, cls, "campaign file", cure, renamed=RENAMED_KEYS, check=refuse_version_1)
-        except RecursionError as error:
-            raise InputError(f"{path}: it is nested too deeply for a campaign file. {cure}") from error
+        config = read_user_file(path, cls, "campaign file", cure, renamed=RENAMED_KEYS, check=refuse_version_1)
         for section in (config.templates, config.known):
             if section.path is not None:
                 section.path = (path.parent / section.path.expanduser()).resolve()

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.yaml_file import load_yaml
 from imatgen_flows.parallel import core_count
 
 MEMORY_OF_A_WORKER = 1_000_000_000  # bytes; a worker with CHGNet takes 0.6 GB
+
+
+class _SettingsFile(YamlConfigSettingsSource):
+    """The settings file, which is read as strictly as the other files that a person writes."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return load_yaml(Path(file_path)) or {}
 
 
 class Settings(BaseSettings):
@@ -41,7 +49,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence: code, environment, file."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _SettingsFile(settings_cls)
 
     @field_validator("cache_dir", "cluster")
     @classmethod
@@ -63,8 +71,6 @@ def get_settings() -> Settings:
     InputError
         Where a setting is unknown or has a value it cannot have, or the file is not YAML.
     """
-    import yaml
-
     known = {f"IMATGEN_{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith("IMATGEN_") and name not in known)
     if unknown:
@@ -75,7 +81,7 @@ def get_settings() -> Settings:
         fault = error.errors()[0]
         name = ".".join(map(str, fault["loc"]))
         raise InputError(f"setting `{name}`: {fault['msg']} (got {fault['input']!r}).") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         file = Settings.model_config["yaml_file"]
         raise InputError(f"{file}: cannot be read as `key: value` lines of settings: {error}") from error
 

@@ -74,3 +74,9 @@ def test_a_file_that_is_not_settings_is_named(file, text):
 def test_an_empty_file_is_no_fault(file):
     file.write_text("# nothing yet\n")
     assert get_settings().workers == 0
+
+
+def test_a_setting_that_stands_twice_in_the_file_is_refused(file):
+    file.write_text("workers: 3\nthreads: 1\nworkers: 2\n")
+    with pytest.raises(InputError, match="`workers` stands in line 1 and again in line 3"):
+        get_settings()

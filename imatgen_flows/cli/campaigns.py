@@ -98,6 +98,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show the progress of a campaign: jobs, queue, candidates, evaluations, time left. Lists campaigns if there are more."""
+    from imatgen_flows.managers.dispatcher import read_fault
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
     from imatgen_flows.managers.progress import read_progress
 
@@ -105,6 +106,8 @@ def status(
     known = CampaignLaunchPad(where).campaigns()
     if campaign_id is None and len(known) != 1:
         _list(known, console, as_json)
+        if fault := read_fault(where):
+            typer.echo(f"warning: {fault}", err=as_json)
         return
     if as_json:
         typer.echo(json.dumps(read_progress(where, campaign_id).to_dict()))
@@ -247,7 +250,8 @@ def _page(progress: Progress) -> RenderableType:
         until = f", about {timedelta(seconds=round(left))} left at the rate so far" if left and done < total else ""
         lines.append(f"relaxed: {done:,} of {total:,}{until}")
     lines += [f"{line.name} (firework {line.fw_id}) fizzled: {line.reason}" for line in progress.jobs if line.reason]
-    if any(line.lost or line.state == "FIZZLED" for line in progress.jobs):
+    lines += [f"{line.name} (firework {line.fw_id}): {line.note}" for line in progress.jobs if line.note]
+    if any(line.lost or (line.remedy and line.state == "FIZZLED") for line in progress.jobs):
         lines.append("`imatgen retry` restarts what is lost or fizzled")
     return Group(table, *(line for line in lines if line), *(f"warning: {text}" for text in progress.warnings))
 

@@ -118,8 +118,12 @@ def check(
     where = cluster or get_settings().cluster
     if where:
         from imatgen_flows.managers.cluster_check import check_cluster
+        from imatgen_flows.managers.potential_check import node_check
 
-        checks += check_cluster(where)
+        of_cluster = check_cluster(where, try_sbatch=True)
+        checks += of_cluster
+        if campaign and of_cluster[0].ok and (on_nodes := node_check(where, campaign)):
+            checks.append(on_nodes)
     if as_json:
         typer.echo(json.dumps([vars(item) for item in checks]))
     else:

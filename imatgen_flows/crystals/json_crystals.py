@@ -64,6 +64,8 @@ def _structure_of(row: Any) -> Structure | Exclusion:
     """Make the crystal of a row of ours, of pymatgen's dictionary, or of a document that holds one as `structure`."""
     if not isinstance(row, dict):
         return unreadable(f"one JSON object a crystal is expected, not {type(row).__name__}")
+    if {"reason", "detail"} <= row.keys():  # an entry of a service that is no crystal, in a file of the cache
+        return Exclusion("", str(row["reason"]), str(row["detail"]))
     inner = row.get("structure")
     row = inner if isinstance(inner, dict) else row
     try:

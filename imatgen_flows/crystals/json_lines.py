@@ -41,6 +41,8 @@ def read_lines(path: Path, where: Mapping[str, object] | None, section: str) -> 
         if not line.strip():
             continue
         name, row, crystal = read_line(line, f"{path.name}:{number}")
+        if number == 1 and row.keys() == {"rows", "source"}:
+            continue  # the head of a file of the cache
         if isinstance(crystal, Exclusion):
             crystal = replace(crystal, detail=f"{path.name}, line {number}: {crystal.detail}")
             first = first or f" The first fault: {crystal.detail}."

@@ -73,7 +73,7 @@ def read_crystals(
     return _number_ids(found)
 
 
-def write_crystals(path: Path, rows: Iterable[CrystalRow], section: str) -> Path:
+def write_crystals(path: Path, rows: Iterable[Mapping[str, object]], section: str) -> Path:
     """Write a gzipped .jsonl file, whole or not at all, and return its path.
 
     Parameters

@@ -39,7 +39,7 @@ class Potential(Entry):
     version: str = ""
     weights: str = ""
     correction: str = "none"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # a dictionary has no hash
 
     @property
     def scale(self) -> str:

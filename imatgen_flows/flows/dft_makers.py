@@ -45,6 +45,11 @@ def force_field(section: Validate, walltime: float | None, run_vasp_kwargs: dict
     return ForceFieldRelaxMaker(force_field_name=section.force_field, relax_kwargs=relax)
 
 
+def force_field_calculator(device: str, name: str) -> Any:
+    """Load the ASE calculator that the relaxations of a force field use; atomate2 itself chooses the device."""
+    return force_field(Validate(force_field=name), None, {}).calculator  # type: ignore[attr-defined]  # of its mixin
+
+
 def _with_run_settings(maker: Any, walltime: float | None, run_vasp_kwargs: dict) -> Maker:
     """Give every VASP job fresh handlers, and one that stops VASP before its walltime where there is one."""
     from atomate2.vasp.jobs.base import BaseVaspMaker

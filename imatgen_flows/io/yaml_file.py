@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imatgen_flows.errors import InputError
+
+if TYPE_CHECKING:
+    import yaml
+
+MERGING = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # the keys `<<` and `=`, which are no values
 
 
 class Section(BaseModel):
@@ -81,20 +86,73 @@ def read_yaml(path: Path, kind: str, cure: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Where the file is missing, is not YAML, or holds something else.
+        Where the file is missing, is not YAML, names a key twice, or holds something else.
     """
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text())
+        content = load_yaml(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such {kind}. {cure}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         held = "is empty" if content is None else f"holds {str(content)[:40]!r}"
         raise InputError(f"{path}: a {kind} is a list of `key: value` lines; this one {held}.")
     return content
+
+
+def load_yaml(path: Path) -> Any:
+    """Load whatever a YAML file holds, each of its keys once.
+
+    PyYAML keeps the last of two equal keys, and with it the last of two sections, without a word.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    InputError
+        Where it cannot be read, is not YAML, or names a key twice; the message has the key and the lines of both.
+    """
+    import yaml
+
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        try:
+            node = loader.get_single_node()
+            if repeated := list(_repeated_keys(loader, node, (), set())):
+                raise InputError("\n".join(f"{path}: {sentence}" for sentence in repeated))
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a date such as 2026-13-01 is a ValueError
+        raise InputError(f"{path}: cannot be read as YAML: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: cannot be read: it is nested too deeply.") from error
+
+
+def _repeated_keys(
+    loader: yaml.SafeLoader, node: yaml.Node | None, where: tuple[str, ...], seen: set[int]
+) -> Iterator[str]:
+    """Find the keys that stand twice in one mapping; what `<<` merges into it may be overridden, and is not counted."""
+    import yaml
+
+    if node is None or id(node) in seen:  # an alias leads to the node of its anchor
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _repeated_keys(loader, item, (*where, str(index)), seen)
+    elif isinstance(node, yaml.MappingNode):
+        first: dict[Any, int] = {}
+        for key, value in node.value:
+            name = (*where, str(key.value) if isinstance(key, yaml.ScalarNode) else "?")
+            line = key.start_mark.line + 1
+            # as constructed, since `yes` and `true` are one key; what is no scalar is refused when it is constructed
+            plain = isinstance(key, yaml.ScalarNode) and key.tag not in MERGING
+            known = loader.construct_object(key) if plain else key.tag if key.tag in MERGING else id(key)
+            if known in first:
+                yield f"`{'.'.join(name)}` stands in line {first[known]} and again in line {line}: leave one of them."
+            first.setdefault(known, line)
+            yield from _repeated_keys(loader, value, name, seen)
 
 
 def write_user_file(path: Path, content: BaseModel) -> None:

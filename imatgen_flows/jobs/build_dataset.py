@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import Known, Limits, Templates
 from imatgen_flows.crystals.box import BOX
@@ -15,6 +16,10 @@ from imatgen_flows.jobs.campaign_inputs import count_reasons, published_phases, 
 from imatgen_flows.jobs.dataset_rows import crystal_row, put_packed, structure_of
 from imatgen_flows.jobs.documents import DatasetDocument
 from imatgen_flows.profiles import Profile
+
+if TYPE_CHECKING:
+    from imatgen_flows.crystals.exclusion import Exclusion
+    from imatgen_flows.energetics.references import ReferencePhase
 
 FEWEST = 10  # training structures; fewer leave nothing to learn after a tenth is held out
 
@@ -31,62 +36,88 @@ def build_dataset(
 ) -> dict[str, Any]:
     """Substitute the system's elements into templates, add the known phases that fit, and pack both for the codecs."""
     sections = read_section(Templates, templates), read_section(Known, known), read_section(Limits, limits)
-    rows, phases, exclusions, counts = _collect(system, *sections)
-    if len(rows) < FEWEST:
-        raise InputError(
-            f"only {len(rows)} training structures are left (templates: {counts['templates']:,}); a generator needs {FEWEST} "
-            f"at least, better some hundred. Left out: {count_reasons(exclusions)}."
-        )
-    counts |= {"kept": len(rows)} | {
+    found = collect_dataset(system, *sections)
+    exclusions = [*found.exclusions, *found.known_exclusions]
+    counts = {"templates": found.templates, "known": len(found.known), "substituted": found.substituted}
+    counts |= {"kept": len(found.rows)} | {
         f"left out: {reason}": number for reason, number in Counter(item.reason for item in exclusions).items()
     }
     elements = sorted(system)
     return {
         "elements": elements,
-        "crystals": store.put_lines("crystals", rows),
-        "packed": put_packed(store, rows, elements),
+        "crystals": store.put_lines("crystals", found.rows),
+        "packed": put_packed(store, found.rows, elements),
         "exclusions": store.put_lines("exclusions", [vars(item) for item in exclusions]),
-        "held_out": store.put_lines("held-out", phases) if sections[1].held_out != "none" else None,
+        "held_out": store.put_lines("held-out", found.known) if sections[1].held_out != "none" else None,
         "counts": counts,
     }
 
 
-def _collect(
-    system: list[str], templates: Templates, known: Known, limits: Limits
-) -> tuple[list[dict], list[dict], list, dict[str, int]]:
-    """Make the crystals of the dataset.
+@dataclass(frozen=True)
+class CollectedDataset:
+    """The crystals of a dataset before they are stored, and what was left out on the way.
 
-    Returns
-    -------
-    rows of the dataset, rows of the known phases, exclusions, and numbers of templates, known phases and substituted ones
+    Attributes
+    ----------
+    templates : their number
+    substituted : number of structures that were made of them, those that are held out included
+    rows : training structures; the known phases among them unless they are held out
+    known : rows of the known phases that the images can hold
+    published : all published phases, which the hull takes
+    exclusions : of templates, of structures made of them, and of known phases that the images cannot hold
+    known_exclusions : of the source of known phases, which the hull lacks too
+    """
+
+    templates: int
+    substituted: int
+    rows: list[dict]
+    known: list[dict]
+    published: list[ReferencePhase]
+    exclusions: list[Exclusion]
+    known_exclusions: list[Exclusion]
+
+
+def collect_dataset(system: list[str], templates: Templates, known: Known, limits: Limits) -> CollectedDataset:
+    """Make the crystals of the dataset of a campaign, for the job and for the plan.
+
+    Raises
+    ------
+    InputError
+        Where a source cannot be read, or too few structures are left to learn from.
     """
     from imatgen_flows.candidates.holdout import hold_out_compounds, hold_out_prototypes
     from imatgen_flows.crystals.substitution import substitute
 
     found, exclusions = read_templates(system, templates, limits)
-    phases, unfit = _known_phases(system, known, limits)
-    exclusions += unfit
-    counts = {"templates": len(found), "known": len(phases)}
+    number = len(found)
+    published, unfit = published_phases(system, known)
+    phases, outside = _known_rows(system, published, limits)
+    exclusions += outside
     if known.held_out != "none":
         found, held_out = hold_out_compounds(found, system)
         exclusions += held_out
     made, rejected = substitute(found, elements=system, max_sites=limits.max_sites, max_edge=limits.max_edge)
     exclusions += rejected
-    counts["substituted"] = len(made)
+    substituted = len(made)
     if known.held_out == "prototypes":
         made, held_out = hold_out_prototypes(made, ((row["id"], structure_of(row)) for row in phases))
         exclusions += held_out
     rows = [crystal_row(item.id, item.structure, item.template_id) for item in made]
-    return rows + (phases if known.held_out == "none" else []), phases, exclusions, counts
+    rows += phases if known.held_out == "none" else []
+    if len(rows) < FEWEST:
+        raise InputError(
+            f"only {len(rows)} training structures are left (templates: {number:,}); a generator needs {FEWEST} "
+            f"at least, better some hundred. Left out: {count_reasons([*exclusions, *unfit])}."
+        )
+    return CollectedDataset(number, substituted, rows, phases, published, exclusions, unfit)
 
 
-def _known_phases(system: list[str], known: Known, limits: Limits) -> tuple[list[dict], list]:
+def _known_rows(system: list[str], phases: list[ReferencePhase], limits: Limits) -> tuple[list[dict], list[Exclusion]]:
     """Choose the published compounds of the system that the images can hold, in the standard frame."""
     from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.crystals.standard import extent, standardise
 
-    phases, exclusions = published_phases(system, known)
-    rows = []
+    rows, exclusions = [], []
     for phase in phases:
         if len(phase.structure.composition) < len(system):
             continue

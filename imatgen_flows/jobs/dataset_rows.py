@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import Model
+from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.documents import DatasetDocument, ModelDocument
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from imatgen_flows.representation import PackedCrystals
 
+FEWEST_TRAINED = 2  # structures; the networks need the spread of their data, and samples two neighbours
 UNSEEN_TEMPLATES = "unseen_templates"  # among the other results of a network whose training began elsewhere
 
 
@@ -68,9 +70,25 @@ def training_rows(dataset: DatasetDocument, model: Model) -> Tensor:
     """
     import torch
 
-    held_out = held_out_templates(dataset, model)
-    rows = read_lines(dataset.crystals)
-    return torch.tensor([i for i, row in enumerate(rows) if is_always_trained(row) or row["template"] not in held_out])
+    return torch.tensor(trained_rows(read_lines(dataset.crystals), model))
+
+
+def trained_rows(rows: Sequence[Mapping[str, Any]], model: Model) -> list[int]:
+    """Choose the rows that the networks are trained on, as `training_rows`.
+
+    Raises
+    ------
+    InputError
+        Where the share that is held out leaves too few.
+    """
+    held_out = draw_held_out(rows, model)
+    trained = [i for i, row in enumerate(rows) if is_always_trained(row) or row["template"] not in held_out]
+    if len(trained) < FEWEST_TRAINED:
+        raise InputError(
+            f"`model.holdout: {model.holdout:g}` leaves {len(trained)} of {len(rows)} training structures to the networks, "
+            f"which need {FEWEST_TRAINED} at least. Lower it, or give more templates."
+        )
+    return trained
 
 
 def unseen_templates(dataset: DatasetDocument, model: Model, network: ModelDocument) -> set[str]:
@@ -82,9 +100,14 @@ def unseen_templates(dataset: DatasetDocument, model: Model, network: ModelDocum
 
 def held_out_templates(dataset: DatasetDocument, model: Model) -> set[str]:
     """Draw the templates that are held out of training, by the seed of the model."""
+    return draw_held_out(read_lines(dataset.crystals), model)
+
+
+def draw_held_out(rows: Iterable[Mapping[str, Any]], model: Model) -> set[str]:
+    """Draw the templates of some rows that are held out of training."""
     import torch
 
-    templates = sorted({row["template"] for row in read_lines(dataset.crystals) if not is_always_trained(row)})
+    templates = sorted({row["template"] for row in rows if not is_always_trained(row)})
     random = torch.Generator().manual_seed(model.seed)
     order = torch.randperm(len(templates), generator=random).tolist()
     return {templates[i] for i in order[: round(model.holdout * len(templates))]}

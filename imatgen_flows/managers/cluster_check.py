@@ -1,4 +1,4 @@
-"""Checks of a configuration directory: its files, the database, the environment of jobs, and the partitions of SLURM."""
+"""Checks of a configuration directory: its files, the database, the environment of jobs, and SLURM."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import platform
 import shlex
 import shutil
 import subprocess
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Resourc
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check
 from imatgen_flows.managers.cluster_files import stale_files
+from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
     from imatgen_flows.managers.slurm import Partition
@@ -23,12 +26,13 @@ PATIENCE = 3000  # ms to wait for the database
 COMMANDS = ("sbatch", "squeue", "sinfo", "scancel")
 
 
-def check_cluster(directory: Path) -> list[Check]:
-    """Check what a campaign needs of a cluster, without submitting anything.
+def check_cluster(directory: Path, try_sbatch: bool = False) -> list[Check]:
+    """Check what a campaign needs of a cluster.
 
     Parameters
     ----------
     directory : the configuration directory
+    try_sbatch : submit a job that is held and cancelled at once, since only that shows whether its id can be read
     """
     directory = directory.expanduser().absolute()
     try:
@@ -42,7 +46,12 @@ def check_cluster(directory: Path) -> list[Check]:
     if cluster.database.embedded and len(missing) == len(COMMANDS):
         return [*checks, Check("SLURM", True, "none here; `start-local.sh` runs the jobs on this machine")]
     where = f"{', '.join(missing)} not on PATH: run this on a login node of the cluster" if missing else "on PATH"
-    return [*checks, Check("SLURM", not missing, where), *_check_profiles(cluster)]
+    profiles = list(_check_profiles(cluster))
+    checks += [Check("SLURM", not missing, where), *profiles]
+    answers = any(check.name.startswith("profile") for check in profiles)
+    if try_sbatch and answers and not missing:  # sbatch waits long for a controller that is down
+        checks.append(_check_sbatch(cluster.profiles[Profile.LIGHT.value]))
+    return checks
 
 
 def _check_files(directory: Path) -> Check:
@@ -135,6 +144,34 @@ def _check_profiles(cluster: ClusterConfig) -> Iterator[Check]:
         faults = list(_faults(profile, offered))
         asked = f"{profile.slurm_walltime} on {profile.partition}"
         yield Check(f"profile {name}", not faults, "; ".join(faults) or asked)
+
+
+def _check_sbatch(profile: Resources) -> Check:
+    """Submit a job that never starts, and cancel it: by the id that was read, or by its name where none could be."""
+    from imatgen_flows.managers import slurm
+
+    if "SLURM_JOB_ID" in os.environ:
+        return Check("sbatch", True, "not tried, since this is a job itself; a login node tries it")
+    name = f"imatgen-check-{uuid.uuid4().hex[:8]}"
+    options = ["--hold", f"--job-name={name}", f"--partition={profile.partition}", "--time=1", "--output=/dev/null"]
+    options += [f"--{key}={value}" for key in ("account", "qos") if (value := getattr(profile, key))]
+    try:
+        with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
+            script.write("#!/bin/sh\ntrue\n")
+            script.flush()
+            try:
+                job_id = slurm.submit(script.name, options, timeout=slurm.TIMEOUT)
+            except slurm.UnreadableAnswer as error:
+                made = [job.id for job in slurm.live_jobs().values() if job.name == name]
+                slurm.cancel(made)
+                end = "was cancelled" if made else "is not in the queue"
+                return Check("sbatch", False, f"{error}. The job `{name}` of this check {end}")
+        slurm.cancel([job_id])
+    except ImatgenError as error:
+        return Check(
+            "sbatch", False, f"{error} (tried with the job `{name}`, held, on partition `{profile.partition}`)"
+        )
+    return Check("sbatch", True, f"job {job_id} was submitted, held, and cancelled")
 
 
 def _faults(profile: Resources, offered: dict[str, Partition]) -> Iterator[str]:

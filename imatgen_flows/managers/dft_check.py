@@ -21,7 +21,12 @@ def check_dft(config: CampaignConfig) -> list[Check]:
     backend = BACKENDS[config.validation.backend]
     if not backend.is_vasp:
         return []
-    return [_check_command(), _check_system(config.system), *_check_potcars(config.system, backend)]
+    return [_check_command(), *check_dft_elements(config), *_check_potcars(config.system, backend)]
+
+
+def check_dft_elements(config: CampaignConfig) -> list[Check]:
+    """Check that the validation of a campaign has settings for its elements, whatever this machine has installed."""
+    return [_check_system(config.system)] if BACKENDS[config.validation.backend].is_vasp else []
 
 
 def _check_command() -> Check:

@@ -1,4 +1,7 @@
-"""Interface to FireWorks: campaigns on a LaunchPad, their state, and their repair. No other module imports FireWorks."""
+"""Interface to FireWorks: campaigns on a LaunchPad, their state, and their repair.
+
+No other module imports FireWorks but `slurm_adapter`, which it calls back.
+"""
 
 from __future__ import annotations
 

@@ -20,8 +20,9 @@ from imatgen_flows.config import CampaignConfig, Rounds, Screen
 from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.energetics.hull_basis import HullBasis
 from imatgen_flows.errors import ImatgenError, InputError
-from imatgen_flows.managers.checks import Check
-from imatgen_flows.managers.dft_check import check_dft
+from imatgen_flows.managers.checks import Check, refuse_faults
+from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
+from imatgen_flows.managers.potential_check import check_potentials
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -135,14 +136,14 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
 
     Parameters
     ----------
-    config : the campaign; the default potential and templates where None
+    config : the campaign; where None, whether the default potential is installed
     directory : where the run will be written; the working directory where None
     """
     settings = get_settings()
     checks = [Check("python", sys.version_info >= (3, 11), sys.version.split()[0])]
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
-    checks.append(_check_potential(config.screen.potential if config else Screen().potential))
+    checks += check_potentials(config) if config else [_check_potential(Screen().potential)]
     if config and config.validation.is_wanted:
         checks += check_dft(config)
     wants_key = config and "mp" in (config.templates.source, config.known.source, config.validation.references)
@@ -170,47 +171,53 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
 def make_plan(config: CampaignConfig) -> Plan:
     """Count what a campaign will do, and estimate its cost by timing one evaluation of the potential on this machine.
 
+    The plan refuses what a run would refuse of the campaign's inputs, by the functions that its jobs call. What this machine
+    lacks, such as VASP, is left to `check_machine`: the campaign may run on another.
+
     Raises
     ------
     InputError
-        Where the first round exceeds the campaign's budget of evaluations, or the templates cannot be read.
+        Where a source cannot be read, the dataset is too small or too much of it is held out, the starting model does not
+        fit, the potential does not know the elements, or the first round exceeds the budget of evaluations.
     """
     from pymatgen.core import Composition
 
     from imatgen_flows.crystals import is_charge_balanced
-    from imatgen_flows.crystals.substitution import substitute
     from imatgen_flows.energetics.references import elemental_fallback
-    from imatgen_flows.jobs.campaign_inputs import published_phases, read_templates
+    from imatgen_flows.jobs.build_dataset import collect_dataset
+    from imatgen_flows.jobs.dataset_rows import structure_of, trained_rows
     from imatgen_flows.jobs.references import substitute_subsystem, subsystems
     from imatgen_flows.jobs.screen_batches import EVALUATIONS_OF_A_RELAXATION
 
-    templates, unread = read_templates(config.system, config.templates, config.limits)
-    made, rejected = substitute(templates, config.system, config.limits.max_sites, config.limits.max_edge)
-    formulas = {item.structure.composition.reduced_formula for item in made}
+    refuse_faults(_input_checks(config))
+    dataset = collect_dataset(config.system, config.templates, config.known, config.limits)
+    trained_rows(dataset.rows, config.model)
+    made = [row for row in dataset.rows if not row["known"]]
+    formulas = {row["formula"] for row in made}
     unbalanced = {formula for formula in formulas if not is_charge_balanced(Composition(formula))}
-    phases, unfit = published_phases(config.system, config.known)
+    phases = dataset.published
     basis = _basis(config.system, phases)
     alone = {phase.structure.composition.chemical_system for phase in phases}
     published = len(phases) + sum(len(elemental_fallback(element)) for element in config.system if element not in alone)
     parts = [item for part in subsystems(config.system) for item in substitute_subsystem(part, config.limits)]
     references = published + config.references.substituted * len(formulas)
     references += len({item.structure.composition.reduced_formula for item in parts})
-    once = {"labels": len(made), "references": len(parts) + references * STEPS_OF_A_REFERENCE}
+    once = {"labels": len(dataset.rows), "references": len(parts) + references * STEPS_OF_A_REFERENCE}
     in_a_round = config.screen.at_most * EVALUATIONS_OF_A_RELAXATION
     rounds = _rounds_within_budget(config.rounds, sum(once.values()), in_a_round)
     plan = Plan(
         potential=config.screen.potential,
         backend=config.validation.backend,
-        templates=len(templates),
-        structures=len(made),
-        exclusions=dict(Counter(item.reason for item in (*unread, *rejected))),
+        templates=dataset.templates,
+        structures=len(dataset.rows),
+        exclusions=dict(Counter(item.reason for item in dataset.exclusions)),
         charge=config.validity.charge,
         compositions=len(formulas),
-        unbalanced_structures=sum(item.structure.composition.reduced_formula in unbalanced for item in made),
+        unbalanced_structures=sum(row["formula"] in unbalanced for row in made),
         unbalanced_compositions=len(unbalanced),
         published=dict(basis.published),
         hull=basis.sentence() if basis.is_published else f"{basis.sentence()} {CURE_OF_HULL}",
-        known_exclusions=dict(Counter(item.reason for item in unfit)),
+        known_exclusions=dict(Counter(item.reason for item in dataset.known_exclusions)),
         rounds=rounds,
         samples=rounds * config.sampling.total,
         references=references,
@@ -221,9 +228,15 @@ def make_plan(config: CampaignConfig) -> Plan:
         plan.dft_chains = _chains(config, rounds, published)
         plan.dft_runs = plan.dft_chains * (VASP_RUNS if BACKENDS[config.validation.backend].is_vasp else 1)
         plan.dft_attempts = config.validation.attempts
-    cost = _seconds_per_evaluation([item.structure for item in made], config.screen.potential)
+    cost = _seconds_per_evaluation([structure_of(row) for row in dataset.rows], config.screen.potential)
     plan.seconds = {name: number * cost / get_settings().n_workers for name, number in plan.evaluations.items()}
     return plan
+
+
+def _input_checks(config: CampaignConfig) -> list[Check]:
+    """Check the inputs of a campaign that are the same on every machine."""
+    model = [_check_model(config, config.start.model)] if config.start.model else []
+    return [*check_potentials(config), *check_dft_elements(config), *model]
 
 
 def _rounds_within_budget(rounds: Rounds, once: int, in_a_round: int) -> int:

@@ -85,9 +85,10 @@ class Finding:
 def diagnose(
     workflow: WorkflowView, jobs: Mapping[str, SlurmJob], now: datetime, grace: timedelta = GRACE, unlock: bool = False
 ) -> list[Finding]:
-    """Find the fireworks that no running job will complete.
+    """Find the fireworks that no running job will complete. `retry` repairs what this finds, and `status` shows it.
 
-    Structural damage comes first: where there is any, reruns wait for the next call.
+    Structural damage comes first: where there is any, reruns wait for the next call. What cannot be judged yet is found
+    too, with the remedy to leave it.
 
     Parameters
     ----------
@@ -109,18 +110,27 @@ def diagnose(
     settled = [firework for firework in quiet if firework.state == "FIZZLED" or now - firework.updated >= grace]
     replaced = {(firework.uuid, firework.index - 1) for firework in workflow.fireworks if firework.recorded is not None}
     found = [finding for firework in settled if (finding := _structural(firework))]
-    return found or [finding for firework in settled if (finding := _dead(firework, replaced))]
+    undecided = [
+        finding for firework in workflow.fireworks if (finding := _undecided(firework, alive, settled, now, grace))
+    ]
+    return found or [finding for firework in settled if (finding := _dead(firework, replaced))] + undecided
 
 
 def is_alive(firework: FireworkView, jobs: Mapping[str, SlurmJob]) -> bool:
-    """Whether SLURM still has the job of a firework, found by its id or by the directory that it was submitted from."""
+    """Whether SLURM still has the job of a firework."""
+    return job_of(firework, jobs) is not None
+
+
+def job_of(firework: FireworkView, jobs: Mapping[str, SlurmJob]) -> SlurmJob | None:
+    """Find the job of a firework in the queue, by its id or by the directory that it was submitted from."""
     launch = firework.launch
     if launch is None or firework.state not in (*BUSY, *ENDED):
-        return False
+        return None
     if launch.slurm_id is not None and launch.slurm_id in jobs:
-        return True
+        return jobs[launch.slurm_id]
     here = Path(launch.directory)
-    return bool(launch.directory) and any(Path(job.directory) in (here, here.parent) for job in jobs.values())
+    places = (here, here.parent) if launch.directory else ()
+    return next((job for job in jobs.values() if Path(job.directory) in places), None)
 
 
 def _structural(firework: FireworkView) -> Finding | None:
@@ -148,11 +158,25 @@ def _dead(firework: FireworkView, replaced: set[tuple[str, int]]) -> Finding | N
     elif firework.state == "RESERVED":
         why = "it is RESERVED, but no job was ever submitted for it"
     else:
-        why = "it is RUNNING, but not under SLURM: look for its process, then `lpad rerun_fws`"
+        why = f"it is RUNNING, but not under SLURM: where its process is gone, `lpad rerun_fws -i {firework.fw_id}`"
         return _finding(firework, Remedy.LEAVE, why)
     if (firework.uuid, firework.index) in replaced:
         return _finding(firework, Remedy.SETTLE, f"{why}; the jobs that take its place stand already")
     return _finding(firework, Remedy.RERUN, why)
+
+
+def _undecided(
+    firework: FireworkView, alive: list[FireworkView], settled: list[FireworkView], now: datetime, grace: timedelta
+) -> Finding | None:
+    """Say of a firework that looks dead why it is left alone for now."""
+    if firework in alive:
+        ending = "it fizzled, but SLURM has not ended its job yet: try again when it has"
+        return _finding(firework, Remedy.LEAVE, ending) if firework.state == "FIZZLED" else None
+    if firework in settled or firework.state not in BUSY or (firework.launch and firework.launch.state in ENDED):
+        return None
+    since = max(0, round((now - firework.updated).total_seconds()))
+    why = f"it became {firework.state} {since} s ago and SLURM has no job of it"
+    return _finding(firework, Remedy.LEAVE, f"{why}; it counts as lost after {grace.total_seconds():g} s")
 
 
 def _finding(firework: FireworkView, remedy: Remedy, why: str) -> Finding:

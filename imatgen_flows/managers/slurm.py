@@ -1,11 +1,11 @@
-"""Interface to SLURM: jobs in the queue, partitions, and the cancelling of jobs."""
+"""Interface to SLURM: the submission and the cancelling of jobs, the queue, and the partitions."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imatgen_flows.errors import ImatgenError
@@ -23,6 +23,13 @@ ENDED = (
 RECORD, FIELD = "\x1e", "\x1f"
 JOB_FIELDS = ("%i", "%T", "%r", "%P", "%M", "%Z", "%j")
 PARTITION_FIELDS = ("%R", "%l", "%G", "%D", "%c", "%m", "%a")
+
+UNITS = ("", "K", "M", "G", "T", "P")  # each 1024 of the one before, as SLURM counts, nodes and cores included
+NO_LIMIT = ("infinite", "UNLIMITED", "NOT_SET", "n/a")
+
+
+class UnreadableAnswer(ImatgenError):
+    """SLURM took a job, but what it answered has no id, or more than one."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +91,63 @@ def partitions(timeout: float = TIMEOUT) -> dict[str, Partition]:
     # --exact: one line for each kind of node in a partition, instead of `8+` cores for all
     command = ["sinfo", "--noheader", "--all", "--exact"]
     for name, walltime, gres, nodes, cores, memory, state in _ask(command, PARTITION_FIELDS, timeout):
-        known = found.get(name) or Partition(name, parse_time(walltime), "", 0, 0, 0, state == "up")
+        known = found.get(name) or Partition(name, _limit(walltime), "", 0, 0, 0, state == "up")
         offered = "" if gres == "(null)" else re.sub(r"\([^)]*\)", "", gres)  # without the sockets
         found[name] = Partition(
             name,
             known.walltime,
             ",".join(dict.fromkeys(filter(None, (known.gres, offered)))),
-            known.nodes + int(nodes),
-            max(known.cores, int(cores)),
-            max(known.memory, int(memory)),
+            known.nodes + parse_count(nodes),
+            max(known.cores, parse_count(cores)),
+            max(known.memory, parse_count(memory, "M")),
             known.up,
         )
     return found
+
+
+def submit(script: str | os.PathLike[str], options: Sequence[str] = (), timeout: float | None = None) -> str:
+    """Submit a batch script from the working directory, and return the id of its job.
+
+    Parameters
+    ----------
+    script : file
+    options : of `sbatch`, which come before those in the script
+    timeout : s; by default as long as `sbatch` itself waits, since one that is ended may have submitted
+
+    Raises
+    ------
+    UnreadableAnswer
+        Where SLURM took the job and its answer cannot be read. To submit it again would make a second job.
+    ImatgenError
+        Where SLURM refuses the job, or there is none.
+    """
+    done = _run(["sbatch", "--parsable", *options, os.fspath(script)], timeout)
+    if done.returncode:
+        raise ImatgenError(f"sbatch refuses it: {_last_line(done)}")
+    return read_job_id(done.stdout)
+
+
+def read_job_id(answer: str) -> str:
+    r"""Read the id of a job out of the answer of `sbatch --parsable`; a wrapper may print other lines around it.
+
+    Raises
+    ------
+    UnreadableAnswer
+        Where no line holds an id, or several hold different ones.
+
+    Examples
+    --------
+    >>> read_job_id("17"), read_job_id("17;alpha"), read_job_id("Welcome!\nSubmitted batch job 17")
+    ('17', '17', '17')
+    """
+    pattern = re.compile(r"(\d+)(?:;[\w.-]+)?|Submitted batch job (\d+)(?: on cluster [\w.-]+)?")
+    found = {match[1] or match[2] for line in answer.splitlines() if (match := pattern.fullmatch(line.strip()))}
+    if len(found) != 1:
+        raise UnreadableAnswer(
+            f"sbatch took a job, but answered {answer.strip()[:200]!r}, in which no single job id can be read. "
+            "`sbatch --parsable` prints the id alone: look for a script or an alias in place of sbatch"
+        )
+    return found.pop()
 
 
 def cancel(ids: Iterable[str], timeout: float = TIMEOUT) -> None:
@@ -119,12 +171,46 @@ def cancel(ids: Iterable[str], timeout: float = TIMEOUT) -> None:
 
 
 def parse_time(text: str) -> int | None:
-    """Convert a time as SLURM prints it, [D-][[HH:]MM:]SS, to s; None where it is unlimited or not set."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
-    if not found:
+    """Convert a time as SLURM writes it, [[HH:]MM:]SS or D-HH[:MM[:SS]], to s; None where it is unlimited or not set."""
+    found = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+)", text)
+    with_days = re.fullmatch(r"(\d+)-(\d+)(?::(\d+)(?::(\d+))?)?", text)
+    if not (found or with_days):
         return None
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    parts = with_days.groups() if with_days else ("0", *found.groups())  # type: ignore[union-attr]  # one of them matched
+    days, hours, minutes, seconds = (int(part or 0) for part in parts)
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def parse_count(text: str, unit: str = "") -> int:
+    """Convert a number as SLURM prints it: `64`, `64+` of nodes that differ, `2.4K`, `1.5T`.
+
+    Parameters
+    ----------
+    text : as printed
+    unit : of the result, and of a number without one: `M` for memory in MB
+
+    Raises
+    ------
+    ImatgenError
+        Where it is no number.
+
+    Examples
+    --------
+    >>> parse_count("250G", "M"), parse_count("512000+", "M"), parse_count("2.4K")
+    (256000, 512000, 2457)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGTP]?)B?\+?", text.strip())
+    if not found:
+        raise ImatgenError(f"`sinfo` answered with {text!r}, where a number is expected.")
+    return int(float(found[1]) * 1024.0 ** (UNITS.index(found[2] or unit) - UNITS.index(unit)))
+
+
+def _limit(text: str) -> int | None:
+    """Convert the walltime of a partition; what cannot be read must not pass for no limit."""
+    seconds = parse_time(text)
+    if seconds is None and text not in NO_LIMIT:
+        raise ImatgenError(f"`sinfo` answered with {text!r}, where a walltime is expected.")
+    return seconds
 
 
 def _ask(command: list[str], fields: tuple[str, ...], timeout: float) -> Iterator[list[str]]:
@@ -142,7 +228,7 @@ def _ask(command: list[str], fields: tuple[str, ...], timeout: float) -> Iterato
         yield values
 
 
-def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], timeout: float | None) -> subprocess.CompletedProcess[str]:
     # SQUEUE_PARTITION and the like would hide jobs from us
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SINFO_", "SCANCEL_"))

@@ -26,6 +26,7 @@ from imatgen_flows.candidates.table import count_by, join, rows_of
 from imatgen_flows.energetics.hull_basis import COMPOUND, HullBasis
 from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.yaml_file import load_yaml
 from imatgen_flows.metrics.reconstruction_summary import ReconstructionSummary
 from imatgen_flows.models.registry import PERTURB, PRIOR, SAMPLERS, SLERP
 from imatgen_flows.report.documents import (
@@ -361,12 +362,7 @@ def _version_1(path: Path) -> str:
 
 
 def _read_campaign(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        campaign = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML: {error}") from error
+    campaign = load_yaml(path)
     if not isinstance(campaign, dict):
         raise InputError(f"{path}: holds no campaign. {_ANOTHER_VERSION}")
     return campaign

@@ -15,10 +15,14 @@ case $? in
     *) echo "error: no file can be locked in $PWD: put this directory on another file system." >&2; exit 1 ;;
 esac
 
+rm -f logs/dispatcher-fault.txt
+
 run() {
     echo "process $BASHPID on $(hostname)" > logs/@name.pid
     while true; do
         @command
+        # an answer of sbatch that cannot be read: each further attempt would make another job
+        [ $? -eq 3 ] && break
         # one refused submission, or one lost connection, ends the command above
         sleep 10
     done

@@ -125,8 +125,10 @@ def orchestration(
     spent += sum(seconds(lab.slurm.job(lab.slurm_id(fw_id))["RunTime"]) for fw_id in states)
     spent -= sum(document.seconds for document in read_documents(lab.directory, campaign_id))
     began = time.monotonic()
-    lab.run("imatgen", "harvest", campaign_id, timeout=600)
+    # one step of relaxation leaves few candidates low in energy; a harvest with an empty shortlist ends with 1
+    done = lab.run("imatgen", "harvest", campaign_id, timeout=600, check=False)
     spent += time.monotonic() - began
+    assert (done.returncode == 0 or "no result" in done.stderr) and (run / "report.html").is_file(), done.stderr
     return spent / number * 1000, campaign_id
 
 

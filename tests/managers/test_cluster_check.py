@@ -90,7 +90,7 @@ def check(tmp_path, programs, commands, offered, nobody):
     directory = tmp_path / "cluster"
     directory.mkdir(exist_ok=True)
 
-    def write_and_check(database=None, spoil=lambda _: None, python=programs, **changes):
+    def write_and_check(database=None, spoil=lambda _: None, python=programs, try_sbatch=False, **changes):
         profile = {"partition": "cpu", "walltime": "01:00:00"}
         content = {
             "python": str(python),
@@ -100,7 +100,7 @@ def check(tmp_path, programs, commands, offered, nobody):
         (directory / "cluster.yaml").write_text(yaml.safe_dump(content))
         write_cluster_files(directory)
         spoil(directory)
-        return {item.name: item for item in check_cluster(directory)}
+        return {item.name: item for item in check_cluster(directory, try_sbatch)}
 
     return write_and_check
 
@@ -150,8 +150,11 @@ def test_slurm_that_does_not_answer_is_one_fault_and_not_four(check, monkeypatch
         raise ImatgenError("SLURM did not answer")
 
     monkeypatch.setattr(slurm, "partitions", silent)
-    found = check()
-    assert [name for name, item in found.items() if not item.ok] == ["LaunchPad", "partitions"]
+    found = check(try_sbatch=True)
+    assert [name for name, item in found.items() if not item.ok] == [
+        "LaunchPad",
+        "partitions",
+    ] and "sbatch" not in found
     assert found["partitions"].detail == "SLURM did not answer"
 
 
@@ -280,3 +283,73 @@ def test_one_machine_without_slurm_is_no_fault_beside_an_embedded_database(serve
     found = check(database={"embedded": True})
     assert [name for name, item in found.items() if not item.ok] == []
     assert "start-local.sh" in found["SLURM"].detail
+
+
+PLAYED_SLURM = {
+    # keeps a list of jobs beside it; ANSWER is what it prints of the number of a job
+    "sbatch": """n=$(($(wc -l < "$0.jobs") + 17))
+for option; do case $option in --job-name=*) name=${option#*=};; esac; done
+echo "$@" >> "$0.calls"; echo "$n $name" >> "$0.jobs"; ANSWER""",
+    "squeue": """while read -r n name; do
+    printf '\\036%s\\037PENDING\\037None\\037cpu\\0370:00\\037/\\037%s\\n' "$n" "$name"
+done < "${0%squeue}sbatch.jobs" """,
+    "scancel": """for n; do sed -i "/^$n /d" "${0%scancel}sbatch.jobs"; done""",
+}
+
+
+@pytest.fixture
+def queue(commands, monkeypatch):
+    """Put a SLURM of shell scripts on PATH; its `sbatch` answers with what the test says."""
+    monkeypatch.setenv("PATH", f"{commands}:/usr/bin:/bin")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    (commands / "sbatch.jobs").write_text("3 of-another\n")
+
+    def answering(answer):
+        for name, text in PLAYED_SLURM.items():
+            (commands / name).write_text("#!/bin/bash\n" + text.replace("ANSWER", answer) + "\n")
+        return commands
+
+    return answering
+
+
+def jobs_left(commands):
+    return (commands / "sbatch.jobs").read_text()
+
+
+def test_sbatch_is_tried_with_a_held_job_that_is_cancelled(check, queue):
+    commands = queue("echo $n")
+    found = check(try_sbatch=True, light={"account": "us", "qos": "short"})["sbatch"]
+    assert found.ok and found.detail == "job 18 was submitted, held, and cancelled"
+    (call,) = (commands / "sbatch.calls").read_text().splitlines()
+    assert {"--parsable", "--hold", "--partition=cpu", "--account=us", "--qos=short"} <= set(call.split())
+    assert jobs_left(commands) == "3 of-another\n"
+
+
+def test_an_answer_of_sbatch_that_cannot_be_read_is_a_fault_and_leaves_no_job(check, queue):
+    commands = queue('echo "Stapelauftrag $n eingereicht"')
+    found = check(try_sbatch=True)["sbatch"]
+    assert (
+        not found.ok and "answered 'Stapelauftrag 18 eingereicht'" in found.detail and "was cancelled" in found.detail
+    )
+    assert jobs_left(commands) == "3 of-another\n"
+
+
+def test_a_job_that_cannot_be_found_is_not_said_to_be_cancelled(check, queue):
+    commands = queue("sed -i '$d' \"$0.jobs\"; echo nothing")
+    found = check(try_sbatch=True)["sbatch"]
+    assert not found.ok and found.detail.endswith("of this check is not in the queue")
+    assert jobs_left(commands) == "3 of-another\n"
+
+
+def test_a_refusal_of_sbatch_is_a_fault_with_its_words(check, queue):
+    queue("echo 'sbatch: error: Invalid account' >&2; exit 1")
+    found = check(try_sbatch=True, light={"account": "us"})["sbatch"]
+    assert not found.ok and "Invalid account" in found.detail
+
+
+def test_nothing_is_submitted_unless_asked_nor_from_within_a_job(check, queue, monkeypatch):
+    commands = queue("echo $n")
+    assert "sbatch" not in check()
+    monkeypatch.setenv("SLURM_JOB_ID", "5")
+    assert check(try_sbatch=True)["sbatch"].ok
+    assert not (commands / "sbatch.calls").exists()

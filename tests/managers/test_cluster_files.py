@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fireworks.core.fworker import FWorker
-from fireworks.utilities.fw_serializers import SAVED_FW_MODULES, load_object_from_file
+from fireworks.utilities.fw_serializers import load_object_from_file
 from jobflow.settings import JobflowSettings
 
 from imatgen_flows.cli.cluster import init_cluster
@@ -32,8 +32,6 @@ from imatgen_flows.managers.cluster_files import (
 )
 from imatgen_flows.settings import Settings, get_settings
 
-# to look for the adapter, FireWorks would import its own tests too, whose marks pytest does not know
-SAVED_FW_MODULES["CommonAdapter"] = "fireworks.user_objects.queue_adapters.common_adapter"
 PASSWORD = "a: \"b\" #'c' \\ $HOME @é"  # of all that YAML, the shell and templates could trip over
 PROFILE = {
     "light": {"partition": "short", "cores": 2, "memory": "8G", "walltime": "02:00:00", "qos": "debug"},
@@ -454,7 +452,7 @@ def wait_for(path, text):
 def is_alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended between open and read
         return False
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from pymatgen.core import Lattice, Structure
 
+from imatgen_flows.cli.main import main
 from imatgen_flows.config import Rounds
 from imatgen_flows.energetics.references import reference_phases
 from imatgen_flows.errors import InputError
-from imatgen_flows.managers.preflight import _rounds_within_budget, make_plan
+from imatgen_flows.flows.common import plain, with_files
+from imatgen_flows.jobs.build_dataset import build_dataset
+from imatgen_flows.jobs.dataset_rows import training_rows
+from imatgen_flows.managers.local import run_campaign
+from imatgen_flows.managers.preflight import _rounds_within_budget, check_machine, make_plan
 
 PUBLISHED = len(reference_phases(["V", "O"]))
 
@@ -83,3 +89,83 @@ def test_a_plan_is_plain_values(plan):
     content = plan(validate={"backend": "vasp-mp-gga"}).to_dict()
     assert content["total_evaluations"] == sum(content["evaluations"].values())
     assert {"rounds", "dft_chains", "dft_runs", "dft_attempts"} <= set(content)
+
+
+def build(config, root):
+    """Build the dataset of a campaign as its run does."""
+    sections = {"templates": with_files(config.templates), "known": with_files(config.known)}
+    return build_dataset.original(str(root), system=config.system, limits=plain(config.limits), **sections)
+
+
+@pytest.fixture
+def few(tiny, tmp_path):
+    """Build a campaign of a system without published phases, with a number of templates that give two structures each."""
+
+    def make(number, **sections):
+        folder = tmp_path / "templates"
+        folder.mkdir(exist_ok=True)
+        for index in range(number):
+            lattice = Lattice.tetragonal(4.0, 2.6 + 0.35 * index)
+            sites = [[0, 0, 0], [0.5, 0, 0.5]]
+            Structure.from_spacegroup(123, lattice, ["Sr", "Se"], sites).to(str(folder / f"{index}.cif"))
+        limits = {"max_sites": 6, "max_edge": 8}
+        return tiny(("Zr", "N"), templates={"path": folder}, limits=limits, **sections)
+
+    return make
+
+
+def said(function, *arguments):
+    with pytest.raises(InputError) as caught:
+        function(*arguments)
+    return str(caught.value)
+
+
+def test_a_dataset_too_small_to_learn_from_is_refused_by_plan_and_run_in_one_sentence(few, tmp_path):
+    config = few(4)
+    sentence = said(make_plan, config)
+    assert sentence.startswith("only 8 training structures are left (templates: 4); a generator needs 10 at least")
+    assert said(run_campaign, config, tmp_path / "run") == sentence
+
+
+def test_a_held_out_share_that_leaves_nothing_to_learn_is_refused_by_plan_and_training_in_one_sentence(tiny, tmp_path):
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    sites = [[0, 0, 0], [0.5] * 3, [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+    for height in (4.0, 5.0):  # two perovskites, each with six places for three elements
+        cell = Lattice.tetragonal(4.0, height)
+        Structure(cell, ["Ba", "Ti", "O", "O", "O"], sites).to(str(folder / f"{height}.cif"))
+    source = {"templates": {"path": folder}, "limits": {"max_sites": 5, "max_edge": 8}}
+    config = tiny(("Li", "V", "O"), **source, model={"holdout": 0.89})
+    sentence = said(make_plan, config)
+    assert sentence.startswith("`model.holdout: 0.89` leaves 0 of 12 training structures to the networks, which need 2")
+    assert said(training_rows, build(config, tmp_path / "run"), config.model) == sentence
+    assert make_plan(tiny(("Li", "V", "O"), **source, model={"holdout": 0.5})).structures == 12
+
+
+def test_the_plan_counts_the_structures_that_the_run_trains_on(tiny, tmp_path):
+    for held_out in ("none", "structures", "prototypes"):
+        config = tiny(known={"held_out": held_out})
+        planned, document = make_plan(config), build(config, tmp_path / held_out)
+        assert planned.structures == document.counts["kept"] == planned.evaluations["labels"]
+        assert planned.templates == document.counts["templates"]
+
+
+def test_inputs_that_a_check_of_the_run_refuses_are_refused_by_the_plan_in_one_sentence(tiny, tmp_path):
+    emt = {"potential": "emt"}
+    cases = {
+        "potential emt": tiny(("Cu", "S"), labels=emt, screen=emt),
+        "potential Nope by atomate2": tiny(validate={"backend": "force-field", "force_field": "Nope"}),
+        "model": tiny(start={"model": tmp_path / "none.imatgen"}),
+        "DFT settings": tiny(("Ce", "O"), validate={"backend": "vasp-mp-gga"}),
+    }
+    for name, config in cases.items():
+        (fault,) = [check for check in check_machine(config) if check.name == name]
+        assert not fault.ok and said(make_plan, config) == f"{name}: {fault.detail}"
+
+
+def test_a_refused_plan_ends_with_status_2(tmp_path, monkeypatch, capsys):
+    (tmp_path / "c.yaml").write_text("system: [Cu, S]\nlabels: {potential: emt}\nscreen: {potential: emt}\n")
+    monkeypatch.setattr("sys.argv", ["imatgen", "plan", str(tmp_path / "c.yaml")])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2 and "it fails for S alone" in capsys.readouterr().err

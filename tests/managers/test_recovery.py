@@ -61,7 +61,15 @@ def test_a_job_is_known_by_its_directory_too():
 
 
 def test_what_has_just_changed_is_left_alone():
-    assert remedies(firework("RUNNING", updated=NOW - timedelta(seconds=5))) == []
+    (finding,) = diagnose(workflow(firework("RUNNING", updated=NOW - timedelta(seconds=5))), {}, NOW)
+    assert finding.remedy is Remedy.LEAVE
+    assert "became RUNNING 5 s ago" in finding.why and "counts as lost after 60 s" in finding.why
+    assert remedies(firework("RUNNING", updated=NOW - timedelta(seconds=60))) == [Remedy.RERUN]
+
+
+def test_what_fizzled_is_left_until_slurm_has_ended_its_job():
+    (finding,) = diagnose(workflow(firework("FIZZLED", launch="FIZZLED")), job(7), NOW)
+    assert finding.remedy is Remedy.LEAVE and "has not ended its job yet" in finding.why
 
 
 def test_a_reservation_without_a_launch_is_taken_back():

@@ -8,7 +8,18 @@ import time
 import pytest
 
 from imatgen_flows.errors import ImatgenError
-from imatgen_flows.managers.slurm import Partition, SlurmJob, cancel, live_jobs, parse_time, partitions
+from imatgen_flows.managers.slurm import (
+    Partition,
+    SlurmJob,
+    UnreadableAnswer,
+    cancel,
+    live_jobs,
+    parse_count,
+    parse_time,
+    partitions,
+    read_job_id,
+    submit,
+)
 
 
 @pytest.fixture
@@ -136,7 +147,76 @@ def test_a_refused_cancel_counts_only_while_the_job_lives(says):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("0:00", 0), ("12:34", 754), ("1:00:00", 3600), ("7-00:00:00", 604800), ("59", 59), ("INVALID", None)],
+    [
+        *[("0:00", 0), ("12:34", 754), ("1:00:00", 3600), ("7-00:00:00", 604800), ("59", 59), ("INVALID", None)],
+        *[("1-12", 129600), ("1-12:30", 131400), ("infinite", None), ("UNLIMITED", None)],
+    ],
 )
 def test_times_are_read_as_slurm_prints_them(text, seconds):
     assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "number"),
+    [
+        *[("64", "", 64), ("64+", "", 64), ("2.4K", "", 2457), ("1K", "", 1024), ("0", "", 0)],
+        *[("512000", "M", 512_000), ("512000+", "M", 512_000), ("250G", "M", 256_000), ("250G+", "M", 256_000)],
+        *[("1.5T", "M", 1_572_864), ("512000M", "M", 512_000), ("4096K", "M", 4), ("1.5TB", "M", 1_572_864)],
+    ],
+)
+def test_numbers_are_read_with_the_units_of_slurm_which_are_powers_of_1024(text, unit, number):
+    assert parse_count(text, unit) == number
+
+
+def test_a_partition_whose_numbers_have_units_is_read_like_any_other(says):
+    kinds = (
+        ("big", "1-00:00:00", "gpu:a100:4", "2.4K", "64+", "250G", "up"),
+        ("big", "1-00:00:00", "(null)", "10", "8", "1.5T+", "up"),
+    )
+    says("sinfo", answer(*kinds))
+    assert partitions() == {"big": Partition("big", 86400, "gpu:a100:4", 2467, 64, 1_572_864, True)}
+
+
+@pytest.mark.parametrize(
+    "record", [("a", "1h", "", "1", "1", "1", "up"), ("a", "infinite", "", "many", "1", "1", "up")]
+)
+def test_a_limit_or_a_number_that_cannot_be_read_is_no_limit_that_everything_fits(says, record):
+    says("sinfo", answer(record))
+    with pytest.raises(ImatgenError, match=r"`sinfo` answered with '(1h|many)', where a (walltime|number) is expected"):
+        partitions()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "17",
+        "17;alpha",
+        "Submitted batch job 17",
+        "Submitted batch job 17 on cluster alpha",
+        "-----\n   Welcome 2\n-----\n\nNo reservation for this job\nSubmitted batch job 17\n",
+        "sbatch: INFO: estimated cost 12 credits for 3 nodes\n17\n",
+        "17\nSubmitted batch job 17",
+    ],
+)
+def test_the_id_of_a_job_is_read_whatever_stands_around_it(text):
+    assert read_job_id(text) == "17"
+
+
+@pytest.mark.parametrize("text", ["", "Stapelauftrag 17 eingereicht", "17\n18", "job 17", "17 credits", "1.7"])
+def test_an_answer_without_one_id_is_refused_and_shown(text):
+    with pytest.raises(UnreadableAnswer) as caught:
+        read_job_id(text)
+    assert repr(text) in str(caught.value) and "`sbatch --parsable`" in str(caught.value)
+
+
+def test_a_job_is_submitted_once_with_the_option_for_programs(says, tmp_path):
+    says("sbatch", f'echo "$@" >> {tmp_path}/calls; echo "sbatch: a notice" >&2; echo 17')
+    assert submit(tmp_path / "job.sh", ["--hold"]) == "17"
+    assert (tmp_path / "calls").read_text() == f"--parsable --hold {tmp_path}/job.sh\n"
+
+
+def test_a_refusal_is_told_apart_from_an_answer_that_cannot_be_read(says):
+    says("sbatch", "echo 'sbatch: error: Invalid account' >&2; exit 1")
+    with pytest.raises(ImatgenError, match="sbatch refuses it: sbatch: error: Invalid account") as caught:
+        submit("job.sh")
+    assert not isinstance(caught.value, UnreadableAnswer)
