@@ -18,7 +18,7 @@ from pymatgen.core import Lattice, Structure
 from imatgen_flows.config import Known
 from imatgen_flows.crystals.known_phases import load_known
 from imatgen_flows.crystals.registry import SourceOptions
-from imatgen_flows.crystals.structure_files import read_crystals
+from imatgen_flows.crystals.structure_files import crystal_row, read_crystals, write_crystals
 from imatgen_flows.crystals.templates import load_templates
 from imatgen_flows.errors import InputError
 from imatgen_flows.jobs.campaign_inputs import published_phases
@@ -259,3 +259,16 @@ def test_spglib_is_silent():
     for environment, silent in ((loud, True), ({**loud, "SPGLIB_WARNING": "ON"}, False)):
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         assert ("spglib:" not in done.stderr) == silent
+
+
+def test_a_file_of_the_cache_is_read_as_it_was_downloaded(tmp_path):
+    header = {"rows": 2, "source": "OPTIMADE provider `x` 2026-11-29"}
+    excluded = {"id": "x-2", "source": "OPTIMADE x", "reason": "disordered", "detail": "a site holds V0.5"}
+    write_crystals(
+        tmp_path / "cache.jsonl.gz",
+        [header, crystal_row("x-1", "OPTIMADE x", ROCKSALT), excluded],
+        "known",
+    )
+    taken, left = read_crystals(tmp_path / "cache.jsonl.gz", None, "known")
+    assert (taken.id, taken.crystal) == ("x-1", ROCKSALT)
+    assert (left.crystal.reason, left.id) == ("disordered", "x-2")
