@@ -9,23 +9,13 @@ from collections.abc import Iterator
 from pymatgen.core import Composition, Element, Structure
 from pymatgen.io.cif import CifBlock, CifParser
 
+from imatgen_flows.crystals.cif_checks import MAX_POSITIONS, count_positions, faults, stated_groups
 from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.raw_crystal import Found, unreadable
 
-# Rows of the table of sites. pymatgen compares each with all others under every operation: 500 rows under 192 operations
-# take some seconds. A crystal of so many sites is beyond every limit of ours.
-MAX_ROWS = 500
 OCCUPANCY_TOLERANCE = 1.01  # 1.001 is 1 written with three shares that were rounded; a choice
 
 FORMULAS = ("_chemical_formula_sum", "_chemical_formula_structural")
-SPACE_GROUPS = (
-    "_symmetry_space_group_name_H-M",
-    "_space_group_name_H-M_alt",
-    "_space_group_name_Hall",
-    "_symmetry_space_group_name_Hall",
-    "_symmetry_Int_Tables_number",
-    "_space_group_IT_number",
-)
 UNKNOWN = ("", "?", ".")
 BLOCK = re.compile(r"^[ \t]*data_", re.MULTILINE | re.IGNORECASE)
 EMPTY_LOOP = re.compile(
@@ -70,7 +60,8 @@ def _read_blocks(blocks: list[str]) -> Iterator[Structure | Exclusion]:
             except Exception as error:
                 # "no structures" is pymatgen's last word; what it warned of before says why
                 messages = [str(item.message) for item in caught] if "no structures" in str(error) else []
-                yield unreadable("; ".join(dict.fromkeys(messages)) or error)
+                uneven = "a row of a table has too few or too many values" if "zip()" in str(error) else ""
+                yield unreadable("; ".join(dict.fromkeys(messages)) or uneven or error)
 
 
 def _read_block(text: str) -> Structure | Exclusion:
@@ -79,8 +70,10 @@ def _read_block(text: str) -> Structure | Exclusion:
     symbols = given or labels
     if not symbols or not isinstance(symbols, list):
         return unreadable("it has no table of sites (`_atom_site_label`)")
-    if len(symbols) > MAX_ROWS:
-        return Exclusion("", "too_large", f"{len(symbols)} sites as given; of a CIF {MAX_ROWS} are read at most")
+    if fault := next(faults(block, text), None):
+        return unreadable(fault)
+    if (positions := count_positions(block)) > MAX_POSITIONS:
+        return Exclusion("", "too_large", f"up to {positions:,} sites in the cell; at most {MAX_POSITIONS:,} are tried")
     elements = []
     for number, symbol in enumerate(symbols):
         try:
@@ -93,8 +86,12 @@ def _read_block(text: str) -> Structure | Exclusion:
     )
     crystal = parser.parse_structures(primitive=False, on_error="raise")[0]
     for message in parser.warnings:  # type: ignore[attr-defined]  # pymatgen sets it in from_str
-        if any(part in message for part in LOSSES) or ("Defaulting to P1" in message and not _is_p1(block)):
+        if any(part in message for part in LOSSES):
             return unreadable(message)
+        if "Defaulting to P1" in message and (groups := stated_groups(block.data)):
+            return unreadable(
+                f"space group `{groups[0]}` is not one that pymatgen reads, and no symmetry operations are listed"
+            )
     complaint = parser.check(_of_elements(crystal)) if crystal.is_ordered and _formula(block) else None
     return unreadable(complaint) if complaint else crystal
 
@@ -157,12 +154,6 @@ def _formula(block: CifBlock) -> str:
                 return ""
             return formula
     return ""
-
-
-def _is_p1(block: CifBlock) -> bool:
-    """Test whether a block names no space group but P 1."""
-    names = {str(block.data.get(key, "")).replace(" ", "").strip("'\"") for key in SPACE_GROUPS}
-    return names <= {"", "?", ".", "P1", "1"}
 
 
 def _of_elements(crystal: Structure) -> Structure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import itertools
 import lzma
 import re
 import tempfile
@@ -69,8 +70,23 @@ def _pymatgen(fmt: str, text: str) -> Found:
 
 
 def _poscar(text: str) -> Found:
-    _refuse_more_than_lines(text, [word for line in text.splitlines()[5:25] for word in line.split()])
+    lines = text.splitlines()
+    _refuse_more_than_lines(text, [word for line in lines[5:25] for word in line.split()])
+    if len(lines) > 7 and lines[5].strip()[:1].isalpha():
+        _check_counts(lines)
     return _pymatgen("poscar", text)
+
+
+def _check_counts(lines: list[str]) -> None:
+    """Refuse a POSCAR whose numbers of atoms suit neither its elements nor its rows: pymatgen takes the shorter list."""
+    elements, counts = lines[5].split(), lines[6].split()
+    counts = list(itertools.takewhile(str.isdecimal, counts))  # a comment may follow
+    if len(elements) != len(counts):
+        raise ValueError(f"{len(elements)} elements ({' '.join(elements)}) and {len(counts)} numbers of atoms")
+    head = 9 if lines[7][:1] in "sS" and lines[7].strip() else 8
+    after = lines[head + sum(map(int, counts)) :][:1]  # velocities stand behind an empty line
+    if after and re.match(r"\s*(-?[\d.]+\s+){2}-?[\d.]+", after[0]):
+        raise ValueError(f"more rows of coordinates than the {sum(map(int, counts))} atoms that are announced")
 
 
 def _extxyz(content: bytes) -> Found:

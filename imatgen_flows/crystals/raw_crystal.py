@@ -29,6 +29,9 @@ def unreadable(problem: str | Exception) -> Exclusion:
         problem = f"no `{problem.args[0]}`"
     elif isinstance(problem, RecursionError):
         problem = "it is nested too deeply"
-    elif isinstance(problem, Exception):
-        problem = str(problem) or type(problem).__name__
+    elif isinstance(problem, ValueError | OSError) and str(problem):
+        problem = str(problem)
+    elif isinstance(problem, Exception):  # in the words of a reader that did not expect this
+        problem = f"its reader fails ({type(problem).__name__}: {problem})"
+    problem = problem.removeprefix("No structure parsed for section 1 in CIF. ")  # by pymatgen, of each block alone
     return Exclusion("", "unreadable", " ".join(problem.split())[:500])

@@ -131,7 +131,61 @@ def test_a_space_group_that_cannot_be_found_is_not_taken_for_p1(tmp_path):
     (tmp_path / "odd.cif").write_text(cif(*sites, header="_symmetry_space_group_name_H-M 'F odd'"))
     (tmp_path / "none.cif").write_text(cif(*sites, header=""))
     found = read(tmp_path)
-    assert found["none"] == "V1 O1" and "Defaulting to P1" in found["odd"][1]
+    assert found["none"] == "V1 O1" and "`F odd` is not one that pymatgen reads" in found["odd"][1]
+
+
+P1 = "_symmetry_space_group_name_H-M 'P 1'"
+TWO_SITES = "V1 V 0 0 0 1", "O1 O .5 .5 .5 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (cif("V1 V 0 0 0 -1", TWO_SITES[1], header=P1), "V1 has an occupancy of -1"),
+        (cif("V1 V . . . 1", TWO_SITES[1], header=P1), "V1 has no coordinates"),
+        (cif(*TWO_SITES, header=P1).replace("_cell_length_a", "_cell_length_a 9\n_cell_length_a"), "stands 2 times"),
+        (cif(*TWO_SITES, header=P1).replace("_cell_length_a", "_cell_length_q"), "no cell"),
+        (cif(*TWO_SITES, header=P1).replace("_cell_length_a ", "_cell_length_a -"), "`_cell_length_a` is -"),
+        (cif(*TWO_SITES, header=P1).replace("fract", "Cartn"), "no fractional coordinates"),
+        (
+            cif(*TWO_SITES, header=P1) + "\nloop_\n_atom_site_label\n_atom_site_fract_x\nO9 .1\n",
+            "`_atom_site_label` stands 2 times",
+        ),
+        (cif(*TWO_SITES, header="_space_group_name_H-M_ref 'F m -3 m'"), "`F m -3 m` is not one that pymatgen reads"),
+        (
+            cif(*TWO_SITES, header="_symmetry_space_group_name_H-M 'F m -3 m'\n_symmetry_Int_Tables_number 221"),
+            "Fm-3m (225) by name, and number 221",
+        ),
+        (
+            cif(*TWO_SITES, header="_space_group_IT_number 225").replace(
+                "_cell_angle_gamma 90", "_cell_angle_gamma 80"
+            ),
+            "is not cubic",
+        ),
+    ],
+)
+def test_a_cif_that_pymatgen_takes_for_another_crystal_is_left_out(tmp_path, text, reason):
+    (tmp_path / "wrong.cif").write_text(text)
+    assert reason in read(tmp_path)["wrong"][1]
+
+
+def test_a_cif_whose_symmetry_makes_thousands_of_sites_is_not_tried(tmp_path):
+    rows = [f"V{n} V 0.{n:03} 0.1{n:02} 0.2{n:02} 1" for n in range(1, 41)]
+    (tmp_path / "many.cif").write_text(cif(*rows, header="_symmetry_space_group_name_H-M 'F m -3 m'"))
+    assert read(tmp_path)["many"][0] == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("elements", "counts", "rows", "reason"),
+    [
+        ("V O Ti", "1 1", 2, "3 elements (V O Ti) and 2 numbers"),
+        ("V O", "1 1", 3, "more rows of coordinates than the 2"),
+    ],
+)
+def test_a_poscar_whose_numbers_of_atoms_do_not_suit_it_is_left_out(tmp_path, elements, counts, rows, reason):
+    cell = f"x\n1\n4 0 0\n0 4 0\n0 0 4\n{elements}\n{counts}\nDirect\n"
+    (tmp_path / "wrong.vasp").write_text(cell + "".join(f"0.{n} 0.{n} 0.{n}\n" for n in range(rows)))
+    assert reason in read(tmp_path)["wrong"][1]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +282,9 @@ def test_a_crystal_that_is_too_large_is_left_out_before_its_symmetry_is_searched
 
     monkeypatch.setattr("imatgen_flows.crystals.templates.primitive_cell", refuse)
     rows = [f"{x:.5f} {y:.5f} {z:.5f}" for x, y, z in np.random.default_rng(0).random((sites, 3))]
-    (tmp_path / "big.cif").write_text(cif(*(f"V{number} V {row} 1" for number, row in enumerate(rows)), header=""))
+    (tmp_path / "big.cif").write_text(
+        cif(*(f"{s}{n} {s} {row} 1" for n, row in enumerate(rows) for s in "VO"[n % 2]), header="")
+    )
     cell = f"big\n1\n68 0 0\n0 68 0\n0 0 68\nV O\n{sites // 2} {sites // 2}\nDirect\n"
     (tmp_path / "big.vasp").write_text(cell + "\n".join(rows))
     options = SourceOptions(tmp_path)
