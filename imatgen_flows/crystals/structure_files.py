@@ -81,14 +81,15 @@ def list_files(paths: Iterable[Path]) -> list[Path]:
     InputError
         Where a path does not exist, or there is nothing in the folders.
     """
-    found: list[Path] = []
+    found: dict[str, Path] = {}
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist. Give files or folders of crystals: {FORMATS}.")
-        found += _files_within(path) if path.is_dir() else [path]
+        for file in _files_within(path) if path.is_dir() else [path]:
+            found.setdefault(os.path.abspath(file), file)
     if not found:
         raise InputError(f"there is no file to read. Give files or folders of crystals: {FORMATS}.")
-    return list({path.absolute(): path for path in found}.values())
+    return list(found.values())
 
 
 def read_files(files: Sequence[Path], workers: int = 1) -> list[tuple[Path, RawCrystal]]:

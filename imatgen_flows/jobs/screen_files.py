@@ -61,8 +61,8 @@ def screen_files(run: Path, paths: Sequence[Path], directory: Path) -> Screening
     from imatgen_flows.crystals.structure_files import list_files, read_files
 
     _check_directory(directory)
-    own = directory.absolute()
-    files = [file for file in list_files(paths) if own not in file.absolute().parents]
+    own = directory.resolve()
+    files = [file for file in list_files(paths) if own not in (file.parent.resolve() / file.name).parents]
     inputs = {"run": str(run), "document": finished_round(run).key, "files": {str(file): _hash(file) for file in files}}
     _refuse_another(directory, inputs)
     found = _with_hydrogen(read_files(files, get_settings().n_workers))
@@ -87,7 +87,7 @@ def _check_directory(directory: Path) -> None:
 def _hash(file: Path) -> str:
     """Hash the content of a file; nothing of what cannot be read, which is excluded later with the reason."""
     try:
-        return file_hash(file)
+        return file_hash(file) if file.is_file() else ""  # to open a pipe would wait for ever
     except OSError:
         return ""
 
