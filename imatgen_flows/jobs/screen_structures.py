@@ -6,11 +6,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from imatgen_flows.candidates.candidate import place_relaxation
-from imatgen_flows.candidates.classes import Novelty
-from imatgen_flows.candidates.states import Geometry, State
+from imatgen_flows.candidates.states import Geometry
 from imatgen_flows.candidates.table import count_by, join, table_part
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.io.artifacts import ArtifactStore
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from imatgen_flows.candidates.ledger import Ledger
-    from imatgen_flows.candidates.novelty import NoveltyClassifier
     from imatgen_flows.candidates.schema import Row
     from imatgen_flows.crystals.raw_crystal import RawCrystal
 
@@ -72,6 +70,7 @@ def screen_structures(run: Path, crystals: Sequence[RawCrystal], cache: Artifact
         Where the run's energies are of another scale than that of the potential that is installed.
     """
     from imatgen_flows.candidates.given import examine_given
+    from imatgen_flows.candidates.novelty import shortlist_relaxed
 
     config = CampaignConfig.from_file(run / "campaign.yaml")
     store, finished = ArtifactStore(run / "artifacts"), finished_round(run)
@@ -94,24 +93,9 @@ def screen_structures(run: Path, crystals: Sequence[RawCrystal], cache: Artifact
         if structure is not None:
             relaxed[name] = structure
     classifier = novelty_classifier(dataset, references, candidate_structures(finished.candidates, Geometry.RELAXED))
-    _shortlist(rows, relaxed, classifier, config.screen.threshold)
+    shortlist_relaxed(rows, relaxed, {name: name for name in relaxed}, classifier, config.screen.threshold)
     table = join([table_part(list(rows.values()), COLUMNS)], COLUMNS)
     return Screening(table, [relaxed.get(raw.id) for raw in crystals], _ledger(table, len(crystals), spent))
-
-
-def _shortlist(
-    rows: dict[str, Row], relaxed: dict[str, Structure], classifier: NoveltyClassifier, threshold: float
-) -> None:
-    """Add the novelty of relaxed crystals to their rows, and shortlist the new ones within the threshold."""
-    from imatgen_flows.candidates.novelty import classify_relaxed
-
-    lowest_first = sorted(relaxed, key=lambda name: cast("float", rows[name]["e_above_hull"]))
-    novelties = classify_relaxed([relaxed[name] for name in lowest_first], lowest_first, classifier)
-    for name, novelty in zip(lowest_first, novelties, strict=True):
-        row = rows[name]
-        row |= novelty
-        if novelty["novelty"] == Novelty.NEW and cast("float", row["e_above_hull"]) <= threshold:
-            row["state"] = State.SHORTLISTED.value
 
 
 def _ledger(table: pyarrow.Table, entered: int, spent: dict[str, int]) -> Ledger:

@@ -251,7 +251,7 @@ def test_a_directory_among_the_files_is_no_input(imatgen, run, tmp_path):
 
 
 def test_in_python_an_element_that_the_run_does_not_have_was_not_meant(run):
-    with pytest.raises(InputError, match=r"structure 0 \(H\) has H; .* is a run of V-O"):
+    with pytest.raises(InputError, match=r"structure 0 \(H2\) has H; .* is a run of V-O"):
         imf.screen([Structure(Lattice.cubic(3), ["D"], [[0, 0, 0]])], on=run)
 
 
