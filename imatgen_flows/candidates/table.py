@@ -163,7 +163,13 @@ def count_by(table: pyarrow.Table, *names: str) -> dict[tuple, int]:
 
 
 def csv_text(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Write some columns of rows as CSV: a null is empty, and the texts of a list are joined by spaces."""
+    """Write some columns of rows as CSV: a null is empty, and the texts of a list are joined by spaces.
+
+    Examples
+    --------
+    >>> csv_text(["parents", "residual"], [{"parents": ["a", "b"], "residual": None}]).splitlines()
+    ['parents,residual', 'a b,']
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(names)
