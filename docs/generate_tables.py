@@ -17,9 +17,10 @@ from pydantic import BaseModel
 
 from imatgen_flows.campaign_v1 import RENAMED_KEYS
 from imatgen_flows.candidates.classes import Novelty
-from imatgen_flows.candidates.schema import COLUMNS
+from imatgen_flows.candidates.schema import COLUMNS, Column
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.config import CampaignConfig, Sampling
+from imatgen_flows.jobs.screen_files import screened_columns
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.registry import DescribedEnum
 
@@ -62,13 +63,19 @@ def described(members: type[DescribedEnum]) -> str:
     return table(["value", "label", "meaning"], [[f"`{m.value}`", m.label, m.description] for m in members])
 
 
+def describe(column: Column) -> list[str]:
+    """Describe a column of a table."""
+    return [f"`{column.name}`", column.type, column.unit, column.description]
+
+
 def blocks() -> dict[str, str]:
     """Make every table, by the name in its markers."""
-    columns = [[f"`{c.name}`", c.type, c.unit, c.description] for c in COLUMNS]
+    head = ["column", "type", "unit", "meaning"]
     return {
         "campaign keys": campaign_keys(),
         "renamed keys": table(["version 1", "version 2"], [[f"`{a}`", f"`{b}`"] for a, b in RENAMED_KEYS.items()]),
-        "columns": table(["column", "type", "unit", "meaning"], columns),
+        "columns": table(head, map(describe, COLUMNS)),
+        "columns of a screening": table(head, map(describe, screened_columns())),
         "states": described(State),
         "stages": described(Stage),
         "novelty": described(Novelty),

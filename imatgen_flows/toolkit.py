@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas
     from pymatgen.core import Structure
 
+    from imatgen_flows.crystals.raw_crystal import RawCrystal
     from imatgen_flows.energetics.relax import Relaxation
     from imatgen_flows.sources.trained_model import TrainedModel
 
@@ -145,7 +146,8 @@ def screen(structures: Iterable[Structure], *, on: Run | str | Path) -> pandas.D
     -------
     one row a crystal, in order, with columns of the candidate table (energies in eV/atom; units in `attrs`), and the
     relaxed `structure`. A crystal that equals a candidate of the run, or an earlier one here, is a `duplicate`; one that
-    could not be relaxed is `rejected` with a reason. Columns and their types are the same for every list, an empty one
+    is not valid (disordered, overlapping atoms, more than 200 sites, not charge balanced where the run rejects such ones)
+    or could not be relaxed is `rejected` with a reason. Columns and their types are the same for every list, an empty one
     included: a number that does not exist is NaN, a text is empty, a structure None
 
     Raises
@@ -163,19 +165,44 @@ def screen(structures: Iterable[Structure], *, on: Run | str | Path) -> pandas.D
     """
     from imatgen_flows.candidates.schema import units
     from imatgen_flows.crystals.arguments import structure_list
-    from imatgen_flows.jobs.screen_structures import screen_structures
+    from imatgen_flows.io.artifacts import ArtifactStore
+    from imatgen_flows.jobs.screen_structures import COLUMNS, screen_structures
 
     if not isinstance(on, Run | str | Path):
         raise InputError(f"`on` is of type {type(on).__name__}; give a finished run, or its directory.")
     run = on if isinstance(on, Run) else Run.open(on)
     run.require_finished()
-    table, relaxed = screen_structures(run.path, structure_list(structures))
+    given = _of_system(structure_list(structures), run)
+    screening = screen_structures(run.path, given, ArtifactStore(run.path / "artifacts"))
     import pandas
 
-    frame = table.to_pandas()
-    frame["structure"] = pandas.Series(relaxed, dtype=object)
+    frame = screening.table.select(COLUMNS).to_pandas()
+    frame["structure"] = pandas.Series(screening.structures, dtype=object)
     frame.attrs["units"] = units()
     return frame
+
+
+def _of_system(structures: list[Structure], run: Run) -> list[RawCrystal]:
+    """Name structures by their place in the list; one with another element than the run's was not meant."""
+    from pymatgen.core import Structure
+
+    from imatgen_flows.crystals.isotopes import read_isotopes_as_elements
+    from imatgen_flows.crystals.known_phases import exclude_foreign
+    from imatgen_flows.crystals.raw_crystal import RawCrystal
+
+    crystals = list(
+        read_isotopes_as_elements(
+            RawCrystal(f"structure {place}", "", Structure(one.lattice, one.species_and_occu, one.frac_coords))
+            for place, one in enumerate(structures)
+        )
+    )
+    for crystal, structure in zip(crystals, structures, strict=True):
+        if foreign := exclude_foreign(crystal, set(run.config.system)):
+            raise InputError(
+                f"{crystal.id} ({structure.composition.reduced_formula}) {foreign.detail.replace('holds', 'has')}; "
+                f"{run.path} is a run of {'-'.join(run.config.system)}."
+            )
+    return crystals
 
 
 def _elements(system: str) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import nan
+from typing import cast
 
 from pymatgen.core import Structure
 
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.schema import Row
+from imatgen_flows.candidates.states import State
 from imatgen_flows.matching.grouping import StructureIndex, group_duplicates, primitive_cells
 from imatgen_flows.matching.structure_matcher import PrimitiveCell
 
@@ -88,3 +90,31 @@ def classify_relaxed(structures: Sequence[Structure], names: Sequence[str], clas
         novelty, match, _ = classifier.classify(structures[index])
         found.append({"novelty": novelty.value, "novelty_match": match})
     return found
+
+
+def shortlist_relaxed(
+    rows: Mapping[str, Row],
+    structures: Mapping[str, Structure],
+    names: Mapping[str, str],
+    classifier: NoveltyClassifier,
+    threshold: float,
+) -> None:
+    """Add the novelty of relaxed candidates to their rows, and shortlist the new ones near the hull.
+
+    Parameters
+    ----------
+    rows : of all candidates by sample; those of the relaxed ones have an E_hull, and are changed
+    structures : relaxed, by sample
+    names : that a duplicate of a candidate is said to match, by sample
+    classifier : of what is known besides
+    threshold : largest E_hull of the shortlist, eV/atom
+    """
+    lowest_first = sorted(structures, key=lambda sample: cast("float", rows[sample]["e_above_hull"]))
+    found = classify_relaxed(
+        [structures[sample] for sample in lowest_first], [names[sample] for sample in lowest_first], classifier
+    )
+    for sample, novelty in zip(lowest_first, found, strict=True):
+        row = rows[sample]
+        row |= novelty
+        if novelty["novelty"] == Novelty.NEW and cast("float", row["e_above_hull"]) <= threshold:
+            row["state"] = State.SHORTLISTED.value

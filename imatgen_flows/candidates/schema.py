@@ -52,7 +52,7 @@ EV = "eV/atom"
 COLUMNS: list[Column] = [
     Column("sample", "text", "Sample", "Name of the sample, unique in the campaign: the key of the table.",
            in_header=True),
-    Column("id", "text", "Id", "Hash of the crystal as decoded: 12 hexadecimal digits; empty where it is not valid.",
+    Column("id", "text", "Id", "Hash of the crystal as decoded or given: 12 hexadecimal digits; empty where it is not valid.",
            in_header=True),
     Column("relaxed_id", "text", "Relaxed id", "Hash of the crystal as relaxed, which names its file in `structures/`.",
            in_header=True),
@@ -111,6 +111,11 @@ COLUMNS: list[Column] = [
     Column("steps", "integer", "Steps", "Steps of its relaxation."),
     Column("fmax", "number", "Force", "Largest force that the relaxation left.", "eV/Å", on_card=False),
     Column("volume_per_atom", "number", "Volume", "Volume of the latest structure.", "Å³/atom", in_header=True),
+]
+# that a screening of files has besides: where a crystal was read
+FILE_COLUMNS: list[Column] = [
+    Column("file", "text", "File", "File that the crystal was read from, as it was given."),
+    Column("source", "text", "Source", "Source that the file names for the crystal; else the file."),
 ]
 # fmt: on
 

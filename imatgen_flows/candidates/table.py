@@ -7,6 +7,8 @@ candidates need no object each.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,6 +160,23 @@ def count_by(table: pyarrow.Table, *names: str) -> dict[tuple, int]:
     counted = table.group_by(list(names), use_threads=False).aggregate([([], "count_all")])
     keys = zip(*(counted[name].to_pylist() for name in names), strict=True)
     return dict(zip(keys, counted["count_all"].to_pylist(), strict=True))
+
+
+def csv_text(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Write some columns of rows as CSV: a null is empty, and the texts of a list are joined by spaces.
+
+    Examples
+    --------
+    >>> csv_text(["parents", "residual"], [{"parents": ["a", "b"], "residual": None}]).splitlines()
+    ['parents,residual', 'a b,']
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(names)
+    for row in rows:
+        values = [row[name] for name in names]
+        writer.writerow([" ".join(map(str, value)) if isinstance(value, list) else value for value in values])
+    return buffer.getvalue()
 
 
 def write_table(path: Path, table: pyarrow.Table) -> None:

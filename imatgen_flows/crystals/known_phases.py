@@ -39,9 +39,7 @@ def load_known(
     """
     options = options or SourceOptions()
     crystals = KNOWN_SOURCES[source].read(options, SystemQuery.of(list(elements)))
-    checked = (
-        _exclude_foreign(raw, set(elements)) or check_crystal(raw) for raw in read_isotopes_as_elements(crystals)
-    )
+    checked = (exclude_foreign(raw, set(elements)) or check_crystal(raw) for raw in read_isotopes_as_elements(crystals))
     known, exclusions = [], []
     for phase in reduce_crystals(checked, workers=options.workers):
         if isinstance(phase, Template):
@@ -51,7 +49,8 @@ def load_known(
     return known, exclusions
 
 
-def _exclude_foreign(raw: RawCrystal, elements: set[str]) -> Exclusion | None:
+def exclude_foreign(raw: RawCrystal, elements: set[str]) -> Exclusion | None:
+    """Exclude a crystal that holds another element than these; None where it does not."""
     if isinstance(raw.crystal, Exclusion):
         return raw.crystal
     if foreign := sorted(set(raw.crystal.symbol_set) - elements):

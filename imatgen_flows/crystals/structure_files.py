@@ -23,7 +23,7 @@ from imatgen_flows.crystals.raw_crystal import RawCrystal, unreadable
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import writing
 
-__all__ = ["CrystalRow", "RawCrystal", "crystal_row", "read_crystals", "write_crystals"]
+__all__ = ["CrystalRow", "RawCrystal", "crystal_row", "list_files", "read_crystals", "read_files", "write_crystals"]
 
 LINES = (".jsonl", ".ndjson")
 MAX_BYTES = 200_000_000  # of a file that is read at once, uncompressed: beyond any file of crystals but JSON lines
@@ -71,6 +71,40 @@ def read_crystals(
         _check_file(path, section)
         found = read_lines(path, where, section) if lines else _read_alone(path, section)
     return _number_ids(found)
+
+
+def list_files(paths: Iterable[Path]) -> list[Path]:
+    """List files, and all that lies in folders and in the folders within, each once.
+
+    Raises
+    ------
+    InputError
+        Where a path does not exist, or there is nothing in the folders.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} does not exist. Give files or folders of crystals: {FORMATS}.")
+        for file in _files_within(path) if path.is_dir() else [path]:
+            found.setdefault(os.path.abspath(file), file)
+    if not found:
+        raise InputError(f"there is no file to read. Give files or folders of crystals: {FORMATS}.")
+    return list(found.values())
+
+
+def read_files(files: Sequence[Path], workers: int = 1) -> list[tuple[Path, RawCrystal]]:
+    """Read the crystals of files, each with its file; a file of which nothing can be read gives an exclusion.
+
+    Ids are those of `read_crystals`, and no two crystals share one.
+
+    Parameters
+    ----------
+    files : as `list_files` lists them
+    workers : number of processes, where there are many
+    """
+    found = list(_read_each(files, list(map(str, files)), workers))
+    crystals = _number_ids(raw for _, raw in found)
+    return [(file, raw) for (file, _), raw in zip(found, crystals, strict=True)]
 
 
 def write_crystals(path: Path, rows: Iterable[Mapping[str, object]], section: str) -> Path:
@@ -145,11 +179,16 @@ def _read_folder(folder: Path, section: str, workers: int) -> Iterator[RawCrysta
     files = _files_within(folder)
     if not any(find_reader(_split(file.name)[0]) or _split(file.name)[1] in LINES for file in files):
         raise InputError(f"{section}: {folder} holds no CIF, POSCAR or other file of crystals. Read are {FORMATS}.")
+    places = [file.relative_to(folder).as_posix() for file in files]
+    yield from (raw for _, raw in _read_each(files, places, workers))
+
+
+def _read_each(files: Sequence[Path], places: Sequence[str], workers: int) -> Iterator[tuple[Path, RawCrystal]]:
+    """Read each of many files, which people know by their places, to crystals or reasons why there are none."""
     contents = map_items(_read_file, files, workers, "reading files of crystals")
-    for file, name, content in zip(files, _names(files, folder), contents, strict=True):
-        source = file.relative_to(folder).as_posix()
+    for file, name, place, content in zip(files, _names(files, places), places, contents, strict=True):
         for part, origin, crystal in content:
-            yield RawCrystal(_join(name, part), origin or source, _located(crystal, source))
+            yield file, RawCrystal(_join(name, part), origin or place, _located(crystal, place))
 
 
 def _files_within(folder: Path) -> list[Path]:
@@ -162,16 +201,12 @@ def _files_within(folder: Path) -> list[Path]:
     return sorted(files + closed)
 
 
-def _names(files: Sequence[Path], folder: Path) -> list[str]:
-    """Name files by their stem; by name, or by the path within the folder, where that leaves two alike."""
+def _names(files: Sequence[Path], places: Sequence[str]) -> list[str]:
+    """Name files by their stem; by name, or by their place, where that leaves two alike."""
     stems, names = Counter(map(_stem, files)), Counter(file.name for file in files)
     return [
-        stem
-        if stems[stem := _stem(file)] == 1
-        else file.name
-        if names[file.name] == 1
-        else file.relative_to(folder).as_posix()
-        for file in files
+        stem if stems[stem := _stem(file)] == 1 else file.name if names[file.name] == 1 else place
+        for file, place in zip(files, places, strict=True)
     ]
 
 
@@ -200,7 +235,7 @@ def _read_alone(path: Path, section: str) -> Iterator[RawCrystal]:
 
 
 def _read_file(file: Path) -> list[tuple[str, str, Structure | Exclusion]]:
-    """Read a file of a folder, whatever it is, to at least one crystal or reason.
+    """Read a file, whatever it is, to at least one crystal or reason.
 
     Returns
     -------

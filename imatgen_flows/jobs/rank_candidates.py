@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.candidates.candidate import place_relaxation, rejection
-from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.schema import Row
-from imatgen_flows.candidates.states import Geometry, Stage, State
+from imatgen_flows.candidates.states import Geometry, Stage
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidates_fields, extend_table, novelty_classifier
@@ -34,7 +33,7 @@ def rank_candidates(
     threshold: float,
 ) -> dict[str, Any]:
     """Place relaxed candidates on the hull, classify their novelty as relaxed, and shortlist the best."""
-    from imatgen_flows.candidates.novelty import classify_relaxed
+    from imatgen_flows.candidates.novelty import shortlist_relaxed
     from imatgen_flows.crystals.arrays import CrystalArrays
 
     hull, classifier = load_hull(references), novelty_classifier(dataset, references)
@@ -50,16 +49,8 @@ def rank_candidates(
         rows[sample] = {"sample": sample} | placed
         if structure is not None:
             structures[sample] = structure
-    lowest_first = sorted(structures, key=lambda sample: cast("float", rows[sample]["e_above_hull"]))
     ids = {str(row["sample"]): str(row["id"]) for row in candidate_rows(candidates.candidates, ["id"], samples)}
-    found = classify_relaxed(
-        [structures[sample] for sample in lowest_first], [ids[sample] for sample in lowest_first], classifier
-    )
-    for sample, novelty in zip(lowest_first, found, strict=True):
-        row = rows[sample]
-        row |= novelty
-        if novelty["novelty"] == Novelty.NEW and cast("float", row["e_above_hull"]) <= threshold:
-            row["state"] = State.SHORTLISTED.value
+    shortlist_relaxed(rows, structures, ids, classifier, threshold)
     crystals = [(sample, CrystalArrays.of(structures[sample])) for sample in samples if sample in structures]
     table = extend_table(store, candidates.candidates, list(rows.values()), crystals, Geometry.RELAXED)
     evaluations = {"screen": sum(batch.evaluations["screen"] for batch in batches if batch)}

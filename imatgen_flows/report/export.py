@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
-from imatgen_flows.candidates.schema import COLUMNS, Column, arrow_schema
+from imatgen_flows.candidates.schema import COLUMNS, Column, arrow_schema, column_names
+from imatgen_flows.candidates.table import csv_text
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.report.documents import RelaxedRow
@@ -107,17 +107,7 @@ def _extxyz(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, b
 
 
 def _csv(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow([column.name for column in COLUMNS])
-    for row in rows:
-        values = dict(row)
-        writer.writerow([_cell(values[column.name]) for column in COLUMNS])
-    return {f"candidates_{only}.csv": buffer.getvalue().encode()}
-
-
-def _cell(value: object) -> object:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
+    return {f"candidates_{only}.csv": csv_text(column_names(), rows).encode()}
 
 
 def _parquet(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, bytes]:

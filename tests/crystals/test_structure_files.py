@@ -18,7 +18,7 @@ from pymatgen.core import Lattice, Structure
 from imatgen_flows.config import Known
 from imatgen_flows.crystals.known_phases import load_known
 from imatgen_flows.crystals.registry import SourceOptions
-from imatgen_flows.crystals.structure_files import crystal_row, read_crystals, write_crystals
+from imatgen_flows.crystals.structure_files import crystal_row, list_files, read_crystals, read_files, write_crystals
 from imatgen_flows.crystals.templates import load_templates
 from imatgen_flows.errors import InputError
 from imatgen_flows.jobs.campaign_inputs import published_phases
@@ -246,6 +246,27 @@ def test_every_file_of_a_folder_is_counted_and_named_by_its_place_where_names_cl
         "gone": "other_format",
         "loop": "other_format",
     }
+
+
+def test_files_that_are_given_one_by_one_are_read_as_those_of_a_folder(tmp_path):
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "one.cif").write_text(ROCKSALT.to(fmt="cif"))
+    (tmp_path / "a" / "broken.cif").write_text("nothing")
+    (tmp_path / "rows.jsonl").write_text(2 * (json.dumps(crystal_row("r", "a paper", ROCKSALT)) + "\n"))
+    files = list_files(
+        [tmp_path / "a", tmp_path / "b" / "one.cif", tmp_path / "rows.jsonl", tmp_path / "b" / ".." / "a"]
+    )
+    found = read_files(files)
+    assert {path: [raw.id for file, raw in found if file == path] for path in files} == {
+        tmp_path / "a" / "broken.cif": ["broken"],
+        tmp_path / "a" / "one.cif": [f"{tmp_path}/a/one.cif"],
+        tmp_path / "b" / "one.cif": [f"{tmp_path}/b/one.cif"],
+        tmp_path / "rows.jsonl": ["rows:r", "rows:r-2"],
+    }
+    assert found[0][1].crystal.reason == "unreadable" and [raw.source for _, raw in found[-2:]] == ["a paper"] * 2
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        list_files([tmp_path / "a", tmp_path / "nowhere"])
 
 
 def test_a_change_in_a_folder_within_a_folder_changes_the_key_of_the_input(tmp_path):

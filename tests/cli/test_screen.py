@@ -1,0 +1,296 @@
+"""`imatgen screen`: everything that enters is counted out, and a killed screening ends as one that was not killed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+from pymatgen.core import Lattice, Structure
+
+import imatgen_flows as imf
+from imatgen_flows.candidates.schema import arrow_schema
+from imatgen_flows.crystals.identity import structure_id
+from imatgen_flows.errors import InputError
+from imatgen_flows.jobs.screen_files import screened_columns
+
+
+@pytest.fixture(scope="module")
+def run(tiny, run_once_trained, tmp_path_factory):
+    small = {"slerp": 30, "prior": 5, "perturb": 5}
+    return run_once_trained(tiny(sampling=small), tmp_path_factory.mktemp("screen") / "run")
+
+
+def cell(seed, symbols=("V", "V", "O")):
+    """Make a small crystal whose atoms are apart; another one for each seed."""
+    rng = np.random.default_rng(seed)
+    while True:
+        edges = rng.uniform(2.4, 4.2, 3)
+        crystal = Structure(Lattice.orthorhombic(*edges), symbols, rng.random((len(symbols), 3)))
+        if crystal.is_valid(1.5):
+            return crystal
+
+
+FORMULAS = (("V", "O"), ("V", "V", "O"), ("V", "O", "O"), ("V", "V", "O", "O"))
+GOOD = [cell(seed, FORMULAS[seed % 4]) for seed in range(30)]
+TEXT = GOOD[0].to(fmt="cif")
+
+
+def poscar(crystal):
+    return crystal.to(fmt="poscar")
+
+
+# ways of a file to be broken, each with the suffix of the file and the reason that is given
+BROKEN = {
+    "empty": ("cif", b"", "unreadable"),
+    "nonsense": ("cif", b"this is no crystal", "unreadable"),
+    "cut short": ("cif", TEXT[: TEXT.index("_atom_site_type_symbol")].encode(), "unreadable"),
+    "binary": ("vasp", bytes(range(256)), "unreadable"),
+    "a damaged archive": ("cif.gz", gzip.compress(TEXT.encode())[:-20], "unreadable"),
+    "of no element": ("vasp", poscar(GOOD[0]).replace("V O", "Qq O").encode(), "other_elements"),
+    "a log": ("log", b"all went well", "other_format"),
+    "disordered": (
+        "cif",
+        Structure(Lattice.cubic(3), [{"V": 0.5, "O": 0.5}], [[0, 0, 0]]).to(fmt="cif").encode(),
+        "disordered",
+    ),
+    "of another system": ("cif", cell(3, ("Ti", "O")).to(fmt="cif").encode(), "other_elements"),
+    "too large": ("vasp", poscar(GOOD[0] * (5, 5, 5)).encode(), "too_large"),
+    "fused atoms": (
+        "vasp",
+        poscar(Structure(Lattice.cubic(4), ["V", "O"], [[0, 0, 0], [0, 0, 0.02]])).encode(),
+        "overlap",
+    ),
+    "flat": ("vasp", poscar(Structure(np.diag([3, 3, 1e-4]), ["V"], [[0, 0, 0]])).encode(), "zero_volume"),
+    "collapsed": ("vasp", poscar(Structure(Lattice.cubic(0.9), ["V"], [[0, 0, 0]])).encode(), "volume"),
+    "not a number": (
+        "jsonl",
+        b'{"id": "n", "lattice": [[3, 0, 0], [0, 3, 0], [0, 0, 3]], "species": ["V"], "frac_coords": [[NaN, 0, 0]]}',
+        "nan_coordinates",
+    ),
+    "not charge balanced": ("cif", cell(3, ("V", "O", "O", "O")).to(fmt="cif").encode(), "charge_balance"),
+}
+
+
+def write_folder(folder, copies=1, broken=0):
+    """Write each good crystal some times, in several formats, and some broken files of each kind in turn."""
+    folder.mkdir(parents=True)
+    for copy in range(copies):
+        for number, crystal in enumerate(GOOD):
+            suffix, text = ("vasp", poscar(crystal)) if number % 2 else ("cif", crystal.to(fmt="cif"))
+            (folder / f"c{number:02d}-{copy:02d}.{suffix}").write_text(text)
+    kinds = list(BROKEN.values())
+    for number in range(broken):
+        suffix, content, _ = kinds[number % len(kinds)]
+        (folder / f"b{number:02d}.{suffix}").write_bytes(content)
+    return folder
+
+
+def rows_of(out):
+    with (out / "screened.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def state_of(folder):
+    """Content of a folder by size and time, to see whether anything was changed."""
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
+
+
+def test_500_files_of_which_50_are_broken_are_accounted_for(imatgen, run, tmp_path):
+    folder, out = write_folder(tmp_path / "given", copies=15, broken=50), tmp_path / "out"
+    assert len(list(folder.iterdir())) == 500 and len(BROKEN) >= 12
+    before = state_of(run)
+    code, text, error = imatgen("screen", folder, "--on", run, "--out", out, "--json")
+    assert code == 0, error
+    found, rows = json.loads(text), rows_of(out)
+    kinds = list(BROKEN.values())
+    expected = Counter(kinds[number % len(kinds)][2] for number in range(50))
+    rejected = [row for row in rows if row["state"] == "rejected"]
+    assert Counter(row["rejected_reason"] for row in rejected if row["file"].startswith(f"{folder}/b")) == expected
+    assert all(row["rejected_detail"] and row["rejected_stage"] for row in rejected)
+    assert found["samples"] == sum(found["states"].values()) == len(rows) == 500
+    assert found["states"]["rejected"] == sum(row["count"] for row in found["rejections"]) == len(rejected)
+    assert sorted(row["file"] for row in rows) == sorted(map(str, folder.iterdir()))
+    assert len({row["sample"] for row in rows}) == 500
+    # exact repeats were relaxed once, and no two crystals of the shortlist are the same
+    assert len(list((out / "artifacts").rglob("*.json"))) == len(GOOD)
+    assert 0 < found["states"]["shortlisted"] <= len(GOOD)
+    assert state_of(run) == before
+    table = parquet.read_table(out / "screened.parquet")
+    assert table.schema.equals(arrow_schema(screened_columns()), check_metadata=True) and len(table) == 500
+    assert json.loads((out / "ledger.json").read_text()).items() <= found.items()
+
+
+@pytest.fixture(scope="module")
+def screened(run, tmp_path_factory):
+    """A screening of each good crystal once, and some broken ones."""
+    from imatgen_flows.jobs.screen_files import screen_files
+
+    place = tmp_path_factory.mktemp("screened")
+    folder = write_folder(place / "given", broken=15)
+    screen_files(run, [folder], place / "out")
+    return folder, place / "out"
+
+
+def test_the_shortlist_comes_first_and_each_relaxed_crystal_has_its_file(screened):
+    rows = rows_of(screened[1])
+    order = ["shortlisted", "screened", "rejected"]
+    assert [row["state"] for row in rows] == sorted((row["state"] for row in rows), key=order.index)
+    for state in order[:2]:
+        energies = [float(row["e_above_hull"]) for row in rows if row["state"] == state]
+        assert energies and energies == sorted(energies)
+    relaxed = {row["relaxed_id"]: row for row in rows if row["relaxed_id"]}
+    assert {path.stem for path in (screened[1] / "structures").iterdir()} == set(relaxed)
+    for name, row in relaxed.items():
+        crystal = Structure.from_file(screened[1] / "structures" / f"{name}.cif")
+        assert structure_id(crystal) == name and crystal.composition.reduced_formula == row["formula"]
+        assert row["charge_balanced"] == "True" and row["e_above_hull"] and row["novelty"]
+
+
+def test_files_are_screened_as_structures_are_in_python(run, screened):
+    rows = {row["sample"]: row for row in rows_of(screened[1])}
+    names = [f"c{number:02d}-00" for number in range(1, 30, 2)]  # whose files have all digits
+    frame = imf.screen([GOOD[number] for number in range(1, 30, 2)], on=run)
+    for name, found in zip(names, frame.to_dict("records"), strict=True):
+        assert found["relaxed_id"] == rows[name]["relaxed_id"] and found["id"] == rows[name]["id"]
+        if found["state"] != "rejected":
+            assert float(rows[name]["e_above_hull"]) == pytest.approx(found["e_above_hull"], abs=1e-6)
+
+
+def test_what_is_screened_once_is_not_screened_again(imatgen, run, screened, monkeypatch):
+    folder, out = screened
+    tables = {name: (out / name).read_bytes() for name in ("screened.csv", "screened.parquet", "ledger.json")}
+    monkeypatch.setattr("imatgen_flows.energetics.relax.relax_many", lambda *_, **__: pytest.fail("relaxed again"))
+    code, text, error = imatgen("screen", folder, "--on", run, "--out", out)
+    assert code == 0, error
+    assert "Entered" in text and "45" in text and "Validity: other format" in text and "shortlist: " in text
+    assert tables == {name: (out / name).read_bytes() for name in tables}
+
+
+def stop(how, folder, run, out):
+    """Start a screening in a process of its own, and end it by a signal after the first relaxations."""
+    command = [sys.executable, "-c", "from imatgen_flows.cli.main import main; main()", "screen", str(folder)]
+    process = subprocess.Popen(
+        [*command, "--on", str(run), "--out", str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not (done := list((out / "artifacts").rglob("*.json")) if out.exists() else []) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, how)
+    error = process.communicate(timeout=60)[1]
+    assert 0 < len(done) < len(GOOD) and not (out / "screened.csv").exists()
+    return process.returncode, error, done
+
+
+def test_a_screening_that_is_killed_ends_as_one_that_was_not(imatgen, run, screened, tmp_path):
+    folder, out = screened[0], tmp_path / "killed"
+    code, _, done = stop(signal.SIGKILL, folder, run, out)
+    assert code == -signal.SIGKILL
+    before = {path: path.stat().st_mtime_ns for path in done}
+    code, _, error = imatgen("screen", folder, "--on", run, "--out", out)
+    assert code == 0, error
+    assert before == {path: path.stat().st_mtime_ns for path in done}  # none of them was made again
+    for name in ("screened.csv", "screened.parquet", "ledger.json"):
+        assert (out / name).read_bytes() == (screened[1] / name).read_bytes()
+    assert contents(out / "structures") == contents(screened[1] / "structures")
+
+
+def test_ctrl_c_says_how_to_continue(run, screened, tmp_path):
+    code, error, _ = stop(signal.SIGINT, screened[0], run, tmp_path / "stopped")
+    assert code == 128 + signal.SIGINT and "Traceback" not in error
+    assert f"`imatgen screen {screened[0]} --on {run} --out {tmp_path / 'stopped'}` continues" in error
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_directory_belongs_to_one_screening(imatgen, run, screened, tmp_path):
+    given, out = screened
+    folder, copy = shutil.copytree(given, tmp_path / "given"), tmp_path / "out"
+    shutil.copytree(out, copy)
+    code, _, error = imatgen("screen", folder, "--on", run, "--out", copy)
+    assert code == 2 and f"{copy} holds a screening of other files" in error and "and 87 more" in error
+    (given / "one-more.cif").write_text(TEXT)
+    try:
+        code, _, error = imatgen("screen", given, "--on", run, "--out", copy)
+    finally:
+        (given / "one-more.cif").unlink()
+    assert code == 2 and "added, missing or changed since:" in error and "one-more.cif" in error
+    inputs = json.loads((copy / "screening.json").read_text())
+    (copy / "screening.json").write_text(json.dumps(inputs | {"document": "finish_round-0"}))
+    code, _, error = imatgen("screen", given, "--on", run, "--out", copy)
+    assert code == 2 and "holds a screening on another run" in error
+    (copy / "screening.json").write_text("{")
+    code, _, error = imatgen("screen", given, "--on", run, "--out", copy)
+    assert code == 2 and "screening.json cannot be read" in error
+
+
+def test_a_directory_among_the_files_is_no_input(imatgen, run, tmp_path):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / "one.cif").write_text(TEXT)
+    for _ in range(2):
+        code, text, error = imatgen(
+            "screen", folder, folder / "one.cif", "--on", run, "--out", folder / "out", "--json"
+        )
+        assert code in (0, 1), error
+        assert json.loads(text)["samples"] == 1
+
+
+def test_in_python_an_element_that_the_run_does_not_have_was_not_meant(run):
+    with pytest.raises(InputError, match=r"structure 0 \(H2\) has H; .* is a run of V-O"):
+        imf.screen([Structure(Lattice.cubic(3), ["D"], [[0, 0, 0]])], on=run)
+
+
+def test_an_empty_shortlist_is_a_sentence_and_status_1(imatgen, run, tmp_path):
+    metal = Structure(Lattice.cubic(3), ["V", "V"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    (tmp_path / "v.cif").write_text(metal.to(fmt="cif"))
+    code, text, error = imatgen("screen", tmp_path / "v.cif", "--on", run, "--out", tmp_path / "out")
+    assert code == 1 and "no result: none of 1 relaxed crystals is new and within 0.15 eV/atom" in error
+    assert "Known" in text and len(rows_of(tmp_path / "out")) == 1
+    (tmp_path / "v.vasp").write_bytes(BROKEN["fused atoms"][1])
+    code, _, error = imatgen("screen", tmp_path / "v.vasp", "--on", run, "--out", tmp_path / "other")
+    assert code == 1 and "none of 1 crystals could be relaxed" in error
+    assert rows_of(tmp_path / "other")[0]["rejected_reason"] == "overlap"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda place, run: [place / "none.cif", "--on", run], "none.cif does not exist. Give files or folders"),
+        (lambda place, run: [place / "good.cif"], "on which run? Give --on RUN"),
+        (lambda place, run: [place / "good.cif", "--on", place], "not a run directory"),
+        (lambda place, run: [place / "good.cif", "--on", place / "stopped"], "was stopped before its end"),
+        (lambda place, run: [place / "ti.cif", "--on", run], "is a run of V-O, and none of the 1 crystals has only these"),
+        (lambda place, run: [place / "log.txt", "--on", run], "hold no crystal that can be read. The first fault: "),
+        (lambda place, run: [place / "void", "--on", run], "there is no file to read"),
+        (lambda place, run: [place / "good.cif", "--on", run, "--out", place / "log.txt"], "log.txt is a file"),
+        (lambda place, run: [place / "good.cif", "--on", run, "--out", place / "log.txt" / "o"], "cannot write to"),
+        (lambda place, run: [place / "good.cif", "--on", run, "--out", run], "is not empty and holds no screening"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_screened_is_a_sentence_and_status_2(imatgen, run, tmp_path, make, said):
+    (tmp_path / "good.cif").write_text(TEXT)
+    (tmp_path / "ti.cif").write_bytes(BROKEN["of another system"][1])
+    (tmp_path / "log.txt").write_text("all went well")
+    (tmp_path / "void").mkdir()
+    (tmp_path / "stopped" / "artifacts").mkdir(parents=True)
+    shutil.copy(run / "campaign.yaml", tmp_path / "stopped")
+    arguments = make(tmp_path, run)
+    if "--out" not in arguments:
+        arguments += ["--out", tmp_path / "out"]
+    code, text, error = imatgen("screen", *arguments)
+    assert code == 2 and said in error and not text
+    assert "Traceback" not in error and not (tmp_path / "out").exists()
