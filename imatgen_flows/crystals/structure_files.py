@@ -19,14 +19,13 @@ from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.formats import OPENERS, SUFFIXES, decode, find_reader
 from imatgen_flows.crystals.json_crystals import read_line
 from imatgen_flows.crystals.json_lines import read_lines
-from imatgen_flows.crystals.raw_crystal import RawCrystal, unreadable
+from imatgen_flows.crystals.raw_crystal import MAX_BYTES, RawCrystal, unreadable
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import writing
 
 __all__ = ["CrystalRow", "RawCrystal", "crystal_row", "read_crystals", "write_crystals"]
 
 LINES = (".jsonl", ".ndjson")
-MAX_BYTES = 200_000_000  # of a file that is read at once, uncompressed: beyond any file of crystals but JSON lines
 FORMATS = "JSON lines, CIF, POSCAR, extended XYZ, JSON of pymatgen and others (docs/file-formats.md)"
 
 
@@ -143,9 +142,11 @@ def _number_ids(crystals: Iterable[RawCrystal]) -> Iterator[RawCrystal]:
 
 def _read_folder(folder: Path, section: str, workers: int) -> Iterator[RawCrystal]:
     files = _files_within(folder)
-    if not any(find_reader(_split(file.name)[0]) or _split(file.name)[1] in LINES for file in files):
+    if not any(
+        find_reader(_split(file.name)[0]) or _split(file.name)[1] in LINES for file in files if not _hidden(file)
+    ):
         raise InputError(f"{section}: {folder} holds no CIF, POSCAR or other file of crystals. Read are {FORMATS}.")
-    contents = map_items(_read_file, files, workers, "reading files of crystals")
+    contents = map_items(_read_member, files, workers, "reading files of crystals")
     for file, name, content in zip(files, _names(files, folder), contents, strict=True):
         source = file.relative_to(folder).as_posix()
         for part, origin, crystal in content:
@@ -199,8 +200,19 @@ def _read_alone(path: Path, section: str) -> Iterator[RawCrystal]:
         yield RawCrystal(_join(_stem(path), part), origin or path.name, _located(crystal, path.name))
 
 
+def _hidden(file: Path) -> bool:
+    return file.name.startswith(".")
+
+
+def _read_member(file: Path) -> list[tuple[str, str, Structure | Exclusion]]:
+    """Read a file of a folder as `_read_file`, unless it is hidden, as what macOS and editors leave beside a file is."""
+    if _hidden(file):
+        return [("", "", Exclusion("", "other_format", "hidden files, whose names begin with a dot, are not read"))]
+    return _read_file(file)
+
+
 def _read_file(file: Path) -> list[tuple[str, str, Structure | Exclusion]]:
-    """Read a file of a folder, whatever it is, to at least one crystal or reason.
+    """Read a file, whatever it is, to at least one crystal or reason.
 
     Returns
     -------
