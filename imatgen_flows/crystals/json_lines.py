@@ -32,7 +32,8 @@ def read_lines(path: Path, where: Mapping[str, object] | None, section: str) -> 
     Raises
     ------
     InputError
-        Where the file is truncated or no text, where a line is absurdly long, where no line is a crystal, or where `where` chooses none.
+        Where the file is truncated or no text, where a line is longer than `MAX_BYTES`, where no line is a crystal, or where
+        `where` chooses none.
     """
     crystals = chosen = 0
     first = ""
