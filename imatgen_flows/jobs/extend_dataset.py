@@ -40,12 +40,12 @@ def extend_dataset(
     max_edge = Limits.model_validate(limits).max_edge
     for row in relaxed:
         name, structure = find_id(str(row["sample"])), latest[str(row["sample"])]
-        left_out = {"section": "rounds", "id": name}
+        excluded = {"section": "rounds", "id": name}
         if row["novelty"] != Novelty.NEW:
-            exclusions.append(left_out | {"reason": row["novelty"], "detail": row["novelty_match"]})
+            exclusions.append(excluded | {"reason": row["novelty"], "detail": row["novelty_match"]})
         elif not _fits(structure, max_edge):
             detail = f"edges {', '.join(f'{edge:.1f}' for edge in structure.lattice.abc)} A"
-            exclusions.append(left_out | {"reason": "edge_too_long", "detail": detail})
+            exclusions.append(excluded | {"reason": "edge_too_long", "detail": detail})
         else:
             rows.append(crystal_row(name, structure, template=name) | {"round_find": True})
     finds = sum(row.get("round_find", False) for row in rows)

@@ -205,7 +205,8 @@ def _reference_fields(store: ArtifactStore, rows: list[dict[str, Any]], potentia
     if not relaxed:
         raise ImatgenError(
             f"none of {len(rows)} reference phases could be relaxed with {potential}; the first failed with "
-            f"`{rows[0]['reason']}`. Without references there is no hull: raise `screen.max_steps`, or choose another potential."
+            f"`{rows[0]['reason']}`. Without references there is no hull: raise `screen.max_steps`, or choose another "
+            "potential."
             if rows
             else "there are no reference phases."
         )

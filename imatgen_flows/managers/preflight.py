@@ -62,7 +62,7 @@ class Plan:
     dft_chains : structures that DFT, or what takes its place, calculates: references, candidates, their second starts
     dft_runs : calculations that the chains are made of; those that are tried again count once more each time
     dft_attempts : times that a chain may be tried
-    left_out : each crystal that is left out: `section`, `id`, `reason`, `detail`
+    excluded : each crystal that is left out: `section`, `id`, `reason`, `detail`
     """
 
     potential: str
@@ -86,7 +86,7 @@ class Plan:
     dft_chains: int = 0
     dft_runs: int = 0
     dft_attempts: int = 0
-    left_out: list[dict[str, str]] = field(default_factory=list)
+    excluded: list[dict[str, str]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
@@ -121,7 +121,7 @@ class Plan:
     def examples(self) -> list[str]:
         """Name the first crystals that are left out for each reason, one line a section and reason."""
         groups: dict[tuple[str, str], list[dict[str, str]]] = {}
-        for row in self.left_out:
+        for row in self.excluded:
             groups.setdefault((row["section"], row["reason"]), []).append(row)
         lines = []
         for (section, reason), rows in groups.items():
@@ -247,7 +247,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         references=references,
         relaxations=rounds * config.screen.at_most,
         evaluations=once | {"screen": rounds * in_a_round},
-        left_out=dataset.exclusion_rows(),
+        excluded=dataset.exclusion_rows(),
     )
     if config.validation.is_wanted:
         plan.dft_chains = _chains(config, rounds, published)

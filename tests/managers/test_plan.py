@@ -185,7 +185,7 @@ def test_the_plan_names_the_first_crystals_that_are_left_out_and_json_all(few, c
     assert len(line) < 600
     assert any(line.startswith("known, 5 unreadable: ") for line in lines)
     assert any(line.startswith("known, 6 other elements: 0 (holds Se, Sr); ") for line in lines)
-    everything = planned.to_dict()["left_out"]
+    everything = planned.to_dict()["excluded"]
     assert len({(row["section"], row["id"]) for row in everything}) == len(everything) >= 16
     assert all(row["reason"] and row["detail"] for row in everything)
     counted = sum(planned.exclusions.values()) + sum(planned.known_exclusions.values())
