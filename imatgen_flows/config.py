@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -47,6 +48,46 @@ def _choice_of(registry: Registry) -> Callable[[str], str]:
     return check
 
 
+_FAULTS_OF_PATHS = {
+    errno.ELOOP: "its links lead in a circle. Correct the links, or the path",
+    errno.ENAMETOOLONG: "the name is longer than that of any file. Correct it",
+}
+
+
+def _refuse_no_path(path: Any) -> Any:
+    """Refuse a path that is empty, which would mean the folder of the campaign file, or that no system can hold."""
+    if isinstance(path, str) and not path.strip():
+        raise ValueError("it is empty: name a file or a folder, or leave the key out")
+    if "\0" in str(path):
+        raise ValueError("it holds a null character, which no path may: take `\\0` out, or quote the path with '...'")
+    return path
+
+
+def _resolve(path: Path, campaign: Path, key: str) -> Path:
+    """Make a path of the campaign file absolute; whether there is something is asked where it is read.
+
+    Raises
+    ------
+    InputError
+        Where the path can lead nowhere: to a home that does not exist, round in links, or by too long a name.
+    """
+    try:
+        expanded = path.expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"{campaign.name}: `{key}`: {path}: `{path.parts[0]}` is no home folder here. Write the path in full."
+        ) from error
+    resolved = campaign.parent / expanded
+    try:
+        resolved = resolved.resolve()
+        resolved.stat()
+    except (RuntimeError, OSError) as error:  # pathlib raises the first until Python 3.12
+        number = error.errno if isinstance(error, OSError) else errno.ELOOP
+        if number in _FAULTS_OF_PATHS:
+            raise InputError(f"{campaign.name}: `{key}`: {path}: {_FAULTS_OF_PATHS[number]}.") from error
+    return resolved
+
+
 class SourceSection(Section):
     """Where crystals come from: the keys that `templates` and `known` share."""
 
@@ -58,6 +99,8 @@ class SourceSection(Section):
     where: dict[str, Any] = Field(
         default_factory=dict, description="For a .jsonl file: fields and their values; rows that differ are left out."
     )
+
+    _some_path = field_validator("path", mode="before")(_refuse_no_path)
 
     @model_validator(mode="before")
     @classmethod
@@ -258,6 +301,8 @@ class Start(Section):
     )
     share: float = Field(0.3, gt=0, le=1, description="Share of the training that `fine_tune` adds in the first round.")
 
+    _some_path = field_validator("model", mode="before")(_refuse_no_path)
+
 
 class CampaignConfig(Section):
     """A campaign, as read from its YAML file.
@@ -346,17 +391,17 @@ class CampaignConfig(Section):
         Raises
         ------
         InputError
-            Where the file is missing, is not YAML, or says something the program does not know. The message names the
-            key, and the nearest known key for a misspelt one.
+            Where the file is missing, is not YAML, says something the program does not know, or has a path that can
+            lead nowhere. The message names the key, and the nearest known key for a misspelt one.
         """
         path = Path(path)
         cure = "`imatgen init DIR` writes one to start from."
         config = read_user_file(path, cls, "campaign file", cure, renamed=RENAMED_KEYS, check=refuse_version_1)
-        for section in (config.templates, config.known):
+        for name, section in (("templates", config.templates), ("known", config.known)):
             if section.path is not None:
-                section.path = (path.parent / section.path.expanduser()).resolve()
+                section.path = _resolve(section.path, path, f"{name}.path")
         if config.start.model is not None:
-            config.start.model = (path.parent / config.start.model.expanduser()).resolve()
+            config.start.model = _resolve(config.start.model, path, "start.model")
         return config
 
     def to_file(self, path: str | Path) -> None:

@@ -246,7 +246,7 @@ def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path):
     with pytest.raises(InputError, match="cannot be read as YAML"):
         CampaignConfig.from_file(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(InputError, match=r"binary\.yaml: cannot be read as YAML"):
+    with pytest.raises(InputError, match=r"binary\.yaml: cannot be read: it is not text in UTF-8"):
         CampaignConfig.from_file(tmp_path / "binary.yaml")
 
 
@@ -300,3 +300,34 @@ def test_a_fault_in_python_is_a_sentence_too(content, says):
     with pytest.raises(InputError, match=re.escape(says)) as error:
         CampaignConfig(**content)
     assert "http" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("templates.path", "templates: {{path: {}}}"),
+        ("known.path", "known: {{path: {}}}"),
+        ("start.model", "start: {{model: {}}}"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("circle/x.cif", "links lead in a circle"),
+        ("circle", "links lead in a circle"),
+        ("~nosuchuser/x", "`~nosuchuser` is no home folder here. Write the path in full"),
+        ('"own\\0x"', "null character"),
+        ("x" * 300, "longer than that of any file"),
+        ('""', "it is empty: name a file or a folder"),
+        ('"  "', "it is empty: name a file or a folder"),
+    ],
+)
+def test_a_path_that_can_lead_nowhere_is_refused_with_its_key(refusal, tmp_path, key, line, path, said):
+    (tmp_path / "circle").symlink_to("circle")
+    sentence = refusal("system: [V, O]\n" + line.format(path))
+    assert sentence.startswith(f"campaign.yaml: `{key}`: ") and said in sentence and sentence.endswith(".")
+
+
+def test_the_folder_of_the_campaign_is_named_by_a_dot(read, tmp_path):
+    assert read('system: [V, O]\ntemplates: {path: "."}').templates.path == tmp_path
+    assert read("system: [V, O]\nknown: {path: not/here.cif}").known.path == tmp_path / "not" / "here.cif"

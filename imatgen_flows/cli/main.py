@@ -147,6 +147,10 @@ def plan(campaign: CampaignFile, as_json: AsJson = False) -> None:
         return
     lines = planned.lines()
     print_table(f"{config.title}: plan", ["", ""], [[name, value] for name, value in lines.items()])
+    if examples := planned.examples():
+        typer.echo("left out (--json has all of them):")
+    for line in examples:
+        typer.echo(f"  {line}")
     for warning in planned.warnings():
         typer.echo(f"warning: {warning}")
 

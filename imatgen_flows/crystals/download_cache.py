@@ -63,10 +63,15 @@ def cached_crystals(folder: Path, pattern: str, query: Query, download: Callable
     Raises
     ------
     InputError
-        Where the download fails, where it holds no crystal, or where the folder cannot be written to.
+        Where the download fails, where it holds no crystal, where the folder cannot be written to, or where a folder
+        stands in place of the file.
     """
     damaged = None
     if cached := sorted(folder.glob(pattern)):
+        if cached[-1].is_dir():
+            raise InputError(
+                f"{query.section}: {cached[-1]} is a folder, where a file of the cache is expected: remove it."
+            )
         try:
             return _read(cached[-1])
         except _NotWholeError as error:

@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.formats import OPENERS
 from imatgen_flows.crystals.json_crystals import read_line
-from imatgen_flows.crystals.raw_crystal import RawCrystal
+from imatgen_flows.crystals.raw_crystal import MAX_BYTES, RawCrystal
 from imatgen_flows.errors import InputError
 
 
@@ -32,7 +32,8 @@ def read_lines(path: Path, where: Mapping[str, object] | None, section: str) -> 
     Raises
     ------
     InputError
-        Where the file is truncated or no text, where no line is a crystal, or where `where` chooses none.
+        Where the file is truncated or no text, where a line is longer than `MAX_BYTES`, where no line is a crystal, or where
+        `where` chooses none.
     """
     crystals = chosen = 0
     first = ""
@@ -81,8 +82,13 @@ def _text_lines(path: Path, section: str) -> Iterator[str]:
     number = 0
     try:
         with OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig") as stream:
-            for line in stream:
+            while line := stream.readline(MAX_BYTES + 1):
                 number += 1
+                if len(line) > MAX_BYTES:
+                    raise InputError(
+                        f"{section}: line {number} of {path} is longer than {MAX_BYTES // 1_000_000} MB: JSON lines are "
+                        "expected, one crystal a line."
+                    )
                 yield line
     except gzip.BadGzipFile as error:
         raise InputError(f"{section}: {path} is not a gzip file or is damaged ({error}).") from error

@@ -83,7 +83,8 @@ class RateLimit:
                 f"{wanted:.0f} s more; {MAX_WAITS} waits and {MAX_SECONDS:.0f} s are allowed before one answer"
             )
         self.current.append(wanted)
-        logger.info("%s limits its requests: waiting %.0f s", self.service, wanted)
+        # a warning, since `plan` and `check` show nothing less, and would seem to hang
+        logger.warning("%s limits its requests: waiting %.0f s", self.service, wanted)
         sleep(wanted)
 
     def answered(self) -> None:

@@ -9,6 +9,8 @@ from pymatgen.core import Structure
 
 from imatgen_flows.crystals.exclusion import Exclusion
 
+MAX_BYTES = 200_000_000  # of what is read at once, uncompressed, be it a file or a line of one: beyond any crystals
+
 
 @dataclass(frozen=True)
 class RawCrystal:

@@ -19,14 +19,13 @@ from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.formats import OPENERS, SUFFIXES, decode, find_reader
 from imatgen_flows.crystals.json_crystals import read_line
 from imatgen_flows.crystals.json_lines import read_lines
-from imatgen_flows.crystals.raw_crystal import RawCrystal, unreadable
+from imatgen_flows.crystals.raw_crystal import MAX_BYTES, RawCrystal, unreadable
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import writing
 
 __all__ = ["CrystalRow", "RawCrystal", "crystal_row", "list_files", "read_crystals", "read_files", "write_crystals"]
 
 LINES = (".jsonl", ".ndjson")
-MAX_BYTES = 200_000_000  # of a file that is read at once, uncompressed: beyond any file of crystals but JSON lines
 FORMATS = "JSON lines, CIF, POSCAR, extended XYZ, JSON of pymatgen and others (docs/file-formats.md)"
 
 
@@ -177,7 +176,9 @@ def _number_ids(crystals: Iterable[RawCrystal]) -> Iterator[RawCrystal]:
 
 def _read_folder(folder: Path, section: str, workers: int) -> Iterator[RawCrystal]:
     files = _files_within(folder)
-    if not any(find_reader(_split(file.name)[0]) or _split(file.name)[1] in LINES for file in files):
+    if not any(
+        find_reader(_split(file.name)[0]) or _split(file.name)[1] in LINES for file in files if not _hidden(file)
+    ):
         raise InputError(f"{section}: {folder} holds no CIF, POSCAR or other file of crystals. Read are {FORMATS}.")
     places = [file.relative_to(folder).as_posix() for file in files]
     yield from (raw for _, raw in _read_each(files, places, workers))
@@ -185,7 +186,7 @@ def _read_folder(folder: Path, section: str, workers: int) -> Iterator[RawCrysta
 
 def _read_each(files: Sequence[Path], places: Sequence[str], workers: int) -> Iterator[tuple[Path, RawCrystal]]:
     """Read each of many files, which people know by their places, to crystals or reasons why there are none."""
-    contents = map_items(_read_file, files, workers, "reading files of crystals")
+    contents = map_items(_read_member, files, workers, "reading files of crystals")
     for file, name, place, content in zip(files, _names(files, places), places, contents, strict=True):
         for part, origin, crystal in content:
             yield file, RawCrystal(_join(name, part), origin or place, _located(crystal, place))
@@ -232,6 +233,17 @@ def _read_alone(path: Path, section: str) -> Iterator[RawCrystal]:
         raise InputError(f"{section}: no crystal of {path} can be read: {faults[0]}.")
     for part, origin, crystal in content:
         yield RawCrystal(_join(_stem(path), part), origin or path.name, _located(crystal, path.name))
+
+
+def _hidden(file: Path) -> bool:
+    return file.name.startswith(".")
+
+
+def _read_member(file: Path) -> list[tuple[str, str, Structure | Exclusion]]:
+    """Read a file of a folder as `_read_file`, unless it is hidden, as what macOS and editors leave beside a file is."""
+    if _hidden(file):
+        return [("", "", Exclusion("", "other_format", "hidden files, whose names begin with a dot, are not read"))]
+    return _read_file(file)
 
 
 def _read_file(file: Path) -> list[tuple[str, str, Structure | Exclusion]]:

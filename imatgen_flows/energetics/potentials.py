@@ -149,7 +149,8 @@ def get_potential(name: str | Potential) -> Potential:
     Raises
     ------
     InputError
-        Where the name is unknown, or the package behind it is not installed (the message says what to install).
+        Where the name is unknown or has no module or no function, or the package behind it is not installed (the message
+        says what to install).
     """
     if isinstance(name, Potential):
         potential = name
@@ -160,7 +161,13 @@ def get_potential(name: str | Potential) -> Potential:
             potential = POTENTIALS[name]
         except InputError as error:
             raise InputError(f"{error} A function of your own is given as `module:function`.") from None
-    needed = potential.factory.partition(":")[0].split(".")[0]
+    module, _, function = potential.factory.partition(":")
+    needed = module.split(".")[0]
+    if not needed or not function:
+        raise InputError(
+            f"potential `{potential.name}`: give `module:function`, the module that Python imports and the function in it "
+            "that returns an ASE calculator."
+        )
     if needed == "imatgen_flows" and potential.package:
         needed = potential.package.replace("-", "_")
     if find_spec(needed) is None:

@@ -14,6 +14,7 @@ from imatgen_flows.errors import InputError
 if TYPE_CHECKING:
     import yaml
 
+NOT_UTF8 = "cannot be read: it is not text in UTF-8. Save it as UTF-8 with your editor."
 MERGING = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # the keys `<<` and `=`, which are no values
 
 
@@ -113,7 +114,10 @@ def load_yaml(path: Path) -> Any:
     import yaml
 
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if "\0" in text:  # every other byte of UTF-16 without a mark
+            raise InputError(f"{path}: {NOT_UTF8}")
+        loader = yaml.SafeLoader(text)
         try:
             node = loader.get_single_node()
             if repeated := list(_repeated_keys(loader, node, (), set())):
@@ -123,6 +127,8 @@ def load_yaml(path: Path) -> Any:
             loader.dispose()
     except FileNotFoundError:
         raise
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: {NOT_UTF8}") from error
     except (OSError, ValueError, yaml.YAMLError) as error:  # a date such as 2026-13-01 is a ValueError
         raise InputError(f"{path}: cannot be read as YAML: {error}") from error
     except RecursionError as error:

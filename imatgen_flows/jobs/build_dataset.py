@@ -19,6 +19,7 @@ from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
     from imatgen_flows.crystals.exclusion import Exclusion
+    from imatgen_flows.crystals.templates import Template
     from imatgen_flows.energetics.references import ReferencePhase
 
 FEWEST = 10  # training structures; fewer leave nothing to learn after a tenth is held out
@@ -37,17 +38,17 @@ def build_dataset(
     """Substitute the system's elements into templates, add the known phases that fit, and pack both for the codecs."""
     sections = read_section(Templates, templates), read_section(Known, known), read_section(Limits, limits)
     found = collect_dataset(system, *sections)
-    exclusions = [*found.exclusions, *found.known_exclusions]
+    exclusions = found.exclusion_rows()
     counts = {"templates": found.templates, "known": len(found.known), "substituted": found.substituted}
     counts |= {"kept": len(found.rows)} | {
-        f"left out: {reason}": number for reason, number in Counter(item.reason for item in exclusions).items()
+        f"left out: {reason}": number for reason, number in Counter(row["reason"] for row in exclusions).items()
     }
     elements = sorted(system)
     return {
         "elements": elements,
         "crystals": store.put_lines("crystals", found.rows),
         "packed": put_packed(store, found.rows, elements),
-        "exclusions": store.put_lines("exclusions", [vars(item) for item in exclusions]),
+        "exclusions": store.put_lines("exclusions", exclusions),
         "held_out": store.put_lines("held-out", found.known) if sections[1].held_out != "none" else None,
         "counts": counts,
     }
@@ -64,7 +65,8 @@ class CollectedDataset:
     rows : training structures; the known phases among them unless they are held out
     known : rows of the known phases that the images can hold
     published : all published phases, which the hull takes
-    exclusions : of templates, of structures made of them, and of known phases that the images cannot hold
+    exclusions : of templates, and of structures made of them
+    outside : of known phases that the images cannot hold; the hull has them
     known_exclusions : of the source of known phases, which the hull lacks too
     """
 
@@ -74,7 +76,16 @@ class CollectedDataset:
     known: list[dict]
     published: list[ReferencePhase]
     exclusions: list[Exclusion]
+    outside: list[Exclusion]
     known_exclusions: list[Exclusion]
+
+    def exclusion_rows(self) -> list[dict[str, str]]:
+        """Return all exclusions as rows that say in which section of the campaign the crystal was given.
+
+        A file may be a template and a known phase, and is left out of both then.
+        """
+        sections = {"templates": self.exclusions, "known": [*self.outside, *self.known_exclusions]}
+        return [{"section": name} | vars(item) for name, exclusions in sections.items() for item in exclusions]
 
 
 def collect_dataset(system: list[str], templates: Templates, known: Known, limits: Limits) -> CollectedDataset:
@@ -85,14 +96,35 @@ def collect_dataset(system: list[str], templates: Templates, known: Known, limit
     InputError
         Where a source cannot be read, or too few structures are left to learn from.
     """
+    found = read_templates(system, templates, limits)
+    return substitute_templates(system, found, published_phases(system, known), known, limits)
+
+
+def substitute_templates(
+    system: list[str],
+    templates: tuple[list[Template], list[Exclusion]],
+    published: tuple[list[ReferencePhase], list[Exclusion]],
+    known: Known,
+    limits: Limits,
+) -> CollectedDataset:
+    """Make the crystals of the dataset from what was read of its sources.
+
+    Parameters
+    ----------
+    templates : as `read_templates` returns them
+    published : as `published_phases` returns them
+
+    Raises
+    ------
+    InputError
+        Where too few structures are left to learn from.
+    """
     from imatgen_flows.candidates.holdout import hold_out_compounds, hold_out_prototypes
     from imatgen_flows.crystals.substitution import substitute
 
-    found, exclusions = read_templates(system, templates, limits)
-    number = len(found)
-    published, unfit = published_phases(system, known)
-    phases, outside = _known_rows(system, published, limits)
-    exclusions += outside
+    (found, unusable), (competing, unfit) = templates, published
+    number, exclusions = len(found), list(unusable)
+    phases, outside = _known_rows(system, competing, limits)
     if known.held_out != "none":
         found, held_out = hold_out_compounds(found, system)
         exclusions += held_out
@@ -107,9 +139,9 @@ def collect_dataset(system: list[str], templates: Templates, known: Known, limit
     if len(rows) < FEWEST:
         raise InputError(
             f"only {len(rows)} training structures are left (templates: {number:,}); a generator needs {FEWEST} "
-            f"at least, better some hundred. Left out: {count_reasons([*exclusions, *unfit])}."
+            f"at least, better some hundred. Left out: {count_reasons([*exclusions, *outside, *unfit])}."
         )
-    return CollectedDataset(number, substituted, rows, phases, published, exclusions, unfit)
+    return CollectedDataset(number, substituted, rows, phases, competing, exclusions, outside, unfit)
 
 
 def _known_rows(system: list[str], phases: list[ReferencePhase], limits: Limits) -> tuple[list[dict], list[Exclusion]]:

@@ -88,7 +88,7 @@ class DatasetDocument(JobDocument):
     elements: list[str] = Field(description="In the order of the image channels.")
     crystals: ArtifactRef = Field(description="Rows: id, structure, template, formula.")
     packed: ArtifactRef = Field(description="The same crystals as arrays, as the codecs read them.")
-    exclusions: ArtifactRef = Field(description="Rows: id, reason, detail.")
+    exclusions: ArtifactRef = Field(description="Rows: section, id, reason, detail.")
     found: ArtifactRef | None = Field(None, description="Rows: id, structure; what earlier rounds relaxed.")
     held_out: ArtifactRef | None = Field(None, description="Rows as in `crystals`: known phases to be found again.")
     counts: dict[str, int] = Field(description="Templates read, structures made, kept, and excluded by reason.")

@@ -40,11 +40,12 @@ def extend_dataset(
     max_edge = Limits.model_validate(limits).max_edge
     for row in relaxed:
         name, structure = find_id(str(row["sample"])), latest[str(row["sample"])]
+        excluded = {"section": "rounds", "id": name}
         if row["novelty"] != Novelty.NEW:
-            exclusions.append({"id": name, "reason": row["novelty"], "detail": row["novelty_match"]})
+            exclusions.append(excluded | {"reason": row["novelty"], "detail": row["novelty_match"]})
         elif not _fits(structure, max_edge):
             detail = f"edges {', '.join(f'{edge:.1f}' for edge in structure.lattice.abc)} A"
-            exclusions.append({"id": name, "reason": "edge_too_long", "detail": detail})
+            exclusions.append(excluded | {"reason": "edge_too_long", "detail": detail})
         else:
             rows.append(crystal_row(name, structure, template=name) | {"round_find": True})
     finds = sum(row.get("round_find", False) for row in rows)

@@ -171,6 +171,31 @@ def _phase_row(phase: ReferencePhase, result: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+def _demand_elements(rows: list[dict[str, Any]], potential: str) -> None:
+    """Refuse references without a relaxed phase of each element: formation energies need one.
+
+    Raises
+    ------
+    ImatgenError
+        It names the element, and why its phases failed.
+    """
+    by_element: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        symbols = sorted(element.symbol for element in structure_of(row).composition.elements)
+        for symbol in symbols:
+            by_element.setdefault(symbol, []).extend([row] if len(symbols) == 1 else [])
+    for symbol, phases in by_element.items():
+        if any(phase["state"] == "relaxed" for phase in phases):
+            continue
+        if not phases:
+            raise ImatgenError(f"there is no reference phase of {symbol}. Give `known` a phase of it.")
+        raise ImatgenError(
+            f"no reference phase of {symbol} could be relaxed with {potential}: {len(phases)} failed, the first "
+            f"({phases[0]['name']}) with `{phases[0]['reason']}`. Raise `screen.max_steps`, choose another potential, or "
+            f"give `known` a phase of {symbol}."
+        )
+
+
 def _reference_fields(store: ArtifactStore, rows: list[dict[str, Any]], potential: str) -> dict[str, Any]:
     """Build the hull of the phases that were relaxed; return the fields of the document."""
     from imatgen_flows.energetics.hull import Hull, HullEntry
@@ -180,10 +205,12 @@ def _reference_fields(store: ArtifactStore, rows: list[dict[str, Any]], potentia
     if not relaxed:
         raise ImatgenError(
             f"none of {len(rows)} reference phases could be relaxed with {potential}; the first failed with "
-            f"`{rows[0]['reason']}`. Without references there is no hull."
+            f"`{rows[0]['reason']}`. Without references there is no hull: raise `screen.max_steps`, or choose another "
+            "potential."
             if rows
             else "there are no reference phases."
         )
+    _demand_elements(rows, potential)
     entries = [
         HullEntry(
             name=row["name"],

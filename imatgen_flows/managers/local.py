@@ -48,7 +48,7 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     from imatgen_flows.jobs.round_tables import write_run_directory
 
     directory = directory.absolute()
-    refuse_faults(check_machine(config, directory))
+    refuse_faults(check_machine(config, directory, read_templates=False))  # the first job reads them
     prepare(config, directory, resume)
     with _alone(directory), _failure_on_record(directory):
         documents = _run(CampaignMaker(config).make(directory), directory)

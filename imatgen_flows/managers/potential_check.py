@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from imatgen_flows.cluster import ClusterConfig
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.backends import BACKENDS
-from imatgen_flows.energetics.potentials import Potential, get_potential
+from imatgen_flows.energetics.potentials import POTENTIALS, Potential, get_potential
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.managers.checks import Check
 from imatgen_flows.profiles import Profile
@@ -60,9 +60,8 @@ def check_potential(potential: str | Potential, system: list[str]) -> Check:
         found = get_potential(potential)
         whole, *alone = _try_crystals(found, tuple(system))
     except ImatgenError as error:
-        cure = " Weights that are downloaded at first use must be loaded once where there is internet."
         loads = "cannot start" in str(error) or "cannot be started" in str(error)
-        return Check(title, False, f"{error}{cure if loads else ''}")
+        return Check(title, False, f"{_sentence(str(error))}{_cure_of_loading(potential) if loads else ''}")
     names = " and ".join(system)
     if whole.reason in HARMLESS:
         said = f"{found.scale}, package version {found.version or 'none'}"
@@ -111,6 +110,18 @@ def trial_crystal(system: tuple[str, ...]) -> Structure:
     places = [[0, 0, index / number] for index in range(number)]
     crystal = Structure(Lattice.tetragonal(3, 3 * number), list(system), places)
     return crystal.scale_lattice(expected_volume(Composition("".join(system))))
+
+
+def _cure_of_loading(potential: str | Potential) -> str:
+    if isinstance(potential, str) and potential not in POTENTIALS:
+        return f" The function `{potential}` is called with `device`, and must return an ASE calculator."
+    return " Weights that are downloaded at first use must be loaded once where there is internet."
+
+
+def _sentence(text: str) -> str:
+    """End with a full stop what a library says without one."""
+    text = text.rstrip()
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _reason(result: Relaxation) -> str:

@@ -28,8 +28,11 @@ from imatgen_flows.settings import get_settings
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.energetics.references import ReferencePhase
 
+EXAMPLES = 3  # crystals that the plan names of each reason
+LONGEST_DETAIL = 120  # characters of each
 FREE_DISK = 2.0  # GB that a campaign may need
 CURE_OF_HULL = "Give `known` a source of published phases: a file, mp or optimade."
 STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
@@ -59,6 +62,7 @@ class Plan:
     dft_chains : structures that DFT, or what takes its place, calculates: references, candidates, their second starts
     dft_runs : calculations that the chains are made of; those that are tried again count once more each time
     dft_attempts : times that a chain may be tried
+    excluded : each crystal that is left out: `section`, `id`, `reason`, `detail`
     """
 
     potential: str
@@ -82,6 +86,7 @@ class Plan:
     dft_chains: int = 0
     dft_runs: int = 0
     dft_attempts: int = 0
+    excluded: list[dict[str, str]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
@@ -113,6 +118,18 @@ class Plan:
             )
         return lines
 
+    def examples(self) -> list[str]:
+        """Name the first crystals that are left out for each reason, one line a section and reason."""
+        groups: dict[tuple[str, str], list[dict[str, str]]] = {}
+        for row in self.excluded:
+            groups.setdefault((row["section"], row["reason"]), []).append(row)
+        lines = []
+        for (section, reason), rows in groups.items():
+            named = [f"{row['id']} ({_shorten(row['detail'])})" for row in rows[:EXAMPLES]]
+            more = [f"{len(rows) - EXAMPLES:,} more"] if len(rows) > EXAMPLES else []
+            lines.append(f"{section}, {len(rows):,} {reason.replace('_', ' ')}: {'; '.join(named + more)}")
+        return lines
+
     def warnings(self) -> list[str]:
         """Say what will probably make the campaign end with little or nothing."""
         share = self.unbalanced_structures / max(1, self.structures)
@@ -131,13 +148,20 @@ def _reasons(exclusions: dict[str, int]) -> str:
     return ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in exclusions.items()) or "none"
 
 
-def check_machine(config: CampaignConfig | None = None, directory: Path | None = None) -> list[Check]:
+def _shorten(detail: str) -> str:
+    return detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}..."
+
+
+def check_machine(
+    config: CampaignConfig | None = None, directory: Path | None = None, *, read_templates: bool = True
+) -> list[Check]:
     """Check what a campaign needs on this machine, without running any of it.
 
     Parameters
     ----------
     config : the campaign; where None, whether the default potential is installed
     directory : where the run will be written; the working directory where None
+    read_templates : whether the templates are read as the run reads them, which may take minutes; or only looked for
     """
     settings = get_settings()
     checks = [Check("python", sys.version_info >= (3, 11), sys.version.split()[0])]
@@ -152,10 +176,10 @@ def check_machine(config: CampaignConfig | None = None, directory: Path | None =
         advice = "set" if here else "not set; get a key at materialsproject.org and export it, or choose other sources"
         checks.append(Check("Materials Project key", here, f"MP_API_KEY is {advice}"))
     for name, path in (("templates", config.templates.path), ("known phases", config.known.path)) if config else ():
-        if path:
+        if path and not (path.exists() and name == "templates" and read_templates):  # those are read below
             checks.append(Check(name, path.exists(), f"{path}" + ("" if path.exists() else ": no such file or folder")))
     if config:
-        checks += _check_hull(config)
+        checks += _check_crystals(config, read_templates)
     if config and config.start.model:
         checks.append(_check_model(config, config.start.model))
     where = _existing(directory or Path.cwd())
@@ -210,7 +234,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         backend=config.validation.backend,
         templates=dataset.templates,
         structures=len(dataset.rows),
-        exclusions=dict(Counter(item.reason for item in dataset.exclusions)),
+        exclusions=dict(Counter(item.reason for item in [*dataset.exclusions, *dataset.outside])),
         charge=config.validity.charge,
         compositions=len(formulas),
         unbalanced_structures=sum(row["formula"] in unbalanced for row in made),
@@ -223,6 +247,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         references=references,
         relaxations=rounds * config.screen.at_most,
         evaluations=once | {"screen": rounds * in_a_round},
+        excluded=dataset.exclusion_rows(),
     )
     if config.validation.is_wanted:
         plan.dft_chains = _chains(config, rounds, published)
@@ -285,22 +310,53 @@ def _seconds_per_evaluation(structures: list[Structure], potential: str) -> floa
     return min(seconds, default=0.0)
 
 
-def _check_hull(config: CampaignConfig) -> list[Check]:
-    """Say what the hull will rest on; a source that must be downloaded first is not asked here."""
-    from imatgen_flows.jobs.campaign_inputs import count_reasons, published_phases
+def _check_crystals(config: CampaignConfig, with_templates: bool) -> list[Check]:
+    """Read templates and known phases by the functions that the run calls; what must be downloaded is not asked for here."""
+    from imatgen_flows.jobs.campaign_inputs import published_phases
 
-    if config.known.path and not config.known.path.exists():
-        return []  # another check says so
+    phases, hull = None, []
     if config.known.source not in ("shipped", "file"):
-        return [Check("hull", True, f"published compounds of `{config.known.source}`; `imatgen plan` counts them")]
+        hull = [Check("hull", True, f"published compounds of `{config.known.source}`; `imatgen plan` counts them")]
+    elif not config.known.path or config.known.path.exists():  # another check says so
+        try:
+            phases = published_phases(config.system, config.known)
+        except ImatgenError as error:
+            hull = [Check("hull", False, str(error))]
+        else:
+            hull = [_check_hull(config.system, *phases)]
+    there = not config.templates.path or config.templates.path.exists()
+    wanted = with_templates and there and config.templates.source in ("prototypes", "file")
+    return [_check_templates(config, phases), *hull] if wanted else hull
+
+
+def _check_templates(config: CampaignConfig, phases: tuple[list[ReferencePhase], list[Exclusion]] | None) -> Check:
+    """Check that templates can be read, and, where the known phases are here, that enough structures come of both."""
+    from imatgen_flows.jobs.build_dataset import substitute_templates
+    from imatgen_flows.jobs.campaign_inputs import count_reasons, read_templates
+    from imatgen_flows.jobs.dataset_rows import trained_rows
+
     try:
-        phases, unfit = published_phases(config.system, config.known)
+        templates = read_templates(config.system, config.templates, config.limits)
+        found, exclusions = templates
+        said = f"{len(found):,} templates, {len(exclusions):,} left out"
+        said += f" ({count_reasons(exclusions)})" if exclusions else ""
+        if phases:
+            dataset = substitute_templates(config.system, templates, phases, config.known, config.limits)
+            trained_rows(dataset.rows, config.model)
+            said += f"; {len(dataset.rows):,} training structures"
     except ImatgenError as error:
-        return [Check("hull", False, str(error))]
+        return Check("templates", False, str(error))
+    return Check("templates", True, said)
+
+
+def _check_hull(system: list[str], phases: list[ReferencePhase], unfit: list[Exclusion]) -> Check:
+    """Say what the hull will rest on."""
+    from imatgen_flows.jobs.campaign_inputs import count_reasons
+
     left = f" Known phases left out: {count_reasons(unfit)}." if unfit else ""
-    basis = _basis(config.system, phases)
+    basis = _basis(system, phases)
     cure = "" if basis.is_published else f" {CURE_OF_HULL}"
-    return [Check("hull", True, f"{basis.sentence()}{cure}{left}")]
+    return Check("hull", True, f"{basis.sentence()}{cure}{left}")
 
 
 def _basis(system: list[str], phases: list[ReferencePhase]) -> HullBasis:

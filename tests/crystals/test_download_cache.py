@@ -143,3 +143,11 @@ def test_a_download_without_a_crystal_is_an_error_and_is_not_kept(read, tmp_path
     with pytest.raises(InputError, match=r"none of the 1 entries .* is a crystal: 1 no structure; the first is b"):
         read(Service(CRYSTALS[1:2]))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_place_of_a_file_of_the_cache_is_to_be_removed_before_anything_is_asked(read, tmp_path):
+    (tmp_path / "service_2026-01-01.jsonl.gz").mkdir()
+    service = Service()
+    with pytest.raises(InputError, match=r"templates: .*service_2026-01-01.jsonl.gz is a folder, .* remove it"):
+        read(service)
+    assert not service.asked

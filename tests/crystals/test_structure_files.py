@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -349,3 +350,41 @@ def test_a_file_of_the_cache_is_read_as_it_was_downloaded(tmp_path):
     taken, left = read_crystals(tmp_path / "cache.jsonl.gz", None, "known")
     assert (taken.id, taken.crystal) == ("x-1", ROCKSALT)
     assert (left.crystal.reason, left.id) == ("disordered", "x-2")
+
+
+def test_hidden_files_of_a_folder_are_not_read_and_are_counted(tmp_path):
+    hidden = ("._rutile.cif", ".DS_Store", ".hidden.cif", ".rows.jsonl")
+    for name in hidden:
+        (tmp_path / name).write_bytes(b"\0\5\26\7" + ROCKSALT.to(fmt="cif").encode())
+    with pytest.raises(InputError, match="holds no CIF"):
+        read(tmp_path)
+    ROCKSALT.to(str(tmp_path / "rutile.cif"))
+    found = read(tmp_path)
+    assert found.pop("rutile") == "V1 O1" and len(found) == len(hidden)
+    for reason, detail in found.values():
+        assert reason == "other_format" and "hidden files" in detail and detail.startswith(hidden)
+    (tmp_path / ".hidden.cif").write_text(ROCKSALT.to(fmt="cif"))
+    assert list(read(tmp_path / ".hidden.cif").values()) == ["V1 O1"]  # named in the campaign, it is meant
+
+
+@pytest.mark.parametrize("before", ["", json.dumps(ROCKSALT.as_dict()) + "\n"])
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch, before):
+    monkeypatch.setattr("imatgen_flows.crystals.json_lines.MAX_BYTES", 1_000_000)
+    with gzip.open(tmp_path / "bomb.jsonl.gz", "wt") as stream:
+        stream.write(before)
+        for _ in range(50):
+            stream.write(" " * 1_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=rf"templates: line {2 if before else 1} of .*bomb.* is longer than 1 MB"):
+            read(tmp_path / "bomb.jsonl.gz")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_of_the_longest_length_is_read(tmp_path, monkeypatch):
+    line = json.dumps(ROCKSALT.as_dict()) + "\n"
+    monkeypatch.setattr("imatgen_flows.crystals.json_lines.MAX_BYTES", len(line))
+    (tmp_path / "rows.jsonl").write_text(line * 3)
+    assert len(read(tmp_path / "rows.jsonl")) == 3

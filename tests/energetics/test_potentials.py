@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -54,6 +55,12 @@ def test_a_missing_package_is_named():
     POTENTIALS.remove("unheard")
     with pytest.raises(InputError, match="`no_such_module`"):
         get_potential("no_such_module:make")
+
+
+@pytest.mark.parametrize("name", [":x", "mypot:", ":", ".mypot:make"])
+def test_a_function_without_a_module_or_a_name_is_told_how_to_be_given(name):
+    with pytest.raises(InputError, match=rf"^potential `{re.escape(name)}`: give `module:function`"):
+        get_potential(name)
 
 
 def test_an_unknown_correction_is_refused():

@@ -77,3 +77,10 @@ def test_a_section_that_stands_twice_is_refused_in_campaign_and_cluster_files(tm
     (tmp_path / "cluster.yaml").write_text(f"python: /opt\nprofiles:\n{profiles}")
     with pytest.raises(InputError, match=r"cluster\.yaml: `profiles\.light` stands in line 3 and again in line 5"):
         ClusterConfig.from_directory(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+def test_a_file_in_another_encoding_is_to_be_saved_as_utf_8(tmp_path, encoding):
+    (tmp_path / "c.yaml").write_bytes("name: Müller\nsystem: [V, O]\n".encode(encoding))
+    with pytest.raises(InputError, match=r"c\.yaml: cannot be read: .* Save it as UTF-8"):
+        CampaignConfig.from_file(tmp_path / "c.yaml")

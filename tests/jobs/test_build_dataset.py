@@ -225,3 +225,14 @@ def test_a_file_of_templates_at_another_path_is_found_and_not_read_again(tmp_pat
         templates = {"source": "file", "path": tmp_path / name}
         keys.append(build_from(tmp_path / "run", CampaignConfig(system=["V", "O"], templates=templates)).key)
     assert keys[0] == keys[1] and len(list((tmp_path / "run" / "documents").iterdir())) == 1
+
+
+def test_a_file_that_is_left_out_of_templates_and_known_phases_says_of_which(tmp_path):
+    path = write(tmp_path / "own.jsonl.gz", list(CELLS))
+    with gzip.open(path, "at") as stream:
+        stream.write("no crystal\n")
+    config = CampaignConfig(system=["V", "O"], templates={"path": path}, known={"path": path})
+    rows = read_lines(build_from(tmp_path / "artifacts", config).exclusions)
+    unreadable = [row for row in rows if row["reason"] == "unreadable"]
+    assert [row["section"] for row in unreadable] == ["templates", "known"]
+    assert unreadable[0]["id"] == unreadable[1]["id"] and {row["section"] for row in rows} == {"templates", "known"}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.references import ReferencePhase
+from imatgen_flows.errors import ImatgenError
 from imatgen_flows.flows.common import plain, with_files
 from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs import references
@@ -73,6 +75,25 @@ def test_a_simple_structure_of_an_element_does_not_take_the_name_of_a_phase_that
     rows = {row["name"]: row for row in read_lines(relax(["V", "N"], [("N2 molecule", NITROGEN)]).phases)}
     assert rows["N2 molecule"]["state"] == "rejected" and not rows["N2 molecule"]["molecule"]
     assert rows["N2 molecule-2"]["state"] == "relaxed" and rows["N2 molecule-2"]["molecule"]
+
+
+def test_an_element_without_a_relaxed_phase_is_named_with_the_reason_and_the_cure(relax, monkeypatch):
+    relax_all = references.relax_cached
+
+    def fail_for_sulfur(scratch, names, structures, *rest, **options):
+        results = relax_all(scratch, names, structures, *rest, **options)
+        return [
+            result | {"state": "rejected", "reason": "not_converged"} if crystal.chemical_system == "S" else result
+            for crystal, result in zip(structures, results, strict=True)
+        ]
+
+    monkeypatch.setattr(references, "relax_cached", fail_for_sulfur)
+    with pytest.raises(ImatgenError) as caught:
+        relax(["Fe", "S"], [("pyrite", PYRITE)])
+    sentence = str(caught.value)
+    assert sentence.startswith("no reference phase of S could be relaxed with toy: ")
+    assert re.search(r"\d+ failed, the first \(.*S.*\) with `not_converged`", sentence)
+    assert "Raise `screen.max_steps`, choose another potential, or give `known` a phase of S." in sentence
 
 
 def test_no_rule_of_oxidation_states_keeps_a_composition_from_the_hull():

@@ -139,6 +139,8 @@ def test_a_held_out_share_that_leaves_nothing_to_learn_is_refused_by_plan_and_tr
     sentence = said(make_plan, config)
     assert sentence.startswith("`model.holdout: 0.89` leaves 0 of 12 training structures to the networks, which need 2")
     assert said(training_rows, build(config, tmp_path / "run"), config.model) == sentence
+    (fault,) = [check for check in check_machine(config) if not check.ok]
+    assert (fault.name, fault.detail) == ("templates", sentence)
     assert make_plan(tiny(("Li", "V", "O"), **source, model={"holdout": 0.5})).structures == 12
 
 
@@ -169,3 +171,28 @@ def test_a_refused_plan_ends_with_status_2(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2 and "it fails for S alone" in capsys.readouterr().err
+
+
+def test_the_plan_names_the_first_crystals_that_are_left_out_and_json_all(few, capsys, monkeypatch, tmp_path):
+    config = few(6)
+    folder = config.templates.path
+    for number in range(5):
+        (folder / f"bad{number}.cif").write_text("no crystal " * 50)
+    planned = make_plan(config.model_copy(update={"known": type(config.known)(path=folder)}))
+    lines = planned.examples()
+    (line,) = [line for line in lines if line.startswith("templates, 5 unreadable: ")]
+    assert "bad0 (bad0.cif: " in line and "bad2 (" in line and "bad3" not in line and line.endswith("; 2 more")
+    assert len(line) < 600
+    assert any(line.startswith("known, 5 unreadable: ") for line in lines)
+    assert any(line.startswith("known, 6 other elements: 0 (holds Se, Sr); ") for line in lines)
+    everything = planned.to_dict()["excluded"]
+    assert len({(row["section"], row["id"]) for row in everything}) == len(everything) >= 16
+    assert all(row["reason"] and row["detail"] for row in everything)
+    counted = sum(planned.exclusions.values()) + sum(planned.known_exclusions.values())
+    assert len(everything) == counted
+    config.to_file(tmp_path / "c.yaml")
+    monkeypatch.setattr("sys.argv", ["imatgen", "plan", str(tmp_path / "c.yaml")])
+    with pytest.raises(SystemExit):
+        main()
+    printed = capsys.readouterr().out
+    assert "left out (--json has all of them):" in printed and "  templates, 5 unreadable: bad0 (" in printed

@@ -15,7 +15,7 @@ from imatgen_flows.cli.main import main
 from imatgen_flows.cluster import PROFILES
 from imatgen_flows.crystals.distances import periodic_distances
 from imatgen_flows.crystals.shortest_distances import shortest_distances
-from imatgen_flows.energetics.potentials import get_potential
+from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.energetics.relax import RelaxSettings, relax_one
 from imatgen_flows.managers.potential_check import (
     HARMLESS,
@@ -74,9 +74,21 @@ def test_a_potential_that_gives_no_number_or_crashes_fails_for_the_element_it_fa
 
 
 def test_weights_that_do_not_load_are_a_failed_check_with_its_reason():
-    found = check_potential("faulty:make_and_raise", ["V", "O"])
-    assert not found.ok and "weights are corrupt" in found.detail and "where there is internet" in found.detail
+    shipped = Potential("heavy", "Heavy", "Of a package.", factory="faulty:make_and_raise")
+    found = check_potential(shipped, ["V", "O"])
+    assert not found.ok and "weights are corrupt. Weights that are downloaded" in found.detail
+    assert "where there is internet" in found.detail
     assert "Did you mean `chgnet`" in check_potential("chgnt", ["V", "O"]).detail
+
+
+def test_a_function_of_ones_own_that_fails_is_told_what_it_must_return():
+    for name, said in (("faulty:make_and_raise", "RuntimeError: weights are corrupt. "), ("faulty:nothing", "nothing")):
+        found = check_potential(name, ["V", "O"])
+        assert not found.ok and said in found.detail and "internet" not in found.detail
+        assert found.detail.endswith(
+            f". The function `{name}` is called with `device`, and must return an ASE calculator."
+        )
+    assert check_potential(":x", ["V", "O"]).detail.startswith("potential `:x`: give `module:function`")
 
 
 def test_a_campaign_with_a_potential_that_cannot_do_its_elements_is_refused_by_the_check(tiny):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from pymatgen.core import Lattice, Structure
 
+from imatgen_flows.errors import InputError
 from imatgen_flows.managers.preflight import check_machine, make_plan
 
 
@@ -17,8 +19,54 @@ def test_a_file_that_is_not_there_is_named(tiny, tmp_path):
         key = name.partition(" ")[0]
         check = check_of(tiny(**{key: section}), name)
         assert not check.ok and check.detail == f"{nowhere}: no such file or folder"
-        assert check_of(tiny(**{key: section | {"path": tmp_path}}), name).ok
-        assert check_of(tiny(), name) is None
+    assert check_of(tiny(known={"path": tmp_path}), "known phases").ok
+    assert check_of(tiny(), "known phases") is None
+
+
+def templates_in(folder, number):
+    folder.mkdir(exist_ok=True)
+    for index in range(number):
+        lattice = Lattice.tetragonal(4.0, 2.6 + 0.35 * index)
+        Structure.from_spacegroup(123, lattice, ["Sr", "Se"], [[0, 0, 0], [0.5, 0, 0.5]]).to(
+            str(folder / f"{index}.cif")
+        )
+    return folder
+
+
+def test_templates_are_checked_as_the_run_reads_them(tiny, tmp_path):
+    limits = {"max_sites": 6, "max_edge": 8}
+    (tmp_path / "empty").mkdir()
+    folder = templates_in(tmp_path / "many", 6)
+    (folder / "notes.txt").write_text("no crystal")
+    found = check_of(tiny(("Zr", "N"), templates={"path": folder}, limits=limits), "templates")
+    assert found.ok
+    assert found.detail == "6 templates, 1 left out (1 other format); 12 training structures"
+    refused = {
+        "holds no CIF": {"path": tmp_path / "empty"},
+        "`where` chooses rows": {"path": folder, "where": {"era": 1}},
+        "only 4 training structures are left": {"path": templates_in(tmp_path / "few", 2)},
+    }
+    for said, section in refused.items():
+        config = tiny(("Zr", "N"), templates=section, limits=limits)
+        found = check_of(config, "templates")
+        assert not found.ok and said in found.detail
+        with pytest.raises(InputError) as caught:
+            make_plan(config)
+        assert str(caught.value) == found.detail
+
+
+def test_what_must_be_downloaded_is_not_read_by_the_check(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was asked"))
+    assert check_of(tiny(templates={"source": "optimade", "provider": "oqmd"}), "templates") is None
+    folder = templates_in(tmp_path / "few", 2)
+    config = tiny(("Zr", "N"), templates={"path": folder}, known={"source": "optimade", "provider": "oqmd"})
+    assert check_of(config, "templates").detail == "2 templates, 0 left out"
+
+
+def test_a_fault_of_the_known_phases_is_not_one_of_the_templates(tiny, tmp_path):
+    (tmp_path / "known.jsonl").write_text("no crystal")
+    config = tiny(known={"path": tmp_path / "known.jsonl"})
+    assert check_of(config, "templates").ok and not check_of(config, "hull").ok
 
 
 def test_phases_of_the_campaigns_own_file_are_planned_for(tiny, tmp_path):
