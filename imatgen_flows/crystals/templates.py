@@ -120,9 +120,7 @@ def check_crystal(raw: RawCrystal, n_elements: int | None = None, max_sites: flo
     # a conventional cell has up to four times the sites of its primitive cell
     largest = MAX_GIVEN_SITES if max_sites == inf else max(MAX_GIVEN_SITES, 4 * max_sites)
     if len(crystal) > largest:
-        return exclude(
-            "too_large", f"{len(crystal)} sites as given; at most {largest:g} are searched for a smaller cell"
-        )
+        return exclude("too_large", f"{len(crystal)} sites as given; at most {largest:g} are taken")
     if crystal.volume < MIN_VOLUME:
         return exclude("zero_volume", f"{crystal.volume:.3g} A^3")
     return raw

@@ -36,8 +36,11 @@ class ResultCache:
         self.scratch, self.a_file = scratch, a_file
         self.rows: dict[str, dict] = {}
         for path in sorted(scratch.glob("*.json")):
-            # a power cut can leave an empty file behind
-            self.rows |= json.loads(path.read_text() or "{}")
+            try:
+                # a power cut can leave an empty file behind
+                self.rows |= json.loads(path.read_text() or "{}")
+            except (ValueError, TypeError) as error:
+                logger.warning("%s is damaged (%s): its results are computed again.", path, error)
         self.fresh: dict[str, dict] = {}
 
     def add(self, name: str, row: dict) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -58,16 +59,24 @@ def screen_files(run: Path, paths: Sequence[Path], directory: Path) -> Screening
         Where a path does not exist, the files hold no crystal, or none of the system of the run; where the directory cannot
         be written to, or holds something else.
     """
+    from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.crystals.structure_files import list_files, read_files
 
-    _check_directory(directory)
+    _check_directory(directory, run)
     own = directory.resolve()
     files = [file for file in list_files(paths) if own not in (file.parent.resolve() / file.name).parents]
-    inputs = {"run": str(run), "document": finished_round(run).key, "files": {str(file): _hash(file) for file in files}}
+    config = CampaignConfig.from_file(run / "campaign.yaml")
+    inputs = {
+        "run": str(run),
+        "document": finished_round(run).key,
+        "settings": config.model_dump(mode="json", include={"screen", "validity"}),
+        "files": {os.path.abspath(file): _hash(file) for file in files},
+    }
     _refuse_another(directory, inputs)
     found = _with_hydrogen(read_files(files, get_settings().n_workers))
-    logger.info("crystals read: %d, from %d files", len(found), len(files))
-    _refuse_foreign([raw for _, raw in found], CampaignConfig.from_file(run / "campaign.yaml").system, run)
+    excluded = sum(isinstance(raw.crystal, Exclusion) for _, raw in found)
+    logger.info("%d files: %d crystals, and %d that cannot be read", len(files), len(found) - excluded, excluded)
+    _refuse_foreign([raw for _, raw in found], config.system, run)
     _write_inputs(directory, inputs)
     screening = screen_structures(run, [raw for _, raw in found], ArtifactStore(directory / "artifacts"))
     ordered = _order(screening, found)
@@ -75,7 +84,11 @@ def screen_files(run: Path, paths: Sequence[Path], directory: Path) -> Screening
     return ordered
 
 
-def _check_directory(directory: Path) -> None:
+def _check_directory(directory: Path, run: Path) -> None:
+    if run.resolve() in (directory.resolve(), *directory.resolve().parents):
+        raise InputError(
+            f"{directory} is the run, or lies in it; a screening leaves the run as it is. Give another directory."
+        )
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; give the name of a directory to write to.")
     if not directory.is_dir() or (directory / INPUTS_FILE).is_file():
@@ -99,12 +112,15 @@ def _refuse_another(directory: Path, inputs: Mapping[str, object]) -> None:
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-        held, run, document = dict(before["files"]), str(before["run"]), before["document"]
+        held, run = dict(before["files"]), str(before["run"])
+        same = all(before[name] == inputs[name] for name in ("document", "settings"))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} cannot be read: {error}. Delete {directory}, or give another directory.") from error
     cure = "Give another directory, or delete this one."
-    if document != inputs["document"]:
-        raise InputError(f"{directory} holds a screening on another run, or on an earlier state of it: {run}. {cure}")
+    if not same:
+        raise InputError(
+            f"{directory} holds a screening on another run, or on an earlier state or other settings of it: {run}. {cure}"
+        )
     given = cast("dict[str, str]", inputs["files"])
     if different := sorted(name for name in held.keys() | given.keys() if held.get(name) != given.get(name)):
         named = ", ".join(different[:NAMED]) + (f" and {len(different) - NAMED} more" if different[NAMED:] else "")

@@ -232,9 +232,31 @@ def test_a_directory_belongs_to_one_screening(imatgen, run, screened, tmp_path):
     (copy / "screening.json").write_text(json.dumps(inputs | {"document": "finish_round-0"}))
     code, _, error = imatgen("screen", given, "--on", run, "--out", copy)
     assert code == 2 and "holds a screening on another run" in error
+    settings = inputs["settings"] | {"validity": {"charge": "none"}}
+    (copy / "screening.json").write_text(json.dumps(inputs | {"settings": settings}))
+    code, _, error = imatgen("screen", given, "--on", run, "--out", copy)
+    assert code == 2 and "other settings" in error
     (copy / "screening.json").write_text("{")
     code, _, error = imatgen("screen", given, "--on", run, "--out", copy)
     assert code == 2 and "screening.json cannot be read" in error
+
+
+def test_a_damaged_relaxation_is_made_again_and_the_files_may_be_named_from_elsewhere(
+    imatgen, run, screened, tmp_path, monkeypatch
+):
+    given, out = screened
+    copy = shutil.copytree(out, tmp_path / "out")
+    damaged = next((copy / "artifacts").rglob("*.json"))
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    monkeypatch.chdir(given.parent)
+    code, _, error = imatgen("screen", given.name, "--on", run, "--out", copy)
+    assert code == 0 and f"{damaged} is damaged" in error
+    assert (copy / "ledger.json").read_bytes() == (out / "ledger.json").read_bytes()
+
+
+def test_a_directory_within_the_run_is_refused(imatgen, run, screened):
+    code, _, error = imatgen("screen", screened[0], "--on", run, "--out", run / "screening")
+    assert code == 2 and "is the run, or lies in it" in error and not (run / "screening").exists()
 
 
 def test_a_directory_among_the_files_is_no_input(imatgen, run, tmp_path):
@@ -278,7 +300,11 @@ def test_an_empty_shortlist_is_a_sentence_and_status_1(imatgen, run, tmp_path):
         (lambda place, run: [place / "void", "--on", run], "there is no file to read"),
         (lambda place, run: [place / "good.cif", "--on", run, "--out", place / "log.txt"], "log.txt is a file"),
         (lambda place, run: [place / "good.cif", "--on", run, "--out", place / "log.txt" / "o"], "cannot write to"),
-        (lambda place, run: [place / "good.cif", "--on", run, "--out", run], "is not empty and holds no screening"),
+        (lambda place, run: [place / "good.cif", "--on", run, "--out", run], "is the run, or lies in it"),
+        (
+            lambda place, run: [place / "good.cif", "--on", run, "--out", place / "stopped"],
+            "is not empty and holds no screening",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_screened_is_a_sentence_and_status_2(imatgen, run, tmp_path, make, said):

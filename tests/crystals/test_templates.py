@@ -182,7 +182,7 @@ def test_known_phases_of_any_size_and_of_each_part_of_the_system_are_read(tmp_pa
     reasons = {item.id: (item.reason, item.detail) for item in exclusions}
     assert reasons["absurd"] == (
         "too_large",
-        f"216 sites as given; at most {MAX_GIVEN_SITES} are searched for a smaller cell",
+        f"216 sites as given; at most {MAX_GIVEN_SITES} are taken",
     )
     assert reasons["TiO"] == ("other_elements", "holds Ti")
     assert load_known("shipped", ["V", "O"]) == ([], [])
