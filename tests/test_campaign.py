@@ -276,7 +276,8 @@ def test_no_element_is_wired_into_the_code():
     package = Path(__file__).parents[1] / "imatgen_flows"
     # the diatomic gases, nonmetals, and a correction scheme that names its own elements
     marks = ("DIATOMIC", "NONMETALS", "MP2020")
-    rules = ("charge_balance.py", "oxidation_states.py")  # these are about elements, all of them
+    # these are about elements, all of them; damaged files for tests hold some crystal
+    rules = ("charge_balance.py", "oxidation_states.py", "mutations.py")
     for path in package.rglob("*.py"):
         if path.name in rules:
             continue
@@ -372,5 +373,5 @@ def test_two_processes_cannot_run_one_directory(run, tiny):
 def test_a_potential_that_knows_no_such_element_is_said_by_the_plan(tiny):
     from imatgen_flows.managers.preflight import make_plan
 
-    with pytest.raises(ImatgenError, match="`emt` cannot evaluate"):
+    with pytest.raises(ImatgenError, match="potential emt: .* it fails for V alone"):
         make_plan(tiny(labels={"potential": "emt"}, screen={"potential": "emt"}))

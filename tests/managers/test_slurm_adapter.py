@@ -26,8 +26,9 @@ def add(a, b):
 
 
 @pytest.fixture
-def submitted(machine):
+def submitted(machine, monkeypatch):
     """A campaign of two jobs on the LaunchPad, which is cancelled at the end."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # where a dispatcher finds the job of this file
     campaign_id = machine.add(Flow([add(1, 2), add(3, 4)]), campaign={"system": ["V", "O"]})
     yield campaign_id
     (machine.programs / "squeue.txt").write_text("")
