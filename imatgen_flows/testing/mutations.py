@@ -27,7 +27,7 @@ def seed_files() -> dict[str, bytes]:
     from pymatgen.io.cif import CifWriter
     from pymatgen.io.vasp.inputs import Poscar
 
-    rutile = Structure.from_spacegroup(136, Lattice.tetragonal(4.55, 2.86), ["V", "O"], [[0, 0, 0], [0.305, 0.305, 0]])
+    rutile = Structure.from_spacegroup(136, Lattice.tetragonal(4.70, 3.13), ["Zn", "F"], [[0, 0, 0], [0.303, 0.303, 0]])
     chloride = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
     fixed = Poscar(rutile, selective_dynamics=[[True, False, True]] * len(rutile))
     rows = [
@@ -43,7 +43,7 @@ def seed_files() -> dict[str, bytes]:
     write(frames, [rutile.to_ase_atoms(), chloride.to_ase_atoms()], format="extxyz")
     campaign = {
         "version": 2,
-        "system": ["V", "O"],
+        "system": ["Zn", "F"],
         "limits": {"max_sites": 12},
         "labels": {"potential": "toy"},
         "templates": {"source": "file", "path": "templates.jsonl"},
