@@ -12,13 +12,14 @@ import logging
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pymatgen.core import Structure
 
 from imatgen_flows.crystals.exclusion import Exclusion
+from imatgen_flows.crystals.json_crystals import read_line
 from imatgen_flows.crystals.query import Query
 from imatgen_flows.crystals.structure_files import RawCrystal, crystal_row, write_crystals
 from imatgen_flows.errors import InputError
@@ -118,13 +119,11 @@ def _row(raw: RawCrystal) -> dict[str, Any]:
     """Build the row of a crystal; one that could not be read again becomes an exclusion."""
     crystal = raw.crystal
     if isinstance(crystal, Structure):
-        try:
-            row = dict(crystal_row(raw.id, raw.source, crystal))
-            _structure(row)
-        except Exception as error:  # as for an entry of a service: it may hold anything, and costs no more than itself
-            crystal = Exclusion(raw.id, "unreadable", str(error)[:200])
-        else:
+        row = dict(crystal_row(raw.id, raw.source, crystal))
+        crystal = read_line(json.dumps(row), raw.id)[2]
+        if isinstance(crystal, Structure):
             return row
+        crystal = replace(crystal, id=raw.id)
     return {"id": crystal.id, "source": raw.source, "reason": crystal.reason, "detail": crystal.detail}
 
 
@@ -142,27 +141,21 @@ def _read(path: Path) -> list[RawCrystal]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as stream:
             for number, line in enumerate(stream, start=1):
-                row = json.loads(line)
+                name, row, crystal = read_line(line, str(number))
                 if number == 1 and "rows" in row:
                     expected = row["rows"]
-                else:
-                    crystals.append(_crystal(row))
+                    continue
+                if isinstance(crystal, Exclusion):
+                    if "reason" not in row:
+                        raise _NotWholeError(f"line {number} cannot be read: {crystal.detail}"[:200])
+                    crystal = replace(crystal, id=name)
+                crystals.append(RawCrystal(name, row["source"], crystal))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise _NotWholeError(f"{error}, after {number} lines") from error
-    except Exception as error:  # what pymatgen or the parser raise for a row that was never written so
-        raise _NotWholeError(f"line {number} cannot be read: {error}"[:200]) from error
+    except KeyError as error:
+        raise _NotWholeError(f"line {number} has no `{error.args[0]}`") from error
     if expected is not None and expected != len(crystals):
         raise _NotWholeError(f"{len(crystals):,} of {expected:,} rows")
     if not crystals:
         raise _NotWholeError("it is empty")
     return crystals
-
-
-def _crystal(row: dict[str, Any]) -> RawCrystal:
-    if "reason" in row:
-        return RawCrystal(row["id"], row["source"], Exclusion(row["id"], row["reason"], row["detail"]))
-    return RawCrystal(row["id"], row["source"], _structure(row))
-
-
-def _structure(row: dict[str, Any]) -> Structure:
-    return Structure(row["lattice"], row["species"], row["frac_coords"])
