@@ -33,7 +33,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 fates[read_damaged(folder, name, mutate(content, number))] += 1
-            except Exception as error:
+            except Exception as error:  # what is looked for
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 fault = f"{type(error).__name__}: {str(error)[:100]} ({Path(place.filename).name}:{place.lineno})"
                 if not faults[fault]:

@@ -15,8 +15,8 @@ CELL = tuple(f"_cell_length_{axis}" for axis in "abc") + tuple(
     f"_cell_angle_{name}" for name in ("alpha", "beta", "gamma")
 )
 COORDINATES = tuple(f"_atom_site_fract_{axis}" for axis in "xyz")
-OPERATIONS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz_")
-UNKNOWN = ("", "?", ".")
+OPERATIONS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
+UNKNOWN = ("", "?", ".")  # values that are none
 # Sites that the operations make of those in the table, before equal ones are joined, which takes pymatgen 1 s for 4,000 and
 # four times as long for twice as many. A crystal within the limits of 200 sites has fewer by far.
 MAX_POSITIONS = 5000

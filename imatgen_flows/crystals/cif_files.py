@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from pymatgen.core import Composition, Element, Structure
 from pymatgen.io.cif import CifBlock, CifParser
 
-from imatgen_flows.crystals.cif_checks import MAX_POSITIONS, count_positions, faults, stated_groups
+from imatgen_flows.crystals.cif_checks import MAX_POSITIONS, UNKNOWN, count_positions, faults, stated_groups
 from imatgen_flows.crystals.exclusion import Exclusion
 from imatgen_flows.crystals.raw_crystal import Found, unreadable
 
 OCCUPANCY_TOLERANCE = 1.01  # 1.001 is 1 written with three shares that were rounded; a choice
 
 FORMULAS = ("_chemical_formula_sum", "_chemical_formula_structural")
-UNKNOWN = ("", "?", ".")
 BLOCK = re.compile(r"^[ \t]*data_", re.MULTILINE | re.IGNORECASE)
 EMPTY_LOOP = re.compile(
     r"^[ \t]*loop_[ \t]*\n(?:[ \t]*_\S+[ \t]*\n)+(?=\s*(?:loop_|_\S+[ \t]+\S|data_|#|\Z))", re.MULTILINE | re.IGNORECASE
@@ -57,7 +56,7 @@ def _read_blocks(blocks: list[str]) -> Iterator[Structure | Exclusion]:
             warnings.simplefilter("always")
             try:
                 yield _read_block(BLOCK.sub("data_", EMPTY_LOOP.sub("", text), count=1))
-            except Exception as error:
+            except Exception as error:  # of any kind: pymatgen has none of its own
                 # "no structures" is pymatgen's last word; what it warned of before says why
                 messages = [str(item.message) for item in caught] if "no structures" in str(error) else []
                 uneven = "a row of a table has too few or too many values" if "zip()" in str(error) else ""
@@ -150,7 +149,7 @@ def _formula(block: CifBlock) -> str:
         if isinstance(formula, str) and formula not in UNKNOWN:
             try:
                 Composition(formula)
-            except Exception:
+            except Exception:  # of any kind: the text is somebody's, and a formula is only compared where there is one
                 return ""
             return formula
     return ""

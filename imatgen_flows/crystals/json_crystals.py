@@ -88,5 +88,5 @@ def _check_species(species: Iterable[str | dict[str, float]]) -> None:
     for symbol in {symbol for site in species for symbol in (site if isinstance(site, dict) else (site,))}:
         try:
             get_el_sp(symbol)
-        except Exception as error:
+        except Exception as error:  # a KeyError, a TypeError or another, by the symbol
             raise ValueError(f"`{symbol}` names no element") from error
