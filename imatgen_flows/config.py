@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -25,7 +24,7 @@ from imatgen_flows.crystals.registry import HOLD_OUT, KNOWN_SOURCES, TEMPLATE_SO
 from imatgen_flows.energetics.backends import BACKENDS, NONE
 from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
-from imatgen_flows.io.yaml_file import Section, explain, read_user_file, write_user_file
+from imatgen_flows.io.yaml_file import Section, explain, read_user_file, resolve_path, write_user_file
 from imatgen_flows.models.registry import PRESETS, SAMPLERS
 from imatgen_flows.registry import Registry
 
@@ -48,12 +47,6 @@ def _choice_of(registry: Registry) -> Callable[[str], str]:
     return check
 
 
-_FAULTS_OF_PATHS = {
-    errno.ELOOP: "its links lead in a circle. Correct the links, or the path",
-    errno.ENAMETOOLONG: "the name is longer than that of any file. Correct it",
-}
-
-
 def _refuse_no_path(path: Any) -> Any:
     """Refuse a path that is empty, which would mean the folder of the campaign file, or that no system can hold."""
     if isinstance(path, str) and not path.strip():
@@ -61,31 +54,6 @@ def _refuse_no_path(path: Any) -> Any:
     if "\0" in str(path):
         raise ValueError("it holds a null character, which no path may: take `\\0` out, or quote the path with '...'")
     return path
-
-
-def _resolve(path: Path, campaign: Path, key: str) -> Path:
-    """Make a path of the campaign file absolute; whether there is something is asked where it is read.
-
-    Raises
-    ------
-    InputError
-        Where the path can lead nowhere: to a home that does not exist, round in links, or by too long a name.
-    """
-    try:
-        expanded = path.expanduser()
-    except RuntimeError as error:
-        raise InputError(
-            f"{campaign.name}: `{key}`: {path}: `{path.parts[0]}` is no home folder here. Write the path in full."
-        ) from error
-    resolved = campaign.parent / expanded
-    try:
-        resolved = resolved.resolve()
-        resolved.stat()
-    except (RuntimeError, OSError) as error:  # pathlib raises the first until Python 3.12
-        number = error.errno if isinstance(error, OSError) else errno.ELOOP
-        if number in _FAULTS_OF_PATHS:
-            raise InputError(f"{campaign.name}: `{key}`: {path}: {_FAULTS_OF_PATHS[number]}.") from error
-    return resolved
 
 
 class SourceSection(Section):
@@ -399,9 +367,9 @@ class CampaignConfig(Section):
         config = read_user_file(path, cls, "campaign file", cure, renamed=RENAMED_KEYS, check=refuse_version_1)
         for name, section in (("templates", config.templates), ("known", config.known)):
             if section.path is not None:
-                section.path = _resolve(section.path, path, f"{name}.path")
+                section.path = resolve_path(section.path, path, f"{name}.path")
         if config.start.model is not None:
-            config.start.model = _resolve(config.start.model, path, "start.model")
+            config.start.model = resolve_path(config.start.model, path, "start.model")
         return config
 
     def to_file(self, path: str | Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     import yaml
 
 NOT_UTF8 = "cannot be read: it is not text in UTF-8. Save it as UTF-8 with your editor."
+_FAULTS_OF_PATHS = {
+    errno.ELOOP: "its links lead in a circle. Correct the links, or the path",
+    errno.ENAMETOOLONG: "the name is longer than that of any file. Correct it",
+}
 MERGING = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # the keys `<<` and `=`, which are no values
 
 
@@ -159,6 +164,37 @@ def _repeated_keys(
                 yield f"`{'.'.join(name)}` stands in line {first[known]} and again in line {line}: leave one of them."
             first.setdefault(known, line)
             yield from _repeated_keys(loader, value, name, seen)
+
+
+def resolve_path(path: Path, file: Path, key: str) -> Path:
+    """Make a path that a file of the user names absolute; whether there is something is asked where it is read.
+
+    Parameters
+    ----------
+    path : as the file names it, relative to the file
+    file : that names it
+    key : of the path, to name it in errors
+
+    Raises
+    ------
+    InputError
+        Where the path can lead nowhere: to a home that does not exist, round in links, or by too long a name.
+    """
+    try:
+        expanded = path.expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"{file.name}: `{key}`: {path}: `{path.parts[0]}` is no home folder here. Write the path in full."
+        ) from error
+    resolved = file.parent / expanded
+    try:
+        resolved = resolved.resolve()
+        resolved.stat()
+    except (RuntimeError, OSError) as error:  # pathlib raises the first until Python 3.12
+        number = error.errno if isinstance(error, OSError) else errno.ELOOP
+        if number in _FAULTS_OF_PATHS:
+            raise InputError(f"{file.name}: `{key}`: {path}: {_FAULTS_OF_PATHS[number]}.") from error
+    return resolved
 
 
 def write_user_file(path: Path, content: BaseModel) -> None:
