@@ -27,6 +27,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import Section, explain, read_user_file, resolve_path, write_user_file
 from imatgen_flows.models.registry import PRESETS, SAMPLERS
 from imatgen_flows.registry import Registry
+from imatgen_flows.sources.registry import ADAPTIVE, ALLOCATIONS, FILES, FIXED, GENERATOR, SOURCES
 
 
 def _choice(registry: Registry, name: str) -> str:
@@ -207,6 +208,75 @@ class Screen(Section):
     )
 
 
+BATCHES = 4  # of a round whose allocation is adaptive: the first tries all sources, three learn
+
+
+class Sources(Section):
+    """Who proposes the candidates that are relaxed."""
+
+    shares: dict[str, float] = Field(
+        default_factory=lambda: {GENERATOR: 1.0},
+        description=f"Share of the relaxations that each source gets; they add up to 1. {SOURCES.help()}",
+    )
+    allocation: str = Field(FIXED, description=ALLOCATIONS.help())
+    batches: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Parts of a round that are relaxed one after the other, each knowing what those before it found; where "
+        f"unset, {BATCHES} with `adaptive`, else 1.",
+    )
+    files: Path | None = Field(
+        None, description="For the source `files`: a file of crystals, or a folder of such files."
+    )
+    samples: int | None = Field(
+        None,
+        ge=1,
+        description="For the source `files`: samples that the other program took to make them, for the report.",
+    )
+
+    _some_path = field_validator("files", mode="before")(_refuse_no_path)
+    _known_allocation = field_validator("allocation")(_choice_of(ALLOCATIONS))
+
+    @field_validator("shares")
+    @classmethod
+    def _add_up(cls, shares: dict[str, float]) -> dict[str, float]:
+        for name, share in shares.items():
+            _choice(SOURCES, name)
+            if not 0 <= share <= 1:
+                raise ValueError(f"the share of `{name}` is {share:g}; shares are numbers from 0 to 1")
+        if abs((total := sum(shares.values())) - 1) > 1e-6:
+            raise ValueError(f"the shares add up to {total:g}, not to 1")
+        return {source.name: shares[source.name] for source in SOURCES if shares.get(source.name)}
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if (FILES in self.shares) != (self.files is not None):
+            raise ValueError(
+                "the source `files` needs a share in `shares` and a path in `files`: give both, or neither"
+            )
+        if self.samples is not None and self.files is None:
+            raise ValueError("`samples` says what the structures of `files` took: leave it out, or give `files`")
+        if self.allocation == ADAPTIVE and len(self.shares) < 2:
+            raise ValueError("`allocation: adaptive` needs two sources or more in `shares`")
+        return self
+
+    @property
+    def competing(self) -> tuple[str, ...]:
+        """Sources that have a share."""
+        return tuple(self.shares)
+
+    @property
+    def uses_generator(self) -> bool:
+        """Whether networks are trained and sampled."""
+        return GENERATOR in self.shares
+
+    @property
+    def number_of_batches(self) -> int:
+        """Parts of a round."""
+        return self.batches or (BATCHES if self.allocation == ADAPTIVE else 1)
+
+
 class Validate(Section):
     """DFT of the shortlist."""
 
@@ -295,6 +365,7 @@ class CampaignConfig(Section):
     start: Start = Field(default_factory=Start)
     sampling: Sampling = Field(default_factory=Sampling)
     validity: Validity = Field(default_factory=Validity)
+    sources: Sources = Field(default_factory=Sources)
     screen: Screen = Field(default_factory=Screen)
     # `validate` is the key in the file; a field of that name would shadow pydantic's own method
     validation: Validate = Field(default_factory=Validate, alias="validate")
@@ -329,6 +400,15 @@ class CampaignConfig(Section):
     def _one_scale(self) -> Self:
         if self.screen.potential != self.labels.potential:
             raise ValueError("`labels.potential` and `screen.potential` differ: one hull needs one energy model")
+        return self
+
+    @model_validator(mode="after")
+    def _a_candidate_in_each_batch(self) -> Self:
+        if self.sources.number_of_batches > self.screen.at_most:
+            raise ValueError(
+                f"`screen.at_most: {self.screen.at_most}` is too few for {self.sources.number_of_batches} batches "
+                "(`sources.batches`): a batch relaxes one candidate at least"
+            )
         return self
 
     @model_validator(mode="after")
@@ -370,6 +450,8 @@ class CampaignConfig(Section):
                 section.path = resolve_path(section.path, path, f"{name}.path")
         if config.start.model is not None:
             config.start.model = resolve_path(config.start.model, path, "start.model")
+        if config.sources.files is not None:
+            config.sources.files = resolve_path(config.sources.files, path, "sources.files")
         return config
 
     def to_file(self, path: str | Path) -> None:

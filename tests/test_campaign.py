@@ -30,7 +30,6 @@ from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.references import extend_hull
 from imatgen_flows.jobs.relax_batch import relax_batch
 from imatgen_flows.jobs.sample_candidates import sample_candidates
-from imatgen_flows.jobs.screen_batches import choose_samples
 from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.run import Run

@@ -22,6 +22,8 @@ from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.crystals.templates import MAX_GIVEN_SITES, check_crystal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imatgen_flows.crystals.raw_crystal import RawCrystal
 
 
@@ -60,3 +62,29 @@ def examine_given(
     except Exception as error:  # of spglib, pymatgen or numpy, for an absurd cell: it costs one crystal
         fault = "no_standard_cell", str(error) or type(error).__name__
     return row | rejection(Stage.VALIDITY, *fault), None
+
+
+def read_given(path: Path) -> tuple[dict[str, Structure], list[Row]]:
+    """Read the crystals of a file or folder that another program wrote.
+
+    Parameters
+    ----------
+    path : of a file of any format that is read, or of a folder of such files
+
+    Returns
+    -------
+    ordered crystals by name; and, of each that cannot be read or relaxed, columns that say why it is rejected
+    """
+    from imatgen_flows.crystals.isotopes import read_isotopes_as_elements
+    from imatgen_flows.crystals.structure_files import list_files, read_files
+
+    crystals: dict[str, Structure] = {}
+    faults: list[Row] = []
+    for raw in read_isotopes_as_elements(raw for _, raw in read_files(list_files([path]))):
+        fault = check_crystal(raw)
+        if isinstance(fault, Exclusion):
+            origin: Row = {"parents": [raw.id]}
+            faults.append(origin | rejection(Stage.VALIDITY, fault.reason, fault.detail))
+        elif isinstance(raw.crystal, Structure):
+            crystals[raw.id] = raw.crystal
+    return crystals, faults

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.errors import ImatgenError
@@ -31,6 +31,7 @@ class LedgerTable(TypedDict):
     rejections: list[RejectionCount]
     evaluations: dict[str, int]
     evaluations_total: int
+    sources: NotRequired[dict[str, LedgerTable]]
 
 
 class Ledger:
@@ -48,6 +49,7 @@ class Ledger:
     states : samples by the value of the state that they ended in, `rejected` included
     rejections : rejected samples by (stage, reason)
     evaluations : energy-and-force evaluations by purpose
+    sources : the same of each source of candidates, where there are several
     """
 
     def __init__(self, samples: int = 0) -> None:
@@ -55,6 +57,7 @@ class Ledger:
         self.states: Counter[str] = Counter()
         self.rejections: Counter[tuple[str, str]] = Counter()
         self.evaluations: Counter[str] = Counter()
+        self.sources: dict[str, Ledger] = {}
 
     def count(self, state: State | str, stage: Stage | str = "", reason: str = "", number: int = 1) -> None:
         """Count samples under the state that they ended in; rejected ones under their stage and reason as well.
@@ -114,10 +117,15 @@ class Ledger:
         Raises
         ------
         LedgerError
-            Where the final states do not add up to the samples drawn, or the evaluations to those spent; the message
-            gives both numbers.
+            Where the final states do not add up to the samples drawn, or the evaluations to those spent, of all sources
+            or of one; the message gives both numbers.
         """
         pairs = {"final states of samples": (self.states.total(), self.samples)}
+        for name, source in self.sources.items():
+            pairs[f"final states of samples of {name}"] = source.states.total(), source.samples
+        if self.sources:
+            together = sum(source.samples for source in self.sources.values())
+            pairs["samples of all sources"] = together, self.samples
         for purpose, spent in (evaluations or {}).items():
             pairs[f"evaluations for {purpose}"] = self.evaluations[purpose], spent
         if total is not None:
@@ -135,11 +143,13 @@ class Ledger:
             both.states.update(ledger.states)
             both.rejections.update(ledger.rejections)
             both.evaluations.update(ledger.evaluations)
+            for name, source in ledger.sources.items():
+                both.sources[name] = both.sources.get(name, Ledger()).merge(source)
         return both
 
     def to_dict(self) -> LedgerTable:
         """Convert to plain values, with the funnel and the total of the evaluations for readers."""
-        return {
+        table: LedgerTable = {
             "samples": self.samples,
             "states": dict(self.states),
             "funnel": self.funnel,
@@ -150,6 +160,9 @@ class Ledger:
             "evaluations": dict(self.evaluations),
             "evaluations_total": self.evaluations.total(),
         }
+        if self.sources:
+            table["sources"] = {name: source.to_dict() for name, source in self.sources.items()}
+        return table
 
     @classmethod
     def from_dict(cls, values: LedgerTable) -> Ledger:
@@ -158,6 +171,7 @@ class Ledger:
         ledger.states.update(values["states"])
         ledger.rejections.update({(row["stage"], row["reason"]): row["count"] for row in values["rejections"]})
         ledger.evaluations.update(values["evaluations"])
+        ledger.sources = {name: cls.from_dict(table) for name, table in values.get("sources", {}).items()}
         return ledger
 
 

@@ -47,6 +47,10 @@ class NoveltyClassifier:
             )
         }
 
+    def add_found(self, name: str, structure: Structure) -> None:
+        """Count a structure as found before from now on."""
+        self._indices[Novelty.DUPLICATE].add(name, structure)
+
     def classify(self, structure: Structure | PrimitiveCell) -> tuple[Novelty, str, float]:
         """Classify one structure; one that matches both a known phase and a substituted structure is known.
 

@@ -58,7 +58,10 @@ COLUMNS: list[Column] = [
            in_header=True),
     Column("validated_id", "text", "Validated id", "Hash of the crystal as DFT left it."),
     Column("round", "integer", "Round", "Round of the campaign, from 0."),
-    Column("sampler", "text", "Sampler", "How it was drawn.", in_header=True),
+    Column("source", "text", "Source", "Source that proposed it.", in_header=True),
+    Column("sampler", "text", "Sampler", "How the generator drew it; else the source.", in_header=True),
+    Column("made_by", "text", "Made by", "Operator or space group by which the source made it, where it has several.",
+           on_card=False),
     Column("prior", "text", "Prior", "For draws from the prior: `flow`, or `gaussian` where there are few structures."),
     Column("parents", "texts", "Parents", "Ids of the structures whose latent vectors it came from.", on_card=False),
     Column("seed", "integer", "Seed", "Seed of its sampler.", on_card=False, in_header=True),
@@ -115,7 +118,7 @@ COLUMNS: list[Column] = [
 # that a screening of files has besides: where a crystal was read
 FILE_COLUMNS: list[Column] = [
     Column("file", "text", "File", "File that the crystal was read from, as it was given."),
-    Column("source", "text", "Source", "Source that the file names for the crystal; else the file."),
+    Column("origin", "text", "Origin", "Source that the file names for the crystal; else the file."),
 ]
 # fmt: on
 

@@ -10,7 +10,7 @@ from jobflow import Flow, Response
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.flows.common import plain
 from imatgen_flows.flows.generate import GenerateMaker
-from imatgen_flows.flows.screen import ScreenMaker
+from imatgen_flows.flows.search import SearchMaker
 from imatgen_flows.flows.validate import ValidateMaker
 from imatgen_flows.jobs.cached_job import dynamic_job
 from imatgen_flows.jobs.documents import CampaignData, NetworkDocuments, RoundDocument
@@ -29,7 +29,7 @@ def round_flow(
     start: NetworkDocuments | None = None,
     previous: RoundDocument | None = None,
 ) -> Flow:
-    """Chain generation, screening and the ledger of one round, and the decision about the next.
+    """Chain generation, search and the ledger of one round, and the decision about the next.
 
     Parameters
     ----------
@@ -41,17 +41,19 @@ def round_flow(
     previous : document of the round before this one
     """
     number = previous.round + 1 if previous else 0
-    generate = _generate(config, start).make(root, data, number, start)
-    made = generate.output
-    screen = ScreenMaker(screen=config.screen, walltime=walltimes[0], kappa=config.rounds.kappa)
-    jobs: list[Any] = [generate, screen.make(root, made["candidates"], data)]
+    jobs: list[Any] = []
+    made: Any = {"networks": {}, "reconstruction": None, "candidates": None}
+    if config.sources.uses_generator:
+        jobs.append(_generate(config, start).make(root, data, number, start))
+        made = jobs[-1].output
+    jobs.append(SearchMaker(config, walltime=walltimes[0]).make(root, data, made["candidates"], previous))
     if config.validation.is_wanted:
         validate = ValidateMaker(validate=config.validation, walltime=walltimes[1])
         jobs.append(validate.make(root, jobs[-1].output, data["calculated"]))
     candidates = jobs[-1].output
     finish = finish_round(
         root,
-        samples=config.sampling.total,
+        samples=config.sampling.total if config.sources.uses_generator else 0,
         data=data,
         models=list(made["networks"].values()),
         reconstruction=made["reconstruction"],

@@ -20,7 +20,6 @@ class ScreenMaker(Maker):
     name: str = "screen"
     screen: Screen = field(default_factory=Screen)
     walltime: float | None = None  # of a relaxation job, s; None where there is no limit
-    kappa: float = 1.0  # standard deviations of a predicted E_hull that count in a candidate's favour
 
     def make(self, root: str, candidates: Any, data: CampaignData) -> Flow:
         """Build the flow.
@@ -28,21 +27,15 @@ class ScreenMaker(Maker):
         Parameters
         ----------
         root : of the artifact store
-        candidates : document of the filtered candidates, or a reference to it
-        data : documents, or references to them: dataset, labels, evaluated labels and references
+        candidates : document of the candidates that were chosen, or a reference to it
+        data : documents, or references to them: dataset, evaluated labels and references
         """
-        part = CampaignData(
-            dataset=data["dataset"],
-            labels=data["labels"],
-            references=data["references"],
-            evaluated=data["evaluated"],
-        )
+        part = CampaignData(dataset=data["dataset"], references=data["references"], evaluated=data["evaluated"])
         ranked = screen_batches(
             root,
             candidates=candidates,
             data=part,
             screen=plain(self.screen),
             walltime=self.walltime,
-            kappa=self.kappa,
         )
         return Flow([ranked], output=ranked.output, name=self.name)

@@ -159,7 +159,11 @@ class CandidatesDocument(JobDocument):
 
     candidates: CandidateTable
     counts: dict[str, int] = Field(description="Number of candidates in each state.")
-    extra: dict[str, ArtifactRef] = Field(default_factory=dict)
+    to_relax: int = Field(0, description="Candidates that are chosen to be relaxed next.")
+    extra: dict[str, ArtifactRef] = Field(
+        default_factory=dict,
+        description="The generator's latent vectors and their map; the samples that are chosen; the allocation by batch.",
+    )
 
 
 class BatchDocument(JobDocument):

@@ -22,6 +22,7 @@ from imatgen_flows.jobs.documents import (
 )
 from imatgen_flows.jobs.round_tables import hull_table, metrics_table
 from imatgen_flows.profiles import Profile
+from imatgen_flows.sources.registry import GENERATOR
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 # columns that a ledger and the gain of a round are counted from
 COUNTED = (
-    "sampler", "state", "rejected_stage", "rejected_reason", "clean", "novelty", "e_above_hull", "evaluations",
+    "source", "sampler", "state", "rejected_stage", "rejected_reason", "clean", "novelty", "e_above_hull", "evaluations",
     "validation_evaluations",
 )  # fmt: skip
 
@@ -43,7 +44,7 @@ def finish_round(
     samples: int,
     data: CampaignData,
     models: list[ModelDocument],
-    reconstruction: ReconstructionDocument,
+    reconstruction: ReconstructionDocument | None,
     candidates: CandidatesDocument,
     previous: RoundDocument | None = None,
 ) -> dict[str, Any]:
@@ -57,12 +58,14 @@ def finish_round(
     number = previous.round + 1 if previous else 0
     once: list[JobDocument | None] = [data["dataset"], data["published"], labels, data["references"]]
     once = [] if previous else [*once, data.get("calculated")]
-    ledger = _ledger(drawn, samples, [*models, reconstruction, candidates, *once])
+    allocation = read_json(candidates.extra["allocation"])
+    ledger = _ledger(drawn, _made(samples, allocation), [*models, reconstruction, candidates, *once])
     ledger.check(evaluations=_evaluations_on_record(drawn, data, is_first=previous is None))
     gain = _gain(drawn, number, ledger)
     history, table = [], candidates.candidates
     if previous:
         history = read_json(previous.tables["rounds"])["rounds"]
+        allocation = read_json(previous.tables["allocation"])["batches"] + allocation
         table = previous.candidates + table
         ledger = Ledger.from_dict(cast("LedgerTable", previous.ledger)).merge(ledger)
         ledger.check(total=sum(row["evaluations"] for row in (*history, gain)))
@@ -73,24 +76,43 @@ def finish_round(
         "hull": hull_table(data["references"]),
         "dataset": {"counts": data["dataset"].counts, "labels": labels.counts, "exclusions": exclusions},
         "rounds": {"rounds": [*history, gain]},
+        "allocation": {"batches": allocation},
     }
+    latent_map = candidates.extra.get("latent_map")  # none where the generator is no source
     return {
         "round": number,
         "candidates": table,
         "ledger": ledger.to_dict(),
         "tables": {name: store.put_json(name, table) for name, table in tables.items()}
-        | {"latent": candidates.extra["latent_map"]},
+        | {"latent": latent_map or store.put_json("latent-map", {"explained": [], "training": []})},
         "seed": candidates.seed,
     }
 
 
-def _ledger(drawn: pyarrow.Table, samples: int, documents: list[JobDocument | None]) -> Ledger:
+def _made(samples: int, allocation: list[dict[str, Any]]) -> dict[str, int]:
+    """Count the candidates that each source made, as it reports them: the generator's samples, and the proposals."""
+    made = Counter({GENERATOR: samples})
+    for row in allocation:
+        made[row["source"]] += row["made"]
+    return {source: number for source, number in made.items() if number or source != GENERATOR}
+
+
+def _ledger(drawn: pyarrow.Table, made: dict[str, int], documents: list[JobDocument | None]) -> Ledger:
     """Count every sample into its one state, and every evaluation to its purpose as the jobs report it."""
     from imatgen_flows.candidates.ledger import Ledger
 
-    ledger = Ledger(samples=samples)
-    for (state, stage, reason), count in count_by(drawn, "state", "rejected_stage", "rejected_reason").items():
+    ledger = Ledger(samples=sum(made.values()))
+    ledger.sources = {source: Ledger(samples=number) for source, number in made.items()}
+    for (source, state, stage, reason), count in count_by(
+        drawn, "source", "state", "rejected_stage", "rejected_reason"
+    ).items():
         ledger.count(state, stage, reason, count)
+        ledger.sources[source].count(state, stage, reason, count)
+    spent_on = [("evaluations", "sum"), ("validation_evaluations", "sum")]
+    for row in drawn.group_by("source").aggregate(spent_on).to_pylist():
+        ledger.sources[row["source"]].spend("screen", row["evaluations_sum"])
+        if row["validation_evaluations_sum"]:
+            ledger.sources[row["source"]].spend("validate", row["validation_evaluations_sum"])
     for document in documents:
         for purpose, number in document.evaluations.items() if document else ():
             ledger.spend(purpose, number)

@@ -12,6 +12,7 @@ from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, Job
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
 from imatgen_flows.jobs.place_calculations import place_candidates
+from imatgen_flows.jobs.propose_candidates import propose_candidates
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.sample_candidates import sample_candidates
 
@@ -71,7 +72,7 @@ def candidates_so_far(run: Path) -> CandidateTable | None:
     return (ended or CandidateTable()) + (current or CandidateTable())
 
 
-_WITH_CANDIDATES = (sample_candidates, filter_candidates, rank_candidates, place_candidates)
+_WITH_CANDIDATES = (sample_candidates, filter_candidates, propose_candidates, rank_candidates, place_candidates)
 
 
 def first_round(store: ArtifactStore, document: RoundDocument) -> RoundDocument:
@@ -82,8 +83,18 @@ def first_round(store: ArtifactStore, document: RoundDocument) -> RoundDocument:
 
 
 def parent(store: ArtifactStore, document: JobDocument, kind: type[Document], *jobs: Any) -> Document:
-    """Read the document that another was made from; of several, the first. See `parents`."""
-    return parents(store, document, kind, *jobs)[0]
+    """Read the document that another was made from; of several, the first. See `parents`.
+
+    Raises
+    ------
+    InputError
+        Where there is none, as for the networks of a run without the generator.
+    """
+    found = parents(store, document, kind, *jobs)
+    if not found:
+        labels = " or ".join(f"`{job.spec.label}`" for job in jobs)
+        raise InputError(f"{store.root.parent}: this run has no job {labels}, since its sources need none.")
+    return found[0]
 
 
 def parents(store: ArtifactStore, document: JobDocument, kind: type[Document], *jobs: Any) -> list[Document]:

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 from imatgen_flows.candidates.candidate import place_relaxation, rejection
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Geometry, Stage
-from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
+from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.candidate_table import candidate_rows, candidates_fields, extend_table, novelty_classifier
+from imatgen_flows.jobs.candidate_table import (
+    candidate_rows,
+    candidate_structures,
+    candidates_fields,
+    extend_table,
+    novelty_classifier,
+)
 from imatgen_flows.jobs.documents import BatchDocument, CandidatesDocument, DatasetDocument, ReferenceDocument
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.result_cache import relaxation_of
@@ -28,16 +34,20 @@ def rank_candidates(
     candidates: CandidatesDocument,
     dataset: DatasetDocument,
     references: ReferenceDocument,
-    chosen: ArtifactRef,
     batches: list[BatchDocument | None],
     threshold: float,
 ) -> dict[str, Any]:
-    """Place relaxed candidates on the hull, classify their novelty as relaxed, and shortlist the best."""
+    """Place relaxed candidates on the hull, classify their novelty as relaxed, and shortlist the best.
+
+    What an earlier batch of the round relaxed counts as found before.
+    """
     from imatgen_flows.candidates.novelty import shortlist_relaxed
     from imatgen_flows.crystals.arrays import CrystalArrays
 
     hull, classifier = load_hull(references), novelty_classifier(dataset, references)
-    samples = read_json(chosen)
+    for sample, structure in candidate_structures(candidates.candidates, Geometry.RELAXED).items():
+        classifier.add_found(sample, structure)
+    samples = read_json(candidates.extra["chosen"])
     rows: dict[str, Row] = {
         sample: {"sample": sample} | rejection(Stage.SCREEN, "batch_lost", "its job ended without a result")
         for sample in samples
@@ -45,13 +55,14 @@ def rank_candidates(
     structures: dict[str, Structure] = {}
     for relaxed in (row for batch in batches if batch for row in read_lines(batch.relaxations)):
         sample = relaxed["sample"]
-        placed, structure = place_relaxation(relaxation_of(relaxed), hull)
+        placed, end = place_relaxation(relaxation_of(relaxed), hull)
         rows[sample] = {"sample": sample} | placed
-        if structure is not None:
-            structures[sample] = structure
+        if end is not None:
+            structures[sample] = end
     ids = {str(row["sample"]): str(row["id"]) for row in candidate_rows(candidates.candidates, ["id"], samples)}
     shortlist_relaxed(rows, structures, ids, classifier, threshold)
     crystals = [(sample, CrystalArrays.of(structures[sample])) for sample in samples if sample in structures]
     table = extend_table(store, candidates.candidates, list(rows.values()), crystals, Geometry.RELAXED)
-    evaluations = {"screen": sum(batch.evaluations["screen"] for batch in batches if batch)}
+    spent = sum(batch.evaluations["screen"] for batch in batches if batch)
+    evaluations = {"screen": candidates.evaluations.get("screen", 0) + spent}
     return candidates_fields(table, candidates) | {"evaluations": evaluations}

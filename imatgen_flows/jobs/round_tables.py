@@ -42,10 +42,11 @@ def write_run_directory(document: RoundDocument, directory: Path) -> None:
 
 
 def metrics_table(
-    models: list[ModelDocument], reconstruction: ReconstructionDocument, drawn: pyarrow.Table
+    models: list[ModelDocument], reconstruction: ReconstructionDocument | None, drawn: pyarrow.Table
 ) -> dict[str, Any]:
     """Collect the losses of the networks, the errors of reconstruction, and how many samples decoded cleanly."""
-    errors = [row for row in read_lines(reconstruction.errors) if row["path"] == "images" and row["training"]]
+    rows = read_lines(reconstruction.errors) if reconstruction else []
+    errors = [row for row in rows if row["path"] == "images" and row["training"]]
     training: dict[str, dict[str, Any]] = {}
     for model in models:
         losses = [row["loss"] for row in read_lines(model.metrics)]
@@ -68,7 +69,7 @@ def metrics_table(
     samplers = dict.fromkeys(sampler for sampler, _ in counted)
     return {
         "reconstruction": {
-            **reconstruction.summaries,
+            **(reconstruction.summaries if reconstruction else {}),
             "errors": {
                 "length": [[_finite(value) for value in row["length"]] for row in errors],
                 "angle": [[_finite(value) for value in row["angle"]] for row in errors],

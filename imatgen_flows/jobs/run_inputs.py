@@ -25,12 +25,12 @@ from imatgen_flows.jobs.documents import (
 )
 from imatgen_flows.jobs.evaluators import evaluators, hull_of
 from imatgen_flows.jobs.extend_dataset import extend_dataset, extend_labels
-from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.label_dataset import label_dataset
 from imatgen_flows.jobs.model_export import networks_of
 from imatgen_flows.jobs.networks import load_model
 from imatgen_flows.jobs.place_calculations import place_candidates
-from imatgen_flows.jobs.provenance import finished_round, first_round, parent
+from imatgen_flows.jobs.propose_candidates import propose_candidates
+from imatgen_flows.jobs.provenance import finished_round, first_round, parent, parents
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.references import extend_hull
 
@@ -109,7 +109,7 @@ class LatentInputs:
 
 
 def screen_inputs(run: Path) -> tuple[str, CandidatesDocument, CampaignData]:
-    """Gather the inputs of the screening of the first round of a run: the artifact store, the candidates, and the data."""
+    """Gather the inputs of the screening of the first batch of a run: the artifact store, the candidates, and the data."""
     store = ArtifactStore(run / "artifacts")
     first = first_round(store, finished_round(run))
     # a document names those that it was made from: from the round back to its filtered candidates
@@ -122,7 +122,10 @@ def screen_inputs(run: Path) -> tuple[str, CandidatesDocument, CampaignData]:
         evaluated=labels,
         references=parent(store, first, ReferenceDocument, extend_hull),
     )
-    return str(store.root), parent(store, ranked, CandidatesDocument, filter_candidates), data
+    proposed = parent(store, ranked, CandidatesDocument, propose_candidates)
+    while earlier := parents(store, proposed, CandidatesDocument, rank_candidates):  # of batches before the last
+        proposed = parent(store, earlier[0], CandidatesDocument, propose_candidates)
+    return str(store.root), proposed, data
 
 
 def baseline_inputs(run: Path, round_number: int, samplers: Sequence[str], fmax: float | None) -> BaselineInputs:

@@ -23,6 +23,7 @@ from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.networks import load_model
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
+from imatgen_flows.sources.registry import GENERATOR
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,6 +77,7 @@ def sample_candidates(
             drawn: Row = {
                 "sample": f"r{round_number}-{sampler}-{index:06d}",
                 "round": round_number,
+                "source": GENERATOR,
                 "sampler": sampler,
                 "prior": samples.prior,
                 "seed": samples.seed,

@@ -50,7 +50,7 @@ def screen_files(run: Path, paths: Sequence[Path], directory: Path) -> Screening
 
     Returns
     -------
-    the screening, with the columns `file` and `source` besides; shortlisted crystals first, then the other relaxed ones,
+    the screening, with the columns `file` and `origin` besides; shortlisted crystals first, then the other relaxed ones,
     each lowest E_hull first, then those that were rejected
 
     Raises
@@ -168,7 +168,7 @@ def _order(screening: Screening, found: Sequence[tuple[Path, RawCrystal]]) -> Sc
     import pyarrow
 
     rows: list[Row] = [
-        row | {"file": str(file), "source": raw.source}
+        row | {"file": str(file), "origin": raw.source}
         for row, (file, raw) in zip(rows_of(screening.table), found, strict=True)
     ]
     order = sorted(range(len(rows)), key=lambda place: _rank(rows[place]))

@@ -243,7 +243,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         hull=basis.sentence() if basis.is_published else f"{basis.sentence()} {CURE_OF_HULL}",
         known_exclusions=dict(Counter(item.reason for item in dataset.known_exclusions)),
         rounds=rounds,
-        samples=rounds * config.sampling.total,
+        samples=rounds * config.sampling.total if config.sources.uses_generator else 0,
         references=references,
         relaxations=rounds * config.screen.at_most,
         evaluations=once | {"screen": rounds * in_a_round},

@@ -155,13 +155,13 @@ def _evaluations(documents: list[JobDocument]) -> dict[str, int]:
 
 def _relaxations(config: CampaignConfig, documents: list[JobDocument], scratch: Path) -> tuple[int, int]:
     """Count the relaxed candidates of finished batches, and, where this machine sees the disk, of running ones."""
-    from imatgen_flows.jobs.filter_candidates import filter_candidates
+    from imatgen_flows.jobs.propose_candidates import propose_candidates
     from imatgen_flows.jobs.relax_batch import relax_batch
 
     total = sum(
-        min(config.screen.at_most, document.counts.get("unique", 0))
+        document.to_relax
         for document in documents
-        if isinstance(document, CandidatesDocument) and document.made_by(filter_candidates)
+        if isinstance(document, CandidatesDocument) and document.made_by(propose_candidates)
     )
     done = sum(sum(document.counts.values()) for document in documents if isinstance(document, BatchDocument))
     under_way = sum(1 for _ in scratch.glob(f"{relax_batch.spec.name}-*/*.json"))

@@ -78,17 +78,15 @@ def finish_partially(root: Path, documents: list[JobDocument], config: CampaignC
     Raises
     ------
     ImatgenError
-        Where no candidates have been filtered yet; it names the first job that is missing.
+        Where no candidates have been chosen yet; it names the first job that is missing.
     """
-    from imatgen_flows.io.artifacts import ArtifactStore
     from imatgen_flows.jobs.build_dataset import build_dataset
-    from imatgen_flows.jobs.filter_candidates import filter_candidates
     from imatgen_flows.jobs.finish_round import finish_round
     from imatgen_flows.jobs.label_dataset import label_dataset
+    from imatgen_flows.jobs.propose_candidates import propose_candidates
     from imatgen_flows.jobs.rank_candidates import rank_candidates
     from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
     from imatgen_flows.jobs.references import extend_hull, relax_references
-    from imatgen_flows.jobs.screen_batches import choose_samples
 
     def last(kind: type[Document], job: Any) -> Document:
         found = [document for document in documents if isinstance(document, kind) and document.made_by(job)]
@@ -105,21 +103,20 @@ def finish_partially(root: Path, documents: list[JobDocument], config: CampaignC
         references=last(ReferenceDocument, extend_hull),
         published=last(ReferenceDocument, relax_references),
     )
-    candidates = last(CandidatesDocument, filter_candidates)
+    candidates = last(CandidatesDocument, propose_candidates)
     ranked = rank_candidates.original(
         str(root),
         candidates=candidates,
         dataset=dataset,
         references=data["references"],
-        chosen=choose_samples(ArtifactStore(root), candidates, data, screen.at_most, config.rounds.kappa),
-        batches=[document for document in documents if isinstance(document, BatchDocument)],
+        batches=[one for one in documents if isinstance(one, BatchDocument) and candidates.key in one.parents],
         threshold=screen.threshold,
     )
     return finish_round.original(
         str(root),
-        samples=config.sampling.total,
+        samples=config.sampling.total if config.sources.uses_generator else 0,
         data=data,
         models=[document for document in documents if isinstance(document, ModelDocument)],
-        reconstruction=last(ReconstructionDocument, evaluate_reconstruction),
+        reconstruction=last(ReconstructionDocument, evaluate_reconstruction) if config.sources.uses_generator else None,
         candidates=ranked,
     )

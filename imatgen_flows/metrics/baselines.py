@@ -140,7 +140,7 @@ def run_benchmark(
         substituted={name: structure for name, structure in known.substituted.items() if limits.admit(structure)},
         is_new=is_new,
     )
-    proposals = {source: SOURCES[source].load()(targets, context, settings.seed) for source in settings.sources}
+    proposals = {source: SOURCES[source].load_filler()(targets, context, settings.seed) for source in settings.sources}
     kinds = {item.sample: f"{item.sampler}, {'clean' if item.clean else 'doubtful'}" for item in chosen}
     trials, relaxed = evaluate_sources(targets, proposals, known, hull, relax, settings.substituted, kinds)
     return BaselineBenchmark(

@@ -1,4 +1,4 @@
-"""The interface of all sources: target cells and a context go in, one proposal for each target comes out."""
+"""The interface of sources that are compared on the same cells: one proposal for each target cell."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class SourceContext:
     is_new: Callable[[Structure], bool] = lambda _: True
 
 
-class Propose(Protocol):
+class FillCells(Protocol):
     """Function of a source: it fills each target with a structure, or with None where it has none."""
 
     def __call__(self, targets: Sequence[TargetCell], context: SourceContext, seed: int, /) -> list[Proposal | None]:

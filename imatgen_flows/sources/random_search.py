@@ -18,13 +18,28 @@ from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.crystals.volumes import expected_volume
 from imatgen_flows.sources.proposal import Proposal, SourceContext, redraw_known
 from imatgen_flows.sources.registry import RANDOM_SEARCH, SOURCES
-from imatgen_flows.sources.target_cell import TargetCell
+from imatgen_flows.sources.search import Candidate, SearchContext
+from imatgen_flows.sources.target_cell import TargetCell, choose_cells
 
 if TYPE_CHECKING:
     from pyxtal.tolerance import Tol_matrix
 
 ATTEMPTS = 300  # space groups drawn for one structure
 GROUPS = 230
+
+
+def propose_random_cells(context: SearchContext, number: int, seed: int) -> list[Candidate]:
+    """Propose random crystals of cells drawn at random from those of the dataset, or of the compositions looked for.
+
+    Parameters
+    ----------
+    context : with the space and the dataset
+    number : that are wanted
+    seed : of the cells and the crystals
+    """
+    targets = choose_cells(context, number, seed)
+    drawn = [proposal for proposal in draw_crystals(targets, seed) if proposal is not None]
+    return [Candidate(proposal.structure, made_by=proposal.name) for proposal in drawn]
 
 
 def propose_random(targets: Sequence[TargetCell], context: SourceContext, seed: int) -> list[Proposal | None]:

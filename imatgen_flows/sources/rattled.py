@@ -9,12 +9,36 @@ from pymatgen.core import Structure
 
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.sources.proposal import Proposal, SourceContext, redraw_known
-from imatgen_flows.sources.substitution import propose_substituted
+from imatgen_flows.sources.search import Candidate, SearchContext
+from imatgen_flows.sources.substitution import lowest_first, propose_substituted
 from imatgen_flows.sources.target_cell import TargetCell
 
 DISPLACEMENT = 0.5  # A, root mean square length; fixed by the definition of this baseline, not fitted
 STRAIN = 0.03  # standard deviation of each component; likewise
 ATTEMPTS = 200  # draws until no two atoms overlap
+
+
+def propose_lowest_rattled(context: SearchContext, number: int, seed: int) -> list[Candidate]:
+    """Rattle structures of the dataset, lowest unrelaxed energy above the hull first.
+
+    Once each has been rattled, they take further turns with other displacements.
+
+    Parameters
+    ----------
+    context : with the dataset and its energies
+    number : that are wanted
+    seed : of the displacements and strains
+    """
+    names = lowest_first(context)
+    waiting = [name for name in names if name not in context.taken] or names
+    found: list[Candidate] = []
+    for index, name in enumerate(waiting):
+        if len(found) == number:
+            break
+        structure = rattle(context.dataset[name], np.random.default_rng((seed, index)))
+        if structure is not None:
+            found.append(Candidate(structure, parents=(name,)))
+    return found
 
 
 def propose_rattled(targets: Sequence[TargetCell], context: SourceContext, seed: int) -> list[Proposal | None]:

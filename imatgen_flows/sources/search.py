@@ -31,6 +31,22 @@ class SearchSpace:
     compositions: tuple[Composition, ...] = ()
     charge: str = "none"
 
+    def admit(self, structure: Structure) -> str:
+        """Return why a crystal is not one that is looked for; empty where it is."""
+        from imatgen_flows.candidates.registry import REJECT_UNBALANCED
+        from imatgen_flows.crystals.charge_balance import is_charge_balanced
+
+        composition = structure.composition
+        if {element.symbol for element in composition} != set(self.elements):
+            return "other_elements"
+        if self.compositions and composition.reduced_composition not in self.compositions:
+            return "other_composition"
+        if not self.min_sites <= len(structure) <= self.max_sites or max(structure.lattice.abc) > self.max_edge:
+            return "other_size"
+        if self.charge == REJECT_UNBALANCED and not is_charge_balanced(composition):
+            return "charge_balance"
+        return ""
+
 
 @dataclass(frozen=True)
 class RelaxedCrystal:
@@ -58,13 +74,17 @@ class SearchContext:
     dataset : training structures by id, as substitution made them
     energies : of these, unrelaxed, eV/atom above the hull; only of those that have one
     relaxed : reference phases and candidates of all sources, with their energies
-    taken : ids and names that this source has proposed or used up before
+    given : structures of other programs, by name
+    taken_by : names that each source has used before, as the parents of its candidates
+    taken : of these, those of the source that is asked
     """
 
     space: SearchSpace
     dataset: Mapping[str, Structure] = field(default_factory=dict)
     energies: Mapping[str, float] = field(default_factory=dict)
     relaxed: Sequence[RelaxedCrystal] = ()
+    given: Mapping[str, Structure] = field(default_factory=dict)
+    taken_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
     taken: frozenset[str] = frozenset()
 
 
@@ -85,7 +105,7 @@ class Candidate:
 
 
 class Propose(Protocol):
-    """Function of a source of a campaign."""
+    """Function of a source in a campaign."""
 
     def __call__(self, context: SearchContext, number: int, seed: int, /) -> list[Candidate]:
         """Propose up to `number` crystals, the most promising first; fewer where the source has no more.

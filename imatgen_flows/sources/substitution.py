@@ -8,7 +8,32 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 
 from imatgen_flows.sources.proposal import Proposal, SourceContext
+from imatgen_flows.sources.search import Candidate, SearchContext
 from imatgen_flows.sources.target_cell import TargetCell
+
+
+def propose_lowest(context: SearchContext, number: int, seed: int) -> list[Candidate]:
+    """Propose structures of the dataset as they are, lowest unrelaxed energy above the hull first; none twice.
+
+    Parameters
+    ----------
+    context : with the dataset and its energies
+    number : that are wanted
+    seed : decides nothing here
+    """
+    found: list[Candidate] = []
+    for name in lowest_first(context):
+        if len(found) == number:
+            break
+        if name not in context.taken:
+            found.append(Candidate(context.dataset[name], parents=(name,)))
+    return found
+
+
+def lowest_first(context: SearchContext) -> list[str]:
+    """List the structures of the dataset that are looked for and have an energy, the lowest first."""
+    names = sorted(context.energies.keys() & context.dataset.keys(), key=lambda name: (context.energies[name], name))
+    return [name for name in names if not context.space.admit(context.dataset[name])]
 
 
 def propose_substituted(targets: Sequence[TargetCell], context: SourceContext, seed: int) -> list[Proposal | None]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from pymatgen.core import Composition, Structure
 
 from imatgen_flows.crystals.system import most_electronegative
+from imatgen_flows.sources.search import SearchContext
 
 RATIOS = (1.5, 2.0)  # anions per cation, bounds between composition classes
 SIZES = (10, 15, 21)  # sites, bounds between size classes
@@ -75,3 +77,33 @@ def anion_ratio(composition: Composition) -> float:
     anion = most_electronegative(amounts)
     others = sum(amounts.values()) - amounts[anion]
     return amounts[anion] / others if others else float("inf")
+
+
+def choose_cells(context: SearchContext, number: int, seed: int) -> list[TargetCell]:
+    """Draw cells at random among those of the dataset, or, where compositions are looked for, all cells of these.
+
+    Each different cell has the same chance.
+
+    Parameters
+    ----------
+    context : with the space and the dataset
+    number : of cells
+    seed : of the draw
+
+    Returns
+    -------
+    the cells; none where the dataset has none of the space
+    """
+    space = context.space
+    if space.compositions:
+        cells = {
+            TargetCell(tuple(sorted((symbol, round(n)) for symbol, n in (units * formula).get_el_amt_dict().items())))
+            for formula in space.compositions
+            for units in range(1, int(space.max_sites // formula.num_atoms) + 1)
+            if units * formula.num_atoms >= space.min_sites
+        }
+    else:
+        cells = {TargetCell.of(crystal) for crystal in context.dataset.values() if not space.admit(crystal)}
+    choices = sorted(cells, key=lambda cell: cell.atoms)
+    random = np.random.default_rng(seed)
+    return [choices[place] for place in random.integers(len(choices), size=number)] if choices else []
