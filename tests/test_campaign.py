@@ -17,13 +17,15 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Structure
 
-from imatgen_flows.candidates.states import Geometry
+from imatgen_flows.candidates.selection import SELECTION_COLUMNS, select_candidates
+from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.crystals import is_charge_balanced
 from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
-from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
+from imatgen_flows.jobs.candidate_scores import score_candidates
+from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures, samples_in
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
 from imatgen_flows.jobs.rank_candidates import rank_candidates
@@ -34,7 +36,7 @@ from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.run import Run
 
-JOBS_OF_A_ROUND = 13  # with one batch
+JOBS_OF_A_ROUND = 14  # with one batch
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +191,10 @@ def test_the_first_round_relaxes_last_what_the_reference_phases_put_high(run, tm
             else:
                 entry["energy_per_atom"] = -100.0
         references = data["references"].model_copy(update={"hull": store.put_json("hull", hull)})
-        chosen = read_json(choose_samples(store, candidates, data | {"references": references}, 100, kappa=0.0))
+        table = candidates.candidates
+        unique = candidate_rows(table, SELECTION_COLUMNS, samples_in(table, State.UNIQUE))
+        scores = score_candidates(unique, candidates, data | {"references": references}, kappa=0.0)
+        chosen = [str(row["sample"]) for row in select_candidates(unique, 100, scores)]
         assert set(chosen) == set(formulas)
         assert formulas[chosen[place]] == richest
 

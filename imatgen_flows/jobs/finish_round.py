@@ -107,12 +107,13 @@ def _ledger(drawn: pyarrow.Table, made: dict[str, int], documents: list[JobDocum
         drawn, "source", "state", "rejected_stage", "rejected_reason"
     ).items():
         ledger.count(state, stage, reason, count)
-        ledger.sources[source].count(state, stage, reason, count)
+        ledger.sources[source or GENERATOR].count(state, stage, reason, count)
     spent_on = [("evaluations", "sum"), ("validation_evaluations", "sum")]
     for row in drawn.group_by("source").aggregate(spent_on).to_pylist():
-        ledger.sources[row["source"]].spend("screen", row["evaluations_sum"])
+        of_source = ledger.sources[row["source"] or GENERATOR]  # a run from before there were others names none
+        of_source.spend("screen", row["evaluations_sum"])
         if row["validation_evaluations_sum"]:
-            ledger.sources[row["source"]].spend("validate", row["validation_evaluations_sum"])
+            of_source.spend("validate", row["validation_evaluations_sum"])
     for document in documents:
         for purpose, number in document.evaluations.items() if document else ():
             ledger.spend(purpose, number)

@@ -23,6 +23,7 @@ from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check, refuse_faults
 from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
 from imatgen_flows.managers.potential_check import check_potentials
+from imatgen_flows.managers.source_check import check_sources
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ def make_plan(config: CampaignConfig) -> Plan:
 def _input_checks(config: CampaignConfig) -> list[Check]:
     """Check the inputs of a campaign that are the same on every machine."""
     model = [_check_model(config, config.start.model)] if config.start.model else []
-    return [*check_potentials(config), *check_dft_elements(config), *model]
+    return [*check_potentials(config), *check_dft_elements(config), *check_sources(config), *model]
 
 
 def _rounds_within_budget(rounds: Rounds, once: int, in_a_round: int) -> int:

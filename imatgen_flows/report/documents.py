@@ -12,6 +12,8 @@ class _AddedColumns(TypedDict, total=False):
     """Columns that a table may lack, since it was written before they existed."""
 
     prior: str
+    source: str
+    made_by: str
     validated_note: str
 
 

@@ -26,6 +26,7 @@ from imatgen_flows.report.methods import methods_paragraph
 from imatgen_flows.report.page_data import page_data
 from imatgen_flows.report.rounds import rounds_section
 from imatgen_flows.report.run_directory import RunDirectory, sampler_label
+from imatgen_flows.report.sources import sources_section
 from imatgen_flows.report.vacancies import vacancies_section
 from imatgen_flows.report.validation import validation_section
 
@@ -232,6 +233,7 @@ SECTIONS: dict[str, tuple[str, Callable[[RunDirectory], Markup]]] = {
     "funnel": ("Funnel", _funnel),
     "classes": ("", classes_section),
     "rounds": ("Rounds", rounds_section),
+    "sources": ("Sources", sources_section),
     "hull": ("Hull", _hull),
     "compositions": ("Compositions", _compositions),
     "best": ("Best structures", _fixed("best")),

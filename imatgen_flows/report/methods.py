@@ -9,6 +9,8 @@ from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.energetics.hull_basis import COMPOUND
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.report.run_directory import RunDirectory, read_json
+from imatgen_flows.report.sources import accounts_of_sources
+from imatgen_flows.sources.registry import ADAPTIVE, ALLOCATIONS, FIXED, GENETIC, RANDOM_SEARCH
 
 CITATIONS = {
     "the method": "Noh et al., Matter 1, 1370 (2019), doi:10.1016/j.matt.2019.08.017",
@@ -23,7 +25,8 @@ KINDS = {"element": "of elements", "substituted": "substituted structures"}
 
 def methods_paragraph(run: RunDirectory) -> str:
     """Write what a referee asks for: data, networks, sampling, potential, tolerances, versions, seed, and what to cite."""
-    sentences = [_data(run), _networks(run), _sampling(run), _screening(run), _validation(run), _versions(run)]
+    made = [_data(run), _networks(run), _sampling(run), _sources(run)]
+    sentences = [*made, _screening(run), _validation(run), _versions(run)]
     return " ".join(sentence for sentence in sentences if sentence) + "\n\nTo cite: " + "; ".join(_citations(run)) + "."
 
 
@@ -44,6 +47,8 @@ def _data(run: RunDirectory) -> str:
 
 def _networks(run: RunDirectory) -> str:
     model, curves = _section(run, "model"), run.metrics.get("training") or {}
+    if not curves:  # the generator is no source of the campaign
+        return ""
     name = str(model.get("preset", "default"))
     epochs = ", ".join(f"{role} {curve['epochs']:,}" for role, curve in curves.items() if curve["epochs"])
     # the metric tensor of a cell is fitted to its image, without a network
@@ -57,13 +62,26 @@ def _networks(run: RunDirectory) -> str:
 
 def _sampling(run: RunDirectory) -> str:
     drawn = ", ".join(
-        f"{record['n']:,} by {SAMPLERS[name].label.lower() if name in SAMPLERS else name}"
+        f"{record['n']:,} by {SAMPLERS[name].label.lower()}"
         for name, record in (run.metrics.get("sampling") or {}).items()
+        if name in SAMPLERS
     )
+    return f"Latent vectors were drawn ({drawn}), decoded and repaired." if drawn else ""
+
+
+def _sources(run: RunDirectory) -> str:
+    accounts = accounts_of_sources(run)
+    shares = ", ".join(f"{row.relaxations:,} of {row.label.lower()}" for row in accounts)
+    allocation = ALLOCATIONS[_section(run, "sources").get("allocation", FIXED)]
+    shared = ""
+    if shares:
+        shared = f"Candidates of several sources were relaxed ({shares}; allocation: {allocation.label.lower()}). "
+    if shares and allocation.name == ADAPTIVE:
+        shared += "Relaxations were allocated by Thompson sampling on the finds per evaluation of each source. "
     rejects = _section(run, "validity").get("charge") == REJECT_UNBALANCED
     checks = "distances and charge balance" if rejects else "distances"
     return (
-        f"Latent vectors were drawn ({drawn}), decoded, repaired, and checked for {checks}. Equal "
+        f"{shared}All were checked for {checks}. Equal "
         f"crystals were found with pymatgen's StructureMatcher ({MATCHER}); those that match a published phase, a "
         "substituted structure or another sample do not count as new."
     )
@@ -105,6 +123,15 @@ def _citations(run: RunDirectory) -> list[str]:
     cited = [f"{what}: {where}" for what, where in CITATIONS.items()]
     if run.scale.lower().startswith("chgnet"):
         cited.append("CHGNet: Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3")
+    proposing = {row.name for row in accounts_of_sources(run)}
+    if RANDOM_SEARCH in proposing:
+        cited.append(
+            "PyXtal: Fredericks et al., Comput. Phys. Commun. 261, 107810 (2021), doi:10.1016/j.cpc.2020.107810"
+        )
+    if GENETIC in proposing:
+        cited.append(
+            "the genetic operators: Van den Bossche, Gronbeck and Hammer, J. Chem. Theory Comput. 14, 2797 (2018)"
+        )
     if "mp" in sources:
         cited.append("the Materials Project: Jain et al., APL Mater. 1, 011002 (2013), doi:10.1063/1.4812323")
     return cited

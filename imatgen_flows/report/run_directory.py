@@ -40,6 +40,7 @@ from imatgen_flows.report.documents import (
     RoundRow,
     SampleRow,
 )
+from imatgen_flows.sources.registry import SOURCES
 
 DOCUMENTS = ("provenance.json", "ledger.json", "metrics.json", "hull.json", "latent.json")
 # columns without which nothing can be shown; a table that was written before another column existed lacks that one
@@ -302,8 +303,9 @@ def last_state(state: str, rejected_stage: str) -> State:
 
 
 def sampler_label(name: str) -> str:
-    """Name a sampler for people."""
-    return SAMPLERS[name].label if name in SAMPLERS else name.replace("_", " ").capitalize()
+    """Name a sampler, or a source that has none, for people."""
+    entry = next((registry[name] for registry in (SAMPLERS, SOURCES) if name in registry), None)
+    return entry.label if entry else name.replace("_", " ").capitalize()
 
 
 def how_made(row: SampleRow) -> str:
@@ -317,7 +319,8 @@ def how_made(row: SampleRow) -> str:
     if sampler == PRIOR:
         prior = row.get("prior")
         return f"draw from the prior ({_PRIORS.get(prior, prior)})" if prior else "draw from the prior"
-    return f"{label} from {', '.join(parents)}" if parents else label
+    made_by = f" ({row['made_by']})" if row.get("made_by") else ""
+    return f"{label}{made_by} from {', '.join(parents)}" if parents else f"{label}{made_by}"
 
 
 _PRIORS = {"gaussian": "Gaussian"}  # the others are written as they are named

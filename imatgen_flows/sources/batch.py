@@ -18,7 +18,7 @@ from imatgen_flows.candidates.validity import check_validity
 from imatgen_flows.crystals.charge_balance import is_charge_balanced
 from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.crystals.standard import standardise
-from imatgen_flows.sources.registry import SOURCES
+from imatgen_flows.sources.registry import GENERATOR, SOURCES
 from imatgen_flows.sources.search import Candidate, SearchContext, SearchSpace
 
 # calls of a source for one share of a batch; where those of so many calls do not fill it, the rest goes to other sources
@@ -64,7 +64,8 @@ class Batch:
         for sample, name in names:
             if sample in admitted:
                 self.classifier.add_found(name, structures[sample])
-        self.rows += passed
+        # the generator's samples have passed a gate of their own: only what is rejected now is news of them
+        self.rows += [row for row in passed if source != GENERATOR or row["sample"] not in admitted]
         self.chosen[source] = self.chosen.get(source, []) + admitted
         return admitted
 

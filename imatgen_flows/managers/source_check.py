@@ -1,0 +1,50 @@
+"""Checks of the sources of candidates: their packages, and the files of another program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import InputError
+from imatgen_flows.managers.checks import Check
+from imatgen_flows.sources.registry import FILES, SOURCES
+
+
+def check_sources(config: CampaignConfig) -> list[Check]:
+    """Check that what each source of a campaign needs is there; one line each that needs something."""
+    checks = []
+    for source in (SOURCES[name] for name in config.sources.competing):
+        try:
+            source.check()
+            if source.name == FILES and config.sources.files:
+                checks.append(
+                    Check(f"source {source.name}", True, _describe_files(config.sources.files, config.system))
+                )
+        except InputError as error:
+            checks.append(Check(f"source {source.name}", False, str(error)))
+    return checks
+
+
+def _describe_files(path: Path, system: list[str]) -> str:
+    """Say how many crystals of the system files hold.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+    """
+    from imatgen_flows.candidates.given import read_given
+
+    crystals, faults = read_given(path)
+    own = [one for one in crystals.values() if {element.symbol for element in one.composition} == set(system)]
+    others = len(crystals) - len(own)
+    if own:
+        return (
+            f"{path}: {len(own):,} crystals of all of {'-'.join(system)}, {others:,} of other elements, {len(faults):,} "
+            "that cannot be read"
+        )
+    first = f" The first fault: {faults[0]['rejected_detail']}." if faults else ""
+    raise InputError(
+        f"`sources.files: {path}` holds no crystal of all of {'-'.join(system)}: {others:,} are of other elements, "
+        f"{len(faults):,} cannot be read.{first}"
+    )
