@@ -384,18 +384,6 @@ class CampaignConfig(Section):
             raise ValueError("a system has two to five different elements")
         return elements
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _in_sentences(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        """Explain the faults of a campaign that is built in Python; who reads a file names the file too."""
-        try:
-            return handler(values)
-        except ValidationError as error:
-            # of a file; or an assignment, which its sections refuse in pydantic's words
-            if info.context or info.field_name:
-                raise
-            raise InputError("\n".join(explain(error, cls, RENAMED_KEYS))) from error
-
     @model_validator(mode="after")
     def _one_scale(self) -> Self:
         if self.screen.potential != self.labels.potential:
@@ -426,6 +414,21 @@ class CampaignConfig(Section):
             fitting = " or ".join(f"`backend: {entry.name}`" for entry in BACKENDS if entry.mp_references)
             raise ValueError(f"`validate.references: mp` holds PBE+U energies: only {fitting} may stand beside them")
         return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_sentences(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Explain the faults of a campaign that is built in Python; who reads a file names the file too.
+
+        It stands behind all other validators, since it explains only those before it.
+        """
+        try:
+            return handler(values)
+        except ValidationError as error:
+            # of a file; or an assignment, which its sections refuse in pydantic's words
+            if info.context or info.field_name:
+                raise
+            raise InputError("\n".join(explain(error, cls, RENAMED_KEYS))) from error
 
     @property
     def title(self) -> str:

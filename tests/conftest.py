@@ -58,8 +58,9 @@ def run_once_trained(tmp_path_factory):
 
     def run(config, directory):
         before = config.model_dump(
-            mode="json", exclude={"name", "sampling", "validity", "screen", "validation", "rounds"}
+            mode="json", exclude={"name", "sampling", "validity", "screen", "sources", "validation", "rounds"}
         )
+        before["generator"] = config.sources.uses_generator
         trained = shared / content_key(before)
         with (shared / f"{trained.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -197,7 +197,8 @@ def test_a_source_that_draws_redraws_what_is_known():
     pytest.importorskip("pyxtal")
     crystals, asked = {"a": rutile(), "d": rutile(1.2)}, [target(V=2, O=4)] * 2
     first = {
-        name: SOURCES[name].load_filler()(asked, SourceContext(substituted=crystals), 0) for name in ("rattled", RANDOM_SEARCH)
+        name: SOURCES[name].load_filler()(asked, SourceContext(substituted=crystals), 0)
+        for name in ("rattled", RANDOM_SEARCH)
     }
     for name, found in first.items():
         known = {found[0].structure.volume}
