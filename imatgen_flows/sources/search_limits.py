@@ -1,0 +1,65 @@
+"""Limits of a search: which compositions and cells lie in its space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from pymatgen.core import Composition, Structure
+
+from imatgen_flows.candidates.registry import REJECT_UNBALANCED
+from imatgen_flows.crystals.charge_balance import is_charge_balanced
+from imatgen_flows.sources.search import SearchSpace
+
+REACH = 2  # atoms of each element that may be added or removed until a composition is permitted
+
+
+def permits_composition(space: SearchSpace, composition: Composition) -> bool:
+    """Whether a composition is looked for: of all elements and no other, on the list, and charge balanced if that counts."""
+    if {element.symbol for element in composition} != set(space.elements):
+        return False
+    wanted = {asked.reduced_formula for asked in space.compositions}
+    if wanted and composition.reduced_formula not in wanted:
+        return False
+    return space.charge != REJECT_UNBALANCED or is_charge_balanced(composition)
+
+
+def fits_cell(space: SearchSpace, structure: Structure) -> bool:
+    """Whether a primitive Niggli cell has no more sites and no longer an edge than the space; it may have fewer sites."""
+    return len(structure) <= space.max_sites and max(structure.lattice.abc) <= space.max_edge
+
+
+def nearest_permitted(space: SearchSpace, counts: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Find the contents of a cell that are looked for, and that the fewest atoms have to be added or removed for.
+
+    Parameters
+    ----------
+    space : whose elements give the order of the counts
+    counts : atoms of each element; zeros are possible
+
+    Returns
+    -------
+    Atoms of each element, at least one of each; None where none is near. Of equally near ones the most similar in size
+    comes first.
+    """
+
+    def changes(target: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
+        differences = [abs(a - b) for a, b in zip(target, counts, strict=True)]
+        return sum(differences), abs(sum(target) - sum(counts)), target
+
+    possible = (target for target in _contents(space, counts) if space.min_sites <= sum(target) <= space.max_sites)
+    for target in sorted(possible, key=changes):
+        if permits_composition(space, Composition(dict(zip(space.elements, target, strict=True)))):
+            return target
+    return None
+
+
+def _contents(space: SearchSpace, counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield contents of cells near some; where there is a list of compositions, all multiples of these."""
+    if not space.compositions:
+        yield from product(*(range(max(1, n - REACH), n + REACH + 1) for n in counts))
+        return
+    for asked in space.compositions:
+        unit = [round(asked.reduced_composition[symbol]) for symbol in space.elements]
+        for units in range(1, space.max_sites // max(1, sum(unit)) + 1):
+            yield tuple(units * n for n in unit)
