@@ -58,6 +58,7 @@ COLUMNS: list[Column] = [
            in_header=True),
     Column("validated_id", "text", "Validated id", "Hash of the crystal as DFT left it."),
     Column("round", "integer", "Round", "Round of the campaign, from 0."),
+    Column("batch", "integer", "Batch", "Batch of its round in which it was relaxed, from 0.", on_card=False),
     Column("source", "text", "Source", "Source that proposed it.", in_header=True),
     Column("sampler", "text", "Sampler", "How the generator drew it; else the source.", in_header=True),
     Column("made_by", "text", "Made by", "Operator or space group by which the source made it, where it has several.",

@@ -47,16 +47,14 @@ def rank_candidates(
     hull, classifier = load_hull(references), novelty_classifier(dataset, references)
     for sample, structure in candidate_structures(candidates.candidates, Geometry.RELAXED).items():
         classifier.add_found(sample, structure)
-    samples = read_json(candidates.extra["chosen"])
-    rows: dict[str, Row] = {
-        sample: {"sample": sample} | rejection(Stage.SCREEN, "batch_lost", "its job ended without a result")
-        for sample in samples
-    }
+    samples, batch = read_json(candidates.extra["chosen"]), read_json(candidates.extra["allocation"])[-1]["batch"]
+    lost = {"batch": batch} | rejection(Stage.SCREEN, "batch_lost", "its job ended without a result")
+    rows: dict[str, Row] = {sample: {"sample": sample} | lost for sample in samples}
     structures: dict[str, Structure] = {}
     for relaxed in (row for batch in batches if batch for row in read_lines(batch.relaxations)):
         sample = relaxed["sample"]
         placed, end = place_relaxation(relaxation_of(relaxed), hull)
-        rows[sample] = {"sample": sample} | placed
+        rows[sample] = {"sample": sample, "batch": batch} | placed
         if end is not None:
             structures[sample] = end
     ids = {str(row["sample"]): str(row["id"]) for row in candidate_rows(candidates.candidates, ["id"], samples)}

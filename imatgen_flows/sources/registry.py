@@ -91,6 +91,14 @@ SOURCES = Registry(
         extra="search",
     ),
     Source(
+        GENETIC,
+        "Genetic algorithm",
+        "Offspring of the lowest of all that was relaxed, whatever source proposed it.",
+        proposer=f"{_HERE}.genetic:propose_offspring",
+        package="ase-ga",
+        extra="search",
+    ),
+    Source(
         FILES,
         "Files",
         "Structures of any other program, in the order of their files.",
