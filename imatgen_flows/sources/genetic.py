@@ -53,9 +53,9 @@ class Operator:
     mixes: bool = False
 
 
-# Shares are those of USPEX (Oganov and Glass 2006; its manual 10.5, sect. 4.4: heredity 0.5, permutation, lattice and soft
-# mutation 0.1 each), whose transmutation has 0.1 too, and whose remaining 0.2 are random crystals. Another source draws
-# those, so that 0.1 go to the rattle instead, and all add up to 0.9; only their ratios matter.
+# Shares are the defaults of USPEX (its manual, sect. 4.4 and 5.3: heredity 0.5; permutation, lattice mutation, soft mutation
+# and transmutation 0.1 each). The 0.1 of the rattle are a choice; USPEX makes 0.2 of random crystals, which another source
+# draws here. They add up to 1.
 OPERATORS = (
     Operator("cut and splice", 0.5, mixes=True),
     Operator("permutation", 0.1, permute),
