@@ -28,6 +28,7 @@ from imatgen_flows.sources.search import Candidate, SearchContext, SearchSpace
 from imatgen_flows.sources.search_limits import fits_cell, permits_composition
 
 ATTEMPTS = 20  # by one operator, each of other parents, before another operator takes its place
+ROUNDS = 5  # of children, each of as many as equalled something that was relaxed
 GIVE_UP = 3  # children in a row that no operator could make, before fewer are returned
 # Factor by which the volume of a parent may differ from that expected of its composition and still count: of known
 # compounds 93 % lie within 1.2, layered and porous ones beyond
@@ -43,23 +44,25 @@ class Operator:
     name : in plain words, for people
     share : of the children
     mutation : of one parent; None for crossover, which takes two
+    mixes : whether the child may have another composition than its parents
     """
 
     name: str
     share: float
     mutation: Mutation | None = None
+    mixes: bool = False
 
 
-# Shares are those of USPEX (Oganov and Glass 2006; its manual 10.5, sect. 4.4: heredity 0.5, permutation, lattice and soft
-# mutation 0.1 each), whose transmutation has 0.1 too, and whose remaining 0.2 are random crystals. Another source draws
-# those, so that 0.1 go to the rattle instead, and all add up to 0.9; only their ratios matter.
+# Shares are the defaults of USPEX (its manual, sect. 4.4 and 5.3: heredity 0.5; permutation, lattice mutation, soft mutation
+# and transmutation 0.1 each). The 0.1 of the rattle are a choice; USPEX makes 0.2 of random crystals, which another source
+# draws here. They add up to 1.
 OPERATORS = (
-    Operator("cut and splice", 0.5),
+    Operator("cut and splice", 0.5, mixes=True),
     Operator("permutation", 0.1, permute),
     Operator("strain", 0.1, strain),
     Operator("rattle", 0.1, rattle_some),
     Operator("soft mutation", 0.1, move_softly),
-    Operator("transmutation", 0.1, transmute),
+    Operator("transmutation", 0.1, transmute, mixes=True),
 )
 
 
@@ -89,24 +92,28 @@ def propose_offspring(context: SearchContext, number: int, seed: int) -> list[Ca
     if find_spec("ase_ga") is None:
         raise InputError("the genetic algorithm needs ase-ga: `pip install 'imatgen-flows[search]'`.")
     population = make_population(context)
-    known = StructureIndex((crystal.name, crystal.structure) for crystal in within(context))
-    for parent in (*population.members, *population.mates):
-        known.add(parent.name, parent.structure)
+    # a crystal is compared with all that was relaxed only once a round: thousands of one formula take seconds
+    relaxed = StructureIndex((crystal.name, crystal.structure) for crystal in within(context))
+    near = StructureIndex((parent.name, parent.structure) for parent in (*population.members, *population.mates))
     limits = OperatorLimits(context.space)
     children: list[tuple[float, Candidate]] = []
     drawn = failures = 0
-    while len(children) < number and failures < GIVE_UP and (population.members or population.mates):
-        child = _make_child(population, limits, known, np.random.default_rng((seed, drawn)))
-        drawn += 1
-        failures = 0 if child else failures + 1
-        if child:
-            known.add(f"child {drawn}", child[1].structure)
-            children.append(child)
+    for _ in range(ROUNDS):
+        fresh: list[tuple[float, Candidate]] = []
+        while len(children) + len(fresh) < number and failures < GIVE_UP and (population.members or population.mates):
+            child = _make_child(population, limits, near, np.random.default_rng((seed, drawn)))
+            drawn += 1
+            failures = 0 if child else failures + 1
+            if child:
+                near.add(f"child {drawn}", child[1].structure)
+                fresh.append(child)
+        matches = relaxed.find_matches([child.structure for _, child in fresh])
+        children += [child for child, match in zip(fresh, matches, strict=True) if match is None]
     return [child for _, child in sorted(children, key=lambda child: child[0])]
 
 
 def _make_child(
-    population: Population, limits: OperatorLimits, known: StructureIndex[str], random: np.random.Generator
+    population: Population, limits: OperatorLimits, near: StructureIndex[str], random: np.random.Generator
 ) -> tuple[float, Candidate] | None:
     """Make one child, and give the mean energy of its parents with it; None where every operator failed 20 times."""
     shares = np.array([operator.share for operator in OPERATORS])
@@ -115,14 +122,14 @@ def _make_child(
         for _ in range(ATTEMPTS):
             parents = _draw_parents(population, operator, random)
             child = parents and _vary(parents, operator, limits, random)
-            if parents and child and known.find(child) is None:
+            if parents and child and near.find(child) is None:
                 energy = float(np.mean([parent.energy for parent in parents]))
                 return energy, Candidate(child, tuple(parent.name for parent in parents), operator.name)
     return None
 
 
 def _draw_parents(population: Population, operator: Operator, random: np.random.Generator) -> tuple[Parent, ...] | None:
-    parent = population.draw(random)
+    parent = population.draw(random) if population.members or operator.mixes else None
     if parent is None:
         return None
     if operator.mutation:

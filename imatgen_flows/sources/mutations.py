@@ -13,15 +13,17 @@ from pymatgen.core import Structure
 
 from imatgen_flows.sources.operator_limits import BoundedRandom, OperatorLimits, enlarge, to_atoms, to_structure
 
-STRAIN = 0.7  # standard deviation of the components of the strain; Glass et al., Comput. Phys. Commun. 175, 713 (2006)
+STRAIN = 0.7  # standard deviation of the components of the strain; as in ase-ga
 RATTLED = 0.4  # share of the atoms that are rattled; as in ase-ga
 RATTLE = 0.8, 2.0  # A, largest displacement along each axis; from ase-ga's to a bond, since less relaxes back
 PERMUTED = 0.33  # share of the atoms that change places; as in ase-ga
 # lowest modes among which one is drawn; the published rule, the lowest that was not used yet, needs a memory
 SOFT_MODES = 6
-SOFT_STEP = 1.0, 4.0  # A, least and largest displacement of an atom; choice, ase-ga's example of bulk has 2 to 5
-SOFT_CUTOFF = 6.0  # A; the model's force constants fall by 1/e each 0.4 A, and its time grows with the cube of this
-TRANSMUTED = 0.2  # share of the atoms that may change their element, one at least; choice
+# A, least and largest displacement of the atom that moves most; choice, ase-ga has 0.5 to 2, its example of bulk 2 to 5
+SOFT_STEP = 1.0, 3.0
+# A; the springs weaken by 1/e each 0.4 A: for three vanadium oxides the six lowest modes are the same as to 10 A
+SOFT_CUTOFF = 5.0
+TRANSMUTED = 0.2  # share of the atoms that may change their element, one at least; as `howManyTrans` of USPEX
 
 Mutation = Callable[[Structure, OperatorLimits, np.random.Generator], Structure | None]
 
@@ -75,8 +77,10 @@ def move_softly(parent: Structure, limits: OperatorLimits, random: np.random.Gen
     operator = SoftMutation(limits.distances, list(SOFT_STEP), rcut=SOFT_CUTOFF, used_modes_file=None)
     operator.used_modes = {0: list(range(3, 3 + int(random.integers(modes))))}
     try:
-        child = operator.mutate(atoms)
-    except (ValueError, IndexError):  # no valence; fewer modes, since it counts those of one frequency once
+        with np.errstate(invalid="ignore"):
+            child = operator.mutate(atoms)
+    # no valence; fewer modes, since it counts those of one frequency once; no frequencies, where atoms lie on each other
+    except (ValueError, IndexError, KeyError):
         return None
     return child and to_structure(child)
 

@@ -14,7 +14,7 @@ from imatgen_flows.matching.grouping import StructureIndex
 from imatgen_flows.sources.search import RelaxedCrystal, SearchContext
 from imatgen_flows.sources.search_limits import fits_cell, permits_composition
 
-# All are choices, near those of Lonie and Zurek, Comput. Phys. Commun. 182, 372 (2011), who keep 20 to 60 crystals.
+# All are choices; none was fitted.
 SIZE = 60  # crystals that hold what is looked for
 MATES = 20  # others of the elements, such as the elements themselves
 NICHE = 6  # of one composition, where there is no list of compositions
