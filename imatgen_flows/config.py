@@ -200,6 +200,10 @@ class Screen(Section):
         0.15, description="Shortlisted up to this E_hull, eV/atom; it allows for the error of the potential."
     )
     at_most: int = Field(80, ge=1, description="Candidates relaxed in a round.")
+    distinct: bool = Field(
+        True,
+        description="Relax candidates last that resemble something known or found; stop a relaxation that falls into it.",
+    )
     batch_size: int | None = Field(
         None,
         ge=1,

@@ -14,6 +14,10 @@ from imatgen_flows.candidates.states import State
 from imatgen_flows.matching.grouping import StructureIndex, group_duplicates, primitive_cells
 from imatgen_flows.matching.structure_matcher import PrimitiveCell
 
+# tolerances of the matcher by which two unrelaxed crystals resemble each other enough to relax to the same, more often than
+# others do: measured on V-O candidates, notebook/2026-11-29-basins.md
+RESEMBLANCE = {"ltol": 0.3, "stol": 0.5, "angle_tol": 10}
+
 
 class NoveltyClassifier:
     """Classify structures by comparison with known phases, substituted structures and earlier finds.

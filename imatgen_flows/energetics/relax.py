@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+from imatgen_flows.energetics.known_ends import CHECK_EVERY, FIRST_CHECK, EndCheck, KnownEnd
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.errors import InputError
 from imatgen_flows.parallel import Outcome, Tick, core_count, run_isolated
@@ -37,7 +38,8 @@ class Relaxation:
     steps : steps of the optimiser
     evaluations : energy-and-force evaluations that were spent, those before a failure included
     state : ``relaxed`` (done) or ``rejected``
-    reason : ``not_converged``, ``not_finite``, ``diverged``, ``crashed``, ``timed_out`` or ``error``; empty if done
+    reason : ``not_converged``, ``known_end``, ``not_finite``, ``diverged``, ``crashed``, ``timed_out`` or ``error``; empty if
+        done
     detail : for people
     seconds : wall time
     """
@@ -53,6 +55,7 @@ class Relaxation:
     seconds: float = 0.0
 
 
+FindEnd = Callable[[Structure, float], str]  # crystal, eV/atom -> name of the known crystal that it is; empty if none
 Evaluator = Callable[[Mapping[str, Structure]], Mapping[str, Relaxation]]  # structures by name -> results by name
 
 
@@ -88,6 +91,7 @@ class Task:
     structure: Structure
     settings: RelaxSettings
     fixed_cell: bool = False
+    ends: tuple[KnownEnd, ...] = ()
 
 
 @dataclass
@@ -108,6 +112,7 @@ def relax_many(
     timeout: float = 900.0,
     device: str = "cpu",
     on_result: Callable[[int, Relaxation], None] | None = None,
+    ends: Sequence[Sequence[KnownEnd]] | None = None,
 ) -> list[Relaxation]:
     """Relax structures in worker processes, each isolated from the others.
 
@@ -121,6 +126,7 @@ def relax_many(
     timeout : time limit of one structure, s
     device : where the potential runs
     on_result : called with index and result when a structure ends, in any order
+    ends : for each structure, crystals relaxed before; a relaxation that falls into one of them is stopped
 
     Returns
     -------
@@ -133,7 +139,8 @@ def relax_many(
     ImatgenError
         Where the potential cannot be loaded. Nothing that a structure does raises.
     """
-    return _run(relax_tasks(structures, settings, fixed_cell), potential, workers, timeout, device, on_result)
+    tasks = relax_tasks(structures, settings, fixed_cell, ends)
+    return _run(tasks, potential, workers, timeout, device, on_result)
 
 
 def single_points(
@@ -149,7 +156,10 @@ def single_points(
 
 
 def relax_tasks(
-    structures: Sequence[Structure], settings: RelaxSettings, fixed_cell: bool | Sequence[bool]
+    structures: Sequence[Structure],
+    settings: RelaxSettings,
+    fixed_cell: bool | Sequence[bool],
+    ends: Sequence[Sequence[KnownEnd]] | None = None,
 ) -> list[Task]:
     """Make one task a structure.
 
@@ -158,10 +168,13 @@ def relax_tasks(
     InputError
         Where the number of flags `fixed_cell` is not that of the structures.
     """
+    known = [()] * len(structures) if ends is None else [tuple(item) for item in ends]
     fixed = [fixed_cell] * len(structures) if isinstance(fixed_cell, bool) else list(fixed_cell)
     if len(fixed) != len(structures):
         raise InputError(f"fixed_cell has {len(fixed)} flags for {len(structures)} structures; give one each.")
-    return [Task(structure, settings, flag) for structure, flag in zip(structures, fixed, strict=True)]
+    return [
+        Task(structure, settings, flag, item) for structure, flag, item in zip(structures, fixed, known, strict=True)
+    ]
 
 
 def relax_one(
@@ -171,10 +184,12 @@ def relax_one(
     *,
     fixed_cell: bool = False,
     tick: Tick = lambda: None,
+    find_end: FindEnd | None = None,
 ) -> Relaxation:
     """Relax one structure in this process with an ASE calculator.
 
-    `tick` is called before each evaluation. The evaluations in the result are those counted here. Exceptions of the
+    `tick` is called before each evaluation. `find_end` names the known crystal that a structure at an energy has fallen
+    into, which stops the relaxation. The evaluations in the result are those counted here. Exceptions of the
     calculator are not caught.
     """
     from ase.filters import FrechetCellFilter
@@ -189,6 +204,8 @@ def relax_one(
         atoms.rattle(settings.rattle, seed=settings.seed)
     target = atoms if fixed_cell else FrechetCellFilter(atoms)
     optimiser = FIRE(target, logfile=None)
+    if find_end is not None:
+        optimiser.attach(_stop_at_known_end, CHECK_EVERY, optimiser, atoms, structure, find_end)
     try:
         converged = optimiser.run(fmax=settings.fmax, steps=settings.max_steps)
     except StoppedError as stop:
@@ -201,7 +218,7 @@ def relax_one(
         )
     force = float(np.linalg.norm(target.get_forces(), axis=1).max())
     result = Relaxation(
-        structure=Structure(Lattice(atoms.cell[:]), structure.species, atoms.positions, coords_are_cartesian=True),
+        structure=_structure_of(atoms, structure),
         energy_per_atom=float(atoms.get_potential_energy()) / len(atoms),
         fmax=force,
         steps=optimiser.nsteps,
@@ -211,6 +228,25 @@ def relax_one(
         result.state, result.reason = "rejected", "not_converged"
         result.detail = f"largest force {force:.3f} eV/A after {result.steps} steps (limit {settings.fmax:g})"
     return result
+
+
+def _stop_at_known_end(optimiser: Any, atoms: Atoms, start: Structure, find_end: FindEnd) -> None:
+    """Stop a relaxation that has fallen into a known crystal.
+
+    Raises
+    ------
+    StoppedError
+        Where it has; the message names the crystal.
+    """
+    if optimiser.nsteps < FIRST_CHECK:
+        return
+    structure = _structure_of(atoms, start)
+    if name := find_end(structure, float(atoms.get_potential_energy()) / len(atoms)):
+        raise StoppedError("known_end", f"after {optimiser.nsteps} steps it is {name}, which was relaxed before")
+
+
+def _structure_of(atoms: Atoms, start: Structure) -> Structure:
+    return Structure(Lattice(atoms.cell[:]), start.species, atoms.positions, coords_are_cartesian=True)
 
 
 def _single_point(structure: Structure, atoms: Atoms, guard: Any) -> Relaxation:
@@ -259,7 +295,20 @@ def _relaxer(potential: Potential, device: str) -> Callable[[Task, Tick], Relaxa
 
 
 def _relax_task(potential: Potential, calculator: Calculator, task: Task, tick: Tick) -> Relaxation:
-    result = relax_one(task.structure, calculator, task.settings, fixed_cell=task.fixed_cell, tick=tick)
+    correction = potential.correction_per_atom(task.structure)
+    check = EndCheck(task.ends) if task.ends else None
+
+    def find_end(structure: Structure, energy: float) -> str:
+        return check.find(structure, energy + correction) if check else ""
+
+    result = relax_one(
+        task.structure,
+        calculator,
+        task.settings,
+        fixed_cell=task.fixed_cell,
+        tick=tick,
+        find_end=find_end if check else None,
+    )
     if result.structure is not None and result.energy_per_atom is not None:
         result.energy_per_atom += potential.correction_per_atom(result.structure)
     return result

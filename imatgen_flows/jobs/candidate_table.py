@@ -91,7 +91,10 @@ def count_states(table: CandidateTable) -> dict[str, int]:
 
 
 def novelty_classifier(
-    dataset: DatasetDocument, references: ReferenceDocument, found: Mapping[str, Structure] | None = None
+    dataset: DatasetDocument,
+    references: ReferenceDocument,
+    found: Mapping[str, Structure] | None = None,
+    tolerances: Mapping[str, float] | None = None,
 ) -> NoveltyClassifier:
     """Build a classifier from all published phases and all substituted structures, as made and as relaxed.
 
@@ -99,6 +102,7 @@ def novelty_classifier(
     ----------
     dataset, references : of a round
     found : structures by name that count as found before; by default those of the dataset, of the rounds before it
+    tolerances : of the matcher; by default those of `NoveltyClassifier`
     """
     from imatgen_flows.candidates.novelty import NoveltyClassifier
 
@@ -112,4 +116,4 @@ def novelty_classifier(
         where[f"{row['name']} (relaxed)"] = structure_of(row)
     if found is None:
         found = {row["id"]: structure_of(row) for row in read_lines(dataset.found)} if dataset.found else {}
-    return NoveltyClassifier(known=known, substituted=substituted, found=found)
+    return NoveltyClassifier(known=known, substituted=substituted, found=found, **(tolerances or {}))

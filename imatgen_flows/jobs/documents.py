@@ -89,7 +89,9 @@ class DatasetDocument(JobDocument):
     crystals: ArtifactRef = Field(description="Rows: id, structure, template, formula.")
     packed: ArtifactRef = Field(description="The same crystals as arrays, as the codecs read them.")
     exclusions: ArtifactRef = Field(description="Rows: section, id, reason, detail.")
-    found: ArtifactRef | None = Field(None, description="Rows: id, structure; what earlier rounds relaxed.")
+    found: ArtifactRef | None = Field(
+        None, description="Rows: id, structure, energy_per_atom; what earlier rounds relaxed."
+    )
     held_out: ArtifactRef | None = Field(None, description="Rows as in `crystals`: known phases to be found again.")
     counts: dict[str, int] = Field(description="Templates read, structures made, kept, and excluded by reason.")
 

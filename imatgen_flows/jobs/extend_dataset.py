@@ -34,8 +34,15 @@ def extend_dataset(
     """
     table = candidates.candidates
     latest = candidate_structures(table, Geometry.RELAXED) | candidate_structures(table, Geometry.VALIDATED)
-    relaxed = candidate_rows(table, ["novelty", "novelty_match"], latest)
-    found = [{"id": find_id(str(row["sample"])), "structure": latest[str(row["sample"])].as_dict()} for row in relaxed]
+    relaxed = candidate_rows(table, ["novelty", "novelty_match", "energy_per_atom"], latest)
+    found = [
+        {
+            "id": find_id(str(row["sample"])),
+            "structure": latest[str(row["sample"])].as_dict(),
+            "energy_per_atom": row["energy_per_atom"],
+        }
+        for row in relaxed
+    ]
     rows, exclusions = read_lines(dataset.crystals), read_lines(dataset.exclusions)
     max_edge = Limits.model_validate(limits).max_edge
     for row in relaxed:

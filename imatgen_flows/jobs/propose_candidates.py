@@ -31,6 +31,7 @@ from imatgen_flows.sources.registry import ADAPTIVE, FILES, GENERATOR
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from imatgen_flows.candidates.novelty import NoveltyClassifier
     from imatgen_flows.sources.batch import Allocate, Batch
     from imatgen_flows.sources.search import RelaxedCrystal, SearchContext, SearchSpace
 
@@ -72,6 +73,7 @@ def propose_candidates(
         space=space_of(config),
         classifier=novelty_classifier(data["dataset"], data["references"], found),
         seed=config.model.seed + SEED_STEP * number,
+        resemblance=_resemblance(data, found) if config.screen.distinct else None,
         samples=_counts(row for row in records if row["round"] == number),
     )
     wanted = part_of_batch(config.screen.at_most, config.sources.number_of_batches, batch)
@@ -102,6 +104,12 @@ def propose_candidates(
         "to_relax": len(chosen),
         "evaluations": candidates.evaluations if candidates else {},
     }
+
+
+def _resemblance(data: CampaignData, found: Mapping[str, Structure]) -> NoveltyClassifier:
+    from imatgen_flows.candidates.novelty import RESEMBLANCE
+
+    return novelty_classifier(data["dataset"], data["references"], found, RESEMBLANCE)
 
 
 def space_of(config: CampaignConfig) -> SearchSpace:
@@ -214,13 +222,17 @@ def _from_pool(
     if candidates is None:
         return lambda number: []
     table = candidates.candidates
-    waiting = candidate_rows(table, (*SELECTION_COLUMNS, "id", "source"), samples_in(table, State.UNIQUE))
+    unique = candidate_rows(table, (*SELECTION_COLUMNS, "id", "source"), samples_in(table, State.UNIQUE))
+    waiting = [row for row in unique if row["source"] == GENERATOR]  # others were put off in an earlier batch
     ordered = select_candidates(waiting, len(waiting), score_candidates(waiting, candidates, data, kappa))
 
     def ask(number: int) -> list[str]:
-        taken, ordered[:] = ordered[:number], ordered[number:]
-        structures = candidate_structures(table, Geometry.DECODED, [str(row["sample"]) for row in taken])
-        return batch.admit(GENERATOR, [(str(row["sample"]), str(row["id"])) for row in taken], structures)
+        chosen: list[str] = []
+        while ordered and len(chosen) < number:
+            taken, ordered[:] = ordered[: number - len(chosen)], ordered[number - len(chosen) :]
+            structures = candidate_structures(table, Geometry.DECODED, [str(row["sample"]) for row in taken])
+            chosen += batch.admit(GENERATOR, [(str(row["sample"]), str(row["id"])) for row in taken], structures)
+        return chosen
 
     return ask
 

@@ -15,6 +15,7 @@ from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.device import relaxation_resources
 
 if TYPE_CHECKING:
+    from imatgen_flows.energetics.known_ends import KnownEnd
     from imatgen_flows.energetics.relax import Relaxation
 
 logger = logging.getLogger(__name__)
@@ -66,8 +67,11 @@ def relax_cached(
     fmax: float,
     max_steps: int,
     fixed_cell: list[bool] | None = None,
+    ends: list[list[KnownEnd]] | None = None,
 ) -> list[dict[str, Any]]:
     """Relax structures, each isolated from the others; an interrupted job continues with those that are missing.
+
+    `ends` are, for each structure, known crystals at which a relaxation stops; in batches on a GPU it does not.
 
     Returns
     -------
@@ -87,7 +91,8 @@ def relax_cached(
         if together:
             relax_batched(chosen, potential, settings, device=resources["device"], **common)
         else:
-            relax_many(chosen, potential, settings, **common, **resources)
+            known = [ends[i] for i in places] if ends else None
+            relax_many(chosen, potential, settings, ends=known, **common, **resources)
 
     return _fill(ResultCache(scratch), names, relax, "relaxed")
 

@@ -36,10 +36,10 @@ def screen_batches(
     settings = Screen.model_validate(screen)
     size = settings.batch_size or batch_size(data["evaluated"], walltime)
     relax = RelaxInputs(potential=settings.potential, fmax=settings.fmax, max_steps=settings.max_steps)
+    known = {name: data[name] for name in ("dataset", "references")} if settings.distinct else {}
+    common = {"candidates": candidates, "chosen": candidates.extra["chosen"], "relax": relax}
     batches = [
-        relax_batch(
-            root, candidates=candidates, chosen=candidates.extra["chosen"], start=start, stop=start + size, relax=relax
-        )
+        relax_batch(root, start=start, stop=start + size, **common, **known)
         for start in range(0, candidates.to_relax, size)
     ]
     for number, batch in enumerate(batches):

@@ -38,11 +38,13 @@ class Batch:
     number : of the round and of the batch in it, from 0
     space : that candidates must lie in
     classifier : of all that is known; what is admitted is added to it
+    resemblance : the same with looser tolerances: what it does not call new is relaxed last; None where order is no matter
     seed : of the campaign
     samples : of each source before this batch in the round, from which names go on
     rows : of all candidates that were looked at, admitted or rejected
     crystals : of the proposed ones that are valid, by sample
     chosen : samples to be relaxed, by source
+    deferred : source and sample of what is relaxed only where there is nothing better, in its order
     made : candidates that each source made for this batch
     """
 
@@ -50,24 +52,44 @@ class Batch:
     space: SearchSpace
     classifier: NoveltyClassifier
     seed: int
+    resemblance: NoveltyClassifier | None = None
     samples: dict[str, int] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     crystals: dict[str, Structure] = field(default_factory=dict)
     chosen: dict[str, list[str]] = field(default_factory=dict)
+    deferred: list[tuple[str, str]] = field(default_factory=list)
     made: dict[str, int] = field(default_factory=dict)
 
     def admit(self, source: str, names: Sequence[tuple[str, str]], structures: Mapping[str, Structure]) -> list[str]:
-        """Pass valid candidates (sample, id) through the gate; return the samples that are admitted."""
+        """Pass valid candidates (sample, id) through the gate; return the samples that are chosen."""
         kept = (Novelty.NEW, Novelty.SUBSTITUTED) if SOURCES[source].repeats_dataset else (Novelty.NEW,)
         passed = keep_unique(names, structures, self.classifier, kept=kept)
         admitted = [str(row["sample"]) for row in passed if row["state"] == State.UNIQUE.value]
+        distinct = []
         for sample, name in names:
-            if sample in admitted:
-                self.classifier.add_found(name, structures[sample])
+            if sample not in admitted:
+                continue
+            self.classifier.add_found(name, structures[sample])
+            if self._resembles(structures[sample], kept):
+                self.deferred.append((source, sample))
+            else:
+                distinct.append(sample)
+                if self.resemblance:
+                    self.resemblance.add_found(name, structures[sample])
         # the generator's samples have passed a gate of their own: only what is rejected now is news of them
         self.rows += [row for row in passed if source != GENERATOR or row["sample"] not in admitted]
-        self.chosen[source] = self.chosen.get(source, []) + admitted
-        return admitted
+        self.chosen[source] = self.chosen.get(source, []) + distinct
+        return distinct
+
+    def _resembles(self, structure: Structure, kept: Sequence[Novelty]) -> bool:
+        """Whether a crystal resembles one that is known, found or chosen."""
+        return self.resemblance is not None and self.resemblance.classify(structure)[0] not in kept
+
+    def choose_deferred(self, number: int) -> None:
+        """Choose some of what was put off, the first ones first."""
+        taken, self.deferred = self.deferred[:number], self.deferred[number:]
+        for source, sample in taken:
+            self.chosen.setdefault(source, []).append(sample)
 
     def enter(self, source: str, candidates: Sequence[Candidate], seed: int) -> list[str]:
         """Examine proposals of a source, write their rows, and pass the valid ones through the gate."""
@@ -163,6 +185,7 @@ def fill_batch(
             if wanted:
                 open_sources.remove(source)
             missing -= part - wanted
+    batch.choose_deferred(missing)
     return first
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.candidates.novelty import NoveltyClassifier
+from imatgen_flows.candidates.novelty import RESEMBLANCE, NoveltyClassifier
 from imatgen_flows.sources.allocation import allocate_fixed
 from imatgen_flows.sources.batch import CALLS, Batch, ask_source, examine_proposal, fill_batch
 from imatgen_flows.sources.registry import FILES, RANDOM_SEARCH, SOURCES, SUBSTITUTION, Source
@@ -146,3 +146,23 @@ def test_the_same_seed_asks_for_the_same_and_another_call_for_other_crystals():
     assert one.seed_of(RANDOM_SEARCH, 0) == again.seed_of(RANDOM_SEARCH, 0)
     seeds = {one.seed_of(source, call) for source in SOURCES.names for call in range(5)}
     assert len(seeds) == 5 * len(SOURCES)
+
+
+def test_what_resembles_something_known_is_relaxed_last(lists):
+    """A rock salt that is stretched by two fifths is no duplicate of the known one, but resembles it."""
+    known = rock_salt(4.2)
+    stretched = Structure(Lattice.tetragonal(4.2, 5.88), known.species, known.frac_coords)
+    lists(files=[stretched, structure(1), structure(2)])
+
+    def batch_of(**more):
+        return Batch((0, 0), SPACE, NoveltyClassifier({"known": known}, {}), seed=1, **more)
+
+    plain = batch_of()
+    fill(plain, 2, [FILES])
+    assert plain.chosen[FILES] == ["r0-files-000000", "r0-files-000001"]
+    distinct = batch_of(resemblance=NoveltyClassifier({"known": known}, {}, **RESEMBLANCE))
+    fill(distinct, 2, [FILES])
+    assert distinct.chosen[FILES] == ["r0-files-000001", "r0-files-000002"]
+    all_of_them = batch_of(resemblance=NoveltyClassifier({"known": known}, {}, **RESEMBLANCE))
+    fill(all_of_them, 3, [FILES])
+    assert all_of_them.chosen[FILES] == ["r0-files-000001", "r0-files-000002", "r0-files-000000"]
