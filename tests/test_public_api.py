@@ -18,6 +18,7 @@ from pymatgen.core import Lattice, Structure
 
 import imatgen_flows as imf
 from imatgen_flows.crystals.identity import structure_id
+from imatgen_flows.energetics.optimisers import OPTIMISER, OPTIMISERS
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted
 from imatgen_flows.managers.run_files import FAILURE_FILE, RunState
 
@@ -212,6 +213,7 @@ def test_the_methods_paragraph_holds_the_numbers_of_the_files(run):
     ledger, dataset = (json.loads((run.path / f"{name}.json").read_text()) for name in ("ledger", "dataset"))
     assert f"{dataset['counts']['kept']:,} crystals" in text
     assert f"{ledger['evaluations_total']:,} energy-and-force evaluations" in text
+    assert f"by {OPTIMISERS[OPTIMISER].label} to forces below" in text
     assert "seed 7" in text and "Toy potential 1" in text and "10.1016/j.matt.2019.08.017" in text
     assert "chgnet" not in text.lower()  # which this run did not use
     assert "the cell needs no training" in text

@@ -52,15 +52,15 @@ def relax_batched(
 ) -> list[Relaxation]:
     """Relax structures in batches, with the FIRE and the Frechet cell filter of torch-sim; otherwise as `relax_many`.
 
-    Both displace the atoms by the same noise, and agree in energy to well within 1 meV/atom. A batch that raises,
-    crashes or takes too long is halved until the faulty structures are alone; `relax_many` relaxes those, or says why it
-    cannot. A batch makes at least one step.
+    Both displace the atoms by the same noise; with ASE's FIRE, `relax_many` agrees in energy to well within 1 meV/atom. A
+    batch that raises, crashes or takes too long is halved until the faulty structures are alone; `relax_many` relaxes
+    those, or says why it cannot. A batch makes at least one step.
 
     Parameters
     ----------
     structures : ordered crystals
     potential : see `get_potential`; `batching_obstacle` says which are supported
-    settings, fixed_cell : see `relax_many`
+    settings, fixed_cell : see `relax_many`; the optimiser of the settings is for structures that are relaxed singly
     batch_size : structures of a batch; an interruption loses at most one batch
     timeout : time limit of a batch, s
     device : where the potential runs

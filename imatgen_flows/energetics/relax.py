@@ -11,6 +11,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.energetics.known_ends import CHECK_EVERY, FIRST_CHECK, EndCheck, KnownEnd
+from imatgen_flows.energetics.optimisers import OPTIMISER, OPTIMISERS
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.errors import InputError
 from imatgen_flows.parallel import Outcome, Tick, core_count, run_isolated
@@ -61,7 +62,7 @@ Evaluator = Callable[[Mapping[str, Structure]], Mapping[str, Relaxation]]  # str
 
 @dataclass(frozen=True)
 class RelaxSettings:
-    """Settings of a relaxation by ASE's FIRE and a Frechet cell filter.
+    """Settings of a relaxation by an optimiser of ASE and a Frechet cell filter.
 
     A symmetric structure may be at a saddle point, where its forces vanish; therefore the atoms are first displaced by
     a little noise, the same for the same seed.
@@ -72,12 +73,14 @@ class RelaxSettings:
     max_steps : steps of the optimiser; zero means a single point
     rattle : standard deviation of the initial displacements, A
     seed : of these displacements
+    optimiser : name of one of `OPTIMISERS`
     """
 
     fmax: float = 0.05
     max_steps: int = 500
     rattle: float = 0.01
     seed: int = 0
+    optimiser: str = OPTIMISER
 
 
 DEFAULT = RelaxSettings()
@@ -193,7 +196,6 @@ def relax_one(
     calculator are not caught.
     """
     from ase.filters import FrechetCellFilter
-    from ase.optimize import FIRE
     from pymatgen.io.ase import AseAtomsAdaptor
 
     atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
@@ -203,7 +205,7 @@ def relax_one(
     if settings.rattle and len(atoms) > 1:
         atoms.rattle(settings.rattle, seed=settings.seed)
     target = atoms if fixed_cell else FrechetCellFilter(atoms)
-    optimiser = FIRE(target, logfile=None)
+    optimiser = OPTIMISERS[settings.optimiser].start(target)
     if find_end is not None:
         optimiser.attach(_stop_at_known_end, CHECK_EVERY, optimiser, atoms, structure, find_end)
     try:

@@ -9,7 +9,8 @@ from jobflow import Flow, Maker
 from imatgen_flows.config import Known, Labels, Limits, References, Screen, Templates
 from imatgen_flows.flows.common import plain, with_files
 from imatgen_flows.jobs.build_dataset import build_dataset
-from imatgen_flows.jobs.documents import CampaignData, RelaxInputs
+from imatgen_flows.jobs.campaign_inputs import relax_inputs
+from imatgen_flows.jobs.documents import CampaignData
 from imatgen_flows.jobs.label_dataset import label_dataset
 from imatgen_flows.jobs.references import extend_hull, relax_references
 
@@ -34,8 +35,7 @@ class DatasetMaker(Maker):
         root : of the artifact store
         system : element symbols
         """
-        screen = self.screen
-        relax = RelaxInputs(potential=screen.potential, fmax=screen.fmax, max_steps=screen.max_steps)
+        relax = relax_inputs(self.screen)
         known, limits = with_files(self.known), plain(self.limits)
         dataset = build_dataset(root, system=system, templates=with_files(self.templates), known=known, limits=limits)
         published = relax_references(root, system=system, known=known, limits=limits, relax=relax)

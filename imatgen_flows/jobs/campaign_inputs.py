@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imatgen_flows.config import Known, Limits, SourceSection, Templates
+from imatgen_flows.config import Known, Limits, Screen, SourceSection, Templates
+from imatgen_flows.energetics.optimisers import OPTIMISER
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import Section
-from imatgen_flows.jobs.documents import InputFile
+from imatgen_flows.jobs.documents import InputFile, RelaxInputs
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ def read_section(kind: type[SectionType], values: Mapping[str, Any]) -> SectionT
     """Give a section of the campaign its class back, where it reached a job as plain values and input files."""
     plain = {name: value.path if isinstance(value, InputFile) else value for name, value in values.items()}
     return kind.model_validate(plain)
+
+
+def relax_inputs(screen: Screen) -> RelaxInputs:
+    """Return how a campaign relaxes its references and its candidates."""
+    return RelaxInputs(potential=screen.potential, fmax=screen.fmax, max_steps=screen.max_steps, optimiser=OPTIMISER)
 
 
 def read_templates(system: list[str], templates: Templates, limits: Limits) -> tuple[list[Template], list[Exclusion]]:

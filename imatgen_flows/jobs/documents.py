@@ -197,11 +197,15 @@ class RoundDocument(JobDocument):
 
 
 class RelaxInputs(TypedDict):
-    """How structures are relaxed: with which potential, below which force (eV/A), and in how many steps at most."""
+    """How structures are relaxed: potential, largest force (eV/A), number of steps at most, and optimiser.
+
+    All of it is part of the key of a job, so that no result of one optimiser is found as that of another.
+    """
 
     potential: str
     fmax: float
     max_steps: int
+    optimiser: str
 
 
 class NetworkDocuments(TypedDict, total=False):

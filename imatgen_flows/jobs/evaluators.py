@@ -11,6 +11,7 @@ from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
+from imatgen_flows.jobs.campaign_inputs import relax_inputs
 from imatgen_flows.jobs.documents import ReferenceDocument
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.result_cache import relax_cached, relaxation_of, single_points_cached
@@ -47,7 +48,7 @@ def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluator, Evaluat
     store : of the run
     screen : section of its campaign
     """
-    settings = screen.model_dump(include={"potential", "fmax", "max_steps"})
+    settings = relax_inputs(screen)
     scale = get_potential(screen.potential).scale
 
     def evaluate(

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imatgen_flows.energetics.optimisers import OPTIMISER
 from imatgen_flows.io.artifacts import content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.device import relaxation_resources
@@ -66,6 +67,7 @@ def relax_cached(
     *,
     fmax: float,
     max_steps: int,
+    optimiser: str = OPTIMISER,
     fixed_cell: list[bool] | None = None,
     ends: list[list[KnownEnd]] | None = None,
 ) -> list[dict[str, Any]]:
@@ -86,7 +88,7 @@ def relax_cached(
 
     def relax(places: list[int], on_result: Callable[[int, Any], None]) -> None:
         chosen = [structures[i] for i in places]
-        settings = RelaxSettings(fmax, max_steps)
+        settings = RelaxSettings(fmax, max_steps, optimiser=optimiser)
         common: dict[str, Any] = {"fixed_cell": [cells[i] for i in places], "on_result": on_result}
         if together:
             relax_batched(chosen, potential, settings, device=resources["device"], **common)

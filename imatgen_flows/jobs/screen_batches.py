@@ -8,7 +8,8 @@ from jobflow import Flow, OnMissing, Response
 
 from imatgen_flows.config import Screen
 from imatgen_flows.jobs.cached_job import dynamic_job
-from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument, RelaxInputs
+from imatgen_flows.jobs.campaign_inputs import relax_inputs
+from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.relax_batch import relax_batch
 from imatgen_flows.profiles import Profile
@@ -35,9 +36,8 @@ def screen_batches(
     """
     settings = Screen.model_validate(screen)
     size = settings.batch_size or batch_size(data["evaluated"], walltime)
-    relax = RelaxInputs(potential=settings.potential, fmax=settings.fmax, max_steps=settings.max_steps)
     known = {name: data[name] for name in ("dataset", "references")} if settings.distinct else {}
-    common = {"candidates": candidates, "chosen": candidates.extra["chosen"], "relax": relax}
+    common = {"candidates": candidates, "chosen": candidates.extra["chosen"], "relax": relax_inputs(settings)}
     batches = [
         relax_batch(root, start=start, stop=start + size, **common, **known)
         for start in range(0, candidates.to_relax, size)

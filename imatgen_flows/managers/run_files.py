@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imatgen_flows.config import CampaignConfig
+from imatgen_flows.energetics.optimisers import OPTIMISER
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.documents import JobDocument, RoundDocument
@@ -157,6 +158,7 @@ def write_provenance(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": hardware,
         "potential": config.screen.potential,
+        "optimiser": OPTIMISER,
         "seconds": seconds,
     }
     write_atomic(path, json.dumps(provenance, indent=1))

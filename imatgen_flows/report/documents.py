@@ -159,6 +159,7 @@ class Provenance(TypedDict):
     campaign: NotRequired[str]
     seed: NotRequired[int]
     potential: NotRequired[str]
+    optimiser: NotRequired[str]
     started: NotRequired[str]
     finished: NotRequired[str]
     hardware: NotRequired[str | dict[str, Any]]

@@ -7,6 +7,7 @@ from typing import Any
 
 from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.energetics.hull_basis import COMPOUND
+from imatgen_flows.energetics.optimisers import FIRE, OPTIMISERS
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.report.run_directory import RunDirectory, read_json
 from imatgen_flows.report.sources import accounts_of_sources
@@ -93,12 +94,17 @@ def _screening(run: RunDirectory) -> str:
     others = [f"{number} {KINDS.get(kind, kind)}" for kind, number in kinds.items()]
     references = ", ".join([run.basis.words(), *others])
     return (
-        f"{len(run.relaxed):,} candidates were relaxed, cell and atoms, with {run.scale} by ASE's FIRE to forces below "
-        f"{screen.get('fmax', 0.05):g} eV/A in {screen.get('max_steps', 500)} steps at most. Energies above the convex hull "
-        f"are with respect to {len(run.hull['references'])} phases relaxed with the same potential ({references}). "
+        f"{len(run.relaxed):,} candidates were relaxed, cell and atoms, with {run.scale} by {_optimiser(run)} to forces "
+        f"below {screen.get('fmax', 0.05):g} eV/A in {screen.get('max_steps', 500)} steps at most. Energies above the convex "
+        f"hull are with respect to {len(run.hull['references'])} phases relaxed with the same potential ({references}). "
         f"{len(run.new):,} relaxed candidates are new; those up to {run.threshold:g} eV/atom are shortlisted. In all "
         f"{sum(run.evaluations.values()):,} energy-and-force evaluations were spent."
     )
+
+
+def _optimiser(run: RunDirectory) -> str:
+    name = run.provenance.get("optimiser", FIRE)  # of all runs before it was written down
+    return OPTIMISERS[name].label if name in OPTIMISERS else name
 
 
 def _validation(run: RunDirectory) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from imatgen_flows.energetics.optimisers import FIRE, OPTIMISER, OPTIMISERS
 from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.energetics.relax import SINGLE_POINT, RelaxSettings, relax_many, relax_one, single_points
 from imatgen_flows.errors import ImatgenError, InputError
@@ -64,6 +65,25 @@ def test_a_relaxed_structure_feels_no_force():
     atoms.calc = get_potential("toy").calculator()
     assert np.linalg.norm(atoms.get_forces(), axis=1).max() < 0.02
     assert (again.steps, again.evaluations) == (0, 1)
+
+
+@pytest.mark.parametrize("fixed_cell", [True, False])
+def test_every_optimiser_ends_in_the_same_minimum(fixed_cell):
+    start = rocksalt("V", "O", 4.0).perturb(0.1, seed=3)
+    toy = get_potential("toy").calculator()
+    ends = {
+        name: relax_one(start, toy, RelaxSettings(0.005, optimiser=name), fixed_cell=fixed_cell)
+        for name in OPTIMISERS.names
+    }
+    energies = [end.energy_per_atom for end in ends.values()]
+    assert {end.state for end in ends.values()} == {"relaxed"}
+    assert max(energies) - min(energies) < 1e-3
+    assert ends[OPTIMISER].evaluations <= 0.8 * ends[FIRE].evaluations
+
+
+def test_an_unknown_optimiser_is_refused():
+    with pytest.raises(InputError, match="unknown optimiser `FYRE`. Did you mean `FIRE`"):
+        relax_one(rocksalt("V", "O"), get_potential("toy").calculator(), RelaxSettings(optimiser="FYRE"))
 
 
 def test_noise_lets_a_symmetric_structure_leave_its_saddle_point():

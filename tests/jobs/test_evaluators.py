@@ -6,6 +6,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.config import Screen
+from imatgen_flows.energetics.optimisers import FIRE
 from imatgen_flows.energetics.relax import relax_one
 from imatgen_flows.energetics.toy import ToyCalculator
 from imatgen_flows.io.artifacts import ArtifactStore
@@ -80,6 +81,13 @@ def test_a_structure_is_known_by_what_it_is_not_by_the_name_it_is_given(store, s
 def test_other_settings_are_other_results(store, spent, other):
     evaluators(store, SCREEN)[0](some("4.0"))
     evaluators(store, SCREEN.model_copy(update=other))[0](some("4.0"))
+    assert spent.calls == [1, 1]
+
+
+def test_another_optimiser_gives_other_results(store, spent, monkeypatch):
+    evaluators(store, SCREEN)[0](some("4.0"))
+    monkeypatch.setattr("imatgen_flows.jobs.campaign_inputs.OPTIMISER", FIRE)
+    evaluators(store, SCREEN)[0](some("4.0"))
     assert spent.calls == [1, 1]
 
 
