@@ -57,8 +57,9 @@ def run_once_trained(tmp_path_factory):
     shared.mkdir(exist_ok=True)
 
     def run(config, directory):
+        others = {"name", "sampling", "validity", "screen", "validation", "rounds"}
         before = config.model_dump(
-            mode="json", exclude={"name", "sampling", "validity", "screen", "validation", "rounds"}
+            mode="json", exclude=dict.fromkeys(others, True) | {"search": {"compositions", "sites"}}
         )
         trained = shared / content_key(before)
         with (shared / f"{trained.name}.lock").open("w") as lock:

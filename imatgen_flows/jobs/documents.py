@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -207,10 +207,14 @@ class NetworkDocuments(TypedDict, total=False):
 
 
 class CandidateChecks(TypedDict):
-    """What decides whether a sample is a valid candidate, as sections of the campaign in plain values."""
+    """What decides whether a sample is a valid candidate, as sections of the campaign in plain values.
+
+    `search` is absent where it restricts nothing: the cache keys of such campaigns are those of before it was there.
+    """
 
     limits: dict[str, Any]
     validity: dict[str, Any]
+    search: NotRequired[dict[str, Any]]
 
 
 class CampaignData(TypedDict, total=False):

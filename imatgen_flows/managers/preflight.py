@@ -23,6 +23,7 @@ from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check, refuse_faults
 from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
 from imatgen_flows.managers.potential_check import check_potentials
+from imatgen_flows.managers.search_check import check_search, describe_search
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Plan:
     dft_runs : calculations that the chains are made of; those that are tried again count once more each time
     dft_attempts : times that a chain may be tried
     excluded : each crystal that is left out: `section`, `id`, `reason`, `detail`
+    search : what is searched for, in words, and how many training structures are of it; empty where everything is
     """
 
     potential: str
@@ -87,6 +89,7 @@ class Plan:
     dft_runs: int = 0
     dft_attempts: int = 0
     excluded: list[dict[str, str]] = field(default_factory=list)
+    search: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
@@ -110,6 +113,8 @@ class Plan:
             "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self.potential})",
             "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine, beside training",
         }
+        if self.search:
+            lines = {"search": self.search} | lines
         if self.dft_chains:
             program = "VASP runs" if BACKENDS[self.backend].is_vasp else "relaxations"
             again = f"; what fails is tried up to {self.dft_attempts} times" if self.dft_attempts > 1 else ""
@@ -168,6 +173,7 @@ def check_machine(
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
     checks += check_potentials(config) if config else [_check_potential(Screen().potential)]
+    checks += check_search(config) if config else []
     if config and config.validation.is_wanted:
         checks += check_dft(config)
     wants_key = config and "mp" in (config.templates.source, config.known.source, config.validation.references)
@@ -248,6 +254,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         relaxations=rounds * config.screen.at_most,
         evaluations=once | {"screen": rounds * in_a_round},
         excluded=dataset.exclusion_rows(),
+        search=_search(config, [structure_of(row) for row in dataset.rows]),
     )
     if config.validation.is_wanted:
         plan.dft_chains = _chains(config, rounds, published)
@@ -261,7 +268,19 @@ def make_plan(config: CampaignConfig) -> Plan:
 def _input_checks(config: CampaignConfig) -> list[Check]:
     """Check the inputs of a campaign that are the same on every machine."""
     model = [_check_model(config, config.start.model)] if config.start.model else []
-    return [*check_potentials(config), *check_dft_elements(config), *model]
+    return [*check_search(config), *check_potentials(config), *check_dft_elements(config), *model]
+
+
+def _search(config: CampaignConfig, structures: list[Structure]) -> str:
+    """Say what is searched for, and how many training structures are of it."""
+    from imatgen_flows.jobs.search_space import search_space
+
+    said = describe_search(config)
+    if not config.search.is_restricted:
+        return said
+    space = search_space(config)
+    found = sum(not space.admit(structure) for structure in structures)
+    return f"{said}; {found:,} of {len(structures):,} training structures are such"
 
 
 def _rounds_within_budget(rounds: Rounds, once: int, in_a_round: int) -> int:
