@@ -43,10 +43,11 @@ def round_flow(
     number = previous.round + 1 if previous else 0
     generate = _generate(config, start).make(root, data, number, start)
     made = generate.output
-    screen = ScreenMaker(screen=config.screen, walltime=walltimes[0], kappa=config.rounds.kappa)
+    pressure = config.search.pressure
+    screen = ScreenMaker(screen=config.screen, walltime=walltimes[0], kappa=config.rounds.kappa, pressure=pressure)
     jobs: list[Any] = [generate, screen.make(root, made["candidates"], data)]
     if config.validation.is_wanted:
-        validate = ValidateMaker(validate=config.validation, walltime=walltimes[1])
+        validate = ValidateMaker(validate=config.validation, walltime=walltimes[1], pressure=pressure)
         jobs.append(validate.make(root, jobs[-1].output, data["calculated"]))
     candidates = jobs[-1].output
     finish = finish_round(

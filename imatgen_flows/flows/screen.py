@@ -21,6 +21,7 @@ class ScreenMaker(Maker):
     screen: Screen = field(default_factory=Screen)
     walltime: float | None = None  # of a relaxation job, s; None where there is no limit
     kappa: float = 1.0  # standard deviations of a predicted E_hull that count in a candidate's favour
+    pressure: float = 0.0  # GPa
 
     def make(self, root: str, candidates: Any, data: CampaignData) -> Flow:
         """Build the flow.
@@ -44,5 +45,6 @@ class ScreenMaker(Maker):
             screen=plain(self.screen),
             walltime=self.walltime,
             kappa=self.kappa,
+            pressure=self.pressure,
         )
         return Flow([ranked], output=ranked.output, name=self.name)

@@ -191,11 +191,15 @@ class RoundDocument(JobDocument):
 
 
 class RelaxInputs(TypedDict):
-    """How structures are relaxed: with which potential, below which force (eV/A), and in how many steps at most."""
+    """How structures are relaxed: with which potential, below which force (eV/A), and in how many steps at most.
+
+    `pressure` (GPa) is absent where it is zero: the cache keys of such campaigns are those of before it was there.
+    """
 
     potential: str
     fmax: float
     max_steps: int
+    pressure: NotRequired[float]
 
 
 class NetworkDocuments(TypedDict, total=False):

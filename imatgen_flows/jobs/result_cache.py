@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imatgen_flows.io.artifacts import content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.device import relaxation_resources
+from imatgen_flows.jobs.search_space import pressure_input
 
 if TYPE_CHECKING:
     from imatgen_flows.energetics.relax import Relaxation
@@ -65,6 +66,7 @@ def relax_cached(
     *,
     fmax: float,
     max_steps: int,
+    pressure: float = 0.0,
     fixed_cell: list[bool] | None = None,
 ) -> list[dict[str, Any]]:
     """Relax structures, each isolated from the others; an interrupted job continues with those that are missing.
@@ -78,11 +80,12 @@ def relax_cached(
 
     cells = fixed_cell or [False] * len(names)
     resources = relaxation_resources()
-    together = resources["device"] != "cpu" and not batching_obstacle(potential, resources["device"])
+    alone = resources["device"] == "cpu" or pressure  # batches know none
+    together = not alone and not batching_obstacle(potential, resources["device"])
 
     def relax(places: list[int], on_result: Callable[[int, Any], None]) -> None:
         chosen = [structures[i] for i in places]
-        settings = RelaxSettings(fmax, max_steps)
+        settings = RelaxSettings(fmax, max_steps, pressure=pressure)
         common: dict[str, Any] = {"fixed_cell": [cells[i] for i in places], "on_result": on_result}
         if together:
             relax_batched(chosen, potential, settings, device=resources["device"], **common)
@@ -93,13 +96,19 @@ def relax_cached(
 
 
 def single_points_cached(
-    scratch: Path, names: list[str], structures: list[Any], potential: str
+    scratch: Path, names: list[str], structures: list[Any], potential: str, *, pressure: float = 0.0
 ) -> list[dict[str, Any]]:
-    """Compute the energies of structures as they are; see `relax_cached`."""
+    """Compute the energies of structures as they are; at a pressure their enthalpies, compressed. See `relax_cached`."""
     from imatgen_flows.energetics.relax import single_points
 
     def evaluate(places: list[int], on_result: Callable[[int, Any], None]) -> None:
-        single_points([structures[i] for i in places], potential, on_result=on_result, **relaxation_resources())
+        single_points(
+            [structures[i] for i in places],
+            potential,
+            on_result=on_result,
+            **relaxation_resources(),
+            **pressure_input(pressure),
+        )
 
     return _fill(ResultCache(scratch, SINGLE_POINTS_A_FILE), names, evaluate, "evaluated")
 

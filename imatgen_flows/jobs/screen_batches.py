@@ -12,9 +12,10 @@ from imatgen_flows.config import Screen
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import dynamic_job
 from imatgen_flows.jobs.candidate_table import candidate_rows, samples_in
-from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument, RelaxInputs
+from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.relax_batch import relax_batch
+from imatgen_flows.jobs.search_space import relax_inputs
 from imatgen_flows.profiles import Profile
 
 # evaluations of one relaxation to 0.05 eV/A: the mean over CHGNet relaxations of generated V-O candidates, as the ledger of
@@ -33,6 +34,7 @@ def screen_batches(
     screen: dict[str, Any],
     walltime: float | None,
     kappa: float = 1.0,
+    pressure: float = 0.0,
 ) -> Response:
     """Select what is relaxed, and replace this job by one job for each batch and one that ranks them all.
 
@@ -41,7 +43,7 @@ def screen_batches(
     settings = Screen.model_validate(screen)
     chosen = choose_samples(ArtifactStore(root), candidates, data, settings.at_most, kappa)
     size = settings.batch_size or batch_size(data["evaluated"], walltime)
-    relax = RelaxInputs(potential=settings.potential, fmax=settings.fmax, max_steps=settings.max_steps)
+    relax = relax_inputs(settings, pressure)
     batches = [
         relax_batch(root, candidates=candidates, chosen=chosen, start=start, stop=start + size, relax=relax)
         for start in range(0, len(read_json(chosen)), size)

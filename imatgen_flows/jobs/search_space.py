@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imatgen_flows.config import CampaignConfig, Limits, Search, Validity
+from imatgen_flows.config import CampaignConfig, Limits, Screen, Search, Validity
+from imatgen_flows.jobs.documents import RelaxInputs
 from imatgen_flows.sources.search import SearchSpace
 
 
@@ -28,3 +29,14 @@ def space_of(elements: Sequence[str], limits: Limits, validity: Validity, search
         cells=tuple(formula.unit for formula in formulas if formula.is_exact),
         charge=validity.charge,
     )
+
+
+def relax_inputs(screen: Screen, pressure: float) -> RelaxInputs:
+    """Say how the structures of a campaign are relaxed, at a pressure in GPa."""
+    plain = RelaxInputs(potential=screen.potential, fmax=screen.fmax, max_steps=screen.max_steps)
+    return RelaxInputs(**plain, **pressure_input(pressure))  # type: ignore[typeddict-item]  # mypy#9408
+
+
+def pressure_input(pressure: float) -> dict[str, float]:
+    """Give a job its pressure (GPa), and nothing where that is zero: its cache key is then that of before."""
+    return {"pressure": pressure} if pressure else {}

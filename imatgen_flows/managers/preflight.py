@@ -37,6 +37,8 @@ LONGEST_DETAIL = 120  # characters of each
 FREE_DISK = 2.0  # GB that a campaign may need
 CURE_OF_HULL = "Give `known` a source of published phases: a file, mp or optimade."
 STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
+# evaluations of a training structure at a pressure: mean over toy and CHGNet single points of V-O at 10 to 100 GPa
+POINTS_OF_A_COMPRESSION = 8
 MANY_UNBALANCED = 0.5  # share of the substituted structures from which on the plan warns
 VASP_RUNS = 3  # of a chain: two relaxations and a static calculation
 
@@ -213,8 +215,8 @@ def make_plan(config: CampaignConfig) -> Plan:
     from pymatgen.core import Composition
 
     from imatgen_flows.crystals import is_charge_balanced
-    from imatgen_flows.energetics.references import elemental_fallback
     from imatgen_flows.jobs.build_dataset import collect_dataset
+    from imatgen_flows.jobs.campaign_inputs import fallback_phases, hull_phases
     from imatgen_flows.jobs.dataset_rows import structure_of, trained_rows
     from imatgen_flows.jobs.references import substitute_subsystem, subsystems
     from imatgen_flows.jobs.screen_batches import EVALUATIONS_OF_A_RELAXATION
@@ -225,14 +227,16 @@ def make_plan(config: CampaignConfig) -> Plan:
     made = [row for row in dataset.rows if not row["known"]]
     formulas = {row["formula"] for row in made}
     unbalanced = {formula for formula in formulas if not is_charge_balanced(Composition(formula))}
-    phases = dataset.published
+    pressure = config.search.pressure
+    phases = hull_phases(config.system, config.known, pressure) if pressure else dataset.published
     basis = _basis(config.system, phases)
     alone = {phase.structure.composition.chemical_system for phase in phases}
-    published = len(phases) + sum(len(elemental_fallback(element)) for element in config.system if element not in alone)
+    published = len(phases) + len(fallback_phases(config.system, alone, pressure))
     parts = [item for part in subsystems(config.system) for item in substitute_subsystem(part, config.limits)]
     references = published + config.references.substituted * len(formulas)
     references += len({item.structure.composition.reduced_formula for item in parts})
-    once = {"labels": len(dataset.rows), "references": len(parts) + references * STEPS_OF_A_REFERENCE}
+    points = POINTS_OF_A_COMPRESSION if pressure else 1
+    once = {"labels": points * len(dataset.rows), "references": points * len(parts) + references * STEPS_OF_A_REFERENCE}
     in_a_round = config.screen.at_most * EVALUATIONS_OF_A_RELAXATION
     rounds = _rounds_within_budget(config.rounds, sum(once.values()), in_a_round)
     plan = Plan(
@@ -246,7 +250,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         unbalanced_structures=sum(row["formula"] in unbalanced for row in made),
         unbalanced_compositions=len(unbalanced),
         published=dict(basis.published),
-        hull=basis.sentence() if basis.is_published else f"{basis.sentence()} {CURE_OF_HULL}",
+        hull=" ".join([basis.sentence(pressure), *([] if basis.is_published else [CURE_OF_HULL])]),
         known_exclusions=dict(Counter(item.reason for item in dataset.known_exclusions)),
         rounds=rounds,
         samples=rounds * config.sampling.total,
@@ -331,6 +335,7 @@ def _seconds_per_evaluation(structures: list[Structure], potential: str) -> floa
 
 def _check_crystals(config: CampaignConfig, with_templates: bool) -> list[Check]:
     """Read templates and known phases by the functions that the run calls; what must be downloaded is not asked for here."""
+    from imatgen_flows.energetics.references import replace_molecules
     from imatgen_flows.jobs.campaign_inputs import published_phases
 
     phases, hull = None, []
@@ -339,10 +344,12 @@ def _check_crystals(config: CampaignConfig, with_templates: bool) -> list[Check]
     elif not config.known.path or config.known.path.exists():  # another check says so
         try:
             phases = published_phases(config.system, config.known)
+            if config.search.pressure:
+                replace_molecules(phases[0], config.system)
         except ImatgenError as error:
             hull = [Check("hull", False, str(error))]
         else:
-            hull = [_check_hull(config.system, *phases)]
+            hull = [_check_hull(config.system, *phases, config.search.pressure)]
     there = not config.templates.path or config.templates.path.exists()
     wanted = with_templates and there and config.templates.source in ("prototypes", "file")
     return [_check_templates(config, phases), *hull] if wanted else hull
@@ -368,14 +375,16 @@ def _check_templates(config: CampaignConfig, phases: tuple[list[ReferencePhase],
     return Check("templates", True, said)
 
 
-def _check_hull(system: list[str], phases: list[ReferencePhase], unfit: list[Exclusion]) -> Check:
+def _check_hull(
+    system: list[str], phases: list[ReferencePhase], unfit: list[Exclusion], pressure: float = 0.0
+) -> Check:
     """Say what the hull will rest on."""
     from imatgen_flows.jobs.campaign_inputs import count_reasons
 
     left = f" Known phases left out: {count_reasons(unfit)}." if unfit else ""
     basis = _basis(system, phases)
     cure = "" if basis.is_published else f" {CURE_OF_HULL}"
-    return Check("hull", True, f"{basis.sentence()}{cure}{left}")
+    return Check("hull", True, f"{basis.sentence(pressure)}{cure}{left}")
 
 
 def _basis(system: list[str], phases: list[ReferencePhase]) -> HullBasis:
