@@ -122,6 +122,59 @@ class Limits(Section):
     max_edge: float = Field(MAX_EDGE, gt=0, le=BOX, description="Longest edge of the Niggli cell, Å.")
 
 
+class Search(Section):
+    """What every source looks for, within the system and the limits; all of it, at zero pressure, by default."""
+
+    compositions: list[str] = Field(
+        default_factory=list,
+        description="Formulas that candidates may have. A reduced one, `V3O4`, stands for all of its multiples; one that is "
+        "not, `V6O8`, for the contents of the primitive cell. All compositions if empty.",
+    )
+    sites: str | None = Field(
+        None,
+        description="Sites of the primitive cell, a number or a range such as 10-20; up to `limits.max_sites` if unset.",
+    )
+    pressure: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="GPa. Above zero, enthalpies take the place of energies, from references to DFT.",
+    )
+
+    @field_validator("compositions", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("compositions")
+    @classmethod
+    def _formulas(cls, compositions: list[str]) -> list[str]:
+        from imatgen_flows.crystals.search_formulas import SearchFormula
+
+        try:
+            return list(dict.fromkeys(str(SearchFormula.read(formula)) for formula in compositions))
+        except InputError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
+
+    @field_validator("sites", mode="before")
+    @classmethod
+    def _range(cls, sites: Any) -> Any:
+        from imatgen_flows.crystals.search_formulas import read_sites
+
+        if sites is None:
+            return None
+        try:
+            low, high = read_sites(sites)
+        except InputError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
+        return f"{low}-{high}" if low < high else str(low)
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether formulas or sizes are given."""
+        return bool(self.compositions or self.sites)
+
+
 class Validity(Section):
     """What makes a decoded crystal valid, beside the limits."""
 
@@ -363,6 +416,7 @@ class CampaignConfig(Section):
     templates: Templates = Field(default_factory=Templates)
     known: Known = Field(default_factory=Known)
     limits: Limits = Field(default_factory=Limits)
+    search: Search = Field(default_factory=Search)
     labels: Labels = Field(default_factory=Labels)
     references: References = Field(default_factory=References)
     model: Model = Field(default_factory=Model)
@@ -387,6 +441,43 @@ class CampaignConfig(Section):
         if not 2 <= len(elements) <= 5:
             raise ValueError("a system has two to five different elements")
         return elements
+
+    @model_validator(mode="after")
+    def _search_within(self) -> Self:
+        from imatgen_flows.crystals.search_formulas import SearchFormula, read_sites
+
+        search, limit = self.search, self.limits.max_sites
+        low, high = read_sites(search.sites) if search.sites else (1, limit)
+        if high > limit:
+            raise ValueError(
+                f"`search.sites` goes up to {high}, and `limits.max_sites` allows {limit}: raise that, or lower this"
+            )
+        for text in search.compositions:
+            formula = SearchFormula.read(text)
+            try:
+                formula.check_elements(self.system)
+            except InputError as error:
+                raise ValueError(f"`search.compositions`: {str(error).removesuffix('.')}") from error
+            if (size := int(formula.unit.num_atoms)) > limit:
+                raise ValueError(
+                    f"`search.compositions`: `{formula}` has {size} atoms, and `limits.max_sites` allows {limit}"
+                )
+            if not formula.cells(low, high):
+                held = f"cells of {size}" + ("" if formula.is_exact else f", {2 * size}, ...")
+                raise ValueError(
+                    f"`search.compositions`: `{formula}` has {held} sites, and none lies within "
+                    f"`search.sites: {search.sites}`"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _no_published_enthalpies(self) -> Self:
+        if self.search.pressure and self.validation.is_wanted and self.validation.references == "mp":
+            raise ValueError(
+                "`validate.references: mp` holds energies at zero pressure, and no enthalpies at `search.pressure` "
+                f"{self.search.pressure:g} GPa: take `computed`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_scale(self) -> Self:

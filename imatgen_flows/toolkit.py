@@ -97,6 +97,7 @@ def relax(
     fmax: float = 0.05,
     max_steps: int = 500,
     workers: int | None = None,
+    pressure: float = 0.0,
 ) -> list[Relaxation]:
     """Relax crystals, each isolated: what crashes, hangs or diverges costs one crystal.
 
@@ -107,6 +108,7 @@ def relax(
     fmax : largest force that is left, eV/A
     max_steps : of the optimiser, one at least
     workers : processes, one at least; by default one for each core that this process may use
+    pressure : GPa; above zero, energies are enthalpies, E + pV
 
     Returns
     -------
@@ -128,7 +130,11 @@ def relax(
     from imatgen_flows.crystals.arguments import positive_number, structure_list, whole_number
     from imatgen_flows.energetics.relax import RelaxSettings, relax_many
 
-    settings = RelaxSettings(positive_number(fmax, "fmax", "eV/A"), whole_number(max_steps, "max_steps", 1))
+    settings = RelaxSettings(
+        positive_number(fmax, "fmax", "eV/A"),
+        whole_number(max_steps, "max_steps", 1),
+        pressure=positive_number(pressure, "pressure", "GPa") if pressure else 0.0,
+    )
     if workers is not None:
         whole_number(workers, "workers", 1)
     return relax_many(structure_list(structures), potential, settings, workers=workers)

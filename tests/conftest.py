@@ -57,8 +57,9 @@ def run_once_trained(tmp_path_factory):
     shared.mkdir(exist_ok=True)
 
     def run(config, directory):
+        others = {"name", "sampling", "validity", "screen", "sources", "validation", "rounds"}
         before = config.model_dump(
-            mode="json", exclude={"name", "sampling", "validity", "screen", "sources", "validation", "rounds"}
+            mode="json", exclude=dict.fromkeys(others, True) | {"search": {"compositions", "sites"}}
         )
         before["generator"] = config.sources.uses_generator
         trained = shared / content_key(before)

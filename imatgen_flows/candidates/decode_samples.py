@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imatgen_flows.candidates.decoding import Examined, examine
+from imatgen_flows.candidates.decoding import Examined, SearchCheck, examine
 from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def decode_samples(
     max_edge: float,
     workers: int = 1,
     charge: str = DEFAULT_CHARGE_CHECK,
+    search: SearchCheck | None = None,
 ) -> tuple[Tensor, list[Examined]]:
     """Project samples, decode them and examine the structures; batches are the same whatever the number of processes.
 
@@ -33,6 +34,7 @@ def decode_samples(
     max_sites, max_edge : limits on sites and on the longest edge of a valid structure, A
     workers : processes, used from `MIN_PARALLEL` samples on
     charge : what is done about charge balance, one of `CHARGE_CHECKS`
+    search : see `examine`
 
     Returns
     -------
@@ -47,18 +49,24 @@ def decode_samples(
     counts = [None] * len(parts) if samples.atom_counts is None else samples.atom_counts.split(BATCH)
     tasks = list(zip(parts, counts, strict=True))
     several = workers if len(samples.latent) >= MIN_PARALLEL else 1
-    fixed = (model, max_sites, max_edge, charge)
+    fixed = (model, max_sites, max_edge, charge, search)
     decoded = parallel_map(_decode_part, tasks, several, "decoding samples", fixed)
     return torch.cat([latent for latent, _ in decoded]), [item for _, items in decoded for item in items]
 
 
 def _decode_part(
-    model: CrystalModel, max_sites: int, max_edge: float, charge: str, latent: Tensor, atom_counts: Tensor | None
+    model: CrystalModel,
+    max_sites: int,
+    max_edge: float,
+    charge: str,
+    search: SearchCheck | None,
+    latent: Tensor,
+    atom_counts: Tensor | None,
 ) -> tuple[Tensor, list[Examined]]:
     latent = model.project(latent, atom_counts)
     structures, qualities = model.compressor.codec.decode(model.decode(latent))
     elements = model.compressor.elements
     return latent, [
-        examine(structure, quality, elements, max_sites, max_edge, charge)
+        examine(structure, quality, elements, max_sites, max_edge, charge, search)
         for structure, quality in zip(structures, qualities, strict=True)
     ]

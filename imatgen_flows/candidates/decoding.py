@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ from imatgen_flows.crystals.standard import standardise
 
 if TYPE_CHECKING:
     from imatgen_flows.representation import DecodeQuality
+
+SearchCheck = Callable[[Structure], tuple[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def examine(
     max_sites: int = 20,
     max_edge: float = 10.0,
     charge: str = DEFAULT_CHARGE_CHECK,
+    search: SearchCheck | None = None,
 ) -> Examined:
     """Repair a decoded structure, check that it is valid, and bring it to its standard cell.
 
@@ -65,6 +68,7 @@ def examine(
     elements : each of them must occur in a valid structure
     max_sites, max_edge : limits on sites and on the longest edge, A
     charge : one of `CHARGE_CHECKS`
+    search : reason and detail why a primitive cell is not one of those that are searched for; None where all are
     """
     row: Row = {
         "residual": quality.residual,
@@ -87,6 +91,8 @@ def examine(
             standard = standardise(crystal)
         except ValueError as error:
             fault = "no_standard_cell", str(error)
+        else:
+            fault = search(standard) if search else None
     if fault is not None:
         row |= {
             "formula": crystal.composition.reduced_formula,

@@ -35,6 +35,9 @@ NEXT = {
 CURES = {
     "charge_balance": "Their compositions are not charge balanced; `imatgen plan` counts such ones. See `validity.charge`.",
     "too_many_sites": "Raise `limits.max_sites`.",
+    "other_composition": "Few samples have the formulas of `search.compositions`: draw more samples (`sampling`), or add "
+    "templates.",
+    "other_size": "Few samples have the sizes of `search.sites`: draw more samples (`sampling`), or allow more sizes.",
     "edge_too_long": "Raise `limits.max_edge`.",
 }
 

@@ -215,7 +215,7 @@ def _summarise(directory: Path) -> None:
     ]
     columns = ["formula", "space group", f"E_hull ({found.scale}), eV/atom", "sampled by", "id"]
     print_table(f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best", columns, rows)
-    typer.echo(found.basis.sentence())
+    typer.echo(found.basis.sentence(found.pressure))
 
 
 def main() -> None:

@@ -93,7 +93,8 @@ def _print(screening: Screening, out: Path) -> None:
 def _print_basis(run: Path) -> None:
     from imatgen_flows.report.run_directory import RunDirectory
 
-    typer.echo(RunDirectory.open(run).basis.sentence())
+    found = RunDirectory.open(run)
+    typer.echo(found.basis.sentence(found.pressure))
 
 
 def _refuse_empty(screening: Screening, out: Path, threshold: float) -> None:

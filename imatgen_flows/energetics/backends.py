@@ -53,7 +53,9 @@ class Backend(Entry):
         """Run types of its calculations: the first without U, the last with U."""
         return tuple(self.run_type.split("/")) if self.run_type else ()
 
-    def check_document(self, task: Any, *, fmax: float, allow_stand_in: bool = False) -> CalculationResult | Refusal:
+    def check_document(
+        self, task: Any, *, fmax: float, allow_stand_in: bool = False, pressure: float = 0.0
+    ) -> CalculationResult | Refusal:
         """Accept or refuse a finished document of this back end, by the function that `check` names.
 
         Parameters
@@ -61,8 +63,9 @@ class Backend(Entry):
         task : document of atomate2, or its plain form
         fmax : largest force that is accepted, eV/A
         allow_stand_in : accept a program that only imitates VASP, in tests
+        pressure : at which it was relaxed, GPa
         """
-        return load_object(self.check)(task, self, fmax=fmax, allow_stand_in=allow_stand_in)
+        return load_object(self.check)(task, self, fmax=fmax, allow_stand_in=allow_stand_in, pressure=pressure)
 
 
 NONE = "none"

@@ -82,6 +82,8 @@ def relax_batched(
     potential = get_potential(potential)
     if obstacle := batching_obstacle(potential, device):
         raise InputError(f"potential `{potential.name}` cannot relax in batches on {device}: {obstacle}.")
+    if settings.pressure:
+        raise InputError(f"relaxations in batches know no pressure, and {settings.pressure:g} GPa is asked for.")
     if settings.max_steps < 1:
         raise InputError(f"max_steps is {settings.max_steps}; a relaxation in batches takes at least one step.")
     run = _Run(relax_tasks(structures, settings, fixed_cell), settings, potential, device, timeout, on_result)

@@ -11,6 +11,7 @@ from pymatgen.core import Structure
 
 from imatgen_flows.energetics.dft_result import CalculationResult, DFTResult, Refusal
 from imatgen_flows.energetics.mp_settings import hubbard_fault, potcar_fault, prescribed_u
+from imatgen_flows.energetics.pressure import KILOBAR, enthalpy_per_atom
 
 if TYPE_CHECKING:
     from emmet.core.tasks import TaskDoc
@@ -21,7 +22,12 @@ STAND_IN = "STANDIN"  # in the version of a program that imitates VASP
 
 
 def check_task_document(
-    task: TaskDoc | Mapping[str, Any], backend: Backend, *, fmax: float, allow_stand_in: bool = False
+    task: TaskDoc | Mapping[str, Any],
+    backend: Backend,
+    *,
+    fmax: float,
+    allow_stand_in: bool = False,
+    pressure: float = 0.0,
 ) -> DFTResult | Refusal:
     """Accept or refuse the document of a relaxation or a static calculation by VASP.
 
@@ -35,6 +41,8 @@ def check_task_document(
     backend : whose run type, U and pseudopotentials are required
     fmax : largest force allowed at the last ionic step, eV/A
     allow_stand_in : accept a program that only imitates VASP, in tests
+    pressure : GPa. A relaxation must have had it as PSTRESS; to the energy of a static calculation, which has none, pV is
+        added here: with PSTRESS, whether VASP's energy holds pV depends on where in its output it is read
 
     Returns
     -------
@@ -49,6 +57,7 @@ def check_task_document(
         or _interruption(record)
         or _missing_results(record)
         or _other_settings(record, backend)
+        or _other_pressure(record, pressure)
     )
     if refusal:
         return refusal
@@ -61,7 +70,9 @@ def check_task_document(
         )
     return DFTResult(
         structure=record.structure,
-        energy_per_atom=record.energy / len(record.structure),
+        energy_per_atom=record.energy / len(record.structure)
+        if record.pstress or not pressure
+        else _enthalpy(record.structure, record.energy / len(record.structure), pressure),
         fmax=largest,
         run_type=record.run_type,
         hubbards=record.hubbards,
@@ -75,7 +86,7 @@ def check_task_document(
 
 
 def check_force_field_document(
-    task: Any, backend: Backend, *, fmax: float, allow_stand_in: bool = False
+    task: Any, backend: Backend, *, fmax: float, allow_stand_in: bool = False, pressure: float = 0.0
 ) -> CalculationResult | Refusal:
     """Accept or refuse the document of a relaxation by a force field of atomate2; see `check_task_document`."""
     document = task if isinstance(task, Mapping) else task.model_dump()
@@ -89,7 +100,12 @@ def check_force_field_document(
         structure = _structure(output.get("structure") or output.get("mol_or_struct"))
     except _UnreadableError as fault:
         return Refusal("unreadable", str(fault))
-    return CalculationResult(structure, output["energy_per_atom"], largest)
+    return CalculationResult(structure, _enthalpy(structure, output["energy_per_atom"], pressure), largest)
+
+
+def _enthalpy(structure: Structure, energy: float, pressure: float) -> float:
+    """Add pV to an energy (eV/atom) at a pressure in GPa."""
+    return enthalpy_per_atom(energy, structure.volume / len(structure), pressure) if pressure else energy
 
 
 def ionic_evaluations(task: TaskDoc | Mapping[str, Any]) -> int:
@@ -150,6 +166,14 @@ def _other_settings(record: _Record, backend: Backend) -> Refusal | None:
     return None
 
 
+def _other_pressure(record: _Record, pressure: float) -> Refusal | None:
+    wanted = pressure * KILOBAR if record.relaxes else 0.0
+    if abs(record.pstress - wanted) > 1e-6 * max(1.0, wanted):
+        kind = "relaxation" if record.relaxes else "static calculation"
+        return Refusal("wrong_pressure", f"PSTRESS is {record.pstress:g} kB, expected {wanted:g} kB in a {kind}.")
+    return None
+
+
 class _UnreadableError(Exception):
     """A document lacks what is needed to check it; the message says what."""
 
@@ -174,6 +198,9 @@ class _Record:
         self.potcar_spec = _potcar_spec(last)
         self.hubbards = _hubbards(last)
         self.ionic_steps = ionic_evaluations(task)
+        incar = _dig(last, "input", "incar") or {}
+        self.pstress = float(_dig(incar, "PSTRESS") or 0.0)  # kB
+        self.relaxes = bool(_dig(incar, "NSW")) and _dig(incar, "IBRION") != -1
         self.energy = _number(_dig(task, "output", "energy"))
         self.gap = _number(_dig(task, "output", "bandgap"))
         steps = _sequence(_dig(last, "output", "ionic_steps"))

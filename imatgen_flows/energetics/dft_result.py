@@ -16,7 +16,7 @@ class CalculationResult:
     Attributes
     ----------
     structure : final structure
-    energy_per_atom : eV/atom, as the program gave it, without any correction
+    energy_per_atom : eV/atom, as the program gave it, without any correction; at a pressure, with pV
     fmax : largest force on an atom at the last ionic step, eV/A
     """
 
@@ -59,7 +59,7 @@ class Refusal:
     ----------
     reason : machine readable: ``unreadable``, ``stand_in``, ``walltime``, ``stopped``, ``not_successful``,
         ``energy_not_finite``, ``no_forces``, ``no_stress``, ``no_gap``, ``wrong_run_type``, ``wrong_potcar``,
-        ``wrong_u`` or ``not_converged``; of jobs, also ``job_lost``
+        ``wrong_u``, ``wrong_pressure`` or ``not_converged``; of jobs, also ``job_lost``
     detail : a sentence with the value that decided and its limit
     """
 

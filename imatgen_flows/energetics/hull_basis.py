@@ -66,16 +66,22 @@ class HullBasis:
         number = f"{self.total or 'no'} published compound{'' if self.total == 1 else 's'}"
         return f"{number} ({origins})" if origins else number
 
-    def sentence(self) -> str:
-        """Say what the hull rests on, and, where that is no published compound of all elements, what follows from it."""
+    def sentence(self, pressure: float = 0.0) -> str:
+        """Say what the hull rests on, and, where that is no published compound of all elements, what follows from it.
+
+        Parameters
+        ----------
+        pressure : of the hull, GPa; above zero, it is one of enthalpies
+        """
+        hull, energies = (f"hull at {pressure:g} GPa", "enthalpies") if pressure else ("hull", "energies")
         if self.is_published:
-            return f"The hull rests on {self.words()}."
+            return f"The {hull} rests on {self.words()}."
         if not self.total:
             return (
-                "No published compound is on the hull: energies above it are relative to the elements and to substituted "
-                "structures, and nothing can be said to lie below it."
+                f"No published compound is on the {hull}: {energies} above it are relative to the elements and to "
+                "substituted structures, and nothing can be said to lie below it."
             )
         return (
-            f"The hull rests on {self.words()}, and none of them holds all of {', '.join(self.elements)}: energies above it "
-            "are relative to smaller systems and to substituted structures, and nothing can be said to lie below it."
+            f"The {hull} rests on {self.words()}, and none of them holds all of {', '.join(self.elements)}: {energies} "
+            "above it are relative to smaller systems and to substituted structures, and nothing can be said to lie below it."
         )

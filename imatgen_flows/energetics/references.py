@@ -49,7 +49,11 @@ class ReferencePhase:
 def reference_phases(elements: Iterable[str]) -> list[ReferencePhase]:
     """Return the published phases, of those that ship with the program, that contain only the given elements."""
     wanted = {Element(symbol).symbol for symbol in elements}
-    return [phase for phase in _shipped() if {e.symbol for e in phase.structure.composition.elements} <= wanted]
+    return [
+        phase
+        for phase in _shipped("reference_phases.json")
+        if {e.symbol for e in phase.structure.composition.elements} <= wanted
+    ]
 
 
 def elemental_fallback(element: str) -> list[ReferencePhase]:
@@ -74,11 +78,44 @@ def elemental_fallback(element: str) -> list[ReferencePhase]:
     ]
 
 
+def molecular_solids(elements: Iterable[str]) -> list[ReferencePhase]:
+    """Return the solids that ship of those among some elements which are molecules at zero pressure.
+
+    They are starts of relaxations at a pressure, and the lowest is the reference of its element. Above some 100 GPa, where
+    molecules break, the list is no longer complete: formation enthalpies come out too low where the true phase is missing.
+    """
+    wanted = {Element(symbol).symbol for symbol in elements}
+    return [phase for phase in _shipped("molecular_solids.json") if phase.structure.elements[0].symbol in wanted]
+
+
+def replace_molecules(phases: Iterable[ReferencePhase], elements: Iterable[str]) -> list[ReferencePhase]:
+    """Replace molecules in a box, which have no enthalpy at a pressure, by solids of the same elements.
+
+    Raises
+    ------
+    InputError
+        Where no solid of an element is known.
+
+    Examples
+    --------
+    >>> [phase.name for phase in replace_molecules(reference_phases(["V", "O"]), ["V", "O"]) if phase.kind == "element"]
+    ['V bcc', 'O2 alpha', 'O2 delta', 'O8 epsilon']
+    """
+    given = list(phases)
+    found = [phase for phase in given if not phase.molecule] + molecular_solids(elements)
+    solid = {phase.structure.composition.chemical_system for phase in found}
+    for phase in given:
+        if phase.molecule and phase.structure.composition.chemical_system not in solid:
+            raise InputError(
+                f"{phase.name}: a molecule has no enthalpy at a pressure, and no solid of it is known. Give `known` a "
+                f"phase of {phase.structure.composition.chemical_system}."
+            )
+    return found
+
+
 @lru_cache
-def _shipped() -> tuple[ReferencePhase, ...]:
-    records = json.loads(files(__package__).joinpath("data", "reference_phases.json").read_text(encoding="utf-8"))[
-        "phases"
-    ]
+def _shipped(name: str) -> tuple[ReferencePhase, ...]:
+    records = json.loads(files(__package__).joinpath("data", name).read_text(encoding="utf-8"))["phases"]
     return tuple(_read(record) for record in records)
 
 

@@ -38,10 +38,13 @@ class CampaignMaker(Maker):
             labels=config.labels,
             references=config.references,
             screen=config.screen,
+            pressure=config.search.pressure,
         ).make(root, config.system)
         data, jobs = dataset.output, [dataset]
         if config.validation.is_wanted:
-            validate = ValidateMaker(validate=config.validation, walltime=self.dft_walltime)
+            validate = ValidateMaker(
+                validate=config.validation, walltime=self.dft_walltime, pressure=config.search.pressure
+            )
             jobs.append(validate.make_references(root, data["references"], config.system))
             data = data | {"calculated": jobs[-1].output}
         first = round_flow(root, config, (self.walltime, self.dft_walltime), data)

@@ -9,10 +9,10 @@ from jobflow import Flow, Maker
 from imatgen_flows.config import Known, Labels, Limits, References, Screen, Templates
 from imatgen_flows.flows.common import plain, with_files
 from imatgen_flows.jobs.build_dataset import build_dataset
-from imatgen_flows.jobs.campaign_inputs import relax_inputs
 from imatgen_flows.jobs.documents import CampaignData
 from imatgen_flows.jobs.label_dataset import label_dataset
 from imatgen_flows.jobs.references import extend_hull, relax_references
+from imatgen_flows.jobs.search_space import pressure_input, relax_inputs
 
 
 @dataclass
@@ -26,6 +26,7 @@ class DatasetMaker(Maker):
     labels: Labels = field(default_factory=Labels)
     references: References = field(default_factory=References)
     screen: Screen = field(default_factory=Screen)
+    pressure: float = 0.0  # GPa; above zero, enthalpies
 
     def make(self, root: str, system: list[str]) -> Flow:
         """Build the flow; its output is the campaign's data before the first round.
@@ -35,7 +36,7 @@ class DatasetMaker(Maker):
         root : of the artifact store
         system : element symbols
         """
-        relax = relax_inputs(self.screen)
+        relax = relax_inputs(self.screen, self.pressure)
         known, limits = with_files(self.known), plain(self.limits)
         dataset = build_dataset(root, system=system, templates=with_files(self.templates), known=known, limits=limits)
         published = relax_references(root, system=system, known=known, limits=limits, relax=relax)
@@ -45,6 +46,7 @@ class DatasetMaker(Maker):
             references=published.output,
             potential=self.labels.potential,
             stable_below=self.labels.stable_below,
+            **pressure_input(self.pressure),
         )
         hull = extend_hull(
             root,

@@ -13,6 +13,7 @@ from typing import Any
 from jobflow import Maker
 
 from imatgen_flows.config import Validate
+from imatgen_flows.energetics.pressure import KILOBAR
 
 # s; and after how many of them custodian searches the output for errors: every 300 s, as it does by default
 POLLING_STEP, CHECK_AFTER = 1, 300
@@ -43,6 +44,25 @@ def force_field(section: Validate, walltime: float | None, run_vasp_kwargs: dict
 
     relax = {"fmax": section.fmax / 2, "final_atoms_object_file": None}
     return ForceFieldRelaxMaker(force_field_name=section.force_field, relax_kwargs=relax)
+
+
+def with_pressure(maker: Any, pressure: float) -> Maker:
+    """Let a maker relax at a pressure, GPa.
+
+    In VASP, PSTRESS goes to the relaxations alone. With it, what VASP calls the energy holds pV in one place of its output
+    and not in another; the static calculation at the end, whose energy is compared, is free of it, and
+    `energetics.dft` adds pV itself.
+    """
+    if hasattr(maker, "relax_kwargs"):
+        from ase.units import GPa
+
+        return maker.update_kwargs(
+            {"relax_kwargs": {**maker.relax_kwargs, "filter_kwargs": {"scalar_pressure": pressure * GPa}}}
+        )
+    from atomate2.vasp.jobs.base import BaseVaspMaker
+
+    stress = {"_set": {"input_set_generator->user_incar_settings->PSTRESS": pressure * KILOBAR}}
+    return maker.update_kwargs(stress, name_filter="relax", class_filter=BaseVaspMaker, dict_mod=True)
 
 
 def force_field_calculator(device: str, name: str) -> Any:

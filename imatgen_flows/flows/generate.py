@@ -7,7 +7,7 @@ from typing import Any
 
 from jobflow import Flow, Maker
 
-from imatgen_flows.config import Limits, Model, Sampling, Start, Validity
+from imatgen_flows.config import Limits, Model, Sampling, Search, Start, Validity
 from imatgen_flows.flows.common import plain
 from imatgen_flows.jobs.documents import CampaignData, CandidateChecks, InputFile, NetworkDocuments
 from imatgen_flows.jobs.filter_candidates import filter_candidates
@@ -30,6 +30,7 @@ class GenerateMaker(Maker):
     sampling: Sampling = field(default_factory=Sampling)
     limits: Limits = field(default_factory=Limits)
     validity: Validity = field(default_factory=Validity)
+    search: Search = field(default_factory=Search)
 
     def make(
         self, root: str, data: CampaignData, round_number: int = 0, networks: NetworkDocuments | None = None
@@ -55,7 +56,7 @@ class GenerateMaker(Maker):
             root,
             data=CampaignData(dataset=dataset, labels=data["labels"], references=data["references"]),
             sampling=plain(self.sampling),
-            checks=CandidateChecks(limits=plain(self.limits), validity=plain(self.validity)),
+            checks=self._checks(),
             round_number=round_number,
             **common,
         )
@@ -63,6 +64,12 @@ class GenerateMaker(Maker):
         output = {"networks": networks, "reconstruction": reconstruction.output, "candidates": candidates.output}
         jobs = [*imported.values(), *trained.values(), reconstruction, samples, candidates]
         return Flow(jobs, output=output, name=self.name)
+
+    def _checks(self) -> CandidateChecks:
+        checks = CandidateChecks(limits=plain(self.limits), validity=plain(self.validity))
+        if self.search.is_restricted:
+            checks["search"] = self.search.model_dump(include={"compositions", "sites"})
+        return checks
 
     def _import(self, root: str, dataset: Any) -> dict[str, Any]:
         """Make the jobs that take the networks out of the model file, by role; none where there is no file."""

@@ -48,7 +48,8 @@ def round_flow(
         made = jobs[-1].output
     jobs.append(SearchMaker(config, walltime=walltimes[0]).make(root, data, made["candidates"], previous))
     if config.validation.is_wanted:
-        validate = ValidateMaker(validate=config.validation, walltime=walltimes[1])
+        pressure = config.search.pressure
+        validate = ValidateMaker(validate=config.validation, walltime=walltimes[1], pressure=pressure)
         jobs.append(validate.make(root, jobs[-1].output, data["calculated"]))
     candidates = jobs[-1].output
     finish = finish_round(
@@ -138,4 +139,5 @@ def _generate(config: CampaignConfig, start: NetworkDocuments | None) -> Generat
         sampling=config.sampling,
         limits=config.limits,
         validity=config.validity,
+        search=config.search,
     )

@@ -20,6 +20,7 @@ class ScreenMaker(Maker):
     name: str = "screen"
     screen: Screen = field(default_factory=Screen)
     walltime: float | None = None  # of a relaxation job, s; None where there is no limit
+    pressure: float = 0.0  # GPa
 
     def make(self, root: str, candidates: Any, data: CampaignData) -> Flow:
         """Build the flow.
@@ -37,5 +38,6 @@ class ScreenMaker(Maker):
             data=part,
             screen=plain(self.screen),
             walltime=self.walltime,
+            pressure=self.pressure,
         )
         return Flow([ranked], output=ranked.output, name=self.name)

@@ -53,7 +53,9 @@ class SearchMaker(Maker):
             files=InputFile.of(config.sources.files),
             batch=batch,
         )
-        screen = ScreenMaker(screen=config.screen, walltime=self.walltime).make(root, proposed.output, data)
+        screen = ScreenMaker(screen=config.screen, walltime=self.walltime, pressure=config.search.pressure).make(
+            root, proposed.output, data
+        )
         batches = config.sources.number_of_batches
         if batches > 1:
             proposed.name += f" ({batch + 1} of {batches})"

@@ -14,6 +14,7 @@ from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job, dynamic_job
 from imatgen_flows.jobs.documents import CalculationsDocument
+from imatgen_flows.jobs.search_space import pressure_input
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
 
@@ -31,7 +32,7 @@ def calculate(root: str, *, subjects: ArtifactRef, maker: Maker, rules: dict[str
     root : of the artifact store
     subjects : rows: name, structure, and `fixed_cell` for a molecule in a box
     maker : of atomate2; makes the chain of one structure
-    rules : `backend`, `fmax` (eV/A), `attempts`
+    rules : `backend`, `fmax` (eV/A), `attempts`; `pressure` (GPa) where there is one
     """
     rows = read_lines(ArtifactRef.model_validate(subjects))
     chains: list[Any] = []
@@ -110,10 +111,10 @@ def _check(tasks: list[Any], rules: Mapping[str, Any]) -> Any:
 
     if not tasks or any(task is None for task in tasks):
         return Refusal("job_lost", _loss(tasks))
-    backend = BACKENDS[rules["backend"]]
+    backend, at = BACKENDS[rules["backend"]], pressure_input(rules.get("pressure", 0.0))
     result: Any = None
     for task in tasks[-2:]:
-        result = backend.check_document(task, fmax=rules["fmax"], allow_stand_in=get_settings().stand_in)
+        result = backend.check_document(task, fmax=rules["fmax"], allow_stand_in=get_settings().stand_in, **at)
         if isinstance(result, Refusal):
             return result
     return asdict(result) | {"structure": result.structure.as_dict()}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imatgen_flows.config import Known, Limits, Screen, SourceSection, Templates
-from imatgen_flows.energetics.optimisers import OPTIMISER
+from imatgen_flows.config import Known, Limits, SourceSection, Templates
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import Section
-from imatgen_flows.jobs.documents import InputFile, RelaxInputs
+from imatgen_flows.jobs.documents import InputFile
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -37,11 +36,6 @@ def read_section(kind: type[SectionType], values: Mapping[str, Any]) -> SectionT
     """Give a section of the campaign its class back, where it reached a job as plain values and input files."""
     plain = {name: value.path if isinstance(value, InputFile) else value for name, value in values.items()}
     return kind.model_validate(plain)
-
-
-def relax_inputs(screen: Screen) -> RelaxInputs:
-    """Return how a campaign relaxes its references and its candidates."""
-    return RelaxInputs(potential=screen.potential, fmax=screen.fmax, max_steps=screen.max_steps, optimiser=OPTIMISER)
 
 
 def read_templates(system: list[str], templates: Templates, limits: Limits) -> tuple[list[Template], list[Exclusion]]:
@@ -106,6 +100,29 @@ def published_phases(system: list[str], known: Known) -> tuple[list[ReferencePha
     ]
     phases, repeated = merge_phases(reference_phases(system) + own)
     return phases, exclusions + repeated
+
+
+def hull_phases(system: list[str], known: Known, pressure: float) -> list[ReferencePhase]:
+    """Collect the phases that the hull of a campaign rests on: at a pressure (GPa), solids in place of molecules.
+
+    Raises
+    ------
+    InputError
+        Where a molecule is to be replaced, and no solid is known.
+    """
+    from imatgen_flows.energetics.published import merge_phases
+    from imatgen_flows.energetics.references import replace_molecules
+
+    phases, _ = published_phases(system, known)
+    return merge_phases(replace_molecules(phases, system))[0] if pressure else phases
+
+
+def fallback_phases(system: list[str], found: Collection[str], pressure: float) -> list[ReferencePhase]:
+    """Collect simple structures of the elements of a system that are not `found`; at a pressure (GPa) no molecules."""
+    from imatgen_flows.energetics.references import elemental_fallback
+
+    phases = [phase for element in system if element not in found for phase in elemental_fallback(element)]
+    return [phase for phase in phases if not (pressure and phase.molecule)]
 
 
 def source_options(section: SourceSection) -> SourceOptions:

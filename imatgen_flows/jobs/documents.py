@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -199,13 +199,15 @@ class RoundDocument(JobDocument):
 class RelaxInputs(TypedDict):
     """How structures are relaxed: potential, largest force (eV/A), number of steps at most, and optimiser.
 
-    All of it is part of the key of a job, so that no result of one optimiser is found as that of another.
+    All of it is part of the key of a job, so that no result of one optimiser is found as that of another. `pressure` (GPa)
+    is absent where it is zero: the cache keys of such campaigns are those of before it was there.
     """
 
     potential: str
     fmax: float
     max_steps: int
     optimiser: str
+    pressure: NotRequired[float]
 
 
 class NetworkDocuments(TypedDict, total=False):
@@ -217,10 +219,14 @@ class NetworkDocuments(TypedDict, total=False):
 
 
 class CandidateChecks(TypedDict):
-    """What decides whether a sample is a valid candidate, as sections of the campaign in plain values."""
+    """What decides whether a sample is a valid candidate, as sections of the campaign in plain values.
+
+    `search` is absent where it restricts nothing: the cache keys of such campaigns are those of before it was there.
+    """
 
     limits: dict[str, Any]
     validity: dict[str, Any]
+    search: NotRequired[dict[str, Any]]
 
 
 class CampaignData(TypedDict, total=False):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import Screen
 from imatgen_flows.energetics.potentials import get_potential
+from imatgen_flows.energetics.pressure import scale_at
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
-from imatgen_flows.jobs.campaign_inputs import relax_inputs
 from imatgen_flows.jobs.documents import ReferenceDocument
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.result_cache import relax_cached, relaxation_of, single_points_cached
+from imatgen_flows.jobs.search_space import pressure_input, relax_inputs
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -23,21 +24,21 @@ if TYPE_CHECKING:
     from imatgen_flows.energetics.relax import Evaluator, Relaxation
 
 
-def hull_of(references: ReferenceDocument, screen: Screen, run: Path) -> Hull:
-    """Read the hull of a finished run, for energies that are computed now.
+def hull_of(references: ReferenceDocument, screen: Screen, run: Path, pressure: float = 0.0) -> Hull:
+    """Read the hull of a finished run, for energies that are computed now, at the pressure of its campaign (GPa).
 
     Raises
     ------
     InputError
         Where the potential that is installed gives energies of another scale.
     """
-    hull, scale = load_hull(references), get_potential(screen.potential).scale
+    hull, scale = load_hull(references), scale_at(get_potential(screen.potential).scale, pressure)
     if scale != hull.potential:
         raise InputError(f"{run} has energies of {hull.potential}, installed is {scale}: they do not compare.")
     return hull
 
 
-def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluator, Evaluator]:
+def evaluators(store: ArtifactStore, screen: Screen, pressure: float = 0.0) -> tuple[Evaluator, Evaluator]:
     """Return functions that relax and compute single points with the settings of a campaign's screening.
 
     Results are cached in the store by the structure itself, for all evaluations of the run: one that was interrupted or is
@@ -47,8 +48,9 @@ def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluator, Evaluat
     ----------
     store : of the run
     screen : section of its campaign
+    pressure : of its campaign, GPa; above zero, energies are enthalpies
     """
-    settings = relax_inputs(screen)
+    settings = relax_inputs(screen, pressure)
     scale = get_potential(screen.potential).scale
 
     def evaluate(
@@ -67,7 +69,7 @@ def evaluators(store: ArtifactStore, screen: Screen) -> tuple[Evaluator, Evaluat
         return evaluate(relax_cached, structures, **settings)
 
     def single_point(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
-        return evaluate(single_points_cached, structures, potential=screen.potential)
+        return evaluate(single_points_cached, structures, potential=screen.potential, **pressure_input(pressure))
 
     return relax, single_point
 

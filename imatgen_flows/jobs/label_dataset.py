@@ -14,6 +14,7 @@ from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ReferenceDocument
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.result_cache import single_points_cached
+from imatgen_flows.jobs.search_space import pressure_input
 from imatgen_flows.profiles import Profile
 
 logger = logging.getLogger(__name__)
@@ -28,8 +29,11 @@ def label_dataset(
     references: ReferenceDocument,
     potential: str,
     stable_below: float,
+    pressure: float = 0.0,
 ) -> dict[str, Any]:
     """Compute the unrelaxed formation energy of each training structure, and the label of the classifier.
+
+    At a pressure (GPa) it is the formation enthalpy of the structure compressed as a whole, its atoms unrelaxed.
 
     Raises
     ------
@@ -40,7 +44,11 @@ def label_dataset(
 
     crystals = read_lines(dataset.crystals)
     results = single_points_cached(
-        scratch, [row["id"] for row in crystals], [structure_of(row) for row in crystals], potential
+        scratch,
+        [row["id"] for row in crystals],
+        [structure_of(row) for row in crystals],
+        potential,
+        **pressure_input(pressure),
     )
     hull = load_hull(references)
     labels = []

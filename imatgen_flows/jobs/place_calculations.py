@@ -14,6 +14,7 @@ from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Geometry, Stage, State
 from imatgen_flows.config import Validate
 from imatgen_flows.energetics.backends import BACKENDS
+from imatgen_flows.energetics.pressure import scale_at
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
@@ -40,13 +41,14 @@ def place_references(
     calculations: CalculationsDocument,
     system: list[str],
     validate: dict[str, Any],
+    pressure: float = 0.0,
 ) -> dict[str, Any]:
     """Build the hull of the validation from phases whose energies are on the scale of the candidates."""
     from imatgen_flows.energetics.hull import Hull, HullEntry
     from imatgen_flows.energetics.mp_entries import fetch_mp_entries
 
     settings = Validate.model_validate(validate)
-    scale = scale_of(settings)
+    scale = scale_of(settings, pressure)
     rows = read_lines(calculations.calculations)
     starts = _best_starts(rows)
     if settings.references == "mp":
@@ -55,7 +57,7 @@ def place_references(
         entries = []
         for name, row in starts.items():
             if row["state"] == "accepted":
-                energy, row["note"] = _scaled_energy(row, scale)
+                energy, row["note"] = _scaled_energy(row, settings)
                 composition = structure_of(row).composition
                 entries.append(HullEntry(name, composition, energy, "computed as the candidates are"))
     failed = [f"{name}: {row['reason']}" for name, row in starts.items() if row["state"] != "accepted"]
@@ -84,12 +86,13 @@ def place_candidates(
     calculations: CalculationsDocument,
     references: ReferenceDocument,
     validate: dict[str, Any],
+    pressure: float = 0.0,
 ) -> dict[str, Any]:
     """Give each calculated candidate its energy on the hull, or its one reason why it has none."""
     from imatgen_flows.crystals.arrays import CrystalArrays
 
     settings = Validate.model_validate(validate)
-    refuse_other_scale(references, settings)
+    refuse_other_scale(references, settings, pressure)
     hull, table = load_hull(references), candidates.candidates
     rows: dict[str, Row] = {}
     for sample, structure in candidate_structures(
@@ -112,17 +115,17 @@ def place_candidates(
     return candidates_fields(table, candidates) | {"evaluations": spent}
 
 
-def scale_of(validate: Validate) -> str:
-    """Name the energy scale of a back end."""
-    return BACKENDS[validate.backend].scale or f"{validate.force_field} by atomate2"
+def scale_of(validate: Validate, pressure: float = 0.0) -> str:
+    """Name the energy scale of a back end, at a pressure in GPa."""
+    return scale_at(BACKENDS[validate.backend].scale or f"{validate.force_field} by atomate2", pressure)
 
 
-def refuse_other_scale(references: ReferenceDocument, validate: Validate) -> None:
-    """Refuse a hull whose energies are on another scale than those of the back end."""
-    if references.potential != scale_of(validate):
+def refuse_other_scale(references: ReferenceDocument, validate: Validate, pressure: float = 0.0) -> None:
+    """Refuse a hull whose energies are on another scale than those of the back end, at a pressure in GPa."""
+    if references.potential != scale_of(validate, pressure):
         raise InputError(
             f"the hull holds energies of {references.potential}, but `validate.backend: {validate.backend}` gives "
-            f"those of {scale_of(validate)}: they do not compare. Compute the references with the same back end."
+            f"those of {scale_of(validate, pressure)}: they do not compare. Compute the references with the same back end."
         )
 
 
@@ -143,7 +146,7 @@ def _place(row: Mapping[str, Any], hull: Hull, validate: Validate) -> tuple[Row,
     if row["state"] != "accepted":
         return rejection(Stage.VALIDATE, row["reason"], row["detail"]), None
     try:
-        energy, note = _scaled_energy(row, hull.potential)
+        energy, note = _scaled_energy(row, validate)
         structure = standardise(structure_of(row))
     except InputError as error:
         return rejection(Stage.VALIDATE, "off_the_scale", str(error)), None
@@ -173,12 +176,16 @@ def _best_starts(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return chosen
 
 
-def _scaled_energy(row: Mapping[str, Any], scale: str) -> tuple[float, str]:
-    """Correct the energy of an accepted calculation to its scale, eV/atom; return it with a note for its reader."""
+def _scaled_energy(row: Mapping[str, Any], validate: Validate) -> tuple[float, str]:
+    """Correct the energy of an accepted calculation to its scale, eV/atom; return it with a note for its reader.
+
+    Enthalpies are corrected as energies are: the scheme adds an energy for each atom, whatever the volume.
+    """
     from imatgen_flows.energetics.dft_result import DFTResult
     from imatgen_flows.energetics.mp_corrections import corrected_energy
 
-    if not any(backend.scale == scale for backend in BACKENDS if backend.scale):
+    scale = BACKENDS[validate.backend].scale
+    if not scale:
         return row["energy_per_atom"], ""
     values = {field.name: row[field.name] for field in fields(DFTResult)}
     values |= {"structure": structure_of(row), "potcar_spec": tuple(row["potcar_spec"])}

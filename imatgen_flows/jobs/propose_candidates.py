@@ -24,6 +24,7 @@ from imatgen_flows.jobs.candidate_table import (
 from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, CandidateTable, InputFile, RoundDocument
 from imatgen_flows.jobs.hulls import load_hull
+from imatgen_flows.jobs.search_space import search_space
 from imatgen_flows.profiles import Profile
 from imatgen_flows.sources.allocation import Yield, allocate_adaptive, allocate_fixed
 from imatgen_flows.sources.registry import ADAPTIVE, FILES, GENERATOR
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 
     from imatgen_flows.candidates.novelty import NoveltyClassifier
     from imatgen_flows.sources.batch import Allocate, Batch
-    from imatgen_flows.sources.search import RelaxedCrystal, SearchContext, SearchSpace
+    from imatgen_flows.sources.search import RelaxedCrystal, SearchContext
 
 # columns that tell what each source was given and what it found
 RECORD = ("source", "round", "parents", "state", "rejected_stage", "novelty", "e_above_hull", "evaluations")
 SEED_STEP = 1000  # between the seeds of two rounds, as `sample_candidates` has it
 # sections of a campaign that decide what is proposed
-SECTIONS = ("system", "limits", "validity", "labels", "screen", "sources", "rounds", "model")
+SECTIONS = ("system", "limits", "validity", "labels", "search", "screen", "sources", "rounds", "model")
 
 
 @cached_job(CandidatesDocument, profile=Profile.LIGHT, label="propose candidates")
@@ -70,7 +71,7 @@ def propose_candidates(
     found |= candidate_structures(here, Geometry.RELAXED)
     filled = Batch(
         number=(number, batch),
-        space=space_of(config),
+        space=search_space(config),
         classifier=novelty_classifier(data["dataset"], data["references"], found),
         seed=config.model.seed + SEED_STEP * number,
         resemblance=_resemblance(data, found) if config.screen.distinct else None,
@@ -110,18 +111,6 @@ def _resemblance(data: CampaignData, found: Mapping[str, Structure]) -> NoveltyC
     from imatgen_flows.candidates.novelty import RESEMBLANCE
 
     return novelty_classifier(data["dataset"], data["references"], found, RESEMBLANCE)
-
-
-def space_of(config: CampaignConfig) -> SearchSpace:
-    """State where the sources of a campaign may search."""
-    from imatgen_flows.sources.search import SearchSpace
-
-    return SearchSpace(
-        elements=tuple(config.system),
-        max_sites=config.limits.max_sites,
-        max_edge=config.limits.max_edge,
-        charge=config.validity.charge,
-    )
 
 
 def part_of_batch(number: int, batches: int, batch: int) -> int:

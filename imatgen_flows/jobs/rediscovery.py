@@ -111,7 +111,7 @@ def rediscover(run: FinishedRun, each: int, relax_at_most: int) -> RunFindings:
         sum(map(len, own.values())),
         len(samples),
     )
-    relax, _ = evaluators(run.store, run.config.screen)
+    relax, _ = evaluators(run.store, run.config.screen, run.config.search.pressure)
     return RunFindings(
         run=str(run.path),
         seed=run.config.model.seed,

@@ -12,10 +12,11 @@ from imatgen_flows.config import Known, Limits
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.campaign_inputs import published_phases, read_section
+from imatgen_flows.jobs.campaign_inputs import fallback_phases, hull_phases, read_section
 from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ReferenceDocument, RelaxInputs
 from imatgen_flows.jobs.result_cache import relax_cached, single_points_cached
+from imatgen_flows.jobs.search_space import pressure_input
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
@@ -43,21 +44,22 @@ def relax_references(
 
     Of three elements and more, the systems within compete too: the best of what substitution into the shipped prototypes
     gives for each composition. A ternary that is not compared with binaries is compared with nothing.
+
+    At a pressure all energies are enthalpies, and solids take the place of molecules.
     """
     from imatgen_flows.energetics.published import number_names
-    from imatgen_flows.energetics.references import elemental_fallback
 
-    bounds = read_section(Limits, limits)
-    phases, _ = published_phases(system, read_section(Known, known))
+    bounds, pressure = read_section(Limits, limits), relax.get("pressure", 0.0)
+    phases = hull_phases(system, read_section(Known, known), pressure)
     rows = _relax_phases(scratch, phases, relax)
     relaxed = {row["name"] for row in rows if row["state"] == "relaxed"}
     found = {phase.structure.composition.chemical_system for phase in phases if phase.name in relaxed}
-    fallback = [phase for element in system if element not in found for phase in elemental_fallback(element)]
+    fallback = fallback_phases(system, found, pressure)
     rows += _relax_phases(scratch, number_names(fallback, [row["name"] for row in rows]), relax)
     for subsystem in subsystems(system):
         rows += _relax_subsystem(scratch, subsystem, bounds, relax, [row["name"] for row in rows])
     spent = sum(row["evaluations"] for row in rows)
-    return _reference_fields(store, rows, relax["potential"]) | {"evaluations": {"references": spent}}
+    return _reference_fields(store, rows, relax["potential"], pressure) | {"evaluations": {"references": spent}}
 
 
 @cached_job(ReferenceDocument, profile=Profile.GPU_RELAX, label="extend hull")
@@ -90,8 +92,9 @@ def extend_hull(
     lowest = number_names(_lowest(evaluated, substituted), [row["name"] for row in before])
     rows = _relax_phases(scratch, lowest, relax)
     spent = sum(row["evaluations"] for row in rows)
-    fields = _reference_fields(store, before + rows, references.potential)
-    logger.info("%s", Hull.from_dict(read_json(fields["hull"])).basis.sentence())
+    pressure = relax.get("pressure", 0.0)
+    fields = _reference_fields(store, before + rows, references.potential, pressure)
+    logger.info("%s", Hull.from_dict(read_json(fields["hull"])).basis.sentence(pressure))
     return fields | {"evaluations": {"references": spent}}
 
 
@@ -119,7 +122,11 @@ def _relax_subsystem(
     folder = scratch / "-".join((SINGLE_POINT, *system))
     folder.mkdir(exist_ok=True)
     results = single_points_cached(
-        folder, [item.id for item in made], [item.structure for item in made], relax["potential"]
+        folder,
+        [item.id for item in made],
+        [item.structure for item in made],
+        relax["potential"],
+        **pressure_input(relax.get("pressure", 0.0)),
     )
     phases = number_names([_substituted_phase(item.id, item.structure, item.template_id) for item in made], taken)
     lowest = _lowest([(r["energy_per_atom"], p) for r, p in zip(results, phases, strict=True) if not r["reason"]], 1)
@@ -196,10 +203,13 @@ def _demand_elements(rows: list[dict[str, Any]], potential: str) -> None:
         )
 
 
-def _reference_fields(store: ArtifactStore, rows: list[dict[str, Any]], potential: str) -> dict[str, Any]:
+def _reference_fields(
+    store: ArtifactStore, rows: list[dict[str, Any]], potential: str, pressure: float
+) -> dict[str, Any]:
     """Build the hull of the phases that were relaxed; return the fields of the document."""
     from imatgen_flows.energetics.hull import Hull, HullEntry
     from imatgen_flows.energetics.potentials import get_potential
+    from imatgen_flows.energetics.pressure import scale_at
 
     relaxed = [row for row in rows if row["state"] == "relaxed"]
     if not relaxed:
@@ -222,7 +232,7 @@ def _reference_fields(store: ArtifactStore, rows: list[dict[str, Any]], potentia
         )
         for row in relaxed
     ]
-    hull = Hull(entries, potential=get_potential(potential).scale)
+    hull = Hull(entries, potential=scale_at(get_potential(potential).scale, pressure))
     failed = sum(row["state"] not in ("relaxed", SINGLE_POINT) for row in rows)
     return {
         "potential": potential,

@@ -14,6 +14,7 @@ from imatgen_flows.energetics.optimisers import OPTIMISER
 from imatgen_flows.io.artifacts import content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.device import relaxation_resources
+from imatgen_flows.jobs.search_space import pressure_input
 
 if TYPE_CHECKING:
     from imatgen_flows.energetics.known_ends import KnownEnd
@@ -68,6 +69,7 @@ def relax_cached(
     fmax: float,
     max_steps: int,
     optimiser: str = OPTIMISER,
+    pressure: float = 0.0,
     fixed_cell: list[bool] | None = None,
     ends: list[list[KnownEnd]] | None = None,
 ) -> list[dict[str, Any]]:
@@ -84,11 +86,12 @@ def relax_cached(
 
     cells = fixed_cell or [False] * len(names)
     resources = relaxation_resources()
-    together = resources["device"] != "cpu" and not batching_obstacle(potential, resources["device"])
+    alone = resources["device"] == "cpu" or pressure  # batches know none
+    together = not alone and not batching_obstacle(potential, resources["device"])
 
     def relax(places: list[int], on_result: Callable[[int, Any], None]) -> None:
         chosen = [structures[i] for i in places]
-        settings = RelaxSettings(fmax, max_steps, optimiser=optimiser)
+        settings = RelaxSettings(fmax, max_steps, optimiser=optimiser, pressure=pressure)
         common: dict[str, Any] = {"fixed_cell": [cells[i] for i in places], "on_result": on_result}
         if together:
             relax_batched(chosen, potential, settings, device=resources["device"], **common)
@@ -100,13 +103,19 @@ def relax_cached(
 
 
 def single_points_cached(
-    scratch: Path, names: list[str], structures: list[Any], potential: str
+    scratch: Path, names: list[str], structures: list[Any], potential: str, *, pressure: float = 0.0
 ) -> list[dict[str, Any]]:
-    """Compute the energies of structures as they are; see `relax_cached`."""
+    """Compute the energies of structures as they are; at a pressure their enthalpies, compressed. See `relax_cached`."""
     from imatgen_flows.energetics.relax import single_points
 
     def evaluate(places: list[int], on_result: Callable[[int, Any], None]) -> None:
-        single_points([structures[i] for i in places], potential, on_result=on_result, **relaxation_resources())
+        single_points(
+            [structures[i] for i in places],
+            potential,
+            on_result=on_result,
+            **relaxation_resources(),
+            **pressure_input(pressure),
+        )
 
     return _fill(ResultCache(scratch, SINGLE_POINTS_A_FILE), names, evaluate, "evaluated")
 

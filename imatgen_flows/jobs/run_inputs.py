@@ -142,7 +142,8 @@ def baseline_inputs(run: Path, round_number: int, samplers: Sequence[str], fmax:
     InputError
         Where there is no such round, or artifacts of the run are missing.
     """
-    screen = CampaignConfig.from_file(run / "campaign.yaml").screen
+    config = CampaignConfig.from_file(run / "campaign.yaml")
+    screen, pressure = config.screen, config.search.pressure
     if fmax:
         screen = screen.model_copy(update={"fmax": fmax})
     store, finished = ArtifactStore(run / "artifacts"), finished_round(run)
@@ -151,11 +152,11 @@ def baseline_inputs(run: Path, round_number: int, samplers: Sequence[str], fmax:
     references = parent(store, finished, ReferenceDocument, extend_hull)
     dataset = parent(store, finished, DatasetDocument, build_dataset, extend_dataset)
     labels = parent(store, finished, LabelDocument, label_dataset, extend_labels)
-    relax, _ = evaluators(store, screen)
+    relax, _ = evaluators(store, screen, pressure)
     return BaselineInputs(
         candidates=_generated(finished, round_number, samplers),
         known=_known_structures(dataset, labels, references),
-        hull=hull_of(references, screen, run),
+        hull=hull_of(references, screen, run, pressure),
         relax=relax,
         screen=screen,
     )
@@ -163,15 +164,16 @@ def baseline_inputs(run: Path, round_number: int, samplers: Sequence[str], fmax:
 
 def vacancy_inputs(run: Path, pair: tuple[str, str]) -> VacancyInputs:
     """Gather the inputs of the vacancy study from a run directory; `pair` is the cation and the anion."""
-    screen = CampaignConfig.from_file(run / "campaign.yaml").screen
+    config = CampaignConfig.from_file(run / "campaign.yaml")
+    screen, pressure = config.screen, config.search.pressure
     store, finished = ArtifactStore(run / "artifacts"), finished_round(run)
     references = parent(store, finished, ReferenceDocument, extend_hull)
     dataset = parent(store, finished, DatasetDocument, build_dataset, extend_dataset)
-    relax, single_point = evaluators(store, screen)
+    relax, single_point = evaluators(store, screen, pressure)
     return VacancyInputs(
         candidates=_relaxed_new(finished),
         compounds=_compounds(dataset, references, pair),
-        hull=hull_of(references, screen, run),
+        hull=hull_of(references, screen, run, pressure),
         relax=relax,
         single_point=single_point,
         screen=screen,

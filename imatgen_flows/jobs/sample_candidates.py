@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.candidates.schema import Row
-from imatgen_flows.config import Limits, Model, Validity
+from imatgen_flows.config import Limits, Model, Search, Validity
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import count_states, extend_table
-from imatgen_flows.jobs.dataset_rows import load_crystals, training_rows
+from imatgen_flows.jobs.dataset_rows import load_crystals, structure_of, training_rows
 from imatgen_flows.jobs.documents import (
     CampaignData,
     CandidateChecks,
@@ -21,6 +21,7 @@ from imatgen_flows.jobs.documents import (
 )
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.networks import load_model
+from imatgen_flows.jobs.search_space import space_of
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
 from imatgen_flows.sources.registry import GENERATOR
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from imatgen_flows.models.crystal_model import CrystalModel
     from imatgen_flows.models.drawing import StartingPoints
     from imatgen_flows.models.latent_map import PrincipalComponents
+    from imatgen_flows.sources.search import SearchSpace
 
 SEED_STEP = 1000  # between the seeds of two rounds; each sampler takes one of its own
 
@@ -60,17 +62,20 @@ def sample_candidates(
     from imatgen_flows.models.latent_map import principal_components
 
     settings, bounds = Model.model_validate(model), Limits.model_validate(checks["limits"])
-    charge, workers = Validity.model_validate(checks["validity"]).charge, get_settings().n_workers
+    validity, workers = Validity.model_validate(checks["validity"]), get_settings().n_workers
+    charge, elements = validity.charge, data["dataset"].elements
+    searched = space_of(elements, bounds, validity, Search(**checks["search"])) if "search" in checks else None
     trained = load_model(data["dataset"], networks, settings)
-    start = starting_points(trained, data, settings, balanced_only=charge == REJECT_UNBALANCED)
+    start = starting_points(trained, data, settings, balanced_only=charge == REJECT_UNBALANCED, searched=searched)
     ids = [row["id"] for row in read_lines(data["dataset"].crystals)]
     components = principal_components(start.latent)
     seed = settings.seed + SEED_STEP * round_number
+    check = searched.fault if searched else None
     rows: list[Row] = []
     crystals: list[tuple[str, CrystalArrays]] = []
     latents: list[Tensor] = []
     for sampler, samples in draw_samples(trained, start, sampling, seed).items():
-        latent, decoded = decode_samples(trained, samples, bounds.max_sites, bounds.max_edge, workers, charge)
+        latent, decoded = decode_samples(trained, samples, bounds.max_sites, bounds.max_edge, workers, charge, check)
         latents.append(latent)
         places, stability = components.transform(latent), trained.stability(latent)
         for index, item in enumerate(decoded):
@@ -103,9 +108,16 @@ def sample_candidates(
 
 
 def starting_points(
-    trained: CrystalModel, data: CampaignData, model: Model, balanced_only: bool = False
+    trained: CrystalModel,
+    data: CampaignData,
+    model: Model,
+    balanced_only: bool = False,
+    searched: SearchSpace | None = None,
 ) -> StartingPoints:
-    """Collect the training structures that samples can start from, with their latent vectors and energies."""
+    """Collect the training structures that samples can start from, with their latent vectors and energies.
+
+    `searched` says which of them are of what the campaign looks for; all are, where it is None.
+    """
     from pymatgen.core import Composition
 
     from imatgen_flows.models.drawing import StartingPoints
@@ -127,6 +139,7 @@ def starting_points(
         ],
         has_finds=any(row.get("round_find") for row in rows),
         balanced_only=balanced_only,
+        searched=None if searched is None else [not searched.admit(structure_of(row)) for row in rows],
     )
 
 

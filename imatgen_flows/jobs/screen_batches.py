@@ -8,10 +8,10 @@ from jobflow import Flow, OnMissing, Response
 
 from imatgen_flows.config import Screen
 from imatgen_flows.jobs.cached_job import dynamic_job
-from imatgen_flows.jobs.campaign_inputs import relax_inputs
 from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.relax_batch import relax_batch
+from imatgen_flows.jobs.search_space import relax_inputs
 from imatgen_flows.profiles import Profile
 
 # evaluations of one relaxation to 0.05 eV/A: the mean over CHGNet relaxations of generated V-O candidates, as the ledger of
@@ -29,6 +29,7 @@ def screen_batches(
     data: CampaignData,
     screen: dict[str, Any],
     walltime: float | None,
+    pressure: float = 0.0,
 ) -> Response:
     """Replace this job by one job for each part of what was chosen, and one that ranks all of it.
 
@@ -37,7 +38,7 @@ def screen_batches(
     settings = Screen.model_validate(screen)
     size = settings.batch_size or batch_size(data["evaluated"], walltime)
     known = {name: data[name] for name in ("dataset", "references")} if settings.distinct else {}
-    common = {"candidates": candidates, "chosen": candidates.extra["chosen"], "relax": relax_inputs(settings)}
+    common = {"candidates": candidates, "chosen": candidates.extra["chosen"], "relax": relax_inputs(settings, pressure)}
     batches = [
         relax_batch(root, start=start, stop=start + size, **common, **known)
         for start in range(0, candidates.to_relax, size)

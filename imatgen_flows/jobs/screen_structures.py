@@ -76,7 +76,11 @@ def screen_structures(run: Path, crystals: Sequence[RawCrystal], cache: Artifact
     store, finished = ArtifactStore(run / "artifacts"), finished_round(run)
     references = parent(store, finished, ReferenceDocument, extend_hull)
     dataset = parent(store, finished, DatasetDocument, build_dataset, extend_dataset)
-    hull, (relax, _) = hull_of(references, config.screen, run), evaluators(cache, config.screen)
+    pressure = config.search.pressure
+    hull, (relax, _) = (
+        hull_of(references, config.screen, run, pressure),
+        evaluators(cache, config.screen, pressure),
+    )
     rows: dict[str, Row] = {}
     valid: dict[str, Structure] = {}
     for raw in crystals:

@@ -21,12 +21,19 @@ from imatgen_flows.jobs.place_calculations import (
     place_references,
     refuse_other_scale,
 )
+from imatgen_flows.jobs.search_space import pressure_input
 from imatgen_flows.profiles import Profile
 
 
 @dynamic_job(profile=Profile.LIGHT, label="validate references")
 def validate_references(
-    root: str, *, references: ReferenceDocument, system: list[str], validate: dict[str, Any], maker: Maker
+    root: str,
+    *,
+    references: ReferenceDocument,
+    system: list[str],
+    validate: dict[str, Any],
+    maker: Maker,
+    pressure: float = 0.0,
 ) -> Response:
     """Replace this job by calculations of the published phases, and the hull that they make."""
     settings = Validate.model_validate(validate)
@@ -38,18 +45,25 @@ def validate_references(
             # as many starts as a candidate has: the lower of two must not compete with the first of one
             rows += _starts(row["name"], row["structure"], settings, fixed_cell=row["molecule"])
     subjects = ArtifactStore(root).put_lines("subjects", rows if settings.references == "computed" else [])
-    calculated = calculate(root, subjects=subjects, maker=maker, rules=_rules(settings))
-    hull = place_references(root, calculations=calculated.output, system=system, validate=validate)
+    at = pressure_input(pressure)
+    calculated = calculate(root, subjects=subjects, maker=maker, rules=_rules(settings) | at)
+    hull = place_references(root, calculations=calculated.output, system=system, validate=validate, **at)
     return Response(replace=Flow([calculated, hull], output=hull.output, name="validate references"))
 
 
 @dynamic_job(profile=Profile.LIGHT, label="validate")
 def validate_shortlist(
-    root: str, *, candidates: CandidatesDocument, references: ReferenceDocument, validate: dict[str, Any], maker: Maker
+    root: str,
+    *,
+    candidates: CandidatesDocument,
+    references: ReferenceDocument,
+    validate: dict[str, Any],
+    maker: Maker,
+    pressure: float = 0.0,
 ) -> Response:
     """Replace this job by calculations of the best candidates, and their places on the hull."""
     settings = Validate.model_validate(validate)
-    refuse_other_scale(references, settings)
+    refuse_other_scale(references, settings, pressure)
     table = candidates.candidates
     shortlist = samples_in(table, State.SHORTLISTED)
     structures = candidate_structures(table, Geometry.RELAXED, shortlist)
@@ -59,9 +73,10 @@ def validate_shortlist(
     for sample in sorted(allowed, key=lambda sample: (distances[sample], sample))[: settings.at_most]:
         rows += _starts(sample, structures[sample].as_dict(), settings)
     subjects = ArtifactStore(root).put_lines("subjects", rows)
-    calculated = calculate(root, subjects=subjects, maker=maker, rules=_rules(settings))
+    at = pressure_input(pressure)
+    calculated = calculate(root, subjects=subjects, maker=maker, rules=_rules(settings) | at)
     placed = place_candidates(
-        root, candidates=candidates, calculations=calculated.output, references=references, validate=validate
+        root, candidates=candidates, calculations=calculated.output, references=references, validate=validate, **at
     )
     return Response(replace=Flow([calculated, placed], output=placed.output, name="calculate and place"))
 

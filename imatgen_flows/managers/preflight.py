@@ -23,6 +23,7 @@ from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check, refuse_faults
 from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
 from imatgen_flows.managers.potential_check import check_potentials
+from imatgen_flows.managers.search_check import check_search, describe_search
 from imatgen_flows.managers.source_check import check_sources
 from imatgen_flows.settings import get_settings
 
@@ -37,6 +38,8 @@ LONGEST_DETAIL = 120  # characters of each
 FREE_DISK = 2.0  # GB that a campaign may need
 CURE_OF_HULL = "Give `known` a source of published phases: a file, mp or optimade."
 STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
+# evaluations of a training structure at a pressure: mean over toy and CHGNet single points of V-O at 10 to 100 GPa
+POINTS_OF_A_COMPRESSION = 8
 MANY_UNBALANCED = 0.5  # share of the substituted structures from which on the plan warns
 VASP_RUNS = 3  # of a chain: two relaxations and a static calculation
 
@@ -64,6 +67,7 @@ class Plan:
     dft_runs : calculations that the chains are made of; those that are tried again count once more each time
     dft_attempts : times that a chain may be tried
     excluded : each crystal that is left out: `section`, `id`, `reason`, `detail`
+    search : what is searched for, in words, and how many training structures are of it; empty where everything is
     """
 
     potential: str
@@ -88,6 +92,7 @@ class Plan:
     dft_runs: int = 0
     dft_attempts: int = 0
     excluded: list[dict[str, str]] = field(default_factory=list)
+    search: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
@@ -111,6 +116,8 @@ class Plan:
             "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self.potential})",
             "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine, beside training",
         }
+        if self.search:
+            lines = {"search": self.search} | lines
         if self.dft_chains:
             program = "VASP runs" if BACKENDS[self.backend].is_vasp else "relaxations"
             again = f"; what fails is tried up to {self.dft_attempts} times" if self.dft_attempts > 1 else ""
@@ -169,6 +176,7 @@ def check_machine(
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
     checks += check_potentials(config) if config else [_check_potential(Screen().potential)]
+    checks += check_search(config) if config else []
     if config and config.validation.is_wanted:
         checks += check_dft(config)
     wants_key = config and "mp" in (config.templates.source, config.known.source, config.validation.references)
@@ -208,8 +216,8 @@ def make_plan(config: CampaignConfig) -> Plan:
     from pymatgen.core import Composition
 
     from imatgen_flows.crystals import is_charge_balanced
-    from imatgen_flows.energetics.references import elemental_fallback
     from imatgen_flows.jobs.build_dataset import collect_dataset
+    from imatgen_flows.jobs.campaign_inputs import fallback_phases, hull_phases
     from imatgen_flows.jobs.dataset_rows import structure_of, trained_rows
     from imatgen_flows.jobs.references import substitute_subsystem, subsystems
     from imatgen_flows.jobs.screen_batches import EVALUATIONS_OF_A_RELAXATION
@@ -220,14 +228,16 @@ def make_plan(config: CampaignConfig) -> Plan:
     made = [row for row in dataset.rows if not row["known"]]
     formulas = {row["formula"] for row in made}
     unbalanced = {formula for formula in formulas if not is_charge_balanced(Composition(formula))}
-    phases = dataset.published
+    pressure = config.search.pressure
+    phases = hull_phases(config.system, config.known, pressure) if pressure else dataset.published
     basis = _basis(config.system, phases)
     alone = {phase.structure.composition.chemical_system for phase in phases}
-    published = len(phases) + sum(len(elemental_fallback(element)) for element in config.system if element not in alone)
+    published = len(phases) + len(fallback_phases(config.system, alone, pressure))
     parts = [item for part in subsystems(config.system) for item in substitute_subsystem(part, config.limits)]
     references = published + config.references.substituted * len(formulas)
     references += len({item.structure.composition.reduced_formula for item in parts})
-    once = {"labels": len(dataset.rows), "references": len(parts) + references * STEPS_OF_A_REFERENCE}
+    points = POINTS_OF_A_COMPRESSION if pressure else 1
+    once = {"labels": points * len(dataset.rows), "references": points * len(parts) + references * STEPS_OF_A_REFERENCE}
     in_a_round = config.screen.at_most * EVALUATIONS_OF_A_RELAXATION
     rounds = _rounds_within_budget(config.rounds, sum(once.values()), in_a_round)
     plan = Plan(
@@ -241,7 +251,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         unbalanced_structures=sum(row["formula"] in unbalanced for row in made),
         unbalanced_compositions=len(unbalanced),
         published=dict(basis.published),
-        hull=basis.sentence() if basis.is_published else f"{basis.sentence()} {CURE_OF_HULL}",
+        hull=" ".join([basis.sentence(pressure), *([] if basis.is_published else [CURE_OF_HULL])]),
         known_exclusions=dict(Counter(item.reason for item in dataset.known_exclusions)),
         rounds=rounds,
         samples=rounds * config.sampling.total if config.sources.uses_generator else 0,
@@ -249,6 +259,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         relaxations=rounds * config.screen.at_most,
         evaluations=once | {"screen": rounds * in_a_round},
         excluded=dataset.exclusion_rows(),
+        search=_search(config, [structure_of(row) for row in dataset.rows]),
     )
     if config.validation.is_wanted:
         plan.dft_chains = _chains(config, rounds, published)
@@ -262,7 +273,20 @@ def make_plan(config: CampaignConfig) -> Plan:
 def _input_checks(config: CampaignConfig) -> list[Check]:
     """Check the inputs of a campaign that are the same on every machine."""
     model = [_check_model(config, config.start.model)] if config.start.model else []
-    return [*check_potentials(config), *check_dft_elements(config), *check_sources(config), *model]
+    checks = [*check_search(config), *check_potentials(config), *check_dft_elements(config), *check_sources(config)]
+    return [*checks, *model]
+
+
+def _search(config: CampaignConfig, structures: list[Structure]) -> str:
+    """Say what is searched for, and how many training structures are of it."""
+    from imatgen_flows.jobs.search_space import search_space
+
+    said = describe_search(config)
+    if not config.search.is_restricted:
+        return said
+    space = search_space(config)
+    found = sum(not space.admit(structure) for structure in structures)
+    return f"{said}; {found:,} of {len(structures):,} training structures are such"
 
 
 def _rounds_within_budget(rounds: Rounds, once: int, in_a_round: int) -> int:
@@ -313,6 +337,7 @@ def _seconds_per_evaluation(structures: list[Structure], potential: str) -> floa
 
 def _check_crystals(config: CampaignConfig, with_templates: bool) -> list[Check]:
     """Read templates and known phases by the functions that the run calls; what must be downloaded is not asked for here."""
+    from imatgen_flows.energetics.references import replace_molecules
     from imatgen_flows.jobs.campaign_inputs import published_phases
 
     phases, hull = None, []
@@ -321,10 +346,12 @@ def _check_crystals(config: CampaignConfig, with_templates: bool) -> list[Check]
     elif not config.known.path or config.known.path.exists():  # another check says so
         try:
             phases = published_phases(config.system, config.known)
+            if config.search.pressure:
+                replace_molecules(phases[0], config.system)
         except ImatgenError as error:
             hull = [Check("hull", False, str(error))]
         else:
-            hull = [_check_hull(config.system, *phases)]
+            hull = [_check_hull(config.system, *phases, config.search.pressure)]
     there = not config.templates.path or config.templates.path.exists()
     wanted = with_templates and there and config.templates.source in ("prototypes", "file")
     return [_check_templates(config, phases), *hull] if wanted else hull
@@ -350,14 +377,16 @@ def _check_templates(config: CampaignConfig, phases: tuple[list[ReferencePhase],
     return Check("templates", True, said)
 
 
-def _check_hull(system: list[str], phases: list[ReferencePhase], unfit: list[Exclusion]) -> Check:
+def _check_hull(
+    system: list[str], phases: list[ReferencePhase], unfit: list[Exclusion], pressure: float = 0.0
+) -> Check:
     """Say what the hull will rest on."""
     from imatgen_flows.jobs.campaign_inputs import count_reasons
 
     left = f" Known phases left out: {count_reasons(unfit)}." if unfit else ""
     basis = _basis(system, phases)
     cure = "" if basis.is_published else f" {CURE_OF_HULL}"
-    return Check("hull", True, f"{basis.sentence()}{cure}{left}")
+    return Check("hull", True, f"{basis.sentence(pressure)}{cure}{left}")
 
 
 def _basis(system: list[str], phases: list[ReferencePhase]) -> HullBasis:

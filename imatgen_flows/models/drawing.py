@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from imatgen_flows.representation import PackedCrystals
 
 ANCHORS = 31  # the paper interpolates between this many known structures
+FEWEST = 2  # training structures that samples can start from
 # eV/atom; a structure this much higher above the hull starts e times fewer samples. A choice, not a measurement: of the
 # size of the threshold of E_hull up to which candidates are shortlisted
 TEMPERATURE = 0.2
@@ -44,6 +45,7 @@ class StartingPoints:
     formation_energy, e_above_hull : unrelaxed, of each row
     has_finds : whether earlier rounds of the campaign added structures
     balanced_only : whether the prior starts from charge-balanced compositions alone, as where others are rejected
+    searched : whether each row is of what the campaign looks for; None where all are
     """
 
     crystals: PackedCrystals
@@ -55,6 +57,18 @@ class StartingPoints:
     e_above_hull: Energies
     has_finds: bool = False
     balanced_only: bool = True
+    searched: Sequence[bool] | None = None
+
+    def rows(self) -> list[int]:
+        """List the rows that samples start from: of those that the networks were trained on, what is looked for.
+
+        All of them, where fewer than two of what is looked for have an energy.
+        """
+        seen = [int(row) for row in self.seen.tolist()]
+        if self.searched is None:
+            return seen
+        found = [row for row in seen if self.searched[row] and self.e_above_hull[row] is not None]
+        return found if len(found) >= FEWEST else seen
 
 
 def draw_samples(
@@ -96,7 +110,7 @@ def draw_from_anchors(
     # the formation energy favours compositions in the middle of the diagram, where the paper looks; E_hull favours what
     # lies near the hull, as do the finds of earlier rounds, of whatever composition
     energies = start.e_above_hull if start.has_finds else start.formation_energy
-    anchors = choose_anchors(start.known, energies, start.seen.tolist())
+    anchors = choose_anchors(start.known, energies, start.rows())
     ends, data = start.latent[anchors], start.latent[start.seen]
     if published:
         perturbed = sample_perturbed(ends, numbers[PERTURB], seed, distance=settings.perturbation)
@@ -116,10 +130,10 @@ def draw_with_prior(
 
     The prior is conditioned on the atoms and the formation energy of training structures, those near the hull more often.
     """
-    latent, seen, atoms = start.latent, start.seen.tolist(), start.crystals.counts()
-    anchors = choose_anchors(start.known, start.e_above_hull, seen)
-    starts = choose_starts(start.formulas, start.e_above_hull, seen, start.balanced_only)
-    width = model.vae.settings.perturbation * latent[seen].std(0)
+    latent, rows, atoms = start.latent, start.rows(), start.crystals.counts()
+    anchors = choose_anchors(start.known, start.e_above_hull, rows)
+    starts = choose_starts(start.formulas, start.e_above_hull, rows, start.balanced_only)
+    width = model.vae.settings.perturbation * latent[start.seen].std(0)
     energies = torch.tensor([start.formation_energy[row] for row in starts])
     conditions = prior_conditions(start.crystals[starts], energies, model.vae.shape[0] - 1)
     group = conditions[:, :-1].unique(dim=0, return_inverse=True)[1]
@@ -160,7 +174,7 @@ def choose_anchors(known: Sequence[bool], energies: Energies, seen: Sequence[int
     published = [row for row in seen if known[row]]
     rest = [(energy, row) for row in seen if not known[row] and (energy := energies[row]) is not None]
     anchors = published + [row for _, row in sorted(rest)[: max(0, ANCHORS - len(published))]]
-    if len(anchors) < 2:
+    if len(anchors) < FEWEST:
         raise InputError("fewer than two training structures have an energy; samples have nothing to start from.")
     return anchors
 

@@ -112,7 +112,8 @@ def hull(run: RunDirectory) -> Figure:
         distance.set_xticks(range(len(formulas)), labels, rotation=60, ha="right", fontsize=7)
     distance.axhline(0, color=INK, linewidth=1)
     distance.axhline(run.threshold, color=MUTED, linewidth=0.8, linestyle="--")
-    distance.set(ylabel=f"$E_{{hull}}$, {run.scale} (eV/atom)", title="Distance to the hull")
+    above = "Enthalpy above the hull" if run.pressure else "$E_{hull}$"
+    distance.set(ylabel=f"{above}, {run.scale} (eV/atom)", title="Distance to the hull")
     for novelty in Novelty:
         colour, marker = CLASSES[novelty]
         rows = [row for row in run.relaxed if row["novelty"] == novelty]
@@ -153,8 +154,8 @@ def _phase_diagram(axes: Axes, run: RunDirectory) -> None:
         axes.annotate(formula(name), (at, base), fontsize=7.5, **offset)
     axes.set(
         xlabel=f"Atomic fraction of {second}",
-        ylabel=f"Formation energy, {run.scale} (eV/atom)",
-        title="Formation energies and the hull of the references",
+        ylabel=f"Formation {run.quantity}, {run.scale} (eV/atom)",
+        title=f"Formation {'enthalpies' if run.pressure else 'energies'} and the hull of the references",
     )
     low, high = min(y), max(0.0, *y)
     axes.set_ylim(low - (0.08 + 0.06 * (1 + max(rows))) * (high - low), high + 0.1 * (high - low))

@@ -37,7 +37,7 @@ def compositions(run: RunDirectory, chosen: Chosen) -> Figure:
         for tick, name in zip(axes.get_xticklabels(), view.places, strict=True):
             tick.set_color(INK if name in chosen.made else MUTED)
         axes.set_xlim(-0.6, len(labels) - 0.4)
-        axes.set_ylabel(f"Formation energy,\n{view.scale} (eV/atom)")
+        axes.set_ylabel(f"Formation {run.quantity},\n{view.scale} (eV/atom)")
     every[0].set_title(chosen.title)
     if len(every) > 1:
         every[1].set_title("As validated")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def structures(run: RunDirectory, count: int = 10) -> Figure:
     """Draw the new candidates of lowest E_hull."""
-    return _in_rows(run, run.new[:count], f"New structures of lowest energy; $E_{{hull}}$ by {run.scale}")
+    return _in_rows(run, run.new[:count], f"New structures of lowest {run.quantity}; $E_{{hull}}$ by {run.scale}")
 
 
 def polymorphs(run: RunDirectory, chosen: Chosen) -> Figure:

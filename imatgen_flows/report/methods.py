@@ -93,10 +93,17 @@ def _screening(run: RunDirectory) -> str:
     kinds = Counter(str(row["kind"]) for row in run.hull["references"] if row["kind"] != COMPOUND)
     others = [f"{number} {KINDS.get(kind, kind)}" for kind, number in kinds.items()]
     references = ", ".join([run.basis.words(), *others])
+    energies, pressure = "Energies above the convex hull", ""
+    if run.pressure:
+        energies = f"Enthalpies above the convex hull at {run.pressure:g} GPa"
+        pressure = (
+            " Elements that are molecules at zero pressure enter as solids. Where a structure is evaluated without "
+            "relaxation, it is compressed as a whole to its lowest enthalpy."
+        )
     return (
         f"{len(run.relaxed):,} candidates were relaxed, cell and atoms, with {run.scale} by {_optimiser(run)} to forces "
-        f"below {screen.get('fmax', 0.05):g} eV/A in {screen.get('max_steps', 500)} steps at most. Energies above the convex "
-        f"hull are with respect to {len(run.hull['references'])} phases relaxed with the same potential ({references}). "
+        f"below {screen.get('fmax', 0.05):g} eV/A in {screen.get('max_steps', 500)} steps at most. {energies} are with "
+        f"respect to {len(run.hull['references'])} phases relaxed with the same potential ({references}).{pressure} "
         f"{len(run.new):,} relaxed candidates are new; those up to {run.threshold:g} eV/atom are shortlisted. In all "
         f"{sum(run.evaluations.values()):,} energy-and-force evaluations were spent."
     )

@@ -32,6 +32,7 @@ def page_data(run: RunDirectory) -> dict[str, Any]:
     return {
         "name": run.title,
         "scale": run.scale,
+        "quantity": run.quantity,
         "system": run.system,
         "threshold": run.threshold,
         "best": BEST,

@@ -141,6 +141,16 @@ class RunDirectory:
         return f"{POTENTIALS[name].label if name in POTENTIALS else name} {version}".strip()
 
     @property
+    def pressure(self) -> float:
+        """Pressure of the campaign, GPa."""
+        return float((self.campaign.get("search") or {}).get("pressure") or 0.0)
+
+    @property
+    def quantity(self) -> str:
+        """What the hull is made of: ``energy``, or at a pressure ``enthalpy``."""
+        return "enthalpy" if self.pressure else "energy"
+
+    @property
     def threshold(self) -> float:
         """Largest E_hull on the shortlist, eV/atom."""
         return float((self.campaign.get("screen") or {}).get("threshold", 0.15))

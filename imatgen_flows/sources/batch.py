@@ -133,8 +133,7 @@ def examine_proposal(structure: Structure, space: SearchSpace) -> tuple[Row, Str
     row: Row = {"formula": structure.composition.reduced_formula, "nsites": len(structure)}
     row["charge_balanced"] = is_charge_balanced(structure.composition)
     fault = check_validity(structure, space.elements, space.max_sites, space.max_edge, space.charge)
-    if fault is None and (outside := space.admit(structure)):
-        fault = outside, f"{structure.composition.formula} with {len(structure)} sites is not looked for"
+    fault = fault or space.fault(structure)
     if fault is None:
         try:
             standard = standardise(structure)

@@ -25,7 +25,7 @@ from imatgen_flows.sources.mutations import Mutation, move_softly, permute, ratt
 from imatgen_flows.sources.operator_limits import OperatorLimits, OutOfDrawsError
 from imatgen_flows.sources.population import Parent, Population, make_population, within
 from imatgen_flows.sources.search import Candidate, SearchContext, SearchSpace
-from imatgen_flows.sources.search_limits import fits_cell, permits_composition
+from imatgen_flows.sources.search_limits import fits_cell
 
 ATTEMPTS = 20  # by one operator, each of other parents, before another operator takes its place
 ROUNDS = 5  # of children, each of as many as equalled something that was relaxed
@@ -168,7 +168,7 @@ def bring_within(structure: Structure, space: SearchSpace, excess: float = 1.0) 
     -------
     None where its composition, its sites or an edge are outside, or two atoms, or an atom and its image, overlap
     """
-    if not permits_composition(space, structure.composition):
+    if not space.permits(structure.composition):
         return None
     scaled = structure.copy()
     scaled.scale_lattice(excess * expected_volume(structure.composition))

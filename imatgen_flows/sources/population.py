@@ -12,7 +12,7 @@ from pymatgen.core import Structure
 from imatgen_flows.crystals.standard import primitive_cell, standardise
 from imatgen_flows.matching.grouping import StructureIndex
 from imatgen_flows.sources.search import RelaxedCrystal, SearchContext
-from imatgen_flows.sources.search_limits import fits_cell, permits_composition
+from imatgen_flows.sources.search_limits import fits_cell
 
 # All are choices; none was fitted.
 SIZE = 60  # crystals that hold what is looked for
@@ -118,7 +118,7 @@ def make_population(context: SearchContext) -> Population:
         for crystal in crystals:
             if len(members) >= size and len(mates) >= MATES:
                 return
-            is_wanted = permits_composition(space, crystal.structure.composition)
+            is_wanted = space.permits(crystal.structure.composition)
             group, limit = (members, size) if is_wanted else (mates, MATES)
             if len(group) >= limit or niches[crystal.formula] >= room:
                 continue

@@ -8,7 +8,10 @@ from typing import Protocol
 
 from pymatgen.core import Composition, Structure
 
+from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.crystals.box import MAX_EDGE, MAX_SITES
+from imatgen_flows.crystals.charge_balance import is_charge_balanced
+from imatgen_flows.crystals.search_formulas import write_formula
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,9 @@ class SearchSpace:
     elements : symbols; each occurs in every crystal
     min_sites, max_sites : sites of the primitive cell
     max_edge : longest edge of the Niggli cell, A
-    compositions : reduced ones that are looked for; all of the elements where there are none
+    compositions : reduced ones that are looked for, in cells of any number of formula units
+    cells : contents of primitive cells that are looked for, to the atom; where there are neither compositions nor cells,
+        all compositions of the elements are
     charge : what is done about compositions that are not charge balanced, one of `CHARGE_CHECKS`
     """
 
@@ -29,23 +34,59 @@ class SearchSpace:
     max_sites: int = MAX_SITES
     max_edge: float = MAX_EDGE
     compositions: tuple[Composition, ...] = ()
+    cells: tuple[Composition, ...] = ()
     charge: str = "none"
 
     def admit(self, structure: Structure) -> str:
-        """Return why a crystal is not one that is looked for; empty where it is."""
-        from imatgen_flows.candidates.registry import REJECT_UNBALANCED
-        from imatgen_flows.crystals.charge_balance import is_charge_balanced
+        """Say why a crystal is not looked for; empty where it is.
 
-        composition = structure.composition
-        if {element.symbol for element in composition} != set(self.elements):
-            return "other_elements"
-        if self.compositions and composition.reduced_composition not in self.compositions:
-            return "other_composition"
-        if not self.min_sites <= len(structure) <= self.max_sites or max(structure.lattice.abc) > self.max_edge:
-            return "other_size"
-        if self.charge == REJECT_UNBALANCED and not is_charge_balanced(composition):
-            return "charge_balance"
-        return ""
+        What makes a crystal valid, its edges, distances and charges, is not asked here.
+
+        Parameters
+        ----------
+        structure : in its primitive cell
+
+        Returns
+        -------
+        ``missing_element``, ``other_composition``, ``other_size`` or nothing
+        """
+        fault = self.fault(structure)
+        return fault[0] if fault else ""
+
+    def is_wanted(self, structure: Structure) -> bool:
+        """Whether a crystal is looked for, fits the longest edge, and is charge balanced where others are rejected."""
+        fits = not self.admit(structure) and max(structure.lattice.abc) <= self.max_edge
+        return fits and self.permits(structure.composition)
+
+    def permits(self, composition: Composition) -> bool:
+        """Whether the contents of a cell are looked for, whatever its size, and charge balanced where others are rejected."""
+        if not self._is_searched(composition) or len(composition) != len(self.elements):
+            return False
+        return self.charge != REJECT_UNBALANCED or is_charge_balanced(composition)
+
+    def fault(self, structure: Structure) -> tuple[str, str] | None:
+        """Return the reason of `admit` and a detail for people; None where the crystal is looked for."""
+        composition, size = structure.composition, len(structure)
+        present = {element.symbol for element in composition.elements}
+        if missing := [symbol for symbol in self.elements if symbol not in present]:
+            return "missing_element", f"no {' and no '.join(missing)} in {composition.formula or 'an empty cell'}"
+        if not self._is_searched(composition):
+            formulas = [one.reduced_formula for one in self.compositions] + [write_formula(one) for one in self.cells]
+            return (
+                "other_composition",
+                f"{write_formula(composition)} is none of {', '.join(formulas) or '-'.join(self.elements)}",
+            )
+        if not self.min_sites <= size <= self.max_sites:
+            return "other_size", f"{size} sites, {self.min_sites} to {self.max_sites} are searched"
+        return None
+
+    def _is_searched(self, composition: Composition) -> bool:
+        if {element.symbol for element in composition.elements} - set(self.elements):
+            return False
+        if not self.compositions and not self.cells:
+            return True
+        reduced = {one.reduced_formula for one in self.compositions}
+        return composition.reduced_formula in reduced or any(composition == one for one in self.cells)
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,9 @@ from itertools import product
 
 from pymatgen.core import Composition, Structure
 
-from imatgen_flows.candidates.registry import REJECT_UNBALANCED
-from imatgen_flows.crystals.charge_balance import is_charge_balanced
 from imatgen_flows.sources.search import SearchSpace
 
 REACH = 2  # atoms of each element that may be added or removed until a composition is permitted
-
-
-def permits_composition(space: SearchSpace, composition: Composition) -> bool:
-    """Whether a composition is looked for: of all elements and no other, on the list, and charge balanced if that counts."""
-    if {element.symbol for element in composition} != set(space.elements):
-        return False
-    wanted = {asked.reduced_formula for asked in space.compositions}
-    if wanted and composition.reduced_formula not in wanted:
-        return False
-    return space.charge != REJECT_UNBALANCED or is_charge_balanced(composition)
 
 
 def fits_cell(space: SearchSpace, structure: Structure) -> bool:
@@ -49,16 +37,18 @@ def nearest_permitted(space: SearchSpace, counts: tuple[int, ...]) -> tuple[int,
 
     possible = (target for target in _contents(space, counts) if space.min_sites <= sum(target) <= space.max_sites)
     for target in sorted(possible, key=changes):
-        if permits_composition(space, Composition(dict(zip(space.elements, target, strict=True)))):
+        if space.permits(Composition(dict(zip(space.elements, target, strict=True)))):
             return target
     return None
 
 
 def _contents(space: SearchSpace, counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield contents of cells near some; where there is a list of compositions, all multiples of these."""
-    if not space.compositions:
+    """Yield contents of cells near some; where formulas are looked for, all of their cells."""
+    if not space.compositions and not space.cells:
         yield from product(*(range(max(1, n - REACH), n + REACH + 1) for n in counts))
         return
+    for cell in space.cells:
+        yield tuple(round(cell[symbol]) for symbol in space.elements)
     for asked in space.compositions:
         unit = [round(asked.reduced_composition[symbol]) for symbol in space.elements]
         for units in range(1, space.max_sites // max(1, sum(unit)) + 1):

@@ -33,7 +33,7 @@ def propose_lowest(context: SearchContext, number: int, seed: int) -> list[Candi
 def lowest_first(context: SearchContext) -> list[str]:
     """List the structures of the dataset that are looked for and have an energy, the lowest first."""
     names = sorted(context.energies.keys() & context.dataset.keys(), key=lambda name: (context.energies[name], name))
-    return [name for name in names if not context.space.admit(context.dataset[name])]
+    return [name for name in names if context.space.is_wanted(context.dataset[name])]
 
 
 def propose_substituted(targets: Sequence[TargetCell], context: SourceContext, seed: int) -> list[Proposal | None]:

@@ -23,7 +23,12 @@ class TargetCell:
     @classmethod
     def of(cls, structure: Structure) -> TargetCell:
         """Take the contents of a structure's cell as the target."""
-        return cls(tuple(sorted((symbol, round(n)) for symbol, n in structure.composition.get_el_amt_dict().items())))
+        return cls.of_composition(structure.composition)
+
+    @classmethod
+    def of_composition(cls, composition: Composition) -> TargetCell:
+        """Take a composition, not reduced, as the target."""
+        return cls(tuple(sorted((symbol, round(n)) for symbol, n in composition.get_el_amt_dict().items())))
 
     @property
     def composition(self) -> Composition:
@@ -95,15 +100,16 @@ def choose_cells(context: SearchContext, number: int, seed: int) -> list[TargetC
     the cells; none where the dataset has none of the space
     """
     space = context.space
-    if space.compositions:
+    if space.compositions or space.cells:
+        searched = [
+            *space.cells,
+            *(units * one for one in space.compositions for units in range(1, space.max_sites + 1)),
+        ]
         cells = {
-            TargetCell(tuple(sorted((symbol, round(n)) for symbol, n in (units * formula).get_el_amt_dict().items())))
-            for formula in space.compositions
-            for units in range(1, int(space.max_sites // formula.num_atoms) + 1)
-            if units * formula.num_atoms >= space.min_sites
+            TargetCell.of_composition(one) for one in searched if space.min_sites <= one.num_atoms <= space.max_sites
         }
     else:
-        cells = {TargetCell.of(crystal) for crystal in context.dataset.values() if not space.admit(crystal)}
+        cells = {TargetCell.of(crystal) for crystal in context.dataset.values() if space.is_wanted(crystal)}
     choices = sorted(cells, key=lambda cell: cell.atoms)
     random = np.random.default_rng(seed)
     return [choices[place] for place in random.integers(len(choices), size=number)] if choices else []

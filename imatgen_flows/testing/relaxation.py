@@ -60,7 +60,7 @@ def relaxation_path(crystal: Crystal, settings: RunSettings, evaluate: ForceFunc
 
     atoms = Atoms(crystal.symbols, cell=crystal.cell, scaled_positions=crystal.fractional, pbc=True)
     atoms.calc = _calculator(evaluate)
-    target = _variables(atoms, settings.freedom)
+    target = _variables(atoms, settings.freedom, settings.pressure)
     optimiser = FIRE(target, logfile=None) if settings.algorithm == 3 else BFGS(target, logfile=None, maxstep=0.1)
     for _ in optimiser.irun(fmax=0.0, steps=settings.steps - 1):
         atoms.get_potential_energy()
@@ -89,8 +89,8 @@ def _calculator(evaluate: ForceFunction) -> Any:
     return EngineCalculator()
 
 
-def _variables(atoms: Any, isif: int) -> Any:
-    """Return the ASE object whose degrees of freedom the optimiser changes."""
+def _variables(atoms: Any, isif: int, pressure: float) -> Any:
+    """Return the ASE object whose degrees of freedom the optimiser changes, at a pressure in eV/A^3."""
     ions, shape, volume = FREEDOM[isif]
     if not shape and not volume:
         return atoms
@@ -113,7 +113,7 @@ def _variables(atoms: Any, isif: int) -> Any:
                 factor = (first_volume / self.atoms.get_volume()) ** (1 / 3)
                 self.atoms.set_cell(self.atoms.cell * factor, scale_atoms=True)
 
-    return CellFilter(atoms, hydrostatic_strain=not shape, constant_volume=not volume)
+    return CellFilter(atoms, hydrostatic_strain=not shape, constant_volume=not volume, scalar_pressure=pressure)
 
 
 def is_converged(settings: RunSettings, before: EvaluatedCell | None, now: EvaluatedCell) -> bool:
@@ -128,7 +128,7 @@ def is_converged(settings: RunSettings, before: EvaluatedCell | None, now: Evalu
         return before is not None and abs(now.result.energy - before.result.energy) < settings.ediffg
     ions, shape, volume = FREEDOM[settings.freedom]
     largest = float(np.linalg.norm(now.result.forces, axis=1).max()) if ions else 0.0
-    virial = now.result.stress * now.volume / len(now.fractional)
+    virial = (now.result.stress + settings.pressure * np.eye(3)) * now.volume / len(now.fractional)
     pressure = np.eye(3) * np.trace(virial) / 3
     if volume:
         largest = max(largest, float(np.abs(pressure).max()))

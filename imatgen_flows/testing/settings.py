@@ -8,6 +8,8 @@ from typing import Any
 
 from imatgen_flows.testing.inputs import Inputs, VaspError
 
+KILOBAR = 1602.1766208  # of one eV/A^3
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -26,6 +28,7 @@ class RunSettings:
     electrons: float  # NELECT
     bands: int  # NBANDS
     hubbards: dict[str, float]  # element: U - J, eV; empty without LDAU
+    pressure: float  # PSTRESS, here in eV/A^3
 
     @property
     def static(self) -> bool:
@@ -75,6 +78,7 @@ def read_settings(inputs: Inputs) -> RunSettings:
         electrons=electrons,
         bands=incar.get("NBANDS") or _default_bands(electrons, ions, moments),
         hubbards=_hubbards(incar, inputs.crystal.species),
+        pressure=incar.get("PSTRESS", 0.0) / KILOBAR,
     )
 
 

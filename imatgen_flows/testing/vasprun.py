@@ -19,7 +19,7 @@ class Vasprun:
     """A vasprun.xml file, written and flushed step by step."""
 
     def __init__(self, path: Path, run: Calculation) -> None:
-        self.stream = path.open("w")
+        self.stream, self.pressure = path.open("w"), run.settings.pressure
         self.write('<?xml version="1.0" encoding="ISO-8859-1"?>\n<modeling>\n')
         self.write(_generator(run.engine))
         self.write("<incar>\n" + "".join(_tag(name, value) for name, value in run.inputs.incar.items()) + "</incar>\n")
@@ -42,7 +42,8 @@ class Vasprun:
             self.write(f'<scstep>\n<time name="total">    0.01    0.01</time>\n{_energy(energy)}</scstep>\n')
         self.write(_structure(step.geometry.cell, step.geometry.fractional))
         self.write(_array("forces", step.geometry.result.forces) + _array("stress", step.stress))
-        self.write(_energy(step.energies[-1]))
+        # as VASP does, the energy of an ionic step holds pV under PSTRESS, that of its electronic steps does not
+        self.write(_energy(step.energies[-1] + self.pressure * step.geometry.volume))
         self.stream.flush()
 
     def electrons(self, bands: Bands, weights: np.ndarray) -> None:

@@ -93,3 +93,17 @@ def test_a_clean_decode_has_matching_counts_and_a_small_residual(decode, clean):
 def test_the_space_group_is_found_within_a_tenth_of_an_angstrom():
     assert spacegroup_of(rocksalt().perturb(0.02, seed=1)) == ("Fm-3m", 225)
     assert spacegroup_of(rocksalt().perturb(0.5, seed=1))[1] < 225
+
+
+def test_a_crystal_that_is_not_searched_for_is_rejected_by_its_primitive_cell():
+    seen = []
+
+    def search(structure):
+        seen.append(structure)
+        return ("other_size", "8 sites, 10 to 20 are searched") if len(seen) > 1 else None
+
+    assert examined(rocksalt(), search=search)[0].is_valid
+    found, row = examined(rocksalt(), search=search)
+    assert (row["rejected_stage"], row["rejected_reason"]) == (Stage.VALIDITY.value, "other_size")
+    assert found.crystal is not None and seen == [standardise(rocksalt())] * 2
+    assert examined(rocksalt(0.5), search=search)[1]["rejected_reason"] != "other_size" and len(seen) == 2

@@ -262,3 +262,41 @@ def test_what_is_missing_in_vasprun_is_missed_although_the_document_says_success
     document = TaskDoc.from_directory(directory)
     assert document.state.value == "successful"
     assert check(document, fmax=0.05, allow_stand_in=True).reason == reason
+
+
+def pressed(document, pstress, static):
+    """A document at a pressure, in kB; a static calculation has no ionic steps to make."""
+    plain = document.model_dump()
+    steps = {"NSW": 0, "IBRION": -1} if static else {}
+    plain["calcs_reversed"][0]["input"]["incar"] |= steps | ({"PSTRESS": pstress} if pstress else {})
+    return plain
+
+
+def test_the_enthalpy_is_the_energy_of_the_static_calculation_and_pressure_times_its_volume(vasp_document):
+    volume = VO2.volume / len(VO2)
+    static = check(pressed(vasp_document(VO2, -8.0), 0.0, static=True), fmax=0.05, pressure=20.0)
+    assert static.energy_per_atom == pytest.approx(-8.0 + 20 / 160.21766 * volume)
+    relaxation = check(pressed(vasp_document(VO2, -8.0), 200.0, static=False), fmax=0.05, pressure=20.0)
+    assert isinstance(relaxation, DFTResult)
+
+
+@pytest.mark.parametrize(
+    ("pstress", "static", "pressure", "said"),
+    [
+        (0.0, False, 20.0, "PSTRESS is 0 kB, expected 200 kB in a relaxation."),
+        (20.0, False, 20.0, "PSTRESS is 20 kB, expected 200 kB in a relaxation."),
+        (200.0, True, 20.0, "PSTRESS is 200 kB, expected 0 kB in a static calculation."),
+        (200.0, False, 0.0, "PSTRESS is 200 kB, expected 0 kB in a relaxation."),
+    ],
+)
+def test_a_calculation_at_another_pressure_is_refused(vasp_document, pstress, static, pressure, said):
+    refusal = check(pressed(vasp_document(VO2), pstress, static), fmax=0.05, pressure=pressure)
+    assert refusal == Refusal("wrong_pressure", said)
+
+
+def test_a_force_field_s_energy_becomes_an_enthalpy(vasp_document):
+    output = {"energy_per_atom": -8.0, "forces": [[0.0, 0.0, 0.01]] * 6, "structure": VO2}
+    results = [check({"output": output}, backend="force-field", fmax=0.05, pressure=p) for p in (0.0, 20.0)]
+    difference = results[1].energy_per_atom - results[0].energy_per_atom
+    assert results[0].energy_per_atom == -8.0
+    assert difference == pytest.approx(20 / 160.21766 * VO2.volume / len(VO2))

@@ -39,3 +39,11 @@ def test_a_hull_keeps_the_origin_of_its_phases():
     hull = Hull([*elements, HullEntry("VO", Composition("VO"), -1.0, origin="a.jsonl")], "toy 1")
     for again in (Hull.from_dict(hull.to_dict()), Hull.from_table(hull.table(), "toy 1")):
         assert again.basis == hull.basis and again.basis.published == {"a.jsonl": 1}
+
+
+def test_at_a_pressure_the_hull_is_one_of_enthalpies():
+    published = HullBasis.count(["O", "V"], [("compound", 2, "a file")])
+    assert published.sentence(10.0) == "The hull at 10 GPa rests on 1 published compound (1 from a file)."
+    nothing = HullBasis.count(["O", "V"], [])
+    assert nothing.sentence(2.5).startswith("No published compound is on the hull at 2.5 GPa: enthalpies above it")
+    assert nothing.sentence(0.0) == nothing.sentence()

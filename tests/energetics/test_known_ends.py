@@ -54,7 +54,7 @@ def test_a_relaxation_to_another_crystal_goes_on_to_its_end(end):
 
 
 def test_without_ends_nothing_changes_and_each_structure_has_its_own():
-    made = [cell(3.6, 1.1), cell(3.5, 1.1)]
+    made = [cell(4.4, 1.2), cell(4.3, 1.2)]
     plain = relax_many(made, "toy", SETTINGS, workers=1)
     known = KnownEnd("end", plain[0].structure, plain[0].energy_per_atom)
     checked = relax_many(made, "toy", SETTINGS, workers=1, ends=[[known], []])

@@ -14,8 +14,12 @@ from pymatgen.io.vasp.inputs import KpointsSupportedModes
 from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet
 
 from imatgen_flows.config import Validate
+from imatgen_flows.energetics.backends import BACKENDS
+from imatgen_flows.energetics.dft import check_task_document
+from imatgen_flows.energetics.dft_result import DFTResult
 from imatgen_flows.energetics.magnetism import antiferromagnetic
 from imatgen_flows.flows import ValidateMaker
+from imatgen_flows.flows.dft_makers import with_pressure
 from imatgen_flows.jobs.calculations import with_fixed_cell
 from imatgen_flows.testing.install import install
 
@@ -124,6 +128,35 @@ def test_a_molecule_keeps_its_box_and_differs_in_nothing_else(maker, tmp_path):
         check(step, written, structure, EXCEPTIONS[step] | MOLECULE)
         assert document.structure.lattice == oxygen.lattice
         structure = document.structure
+
+
+PRESSURE = {"PSTRESS": (200.0, "kB, of 20 GPa; the static calculation has none, so that its energy is free of pV")}
+
+
+def test_a_pressure_is_that_of_the_relaxations_and_changes_nothing_else(maker, tmp_path):
+    structure, volumes = VO2, []
+    for step, written, document in run(with_pressure(maker, 20.0).make(VO2), tmp_path):
+        check(step, written, structure, EXCEPTIONS[step] | (PRESSURE if step != "static" else {}))
+        result = check_task_document(document, BACKENDS["vasp-mp-gga"], fmax=1.0, allow_stand_in=True, pressure=20.0)
+        assert isinstance(result, DFTResult), result
+        structure, energy = document.structure, document.calcs_reversed[0].output.ionic_steps[-1].electronic_steps[-1]
+        volumes.append(structure.volume)
+    assert volumes[-1] < 0.97 * VO2.volume
+    # of the last one, whose energy is compared: E without pV, and pV once
+    enthalpy = energy.e_0_energy + 20 / 160.21766 * structure.volume
+    assert result.energy_per_atom == pytest.approx(enthalpy / len(structure), abs=1e-5)
+
+
+def test_without_a_pressure_a_validation_makes_the_chain_that_it_made_before():
+    validate = Validate(backend="vasp-mp-gga")
+    plain, pressed = (ValidateMaker(validate=validate, pressure=p).calculation() for p in (0.0, 5.0))
+    assert "PSTRESS" not in str(plain) and str(pressed).count("'PSTRESS': 50.0") == 2
+
+
+def test_a_force_field_relaxes_at_the_pressure():
+    maker = ValidateMaker(validate=Validate(backend="force-field"), pressure=10.0).calculation()
+    assert maker.relax_kwargs["filter_kwargs"]["scalar_pressure"] == pytest.approx(10 / 160.21766)
+    assert maker.relax_kwargs["fmax"] == Validate().fmax / 2
 
 
 def test_a_key_that_is_not_listed_is_found():

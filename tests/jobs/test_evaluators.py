@@ -97,6 +97,15 @@ def test_a_single_point_is_no_relaxation(store, spent):
     assert relax(some("3.9"))["3.9"].evaluations > 1
 
 
+def test_enthalpies_are_no_energies_and_zero_pressure_is_none(store, spent):
+    relax, evaluate = evaluators(store, SCREEN)
+    pressed, compressed = evaluators(store, SCREEN, 20.0)
+    plain, single = relax(some("4.0"))["4.0"], evaluate(some("4.0"))["4.0"]
+    assert pressed(some("4.0"))["4.0"].energy_per_atom > plain.energy_per_atom and spent.calls == [1, 1]
+    assert compressed(some("4.0"))["4.0"].evaluations > single.evaluations == 1
+    assert evaluators(store, SCREEN, 0.0)[0](some("4.0"))["4.0"] == plain and spent.calls == [1, 1]
+
+
 def test_a_killed_evaluation_continues(store, spent):
     spent.dies_after = 1
     with pytest.raises(Killed):

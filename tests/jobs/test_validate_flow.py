@@ -9,6 +9,8 @@ from pymatgen.core import Structure
 from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.config import Validate
 from imatgen_flows.energetics.backends import MP2020, R2SCAN
+from imatgen_flows.energetics.references import molecular_solids
+from imatgen_flows.energetics.relax import single_points
 from imatgen_flows.flows import ValidateMaker
 from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs.calculations import collect_calculations
@@ -41,6 +43,34 @@ def validated(store, published, shortlist, run):
         return documents, {row["sample"]: row for row in placed}
 
     return validate
+
+
+@pytest.mark.parametrize("backend", ["vasp-mp-gga", "force-field"])
+def test_a_validation_at_a_pressure_is_one_of_enthalpies_throughout(backend, store, published, shortlist, run, vasp):
+    """Of each calculation E + pV is found again from its structure, by a program that is asked for nothing but E."""
+    (solid, *_) = molecular_solids(["O"])
+    rows = [
+        row
+        | ({"name": solid.name, "structure": solid.structure.as_dict(), "molecule": False} if row["molecule"] else {})
+        for row in read_lines(published.phases)
+    ]
+    phases = published.model_copy(update={"phases": store.put_lines("phases", rows)})
+    validate = Validate(at_most=1, fmax=0.5, backend=backend)
+    maker = ValidateMaker(validate=validate, walltime=1000, run_vasp_kwargs=vasp, pressure=20.0)
+    references = maker.make_references(str(store.root), phases, ["V", "O"])
+    placed = maker.make(str(store.root), shortlist(candidate("best", VO2, e_above_hull=-0.1)), references.output)
+    documents = run(Flow([references, placed]))
+    scale = f"{SCALES[backend]} at 20 GPa"
+    assert documents[place_references.spec.name].potential == scale
+    assert {row["state"] for row in read_lines(documents[place_references.spec.name].phases)} == {"accepted"}
+    (row,) = candidate_rows(documents[place_candidates.spec.name].candidates)
+    assert (row["state"], row["validated_scale"]) == (State.VALIDATED, scale)
+    structure = candidate_structures(documents[place_candidates.spec.name].candidates, Geometry.VALIDATED)["best"]
+    assert structure.volume < VO2.volume
+    if backend == "force-field":
+        [alone] = single_points([structure], "chgnet", workers=1)
+        enthalpy = alone.energy_per_atom + 20 / 160.21766 * structure.volume / len(structure)
+        assert row["validated_energy_per_atom"] == pytest.approx(enthalpy, abs=1e-3)
 
 
 @pytest.mark.parametrize(

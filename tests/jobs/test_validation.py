@@ -278,3 +278,31 @@ def test_energies_that_a_stand_in_may_have_calculated_say_so(hull, place, monkey
     monkeypatch.setenv("IMATGEN_STAND_IN", "true")
     placed, _ = place([candidate("a", VO2)], [accepted("a", VO2, -8.0)], references)
     assert placed["a"]["validated_note"] == "a program that plays VASP may have calculated this"
+
+
+def test_a_hull_at_a_pressure_takes_no_candidate_of_another(store, calculations, hull, shortlist, run):
+    enthalpies = [accepted(name, structure, energy) for name, (structure, energy) in ELEMENTS.items()]
+    job = place_references(
+        str(store.root),
+        calculations=calculations(*enthalpies),
+        system=["V", "O"],
+        validate=settings(**MP_GGA),
+        pressure=20.0,
+    )
+    references = run(job)[place_references.spec.name]
+    assert references.potential == f"{MP2020} at 20 GPa" == load_hull(references).potential
+    assert references.key != hull().key
+    common = {
+        "candidates": shortlist(candidate("a", VO2)),
+        "calculations": calculations(accepted("a", VO2, -8.0)),
+        "validate": settings(**MP_GGA),
+    }
+    job = place_candidates(str(store.root), references=references, pressure=20.0, **common)
+    (row,) = candidate_rows(run(job)[place_candidates.spec.name].candidates)
+    assert row["validated_scale"] == f"{MP2020} at 20 GPa"
+    assert row["validated_energy_per_atom"] == pytest.approx(
+        -8.0 + (2 * PER_O + PER_V) / 3
+    )  # corrected as energies are
+    for document, pressure in ((references, {}), (references, {"pressure": 10.0}), (hull(), {"pressure": 20.0})):
+        with pytest.raises(InputError, match="they do not compare"):
+            place_candidates.original(str(store.root), references=document, **common, **pressure)

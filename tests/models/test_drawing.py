@@ -78,3 +78,21 @@ def test_few_structures_or_a_prior_that_was_not_trained_leave_samples_to_the_anc
     assert all(samples.atom_counts is None for samples in drawn.values()) and drawn["prior"].prior == "gaussian"
     model.vae.prior.reset()
     assert all(samples.atom_counts is None for samples in draw_samples(model, start, SAMPLING, 3).values())
+
+
+@pytest.mark.parametrize("with_prior", [True, False])
+def test_samples_start_from_what_is_searched_for(start, model, with_prior):
+    if not with_prior:
+        model.vae.prior.reset()
+    searched = replace(start, searched=[formula == "VO3" for formula in start.formulas])
+    for samples in draw_samples(model, searched, SAMPLING, seed=3).values():
+        assert all(start.formulas[row] == "VO3" for parents in samples.parents for row in parents)
+        if samples.prior == "flow":
+            assert set(samples.atom_counts.tolist()[0]) == {1, 3} and len(samples.atom_counts.unique(dim=0)) == 1
+
+
+def test_samples_start_from_everything_where_too_little_is_searched_for(start):
+    assert replace(start, searched=[False] * 39 + [True]).rows() == start.seen.tolist()
+    assert replace(start, searched=[True] * 3 + [False] * 37).rows() == start.seen.tolist()  # two of them were not seen
+    assert replace(start, searched=[True] * 4 + [False] * 36).rows() == [2, 3]
+    assert start.rows() == start.seen.tolist()

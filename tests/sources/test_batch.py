@@ -130,7 +130,7 @@ def test_every_candidate_that_was_made_has_one_last_row_and_one_state(lists):
     ("space", "reason"),
     [
         (SearchSpace(("Mg", "Al", "O")), "missing_element"),
-        (SearchSpace(("Mg",)), "other_elements"),
+        (SearchSpace(("Mg",)), "other_composition"),
         (SearchSpace(("Mg", "O"), max_sites=4), "too_many_sites"),
         (SearchSpace(("Mg", "O"), min_sites=12), "other_size"),
         (SearchSpace(("Mg", "O"), max_edge=4.0), "edge_too_long"),

@@ -28,7 +28,7 @@ from imatgen_flows.sources.operator_limits import BoundedRandom, OperatorLimits,
 from imatgen_flows.sources.population import COLDEST, FEW, NICHE, SIZE, make_population
 from imatgen_flows.sources.random_search import draw_crystals
 from imatgen_flows.sources.search import RelaxedCrystal, SearchContext, SearchSpace
-from imatgen_flows.sources.search_limits import nearest_permitted, permits_composition
+from imatgen_flows.sources.search_limits import nearest_permitted
 from imatgen_flows.sources.target_cell import TargetCell
 
 SPACE = SearchSpace(("V", "O"), min_sites=2, max_sites=16, max_edge=9.0)
@@ -274,7 +274,7 @@ def test_contents_near_those_of_a_cut_are_found_with_the_fewest_changes():
     strict = replace(SPACE, charge="reject")
     assert nearest_permitted(SPACE, (4, 7)) == (4, 7)
     assert nearest_permitted(SPACE, (4, 0)) == (4, 1)
-    assert permits_composition(strict, Composition("V2O5")) and not permits_composition(strict, Composition("VO3"))
+    assert strict.permits(Composition("V2O5")) and not strict.permits(Composition("VO3"))
     assert nearest_permitted(strict, (2, 7)) == (3, 7)  # neither V2O7 nor V2O6 is balanced
     assert nearest_permitted(replace(SPACE, compositions=(Composition("VO2"),)), (4, 7)) == (4, 8)
     assert nearest_permitted(replace(SPACE, min_sites=16), (1, 1)) is None

@@ -146,3 +146,13 @@ def test_the_gamma_version_refuses_a_mesh_and_the_noncollinear_one_everything(cr
         command = [installed.directory / f"vasp_{variant}"]
         done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, timeout=60, check=False)
         assert done.returncode == status, done.stdout
+
+
+def test_a_relaxation_under_pstress_ends_where_the_stress_balances_it(crystal, tmp_path):
+    free = relax(tmp_path / "free", crystal, ISIF=3, EDIFFG=-0.05)
+    pressed = relax(tmp_path / "pressed", crystal, ISIF=3, EDIFFG=-0.05, PSTRESS=200)
+    assert pressed.final_structure.volume < 0.98 * free.final_structure.volume
+    assert np.trace(pressed.ionic_steps[-1]["stress"]) / 3 == pytest.approx(200, abs=20)
+    last = pressed.ionic_steps[-1]
+    work = last["e_fr_energy"] - last["electronic_steps"][-1]["e_fr_energy"]
+    assert work == pytest.approx(20 / 160.21766 * pressed.final_structure.volume, rel=1e-5)

@@ -46,7 +46,7 @@ function compositionsOf(data, { $, bySample, axis, layout, config, colour, faint
     const labels = view.places.map((name) => (name in made ? `<b>${formula(name)}</b><br>${made[name]} made` : formula(name)));
     Plotly.react("compositions-plot", [...hull(place), ...phases(place), ...candidates(place)], layout({
       xaxis: axis("", { tickmode: "array", tickvals: view.places.map((_, number) => number), ticktext: labels, range: [-0.6, view.places.length - 0.4], showgrid: false }),
-      yaxis: axis(`Formation energy, ${escaped(view.scale)} (eV/atom)`),
+      yaxis: axis(`Formation ${data.quantity}, ${escaped(view.scale)} (eV/atom)`),
     }), config);
   }
 

@@ -163,7 +163,7 @@
     const range = closeUp ? around(data.candidates.map(x), 0.12) : [-0.03, 1.03];
     const energies = around([...data.candidates, ...(closeUp ? [] : data.references)].map(y), 0.06);
     energies[0] -= 0.16 * (energies[1] - energies[0]); // room for the names
-    const title = hullAxis === "formation_energy" ? `Formation energy, ${escaped(data.scale)} (eV/atom)` : `${E_HULL}, ${escaped(data.scale)} (eV/atom)`;
+    const title = hullAxis === "formation_energy" ? `Formation ${data.quantity}, ${escaped(data.scale)} (eV/atom)` : `${data.quantity === "energy" ? E_HULL : "Enthalpy above the hull"}, ${escaped(data.scale)} (eV/atom)`;
     Plotly.react("hull-plot", traces, layout({
       xaxis: binary ? axis(`Atomic fraction of ${data.system[1]}`, { range }) : axis("", { type: "category", categoryorder: "array", categoryarray: formulas.map(formula) }),
       yaxis: axis(title, binary ? { range: energies } : {}),
@@ -225,7 +225,7 @@
   function plotAll() { hullPlot(); compositionsPlot(); roundsPlot(); latentPlot(); errorsPlot(); }
 
   if (binary)
-    for (const [key, near, label] of [["formation_energy", false, "Formation energy"], ["formation_energy", true, "Close-up"], ["e_above_hull", false, "Energy above hull"]]) {
+    for (const [key, near, label] of [["formation_energy", false, `Formation ${data.quantity}`], ["formation_energy", true, "Close-up"], ["e_above_hull", false, `${data.quantity === "energy" ? "Energy" : "Enthalpy"} above hull`]]) {
       const button = element("button", { type: "button", "aria-pressed": key === hullAxis && near === closeUp }, label);
       if (near && !data.candidates.length) continue;
       button.addEventListener("click", () => {
