@@ -115,7 +115,7 @@ COLUMNS: list[Column] = [
 # that a screening of files has besides: where a crystal was read
 FILE_COLUMNS: list[Column] = [
     Column("file", "text", "File", "File that the crystal was read from, as it was given."),
-    Column("source", "text", "Source", "Source that the file names for the crystal; else the file."),
+    Column("origin", "text", "Origin", "Source that the file names for the crystal; else the file."),
 ]
 # fmt: on
 

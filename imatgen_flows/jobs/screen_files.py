@@ -50,7 +50,7 @@ def screen_files(run: Path, paths: Sequence[Path], directory: Path) -> Screening
 
     Returns
     -------
-    the screening, with the columns `file` and `source` besides; shortlisted crystals first, then the other relaxed ones,
+    the screening, with the columns `file` and `origin` besides; shortlisted crystals first, then the other relaxed ones,
     each lowest E_hull first, then those that were rejected
 
     Raises
@@ -164,11 +164,11 @@ def _write_inputs(directory: Path, inputs: Mapping[str, object]) -> None:
 
 
 def _order(screening: Screening, found: Sequence[tuple[Path, RawCrystal]]) -> Screening:
-    """Add the file and the source of each crystal, and put the shortlist first."""
+    """Add the file and the origin of each crystal, and put the shortlist first."""
     import pyarrow
 
     rows: list[Row] = [
-        row | {"file": str(file), "source": raw.source}
+        row | {"file": str(file), "origin": raw.source}
         for row, (file, raw) in zip(rows_of(screening.table), found, strict=True)
     ]
     order = sorted(range(len(rows)), key=lambda place: _rank(rows[place]))
