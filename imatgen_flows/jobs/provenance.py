@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, JobDocument, RoundDocument, job_of
@@ -19,6 +21,7 @@ Document = TypeVar("Document", bound=JobDocument)
 
 PROVENANCE_FILE = "provenance.json"
 ROUND_KEY = "document"  # of provenance.json: key of the document that the run directory was written from
+SETTINGS_KEY = "settings"  # of provenance.json: the campaign that was run, as `campaign.yaml` said it then
 
 
 def finished_round(run: Path) -> RoundDocument:
@@ -46,6 +49,48 @@ def finished_round(run: Path) -> RoundDocument:
             f"{run}: no artifact of the round that wrote it is whole. `imatgen run --resume` makes them anew."
         )
     return RoundDocument(**found)
+
+
+def refuse_edited(run: Path, config: CampaignConfig, sections: Sequence[str]) -> None:
+    """Refuse the campaign file of a finished run whose settings are no longer those that the run had.
+
+    Parameters
+    ----------
+    run : the run directory; where its provenance.json holds no settings, nothing can be compared
+    config : its campaign file, as it is now
+    sections : of the campaign that matter
+
+    Raises
+    ------
+    InputError
+        It names each key that was edited, with both values.
+    """
+    try:
+        recorded = json.loads((run / PROVENANCE_FILE).read_text()).get(SETTINGS_KEY) or {}
+    except (OSError, ValueError):  # who needs the provenance itself says so
+        return
+    now = config.model_dump(mode="json", by_alias=True, include=set(sections))
+    edited = [
+        f"`{key}` is {json.dumps(value)}, the run had {json.dumps(had)}"
+        for name in sections
+        if name in recorded
+        for key, value, had in _different(name, now[name], recorded[name])
+    ]
+    if edited:
+        raise InputError(
+            f"{run / 'campaign.yaml'} was edited after the run ended: {'; '.join(edited)}. Write these values back; for "
+            "others, run the campaign in another directory."
+        )
+
+
+def _different(name: str, now: Any, had: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Name the keys of a section whose values differ, with both values."""
+    if not isinstance(now, dict) or not isinstance(had, dict):
+        if now != had:
+            yield name, now, had
+        return
+    for key in now.keys() & had.keys():
+        yield from _different(f"{name}.{key}", now[key], had[key])
 
 
 def candidates_so_far(run: Path) -> CandidateTable | None:
