@@ -360,7 +360,8 @@ def _check_hull(system: list[str], phases: list[ReferencePhase], unfit: list[Exc
 
 
 def _basis(system: list[str], phases: list[ReferencePhase]) -> HullBasis:
-    return HullBasis.count(system, ((phase.kind, len(phase.structure.composition), phase.origin) for phase in phases))
+    counted = ((phase.kind, len(phase.structure.composition), phase.origin) for phase in phases)
+    return HullBasis.count(system, counted, substituted=True)
 
 
 def _check_potential(name: str) -> Check:
