@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,14 +51,14 @@ def finished_round(run: Path) -> RoundDocument:
     return RoundDocument(**found)
 
 
-def refuse_edited(run: Path, config: CampaignConfig, sections: Sequence[str]) -> None:
+def refuse_edited(run: Path, config: CampaignConfig, keys: Sequence[str]) -> None:
     """Refuse the campaign file of a finished run whose settings are no longer those that the run had.
 
     Parameters
     ----------
     run : the run directory; where its provenance.json holds no settings, nothing can be compared
     config : its campaign file, as it is now
-    sections : of the campaign that matter
+    keys : of the campaign file that matter, as ``screen.fmax``
 
     Raises
     ------
@@ -66,15 +66,15 @@ def refuse_edited(run: Path, config: CampaignConfig, sections: Sequence[str]) ->
         It names each key that was edited, with both values.
     """
     try:
-        recorded = json.loads((run / PROVENANCE_FILE).read_text()).get(SETTINGS_KEY) or {}
+        had = json.loads((run / PROVENANCE_FILE).read_text()).get(SETTINGS_KEY)
     except (OSError, ValueError):  # who needs the provenance itself says so
         return
-    now = config.model_dump(mode="json", by_alias=True, include=set(sections))
+    if not had:  # of a run of an earlier version
+        return
+    now = config.model_dump(mode="json", by_alias=True)
+    values = [(key, _value(now, key), _value(had, key)) for key in keys]
     edited = [
-        f"`{key}` is {json.dumps(value)}, the run had {json.dumps(had)}"
-        for name in sections
-        if name in recorded
-        for key, value, had in _different(name, now[name], recorded[name])
+        f"`{key}` is {json.dumps(one)}, the run had {json.dumps(other)}" for key, one, other in values if one != other
     ]
     if edited:
         raise InputError(
@@ -83,14 +83,11 @@ def refuse_edited(run: Path, config: CampaignConfig, sections: Sequence[str]) ->
         )
 
 
-def _different(name: str, now: Any, had: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Name the keys of a section whose values differ, with both values."""
-    if not isinstance(now, dict) or not isinstance(had, dict):
-        if now != had:
-            yield name, now, had
-        return
-    for key in now.keys() & had.keys():
-        yield from _different(f"{name}.{key}", now[key], had[key])
+def _value(settings: Any, key: str) -> Any:
+    """Look up a key of the campaign file, as ``screen.fmax``."""
+    for part in key.split("."):
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    return settings
 
 
 def candidates_so_far(run: Path) -> CandidateTable | None:

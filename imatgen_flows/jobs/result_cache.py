@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROGRESS = 10  # relaxations between two lines of the log; fewer ones have a line each
+PROGRESS = 10  # relaxations between two lines of the log; where they are fewer than 100, there are ten lines or so
 SINGLE_POINTS_A_FILE = 200
 
 
@@ -119,7 +119,7 @@ def _fill(
 ) -> list[dict[str, Any]]:
     waiting = [place for place, name in enumerate(names) if name not in cache.rows]
     count = itertools.count(1)
-    every = PROGRESS * cache.a_file if len(names) >= PROGRESS else 1
+    every = max(1, min(PROGRESS * cache.a_file, len(names) // 10))
 
     def add(index: int, result: Any) -> None:
         row = {**vars(result), "structure": result.structure.as_dict() if result.structure else None}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.energetics.hull_basis import COMPOUND
 from imatgen_flows.models.registry import SAMPLERS
-from imatgen_flows.report.run_directory import RunDirectory, read_json
+from imatgen_flows.report.result_directory import ResultDirectory, read_json
+from imatgen_flows.report.run_directory import RunDirectory
 
 CITATIONS = {
     "the method": "Noh et al., Matter 1, 1370 (2019), doi:10.1016/j.matt.2019.08.017",
@@ -25,6 +27,20 @@ def methods_paragraph(run: RunDirectory) -> str:
     """Write what a referee asks for: data, networks, sampling, potential, tolerances, versions, seed, and what to cite."""
     sentences = [_data(run), _networks(run), _sampling(run), _screening(run), _validation(run), _versions(run)]
     return " ".join(sentence for sentence in sentences if sentence) + "\n\nTo cite: " + "; ".join(_citations(run)) + "."
+
+
+def screening_paragraph(screening: ResultDirectory, meaning_of_new: str) -> str:
+    """Write what a referee asks for of a screening; `meaning_of_new` is its sentence on what counts as new."""
+    sentences = [
+        f"{screening.table.num_rows:,} crystals, files that hold none included, were read and screened in the system "
+        f"{'-'.join(screening.system)}; they were checked for {_checks(screening)} before they were relaxed.",
+        _screening(screening),
+        f"{meaning_of_new} Equal crystals were found with pymatgen's StructureMatcher ({MATCHER}).",
+        "No energy is of density functional theory.",
+        _versions(screening),
+    ]
+    cited = _citations(screening, ("pymatgen", "spglib", "ASE"))
+    return " ".join(sentence for sentence in sentences if sentence) + f"\n\nTo cite: {'; '.join(cited)}."
 
 
 def _data(run: RunDirectory) -> str:
@@ -60,16 +76,19 @@ def _sampling(run: RunDirectory) -> str:
         f"{record['n']:,} by {SAMPLERS[name].label.lower() if name in SAMPLERS else name}"
         for name, record in (run.metrics.get("sampling") or {}).items()
     )
-    rejects = _section(run, "validity").get("charge") == REJECT_UNBALANCED
-    checks = "distances and charge balance" if rejects else "distances"
     return (
-        f"Latent vectors were drawn ({drawn}), decoded, repaired, and checked for {checks}. Equal "
+        f"Latent vectors were drawn ({drawn}), decoded, repaired, and checked for {_checks(run)}. Equal "
         f"crystals were found with pymatgen's StructureMatcher ({MATCHER}); those that match a published phase, a "
         "substituted structure or another sample do not count as new."
     )
 
 
-def _screening(run: RunDirectory) -> str:
+def _checks(run: ResultDirectory) -> str:
+    rejects = _section(run, "validity").get("charge") == REJECT_UNBALANCED
+    return "distances and charge balance" if rejects else "distances"
+
+
+def _screening(run: ResultDirectory) -> str:
     screen = _section(run, "screen")
     kinds = Counter(str(row["kind"]) for row in run.hull["references"] if row["kind"] != COMPOUND)
     others = [f"{number} {KINDS.get(kind, kind)}" for kind, number in kinds.items()]
@@ -90,7 +109,7 @@ def _validation(run: RunDirectory) -> str:
     return f"The lowest of the shortlist were calculated by {', '.join(scales)}, on a hull of the same settings."
 
 
-def _versions(run: RunDirectory) -> str:
+def _versions(run: ResultDirectory) -> str:
     potential = run.scale.lower()
     versions = ", ".join(
         f"{name} {version}"
@@ -100,9 +119,9 @@ def _versions(run: RunDirectory) -> str:
     return f"Versions: {versions}." if versions else ""
 
 
-def _citations(run: RunDirectory) -> list[str]:
+def _citations(run: ResultDirectory, works: Iterable[str] = tuple(CITATIONS)) -> list[str]:
     sources = [_section(run, name).get("source") for name in ("templates", "known")]
-    cited = [f"{what}: {where}" for what, where in CITATIONS.items()]
+    cited = [f"{work}: {CITATIONS[work]}" for work in works]
     if run.scale.lower().startswith("chgnet"):
         cited.append("CHGNet: Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3")
     if "mp" in sources:
@@ -110,5 +129,5 @@ def _citations(run: RunDirectory) -> list[str]:
     return cited
 
 
-def _section(run: RunDirectory, name: str) -> dict[str, Any]:
+def _section(run: ResultDirectory, name: str) -> dict[str, Any]:
     return dict(run.campaign.get(name) or {})

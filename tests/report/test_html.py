@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 from imatgen_flows.errors import InputError
 from imatgen_flows.report import RunDirectory, build_report, html
 from imatgen_flows.report.markup import formula, render, share, spacegroup
-from imatgen_flows.report.run_directory import crystal_id
+from imatgen_flows.report.result_directory import crystal_id
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
