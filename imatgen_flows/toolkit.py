@@ -182,8 +182,6 @@ def screen(
     >>> best = run.structure(run.shortlist.index[0], "decoded")
     >>> imf.screen([best], on=run).novelty.tolist()  # it relaxes to a crystal that the run has already
     ['duplicate']
-    >>> imf.screen([best], system="V-O", potential="toy").novelty.tolist()  # no published phase is like it
-    ['new']
     """
     from imatgen_flows.candidates.schema import units
     from imatgen_flows.crystals.arguments import structure_list

@@ -85,7 +85,7 @@ def screen(
         on_what = {"run": str(on)} if on is not None else {"system": "-".join(source.system)}
         typer.echo(json.dumps({**on_what, "directory": str(out), **screening.ledger.to_dict()}))
     else:
-        _print(screening, out)
+        _print(screening, out, on is not None)
     _refuse_empty(screening, out)
 
 
@@ -113,7 +113,7 @@ def _comparison(
     return PublishedPhases(parse_system(system), chosen, known), options
 
 
-def _print(screening: Screening, out: Path) -> None:
+def _print(screening: Screening, out: Path, on_run: bool) -> None:
     from imatgen_flows.candidates.outcome import count_outcomes
     from imatgen_flows.candidates.states import State
     from imatgen_flows.candidates.table import rows_of
@@ -130,8 +130,9 @@ def _print(screening: Screening, out: Path) -> None:
         ]
         columns = ["formula", "space group", "E_hull, eV/atom", "sample", "relaxed id"]
         print_table(f"shortlist: {len(best)}, on the scale {best[0]['scale']}; the best", columns, rows)
-    comparison = screening.comparison
-    typer.echo(f"{comparison.hull.basis.sentence()} {comparison.meaning_of_new}")
+    basis = screening.comparison.hull.basis
+    more = "" if on_run else " --known FILE adds published phases of your own."
+    typer.echo(f"{basis.sentence()}{more} {screening.comparison.meaning_of_new}")
     typer.echo(f"wrote {out}/report.html, screened.csv, screened.parquet and structures/")
 
 

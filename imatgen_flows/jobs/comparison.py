@@ -216,8 +216,9 @@ class PublishedPhases(ComparisonSource):
             hull=hull,
             phases=phase_table(hull, rows),
             classifier=NoveltyClassifier(known=made | relaxed, substituted={}),
-            meaning_of_new=f"New are crystals that match none of {len(phases)} published phases, as published or as relaxed, "
-            "and no crystal of lower energy here. Unlike a run, this knows no structures that plain substitution gives.",
+            meaning_of_new=f"New are crystals that match none of {len(phases)} published phases (the elements included), as "
+            "published or as relaxed, and no crystal of lower energy here. What is published elsewhere counts as new. Unlike "
+            "a run, this screening does not know the structures that plain substitution gives.",
             evaluations={"references": sum(row["evaluations"] for row in rows)},
         )
 

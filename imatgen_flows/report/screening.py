@@ -137,7 +137,7 @@ def _headline(found: ScreeningDirectory) -> Markup:
         relaxed=len(found.relaxed),
         unseen=None,
         new=len(found.new),
-        meaning="like nothing that they are compared with",
+        meaning="like no known structure",
         near=found.near,
         spent=sum(found.evaluations.values()),
     )
