@@ -73,7 +73,7 @@ BROKEN = {
         "disordered",
     ),
     "of another system": ("cif", cell(3, ("Ti", "O")).to(fmt="cif").encode(), "other_elements"),
-    "too large": ("vasp", poscar(GOOD[0] * (5, 5, 5)).encode(), "too_large"),
+    "too large": ("vasp", poscar(GOOD[0] * (6, 5, 5)).encode(), "too_large"),
     "fused atoms": (
         "vasp",
         poscar(Structure(Lattice.cubic(4), ["V", "O"], [[0, 0, 0], [0, 0, 0.02]])).encode(),
