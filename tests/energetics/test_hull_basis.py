@@ -39,3 +39,9 @@ def test_a_hull_keeps_the_origin_of_its_phases():
     hull = Hull([*elements, HullEntry("VO", Composition("VO"), -1.0, origin="a.jsonl")], "toy 1")
     for again in (Hull.from_dict(hull.to_dict()), Hull.from_table(hull.table(), "toy 1")):
         assert again.basis == hull.basis and again.basis.published == {"a.jsonl": 1}
+
+
+def test_where_nothing_was_substituted_it_does_not_compete():
+    for phases in (ELEMENTS, [*ELEMENTS, ("compound", 2, "shipped")]):
+        assert "substituted" not in HullBasis.count(["Li", "V", "O"], phases).sentence()
+    assert "substituted" in HullBasis.count(["Li", "V", "O"], ELEMENTS, substituted=True).sentence()
