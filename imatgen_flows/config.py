@@ -22,7 +22,7 @@ from imatgen_flows.candidates.registry import CHARGE_CHECKS, DEFAULT_CHARGE_CHEC
 from imatgen_flows.crystals.box import BOX, MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.registry import HOLD_OUT, KNOWN_SOURCES, TEMPLATE_SOURCES
 from imatgen_flows.energetics.backends import BACKENDS, NONE
-from imatgen_flows.energetics.potentials import POTENTIALS
+from imatgen_flows.energetics.potentials import DEFAULT_POTENTIAL, POTENTIALS
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import Section, explain, read_user_file, resolve_path, write_user_file
 from imatgen_flows.models.registry import PRESETS, SAMPLERS
@@ -190,7 +190,9 @@ class Validity(Section):
 class Labels(Section):
     """Energies of the training structures."""
 
-    potential: str = Field("chgnet", description=f"{POTENTIALS.help()[:-1]}; or `module:function` of your own.")
+    potential: str = Field(
+        DEFAULT_POTENTIAL, description=f"{POTENTIALS.help()[:-1]}; or `module:function` of your own."
+    )
     stable_below: float = Field(
         0.5, description="A training structure is stable up to this unrelaxed formation energy, eV/atom."
     )
@@ -246,7 +248,7 @@ class Sampling(RootModel[dict[str, NonNegativeInt]]):
 class Screen(Section):
     """Relaxation of candidates with a potential."""
 
-    potential: str = Field("chgnet", description="Must be that of the labels: one hull, one energy model.")
+    potential: str = Field(DEFAULT_POTENTIAL, description="Must be that of the labels: one hull, one energy model.")
     fmax: float = Field(0.05, gt=0, le=1, description="Relaxed below this force, eV/Å.")
     max_steps: int = Field(500, ge=1, description="Steps of a relaxation.")
     threshold: float = Field(

@@ -170,7 +170,7 @@ class Run:
         True
         """
         from imatgen_flows.energetics.hull import Hull
-        from imatgen_flows.report.run_directory import read_json
+        from imatgen_flows.report.result_directory import read_json
 
         if not (self.path / "hull.json").is_file():
             raise InputError(f"{self.path}: {self._unfinished} It has no hull yet.")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from imatgen_flows.energetics.potentials import DEFAULT_POTENTIAL
 from imatgen_flows.errors import InputError
 from imatgen_flows.run import Run
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from imatgen_flows.crystals.raw_crystal import RawCrystal
     from imatgen_flows.energetics.relax import Relaxation
+    from imatgen_flows.jobs.comparison import ComparisonSource
     from imatgen_flows.sources.trained_model import TrainedModel
 
 PRETRAINED = "pretrained"
@@ -93,7 +96,7 @@ def generate(
 
 def relax(
     structures: Iterable[Structure],
-    potential: str = "chgnet",
+    potential: str = DEFAULT_POTENTIAL,
     fmax: float = 0.05,
     max_steps: int = 500,
     workers: int | None = None,
@@ -140,13 +143,28 @@ def relax(
     return relax_many(structure_list(structures), potential, settings, workers=workers)
 
 
-def screen(structures: Iterable[Structure], *, on: Run | str | Path) -> pandas.DataFrame:
-    """Screen crystals as a run screened its candidates: relax them, place them on its hull, class their novelty.
+def screen(
+    structures: Iterable[Structure],
+    *,
+    system: str | None = None,
+    on: Run | str | Path | None = None,
+    potential: str | None = None,
+    known: Iterable[str | Path] = (),
+    cache: str | Path | None = None,
+) -> pandas.DataFrame:
+    """Screen crystals: relax them, place them on a convex hull, class their novelty.
+
+    Give either `system`, for a hull of the published phases that ship with the program, or `on`, for all that a run has.
 
     Parameters
     ----------
-    structures : a list of crystals of the run's system
-    on : a finished run; its potential, forces, hull, known phases and candidates are used
+    structures : a list of crystals of the system
+    system : elements, for example `V-O`; its published phases are relaxed too, and what matches none of them is new
+    on : a finished run, which stays as it is; its potential, forces, hull, known phases, substituted structures and
+        candidates are used
+    potential : with `system`: name of a potential, or ``module:callable``; `chgnet` by default
+    known : with `system`: files or folders of further published phases
+    cache : directory in which relaxations are kept, so that another call repeats none; by default none is kept
 
     Returns
     -------
@@ -154,13 +172,15 @@ def screen(structures: Iterable[Structure], *, on: Run | str | Path) -> pandas.D
     relaxed `structure`. A crystal that equals a candidate of the run, or an earlier one here, is a `duplicate`; one that
     is not valid (disordered, overlapping atoms, more than 200 sites, not charge balanced where the run rejects such ones)
     or could not be relaxed is `rejected` with a reason. Columns and their types are the same for every list, an empty one
-    included: a number that does not exist is NaN, a text is empty, a structure None
+    included: a number that does not exist is NaN, a text is empty, a structure None. `attrs` say what new means
+    (`meaning_of_new`), and what the hull rests on (`hull`)
 
     Raises
     ------
     InputError
-        Where the run is not finished, an item of the list is no structure or has an element that is not of the run's system,
-        or the potential that is installed gives energies of another scale than the run's.
+        Where neither or both of `system` and `on` are given, the run is not finished or its campaign file was edited since,
+        an item of the list is no structure or has an element that is not of the system, or the potential is not known or
+        not installed, or gives energies of another scale than the run's.
 
     Examples
     --------
@@ -174,22 +194,44 @@ def screen(structures: Iterable[Structure], *, on: Run | str | Path) -> pandas.D
     from imatgen_flows.io.artifacts import ArtifactStore
     from imatgen_flows.jobs.screen_structures import COLUMNS, screen_structures
 
-    if not isinstance(on, Run | str | Path):
-        raise InputError(f"`on` is of type {type(on).__name__}; give a finished run, or its directory.")
-    run = on if isinstance(on, Run) else Run.open(on)
-    run.require_finished()
-    given = _of_system(structure_list(structures), run)
-    screening = screen_structures(run.path, given, ArtifactStore(run.path / "artifacts"))
+    source = _comparison(system, on, potential, [Path(path) for path in known])
+    given = _of_system(structure_list(structures), source)
+    with TemporaryDirectory(prefix="imatgen-screen-") as temporary:
+        screening = screen_structures(source, given, ArtifactStore(cache or temporary))
     import pandas
 
     frame = screening.table.select(COLUMNS).to_pandas()
     frame["structure"] = pandas.Series(screening.structures, dtype=object)
-    frame.attrs["units"] = units()
+    comparison = screening.comparison
+    frame.attrs |= {"units": units(), "meaning_of_new": comparison.meaning_of_new}
+    frame.attrs["hull"] = comparison.hull.basis.sentence()
     return frame
 
 
-def _of_system(structures: list[Structure], run: Run) -> list[RawCrystal]:
-    """Name structures by their place in the list; one with another element than the run's was not meant."""
+def _comparison(
+    system: str | None, on: Run | str | Path | None, potential: str | None, known: list[Path]
+) -> ComparisonSource:
+    """Choose what crystals are compared with."""
+    from imatgen_flows.jobs.comparison import FinishedRun, PublishedPhases
+
+    if (system is None) == (on is None):
+        raise InputError("give either `system`, as V-O, or `on`, a finished run.")
+    source: ComparisonSource
+    if system is not None:
+        source = PublishedPhases(_elements(system), potential or DEFAULT_POTENTIAL, known)
+        source.identity()  # it refuses what cannot be meant
+        return source
+    if potential is not None or known:
+        raise InputError("`potential` and `known` go with `system`: a run has its own.")
+    if not isinstance(on, Run | str | Path):
+        raise InputError(f"`on` is of type {type(on).__name__}; give a finished run, or its directory.")
+    run = on if isinstance(on, Run) else Run.open(on)
+    run.require_finished()
+    return FinishedRun(run.path)
+
+
+def _of_system(structures: list[Structure], source: ComparisonSource) -> list[RawCrystal]:
+    """Name structures by their place in the list; one with another element than those of the system was not meant."""
     from pymatgen.core import Structure
 
     from imatgen_flows.crystals.isotopes import read_isotopes_as_elements
@@ -203,10 +245,10 @@ def _of_system(structures: list[Structure], run: Run) -> list[RawCrystal]:
         )
     )
     for crystal, structure in zip(crystals, structures, strict=True):
-        if foreign := exclude_foreign(crystal, set(run.config.system)):
+        if foreign := exclude_foreign(crystal, set(source.system)):
             raise InputError(
                 f"{crystal.id} ({structure.composition.reduced_formula}) {foreign.detail.replace('holds', 'has')}; "
-                f"{run.path} is a run of {'-'.join(run.config.system)}."
+                f"{source.statement}."
             )
     return crystals
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.ledger import Ledger, LedgerTable
 from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.candidates.table import count_by
+
+if TYPE_CHECKING:
+    import pyarrow
 
 REASONS = 3  # that are named, the most frequent ones
 MORE_SAMPLES = "draw more samples (`sampling`)"
@@ -40,6 +45,24 @@ CURES = {
     "other_size": "Few samples have the sizes of `search.sites`: draw more samples (`sampling`), or allow more sizes.",
     "edge_too_long": "Raise `limits.max_edge`.",
 }
+
+
+def count_outcomes(table: pyarrow.Table) -> list[tuple[str, str, int]]:
+    """Count the rows of a table of crystals that were screened, by what became of them.
+
+    Returns
+    -------
+    state, novelty or reason of the rejection, and number, in words, in the order in which they first occur
+    """
+    counted = count_by(table, "state", "novelty", "rejected_stage", "rejected_reason")
+    return [
+        (
+            State(state).label,
+            f"{Stage(stage).label}: {reason.replace('_', ' ')}" if stage else Novelty(novelty).label,
+            number,
+        )
+        for (state, novelty, stage, reason), number in counted.items()
+    ]
 
 
 def explain_empty(table: Mapping[str, Any]) -> str:

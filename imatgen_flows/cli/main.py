@@ -206,7 +206,8 @@ def export(
 
 
 def _summarise(directory: Path) -> None:
-    from imatgen_flows.report.run_directory import RunDirectory, crystal_id
+    from imatgen_flows.report.result_directory import crystal_id
+    from imatgen_flows.report.run_directory import RunDirectory
 
     found = RunDirectory.open(directory)
     rows = [

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 SHIPPED = "shipped with the program"  # an origin
+SUBSTITUTED = "substituted"  # kind of a phase that substitution made
 COMPOUND = "compound"  # kind of a phase that is published and holds two elements or more
 
 
@@ -19,6 +20,7 @@ class HullBasis:
     elements : of the system
     published : compounds of the system and of its parts by their origin; where that is not on record, it is empty
     complete : those of them that hold every element of the system, as candidates do
+    substituted : whether substituted structures compete on the hull too
 
     Examples
     --------
@@ -32,19 +34,26 @@ class HullBasis:
     elements: tuple[str, ...]
     published: Mapping[str, int]
     complete: int
+    substituted: bool = True
 
     @classmethod
-    def count(cls, elements: Sequence[str], phases: Iterable[tuple[str, int, str]]) -> HullBasis:
+    def count(
+        cls, elements: Sequence[str], phases: Iterable[tuple[str, int, str]], substituted: bool | None = None
+    ) -> HullBasis:
         """Count the compounds among phases.
 
         Parameters
         ----------
         elements : of the system
         phases : of each its kind, its number of elements and its origin
+        substituted : whether substituted structures compete too; by default, whether one is among the phases
         """
+        phases = list(phases)
+        if substituted is None:
+            substituted = any(kind == SUBSTITUTED for kind, _, _ in phases)
         compounds = [(number, origin) for kind, number, origin in phases if kind == COMPOUND and number > 1]
         complete = sum(number == len(elements) for number, _ in compounds)
-        return cls(tuple(elements), Counter(origin for _, origin in compounds), complete)
+        return cls(tuple(elements), Counter(origin for _, origin in compounds), complete, substituted)
 
     @property
     def total(self) -> int:
@@ -76,12 +85,13 @@ class HullBasis:
         hull, energies = (f"hull at {pressure:g} GPa", "enthalpies") if pressure else ("hull", "energies")
         if self.is_published:
             return f"The {hull} rests on {self.words()}."
+        beside = " and to substituted structures" if self.substituted else ""
         if not self.total:
             return (
-                f"No published compound is on the {hull}: {energies} above it are relative to the elements and to "
-                "substituted structures, and nothing can be said to lie below it."
+                f"No published compound is on the {hull}: {energies} above it are relative to the elements{beside}, and "
+                "nothing can be said to lie below it."
             )
         return (
             f"The {hull} rests on {self.words()}, and none of them holds all of {', '.join(self.elements)}: {energies} "
-            "above it are relative to smaller systems and to substituted structures, and nothing can be said to lie below it."
+            f"above it are relative to smaller systems{beside}, and nothing can be said to lie below it."
         )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
     from pymatgen.core import Structure
 
+DEFAULT_POTENTIAL = "chgnet"
 CORRECTIONS = ("none", "mp2020")
 
 

@@ -74,30 +74,34 @@ def count_reasons(exclusions: Iterable[Exclusion]) -> str:
     )
 
 
-def published_phases(system: list[str], known: Known) -> tuple[list[ReferencePhase], list[Exclusion]]:
-    """Collect the phases that ship with the program and those of the campaign's own source, each crystal once.
+def published_phases(system: list[str], *known: Known) -> tuple[list[ReferencePhase], list[Exclusion]]:
+    """Collect the phases that ship with the program and those of sources of the user's own, each crystal once.
 
     Phases of one name are numbered. The limits of the images do not hold: the hull takes every phase.
 
     Returns
     -------
-    reference phases, and the exclusions of the source
+    reference phases, and the exclusions of the sources
     """
     from imatgen_flows.crystals.known_phases import load_known
     from imatgen_flows.energetics.published import merge_phases
     from imatgen_flows.energetics.references import ReferencePhase, reference_phases
 
-    read, exclusions = load_known(known.source, system, source_options(known))
-    own = [
-        ReferencePhase(
-            item.id,
-            item.structure,
-            item.source,
-            "compound" if len(item.structure.composition) > 1 else "element",
-            origin=known.path.name if known.path else item.source,
-        )
-        for item in read
-    ]
+    own: list[ReferencePhase] = []
+    exclusions: list[Exclusion] = []
+    for section in known:
+        read, excluded = load_known(section.source, system, source_options(section))
+        exclusions += excluded
+        own += [
+            ReferencePhase(
+                item.id,
+                item.structure,
+                item.source,
+                "compound" if len(item.structure.composition) > 1 else "element",
+                origin=section.path.name if section.path else item.source,
+            )
+            for item in read
+        ]
     phases, repeated = merge_phases(reference_phases(system) + own)
     return phases, exclusions + repeated
 

@@ -94,7 +94,7 @@ def novelty_classifier(
     dataset: DatasetDocument,
     references: ReferenceDocument,
     found: Mapping[str, Structure] | None = None,
-    tolerances: Mapping[str, float] | None = None,
+    tolerances: Mapping[str, Any] | None = None,
 ) -> NoveltyClassifier:
     """Build a classifier from all published phases and all substituted structures, as made and as relaxed.
 
@@ -111,9 +111,17 @@ def novelty_classifier(
     for row in (*read_lines(dataset.crystals), *(read_lines(dataset.held_out) if dataset.held_out else ())):
         if not row.get("round_find"):  # what an earlier round found is among `found`
             (known if row["known"] else substituted)[row["id"]] = structure_of(row)
-    for row in read_lines(references.phases):
-        where = substituted if row["kind"] == "substituted" else known
-        where[f"{row['name']} (relaxed)"] = structure_of(row)
+    published, others = relaxed_phases(read_lines(references.phases))
     if found is None:
         found = {row["id"]: structure_of(row) for row in read_lines(dataset.found)} if dataset.found else {}
-    return NoveltyClassifier(known=known, substituted=substituted, found=found, **(tolerances or {}))
+    return NoveltyClassifier(known | published, substituted | others, found=found, **(tolerances or {}))
+
+
+def relaxed_phases(rows: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Structure], dict[str, Structure]]:
+    """Name the structures of reference phases, as relaxed: the published ones, and the substituted ones."""
+    published: dict[str, Structure] = {}
+    substituted: dict[str, Structure] = {}
+    for row in rows:
+        where = substituted if row["kind"] == "substituted" else published
+        where[f"{row['name']} (relaxed)"] = structure_of(row)
+    return published, substituted

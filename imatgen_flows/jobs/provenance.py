@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, JobDocument, RoundDocument, job_of
@@ -20,6 +22,7 @@ Document = TypeVar("Document", bound=JobDocument)
 
 PROVENANCE_FILE = "provenance.json"
 ROUND_KEY = "document"  # of provenance.json: key of the document that the run directory was written from
+SETTINGS_KEY = "settings"  # of provenance.json: the campaign that was run, as `campaign.yaml` said it then
 
 
 def finished_round(run: Path) -> RoundDocument:
@@ -47,6 +50,45 @@ def finished_round(run: Path) -> RoundDocument:
             f"{run}: no artifact of the round that wrote it is whole. `imatgen run --resume` makes them anew."
         )
     return RoundDocument(**found)
+
+
+def refuse_edited(run: Path, config: CampaignConfig, keys: Sequence[str]) -> None:
+    """Refuse the campaign file of a finished run whose settings are no longer those that the run had.
+
+    Parameters
+    ----------
+    run : the run directory; where its provenance.json holds no settings, nothing can be compared
+    config : its campaign file, as it is now
+    keys : of the campaign file that matter, as ``screen.fmax``
+
+    Raises
+    ------
+    InputError
+        It names each key that was edited, with both values.
+    """
+    try:
+        had = json.loads((run / PROVENANCE_FILE).read_text()).get(SETTINGS_KEY)
+    except (OSError, ValueError):  # who needs the provenance itself says so
+        return
+    if not had:  # of a run of an earlier version
+        return
+    now = config.model_dump(mode="json", by_alias=True)
+    values = [(key, _value(now, key), _value(had, key)) for key in keys]
+    edited = [
+        f"`{key}` is {json.dumps(one)}, the run had {json.dumps(other)}" for key, one, other in values if one != other
+    ]
+    if edited:
+        raise InputError(
+            f"{run / 'campaign.yaml'} was edited after the run ended: {'; '.join(edited)}. Write these values back; for "
+            "others, run the campaign in another directory."
+        )
+
+
+def _value(settings: Any, key: str) -> Any:
+    """Look up a key of the campaign file, as ``screen.fmax``."""
+    for part in key.split("."):
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    return settings
 
 
 def candidates_so_far(run: Path) -> CandidateTable | None:

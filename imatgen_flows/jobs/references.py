@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import Known, Limits
 from imatgen_flows.errors import ImatgenError
-from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.campaign_inputs import fallback_phases, hull_phases, read_section
 from imatgen_flows.jobs.dataset_rows import structure_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from imatgen_flows.crystals.substitution import Substituted
+    from imatgen_flows.energetics.hull import Hull
     from imatgen_flows.energetics.references import ReferencePhase
 
 logger = logging.getLogger(__name__)
@@ -47,19 +48,14 @@ def relax_references(
 
     At a pressure all energies are enthalpies, and solids take the place of molecules.
     """
-    from imatgen_flows.energetics.published import number_names
-
     bounds, pressure = read_section(Limits, limits), relax.get("pressure", 0.0)
     phases = hull_phases(system, read_section(Known, known), pressure)
-    rows = _relax_phases(scratch, phases, relax)
-    relaxed = {row["name"] for row in rows if row["state"] == "relaxed"}
-    found = {phase.structure.composition.chemical_system for phase in phases if phase.name in relaxed}
-    fallback = fallback_phases(system, found, pressure)
-    rows += _relax_phases(scratch, number_names(fallback, [row["name"] for row in rows]), relax)
+    rows = relax_published(scratch, system, phases, relax)
     for subsystem in subsystems(system):
         rows += _relax_subsystem(scratch, subsystem, bounds, relax, [row["name"] for row in rows])
     spent = sum(row["evaluations"] for row in rows)
-    return _reference_fields(store, rows, relax["potential"], pressure) | {"evaluations": {"references": spent}}
+    hull = build_hull(rows, relax["potential"], pressure)
+    return _reference_fields(store, rows, relax["potential"], hull) | {"evaluations": {"references": spent}}
 
 
 @cached_job(ReferenceDocument, profile=Profile.GPU_RELAX, label="extend hull")
@@ -78,7 +74,6 @@ def extend_hull(
     A new structure then has to beat what plain substitution finds, not only what crystallography has published. For a
     system without published compounds these are the hull.
     """
-    from imatgen_flows.energetics.hull import Hull
     from imatgen_flows.energetics.published import number_names
 
     crystals = {row["id"]: row for row in read_lines(dataset.crystals)}
@@ -93,9 +88,35 @@ def extend_hull(
     rows = _relax_phases(scratch, lowest, relax)
     spent = sum(row["evaluations"] for row in rows)
     pressure = relax.get("pressure", 0.0)
-    fields = _reference_fields(store, before + rows, references.potential, pressure)
-    logger.info("%s", Hull.from_dict(read_json(fields["hull"])).basis.sentence(pressure))
+    hull = build_hull(before + rows, references.potential, pressure)
+    logger.info("%s", hull.basis.sentence(pressure))
+    fields = _reference_fields(store, before + rows, references.potential, hull)
     return fields | {"evaluations": {"references": spent}}
+
+
+def relax_published(
+    scratch: Path, system: Sequence[str], phases: list[ReferencePhase], relax: RelaxInputs
+) -> list[dict[str, Any]]:
+    """Relax published phases, and simple structures of each element that has no relaxed phase then.
+
+    Parameters
+    ----------
+    scratch : where each relaxation is kept under the name of its phase, and found again
+    system : element symbols
+    phases : as `published_phases` returns them
+    relax : potential and settings
+
+    Returns
+    -------
+    one row a phase: what it is, its state, its energy, and its structure as relaxed, or as it was where it did not relax
+    """
+    from imatgen_flows.energetics.published import number_names
+
+    rows = _relax_phases(scratch, phases, relax)
+    relaxed = {row["name"] for row in rows if row["state"] == "relaxed"}
+    found = {phase.structure.composition.chemical_system for phase in phases if phase.name in relaxed}
+    fallback = fallback_phases(list(system), found, relax.get("pressure", 0.0))
+    return rows + _relax_phases(scratch, number_names(fallback, [row["name"] for row in rows]), relax)
 
 
 def subsystems(system: list[str]) -> list[tuple[str, ...]]:
@@ -203,10 +224,20 @@ def _demand_elements(rows: list[dict[str, Any]], potential: str) -> None:
         )
 
 
-def _reference_fields(
-    store: ArtifactStore, rows: list[dict[str, Any]], potential: str, pressure: float
-) -> dict[str, Any]:
-    """Build the hull of the phases that were relaxed; return the fields of the document."""
+def build_hull(rows: list[dict[str, Any]], potential: str, pressure: float = 0.0) -> Hull:
+    """Build the hull of those phases that were relaxed.
+
+    Parameters
+    ----------
+    rows : of reference phases
+    potential : that relaxed them
+    pressure : at which, GPa; above zero, energies are enthalpies
+
+    Raises
+    ------
+    ImatgenError
+        Where no phase, or none of an element, could be relaxed.
+    """
     from imatgen_flows.energetics.hull import Hull, HullEntry
     from imatgen_flows.energetics.potentials import get_potential
     from imatgen_flows.energetics.pressure import scale_at
@@ -232,11 +263,19 @@ def _reference_fields(
         )
         for row in relaxed
     ]
-    hull = Hull(entries, potential=scale_at(get_potential(potential).scale, pressure))
-    failed = sum(row["state"] not in ("relaxed", SINGLE_POINT) for row in rows)
+    return Hull(entries, potential=scale_at(get_potential(potential).scale, pressure))
+
+
+def _reference_fields(store: ArtifactStore, rows: list[dict[str, Any]], potential: str, hull: Hull) -> dict[str, Any]:
+    """Return the fields of the document of a hull."""
     return {
         "potential": potential,
         "hull": store.put_json("hull", hull.to_dict()),
         "phases": store.put_lines("phases", rows),
-        "counts": {"relaxed": len(relaxed), "failed": failed},
+        "counts": {"relaxed": len(hull.entries), "failed": sum(map(has_failed, rows))},
     }
+
+
+def has_failed(row: Mapping[str, Any]) -> bool:
+    """Tell whether a reference phase was to be relaxed, and could not be."""
+    return row["state"] not in ("relaxed", SINGLE_POINT)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROGRESS = 10  # relaxations between two lines of the log
+PROGRESS = 10  # relaxations between two lines of the log; where they are fewer than 100, there are ten lines or so
 SINGLE_POINTS_A_FILE = 200
 
 
@@ -135,13 +135,14 @@ def _fill(
 ) -> list[dict[str, Any]]:
     waiting = [place for place, name in enumerate(names) if name not in cache.rows]
     count = itertools.count(1)
+    every = max(1, min(PROGRESS * cache.a_file, len(names) // 10))
 
     def add(index: int, result: Any) -> None:
         row = {**vars(result), "structure": result.structure.as_dict() if result.structure else None}
         del row["seconds"]  # what is computed again must give the same bytes
         cache.add(names[waiting[index]], row)
         done = len(names) - len(waiting) + next(count)
-        if done % (PROGRESS * cache.a_file) == 0:
+        if done % every == 0 or done == len(names):
             logger.info("%s %d of %d", verb, done, len(names))
 
     try:

@@ -18,11 +18,13 @@ from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structu
 from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import ModelDocument, ReconstructionDocument, ReferenceDocument, RoundDocument
 from imatgen_flows.jobs.hulls import load_hull
-from imatgen_flows.jobs.references import SINGLE_POINT
+from imatgen_flows.jobs.references import has_failed
 from imatgen_flows.jobs.train import PRIOR_METRICS
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from imatgen_flows.energetics.hull import Hull
 
 
 def write_run_directory(document: RoundDocument, directory: Path) -> None:
@@ -88,8 +90,12 @@ def metrics_table(
 
 
 def hull_table(references: ReferenceDocument) -> dict[str, Any]:
-    """List the phases of the hull, and the references that could not be relaxed."""
-    hull = load_hull(references)
+    """List the phases of the hull of a document; see `phase_table`."""
+    return phase_table(load_hull(references), read_lines(references.phases))
+
+
+def phase_table(hull: Hull, phases: list[dict[str, Any]]) -> dict[str, Any]:
+    """List the phases of a hull, and the references that could not be relaxed: the content of hull.json."""
     failed = [
         {
             "name": row["name"],
@@ -97,8 +103,8 @@ def hull_table(references: ReferenceDocument) -> dict[str, Any]:
             "kind": row["kind"],
             "reason": row["reason"],
         }
-        for row in read_lines(references.phases)
-        if row["state"] not in ("relaxed", SINGLE_POINT)
+        for row in phases
+        if has_failed(row)
     ]
     return {"elements": hull.elements, "potential": hull.potential, "references": hull.table(), "failed": failed}
 

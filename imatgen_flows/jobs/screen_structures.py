@@ -1,25 +1,17 @@
-"""Screening of crystals from elsewhere on a finished run: relaxed as its candidates, on its hull, beside what it knows."""
+"""Screening of crystals from elsewhere: relaxed as the candidates of a run, on a hull, beside what is known."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imatgen_flows.candidates.candidate import place_relaxation
-from imatgen_flows.candidates.states import Geometry
 from imatgen_flows.candidates.table import count_by, join, table_part
-from imatgen_flows.config import CampaignConfig
 from imatgen_flows.io.artifacts import ArtifactStore
-from imatgen_flows.jobs.build_dataset import build_dataset
-from imatgen_flows.jobs.candidate_table import candidate_structures, novelty_classifier
-from imatgen_flows.jobs.documents import DatasetDocument, ReferenceDocument
-from imatgen_flows.jobs.evaluators import evaluators, hull_of, structure_key
-from imatgen_flows.jobs.extend_dataset import extend_dataset
-from imatgen_flows.jobs.provenance import finished_round, parent
-from imatgen_flows.jobs.references import extend_hull
+from imatgen_flows.jobs.comparison import Comparison, ComparisonSource
+from imatgen_flows.jobs.evaluators import evaluators, structure_key
 
 if TYPE_CHECKING:
     import pyarrow
@@ -48,67 +40,64 @@ class Screening:
     table : `sample` (the id of the crystal) and `COLUMNS`, with a row for each crystal, in order
     structures : the relaxed structures, in the same order; None where a crystal was rejected
     ledger : crystals by state and by reason, which add up to those that were given, and the evaluations spent
+    comparison : what they were compared with
     """
 
     table: pyarrow.Table
     structures: list[Structure | None]
     ledger: Ledger
+    comparison: Comparison
 
 
-def screen_structures(run: Path, crystals: Sequence[RawCrystal], cache: ArtifactStore) -> Screening:
-    """Relax crystals, place them on the hull of a run, and class their novelty as the run does.
+def screen_structures(source: ComparisonSource, crystals: Sequence[RawCrystal], cache: ArtifactStore) -> Screening:
+    """Relax crystals, place them on a hull, and class their novelty.
 
     Parameters
     ----------
-    run : the directory of a finished run; it is read only
+    source : of the hull, the settings and what is not new
     crystals : each with an id of its own; what cannot be relaxed is rejected with the reason
     cache : where each relaxation is written when it ends, and found again by the structure itself
 
     Raises
     ------
-    InputError
-        Where the run's energies are of another scale than that of the potential that is installed.
+    ImatgenError
+        Where there is no hull; see `ComparisonSource.load`.
     """
     from imatgen_flows.candidates.given import examine_given
     from imatgen_flows.candidates.novelty import shortlist_relaxed
 
-    config = CampaignConfig.from_file(run / "campaign.yaml")
-    store, finished = ArtifactStore(run / "artifacts"), finished_round(run)
-    references = parent(store, finished, ReferenceDocument, extend_hull)
-    dataset = parent(store, finished, DatasetDocument, build_dataset, extend_dataset)
-    pressure = config.search.pressure
-    hull, (relax, _) = (
-        hull_of(references, config.screen, run, pressure),
-        evaluators(cache, config.screen, pressure),
-    )
+    comparison = source.load(cache)
+    relax, _ = evaluators(cache, comparison.screen, comparison.pressure)
     rows: dict[str, Row] = {}
     valid: dict[str, Structure] = {}
     for raw in crystals:
-        rows[raw.id], structure = examine_given(raw, config.system, config.validity.charge)
+        rows[raw.id], structure = examine_given(raw, comparison.system, comparison.validity.charge)
         if structure is not None:
             valid[raw.id] = structure
     logger.info("crystals to relax: %d of %d", len(valid), len(crystals))
     relaxed: dict[str, Structure] = {}
     spent: dict[str, int] = {}  # by structure: a repeated one is relaxed once
     for name, relaxation in relax(valid).items():
-        placed, structure = place_relaxation(relaxation, hull)
+        placed, structure = place_relaxation(relaxation, comparison.hull)
         rows[name] |= placed
         spent[structure_key(valid[name])] = relaxation.evaluations
         if structure is not None:
             relaxed[name] = structure
-    classifier = novelty_classifier(dataset, references, candidate_structures(finished.candidates, Geometry.RELAXED))
-    shortlist_relaxed(rows, relaxed, {name: name for name in relaxed}, classifier, config.screen.threshold)
+    threshold = comparison.screen.threshold
+    shortlist_relaxed(rows, relaxed, {name: name for name in relaxed}, comparison.classifier, threshold)
     table = join([table_part(list(rows.values()), COLUMNS)], COLUMNS)
-    return Screening(table, [relaxed.get(raw.id) for raw in crystals], _ledger(table, len(crystals), spent))
+    ledger = _ledger(table, len(crystals), {**comparison.evaluations, "screen": sum(spent.values())})
+    return Screening(table, [relaxed.get(raw.id) for raw in crystals], ledger, comparison)
 
 
-def _ledger(table: pyarrow.Table, entered: int, spent: dict[str, int]) -> Ledger:
-    """Count every crystal that entered into its one state."""
+def _ledger(table: pyarrow.Table, entered: int, evaluations: Mapping[str, int]) -> Ledger:
+    """Count every crystal that entered into its one state, and the evaluations by purpose."""
     from imatgen_flows.candidates.ledger import Ledger
 
     ledger = Ledger(samples=entered)
     for (state, stage, reason), number in count_by(table, "state", "rejected_stage", "rejected_reason").items():
         ledger.count(state, stage, reason, number)
-    ledger.spend("screen", sum(spent.values()))
+    for purpose, number in evaluations.items():
+        ledger.spend(purpose, number)
     ledger.check()
     return ledger

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import platform
 import warnings
 from collections.abc import Iterator
@@ -12,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.errors import ImatgenError, InputError, Interrupted, JobFailed
+from imatgen_flows.errors import ImatgenError, Interrupted, JobFailed
 from imatgen_flows.io.files import write_atomic
+from imatgen_flows.io.lock import locked
 from imatgen_flows.jobs.documents import JobDocument, RoundDocument
 from imatgen_flows.managers.checks import refuse_faults
 from imatgen_flows.managers.preflight import check_machine
-from imatgen_flows.managers.run_files import CAMPAIGN_FILE, FAILURE_FILE, LOCK_FILE, prepare, write_provenance
+from imatgen_flows.managers.run_files import CAMPAIGN_FILE, FAILURE_FILE, prepare, write_provenance
 from imatgen_flows.parallel import core_count
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     directory = directory.absolute()
     refuse_faults(check_machine(config, directory, read_templates=False))  # the first job reads them
     prepare(config, directory, resume)
-    with _alone(directory), _failure_on_record(directory):
+    alone = locked(directory, f"{directory} is being run by another process. Wait for it, or stop it.")
+    with alone, _failure_on_record(directory):
         documents = _run(CampaignMaker(config).make(directory), directory)
         rounds = [document for document in documents if isinstance(document, RoundDocument)]
         if not rounds:
@@ -62,17 +63,6 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
         started = datetime.fromtimestamp((directory / CAMPAIGN_FILE).stat().st_mtime, UTC)
         write_provenance(config, directory, last, documents, hardware, started)
     return directory
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Lock a run directory against a second process; the lock ends with the process, however it ends."""
-    with (directory / LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{directory} is being run by another process. Wait for it, or stop it.") from error
-        yield
 
 
 @contextmanager

@@ -390,7 +390,8 @@ def _check_hull(
 
 
 def _basis(system: list[str], phases: list[ReferencePhase]) -> HullBasis:
-    return HullBasis.count(system, ((phase.kind, len(phase.structure.composition), phase.origin) for phase in phases))
+    counted = ((phase.kind, len(phase.structure.composition), phase.origin) for phase in phases)
+    return HullBasis.count(system, counted, substituted=True)
 
 
 def _check_potential(name: str) -> Check:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
 import shlex
@@ -14,12 +13,12 @@ from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.optimisers import OPTIMISER
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
+from imatgen_flows.io.lock import LOCK_FILE, is_locked
 from imatgen_flows.jobs.documents import JobDocument, RoundDocument
-from imatgen_flows.jobs.provenance import PROVENANCE_FILE, ROUND_KEY
+from imatgen_flows.jobs.provenance import PROVENANCE_FILE, ROUND_KEY, SETTINGS_KEY
 from imatgen_flows.registry import DescribedEnum
 
 CAMPAIGN_FILE = "campaign.yaml"
-LOCK_FILE = ".lock"  # held by the process that runs the campaign, however it ends
 FAILURE_FILE = "failure.txt"  # why the last attempt ended without a result
 
 
@@ -49,7 +48,7 @@ def run_state(directory: Path) -> RunState:
     # a run locks the directory, and a submission makes the folder of its artifacts, before anything else
     if not any((directory / name).exists() for name in (LOCK_FILE, "artifacts", PROVENANCE_FILE)):
         raise InputError(_never_run(directory))
-    if _is_locked(directory / LOCK_FILE):
+    if is_locked(directory):
         return RunState.RUNNING
     if (directory / FAILURE_FILE).is_file():
         return RunState.FAILED
@@ -70,17 +69,6 @@ def default_run_directory(campaign: Path) -> Path:
     """Name the run directory after the campaign file."""
     # `imatgen init DIR` writes DIR/campaign.yaml: there the directory tells campaigns apart
     return Path("runs") / (campaign.stem if campaign.stem != "campaign" else campaign.absolute().parent.name)
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        with path.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
@@ -145,7 +133,7 @@ def write_provenance(
 
     path, seconds = directory / PROVENANCE_FILE, seconds_by_job(documents)
     before = _read(path)
-    if before.get(ROUND_KEY) == written_from.key and before.get("seconds") == seconds:
+    if before.get(ROUND_KEY) == written_from.key and before.get("seconds") == seconds and SETTINGS_KEY in before:
         return
     provenance = {
         "campaign": CAMPAIGN_FILE,
@@ -160,6 +148,7 @@ def write_provenance(
         "potential": config.screen.potential,
         "optimiser": OPTIMISER,
         "seconds": seconds,
+        SETTINGS_KEY: config.model_dump(mode="json", by_alias=True),
     }
     write_atomic(path, json.dumps(provenance, indent=1))
 

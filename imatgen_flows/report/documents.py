@@ -165,6 +165,7 @@ class Provenance(TypedDict):
     hardware: NotRequired[str | dict[str, Any]]
     seconds: NotRequired[dict[str, float]]
     versions: NotRequired[dict[str, str]]
+    settings: NotRequired[dict[str, Any]]
 
 
 class RoundRow(TypedDict):

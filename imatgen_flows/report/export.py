@@ -15,7 +15,8 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.report.documents import RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, read_cif
-from imatgen_flows.report.run_directory import RunDirectory, crystal_id
+from imatgen_flows.report.result_directory import crystal_id
+from imatgen_flows.report.run_directory import RunDirectory
 
 FORMATS = ("cif", "extxyz", "csv", "parquet")
 STRUCTURE = Column("structure", "text", "Structure", "Latest structure, as CIF.")  # the last column, in parquet only

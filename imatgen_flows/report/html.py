@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from importlib.resources import files
+from collections.abc import Callable
 from pathlib import Path
 
 from markupsafe import Markup
@@ -14,23 +11,20 @@ from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.table import count_by
-from imatgen_flows.errors import InputError
-from imatgen_flows.io.files import write_atomic
 from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report.composition_classes import classes_section
 from imatgen_flows.report.compositions import choose
 from imatgen_flows.report.figures import draw_figures
 from imatgen_flows.report.learning import reconstruction_section
-from imatgen_flows.report.markup import count, duration, render, words
+from imatgen_flows.report.markup import count, duration, plural, render, words
 from imatgen_flows.report.methods import methods_paragraph
+from imatgen_flows.report.page import hull_section, plain, when, write_page
 from imatgen_flows.report.page_data import page_data
 from imatgen_flows.report.rounds import rounds_section
 from imatgen_flows.report.run_directory import RunDirectory, sampler_label
 from imatgen_flows.report.sources import sources_section
 from imatgen_flows.report.vacancies import vacancies_section
 from imatgen_flows.report.validation import validation_section
-
-SCRIPTS = ("compositions.js", "rounds.js", "report.js")
 
 
 def build_report(run_dir: str | Path) -> Path:
@@ -51,35 +45,8 @@ def build_report(run_dir: str | Path) -> Path:
     """
     run = RunDirectory.open(run_dir)
     draw_figures(run)
-    try:
-        return write_atomic(run.path / "report.html", _page(run))
-    except OSError as error:
-        raise InputError(f"{run.path}: report.html cannot be written: {error.strerror or error}.") from error
-
-
-def _page(run: RunDirectory) -> str:
-    from plotly.offline import get_plotlyjs
-
-    assets = files("imatgen_flows.report") / "assets"
     sections = {name: (link, section(run)) for name, (link, section) in SECTIONS.items()}
-    data = json.dumps(page_data(run), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return render(
-        "page",
-        run=run,
-        header=_header(run),
-        headline=_headline(run),
-        links={name: link for name, (link, section) in sections.items() if link and section},
-        sections=[section for _, section in sections.values() if section],
-        style=Markup((assets / "style.css").read_text(encoding="utf-8")),
-        script=Markup("\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)),
-        data=Markup(data.replace("<", "\\u003c")),
-        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
-    )
-
-
-def _near(run: RunDirectory) -> int:
-    """Count new structures up to the threshold."""
-    return sum(row["e_above_hull"] <= run.threshold for row in run.new)
+    return write_page(run, _header(run), _headline(run), sections, page_data(run))
 
 
 def _header(run: RunDirectory) -> Markup:
@@ -90,17 +57,18 @@ def _header(run: RunDirectory) -> Markup:
         run.scale,
         f"{rounds} round{'s' if rounds != 1 else ''}",
         f"seed {run.provenance['seed']}" if "seed" in run.provenance else "",
-        f"finished {_when(run.provenance['finished'])}" if run.provenance.get("finished") else "",
+        f"finished {when(run.provenance['finished'])}" if run.provenance.get("finished") else "",
         f"{duration(seconds)} of computing" if seconds else "",
     ]
     return render(
         "header",
         run=run,
         facts=[fact for fact in facts if fact],
-        drawn=run.table.num_rows,
+        entered=f"{count(run.table.num_rows)} sample{plural(run.table.num_rows)}",
+        none_new="all are duplicates, known phases, or within reach of plain substitution",
         relaxed=len(run.relaxed),
         new=len(run.new),
-        near=_near(run),
+        near=run.near,
         best=run.new[0] if run.new else None,
     )
 
@@ -109,11 +77,13 @@ def _headline(run: RunDirectory) -> Markup:
     return render(
         "headline",
         run=run,
-        drawn=run.table.num_rows,
+        entered=run.table.num_rows,
+        what="samples drawn",
         relaxed=len(run.relaxed),
         unseen=sum(row["novelty"] in (Novelty.NEW, Novelty.SUBSTITUTED) for row in run.relaxed),
         new=len(run.new),
-        near=_near(run),
+        meaning="out of reach of substitution",
+        near=run.near,
         spent=sum(run.evaluations.values()),
     )
 
@@ -150,14 +120,6 @@ def _funnel(run: RunDirectory) -> Markup:
     )
 
 
-def _hull(run: RunDirectory) -> Markup:
-    failed = [
-        [row["name"], row.get("formula", ""), row.get("kind", ""), words(row["reason"])]
-        for row in run.hull.get("failed") or []
-    ]
-    return render("hull", run=run, failed=failed)
-
-
 def _compositions(run: RunDirectory) -> Markup:
     return render("compositions", run=run, chosen=choose(run))
 
@@ -173,6 +135,7 @@ def _ledger(run: RunDirectory) -> Markup:
     names |= {(state.value, ""): state.label for state in State.ordered()}
     return render(
         "ledger",
+        head=["Final state", "Samples"],
         samples=[[name, count(ended[key])] for key, name in names.items() if key in ended],
         total=count(run.table.num_rows),
         evaluations=[[words(purpose), count(number)] for purpose, number in run.evaluations.items()],
@@ -197,27 +160,14 @@ def _provenance(run: RunDirectory) -> Markup:
     seconds = record.get("seconds") or {}
     return render(
         "provenance",
-        facts=[[label, _plain(value)] for label, value in facts.items() if value not in (None, "")],
+        facts=[[label, plain(value)] for label, value in facts.items() if value not in (None, "")],
         jobs=[[words(job), duration(time)] for job, time in seconds.items()],
         seconds=sum(seconds.values()),
         versions=list((record.get("versions") or {}).items()),
-        campaign=(run.path / "campaign.yaml").read_text(encoding="utf-8"),
+        subject="Run",
+        record="campaign.yaml, as resolved",
+        content=(run.path / "campaign.yaml").read_text(encoding="utf-8"),
     )
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
-    return ", ".join(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _when(stamp: str) -> str:
-    """Write an ISO time stamp for people, in UTC where it names its zone."""
-    try:
-        time = datetime.fromisoformat(str(stamp))
-    except ValueError:
-        return str(stamp)
-    return f"{time.astimezone(UTC):%d %b %Y %H:%M} UTC" if time.tzinfo else f"{time:%d %b %Y %H:%M}"
 
 
 def _latent(run: RunDirectory) -> Markup:
@@ -234,7 +184,7 @@ SECTIONS: dict[str, tuple[str, Callable[[RunDirectory], Markup]]] = {
     "classes": ("", classes_section),
     "rounds": ("Rounds", rounds_section),
     "sources": ("Sources", sources_section),
-    "hull": ("Hull", _hull),
+    "hull": ("Hull", lambda run: hull_section(run, funnel=True)),
     "compositions": ("Compositions", _compositions),
     "best": ("Best structures", _fixed("best")),
     "validation": ("Validation", validation_section),

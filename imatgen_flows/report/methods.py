@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.energetics.hull_basis import COMPOUND
 from imatgen_flows.energetics.optimisers import FIRE, OPTIMISERS
 from imatgen_flows.models.registry import SAMPLERS
-from imatgen_flows.report.run_directory import RunDirectory, read_json
+from imatgen_flows.report.result_directory import ResultDirectory, read_json
+from imatgen_flows.report.run_directory import RunDirectory
 from imatgen_flows.report.sources import accounts_of_sources
 from imatgen_flows.sources.registry import ADAPTIVE, ALLOCATIONS, FIXED, GENETIC, RANDOM_SEARCH
 
@@ -28,7 +30,26 @@ def methods_paragraph(run: RunDirectory) -> str:
     """Write what a referee asks for: data, networks, sampling, potential, tolerances, versions, seed, and what to cite."""
     made = [_data(run), _networks(run), _sampling(run), _sources(run)]
     sentences = [*made, _screening(run), _validation(run), _versions(run)]
-    return " ".join(sentence for sentence in sentences if sentence) + "\n\nTo cite: " + "; ".join(_citations(run)) + "."
+    return (
+        " ".join(sentence for sentence in sentences if sentence)
+        + "\n\nTo cite: "
+        + "; ".join(_citations(run) + _of_sources(run))
+        + "."
+    )
+
+
+def screening_paragraph(screening: ResultDirectory, meaning_of_new: str) -> str:
+    """Write what a referee asks for of a screening; `meaning_of_new` is its sentence on what counts as new."""
+    sentences = [
+        f"{screening.table.num_rows:,} crystals, files that hold none included, were read and screened in the system "
+        f"{'-'.join(screening.system)}; they were checked for {_checks(screening)} before they were relaxed.",
+        _screening(screening),
+        f"{meaning_of_new} Equal crystals were found with pymatgen's StructureMatcher ({MATCHER}).",
+        "No energy is of density functional theory.",
+        _versions(screening),
+    ]
+    cited = _citations(screening, ("pymatgen", "spglib", "ASE"))
+    return " ".join(sentence for sentence in sentences if sentence) + f"\n\nTo cite: {'; '.join(cited)}."
 
 
 def _data(run: RunDirectory) -> str:
@@ -88,7 +109,12 @@ def _sources(run: RunDirectory) -> str:
     )
 
 
-def _screening(run: RunDirectory) -> str:
+def _checks(run: ResultDirectory) -> str:
+    rejects = _section(run, "validity").get("charge") == REJECT_UNBALANCED
+    return "distances and charge balance" if rejects else "distances"
+
+
+def _screening(run: ResultDirectory) -> str:
     screen = _section(run, "screen")
     kinds = Counter(str(row["kind"]) for row in run.hull["references"] if row["kind"] != COMPOUND)
     others = [f"{number} {KINDS.get(kind, kind)}" for kind, number in kinds.items()]
@@ -109,7 +135,7 @@ def _screening(run: RunDirectory) -> str:
     )
 
 
-def _optimiser(run: RunDirectory) -> str:
+def _optimiser(run: ResultDirectory) -> str:
     name = run.provenance.get("optimiser", FIRE)  # of all runs before it was written down
     return OPTIMISERS[name].label if name in OPTIMISERS else name
 
@@ -121,7 +147,7 @@ def _validation(run: RunDirectory) -> str:
     return f"The lowest of the shortlist were calculated by {', '.join(scales)}, on a hull of the same settings."
 
 
-def _versions(run: RunDirectory) -> str:
+def _versions(run: ResultDirectory) -> str:
     potential = run.scale.lower()
     versions = ", ".join(
         f"{name} {version}"
@@ -131,24 +157,23 @@ def _versions(run: RunDirectory) -> str:
     return f"Versions: {versions}." if versions else ""
 
 
-def _citations(run: RunDirectory) -> list[str]:
+def _citations(run: ResultDirectory, works: Iterable[str] = tuple(CITATIONS)) -> list[str]:
     sources = [_section(run, name).get("source") for name in ("templates", "known")]
-    cited = [f"{what}: {where}" for what, where in CITATIONS.items()]
+    cited = [f"{work}: {CITATIONS[work]}" for work in works]
     if run.scale.lower().startswith("chgnet"):
         cited.append("CHGNet: Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3")
-    proposing = {row.name for row in accounts_of_sources(run)}
-    if RANDOM_SEARCH in proposing:
-        cited.append(
-            "PyXtal: Fredericks et al., Comput. Phys. Commun. 261, 107810 (2021), doi:10.1016/j.cpc.2020.107810"
-        )
-    if GENETIC in proposing:
-        cited.append(
-            "the genetic operators: Van den Bossche, Gronbeck and Hammer, J. Chem. Theory Comput. 14, 2797 (2018)"
-        )
     if "mp" in sources:
         cited.append("the Materials Project: Jain et al., APL Mater. 1, 011002 (2013), doi:10.1063/1.4812323")
     return cited
 
 
-def _section(run: RunDirectory, name: str) -> dict[str, Any]:
+def _of_sources(run: RunDirectory) -> list[str]:
+    works = {
+        RANDOM_SEARCH: "PyXtal: Fredericks et al., Comput. Phys. Commun. 261, 107810 (2021), doi:10.1016/j.cpc.2020.107810",
+        GENETIC: "the genetic operators: Van den Bossche et al., J. Chem. Theory Comput. 14, 2797 (2018)",
+    }
+    return [works[row.name] for row in accounts_of_sources(run) if row.name in works]
+
+
+def _section(run: ResultDirectory, name: str) -> dict[str, Any]:
     return dict(run.campaign.get(name) or {})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from imatgen_flows.candidates.classes import Novelty
-from imatgen_flows.candidates.schema import COLUMNS
+from imatgen_flows.candidates.schema import COLUMNS, Column
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.errors import InputError
 from imatgen_flows.report.compositions import atomic_fraction, choose, compositions_data, lowest
@@ -15,42 +15,25 @@ from imatgen_flows.report.documents import Fate, RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
 from imatgen_flows.report.figures import ERRORS
 from imatgen_flows.report.markup import words
+from imatgen_flows.report.result_directory import ResultDirectory, crystal_id
 from imatgen_flows.report.rounds import rounds_data
-from imatgen_flows.report.run_directory import RunDirectory, crystal_id, how_made, per_structure, sampler_label
+from imatgen_flows.report.run_directory import RunDirectory, how_made, per_structure, sampler_label
 
 BEST = 10  # new structures shown as cards
 DRAWN = 400  # lowest candidates that the table can draw; a drawing takes about 5 kB of the page
 
 
 def page_data(run: RunDirectory) -> dict[str, Any]:
-    """Return the data that the scripts of the page plot and list."""
+    """Return the data that the scripts of the page of a run plot and list."""
     chosen = choose(run)
     polymorphs = lowest(run, chosen) if chosen else []
-    drawn = {id(row) for row in (*run.relaxed[:DRAWN], *run.new[:BEST], *polymorphs)}
-    candidates = [_candidate(run, row, id(row) in drawn) for row in run.relaxed]
-    symbols = sorted({symbol for row in candidates for symbol in (row["drawing"] or {}).get("symbols", [])})
-    return {
-        "name": run.title,
-        "scale": run.scale,
-        "quantity": run.quantity,
-        "system": run.system,
-        "threshold": run.threshold,
-        "best": BEST,
-        "view": rotation().round(6).tolist(),
-        "elements": {symbol: element_style(symbol) for symbol in symbols},
+    return candidates_data(run, COLUMNS, polymorphs) | {
+        "unlike": "neither duplicates nor known, and that plain substitution does not reach",
+        "none_new": "This run found no new structure: every relaxed candidate is a duplicate, a known phase, or within "
+        "reach of plain substitution.",
         "samplers": {name: sampler_label(name) for name in run.samplers},
-        "classes": {novelty.value: novelty.label for novelty in reversed(Novelty)},
-        "columns": [
-            {"name": column.name, "label": column.label, "unit": column.unit, "type": column.type}
-            for column in COLUMNS
-            if column.on_card
-        ],
-        "candidates": candidates,
         "compositions": compositions_data(run, chosen) if chosen else None,
         "rounds": rounds_data(run),
-        "references": [
-            {**_finite(ref), "fraction": ref["fractions"].get(run.system[1], 0.0)} for ref in run.hull["references"]
-        ],
         "explained": run.latent.get("explained") or [],
         "training": [_finite(row) for row in run.latent["training"]],
         "samples": [
@@ -69,18 +52,53 @@ def page_data(run: RunDirectory) -> dict[str, Any]:
     }
 
 
-def _candidate(run: RunDirectory, row: RelaxedRow, draw: bool) -> dict[str, Any]:
+def candidates_data(
+    results: ResultDirectory, columns: Iterable[Column], others: Sequence[RelaxedRow] = ()
+) -> dict[str, Any]:
+    """Return the relaxed candidates and the phases of the hull as plain values.
+
+    Parameters
+    ----------
+    results : of a run, or of a screening
+    columns : of its table
+    others : candidates that are drawn besides the lowest
+    """
+    columns = [column for column in columns if column.on_card]
+    drawn = {id(row) for row in (*results.relaxed[:DRAWN], *results.new[:BEST], *others)}
+    candidates = [_candidate(results, columns, row, id(row) in drawn) for row in results.relaxed]
+    symbols = sorted({symbol for row in candidates for symbol in (row["drawing"] or {}).get("symbols", [])})
+    return {
+        "name": results.title,
+        "scale": results.scale,
+        "system": results.system,
+        "threshold": results.threshold,
+        "best": BEST,
+        "view": rotation().round(6).tolist(),
+        "elements": {symbol: element_style(symbol) for symbol in symbols},
+        "classes": {novelty.value: novelty.label for novelty in reversed(Novelty)},
+        "columns": [
+            {"name": column.name, "label": column.label, "unit": column.unit, "type": column.type} for column in columns
+        ],
+        "candidates": candidates,
+        "references": [
+            {**_finite(ref), "fraction": ref["fractions"].get(results.system[1], 0.0)}
+            for ref in results.hull["references"]
+        ],
+    }
+
+
+def _candidate(results: ResultDirectory, columns: Iterable[Column], row: RelaxedRow, draw: bool) -> dict[str, Any]:
     cif, drawing, why = "", None, "" if draw else f"Drawn are the {DRAWN} candidates of lowest energy."
     try:
-        cif = run.cif(row)
+        cif = results.cif(row)
         if draw:
             drawing = scene(cif).to_dict()
     except (DrawingError, InputError) as error:
         why = f"This structure cannot be drawn: {str(error).rstrip('.')}."
     values: dict[str, Any] = dict(row)
-    return {column.name: values[column.name] for column in COLUMNS if column.on_card} | {
-        "fraction": atomic_fraction(row["formula"], run.system[1]),
-        "made": how_made(row),
+    return {column.name: values[column.name] for column in columns} | {
+        "fraction": atomic_fraction(row["formula"], results.system[1]),
+        "made": how_made(row) if "sampler" in row else "",
         "fate": fate(row),
         "crystal": crystal_id(row),
         "cif": cif,

@@ -15,7 +15,8 @@ from imatgen_flows.candidates.table import count_by
 from imatgen_flows.errors import InputError
 from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report.markup import plural, render
-from imatgen_flows.report.run_directory import RunDirectory, read_json
+from imatgen_flows.report.result_directory import read_json
+from imatgen_flows.report.run_directory import RunDirectory
 
 NEAR = 0.1  # eV/atom above the hull
 CLOSE = 0.08  # eV/atom; the paper counts up to here, since 80 % of the known sulfides and oxides lie within

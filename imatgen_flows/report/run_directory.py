@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -17,35 +16,28 @@ import pyarrow
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from imatgen_flows.candidates.classes import Novelty
-from imatgen_flows.candidates.ledger import LedgerTable
 from imatgen_flows.candidates.outcome import explain_empty
 from imatgen_flows.candidates.schema import column_names
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.table import count_by, join, rows_of
-from imatgen_flows.energetics.hull_basis import COMPOUND, HullBasis
-from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import load_yaml
 from imatgen_flows.metrics.reconstruction_summary import ReconstructionSummary
 from imatgen_flows.models.registry import PERTURB, PRIOR, SAMPLERS, SLERP
 from imatgen_flows.report.documents import (
     CandidateRow,
-    HullTable,
     LatentMap,
     MappedRow,
     Metrics,
-    Provenance,
-    RelaxedRow,
     RoundRow,
     SampleRow,
 )
+from imatgen_flows.report.result_directory import ANOTHER_VERSION, ResultDirectory, read_json
 from imatgen_flows.sources.registry import SOURCES
 
 DOCUMENTS = ("provenance.json", "ledger.json", "metrics.json", "hull.json", "latent.json")
 # columns without which nothing can be shown; a table that was written before another column existed lacks that one
 NEEDED = CandidateRow.__required_keys__
-NAMED = 5  # phases that a note names
 MAPPED = 20_000  # samples shown on the latent map: more would cover each other and make the page large
 
 
@@ -71,24 +63,17 @@ class Step:
 
 
 @dataclass(frozen=True)
-class RunDirectory:
+class RunDirectory(ResultDirectory):
     """The results of a finished campaign. `open` reads them.
 
     Attributes
     ----------
-    path : the directory
     campaign : campaign.yaml as resolved
     table : one row a sample, with the columns of `candidates.schema.COLUMNS`; energies in eV/atom
-    provenance, ledger, metrics, hull, latent : the JSON files of these names
+    metrics, latent : the JSON files of these names
     """
 
-    path: Path
-    campaign: Mapping[str, Any]
-    table: pyarrow.Table
-    provenance: Provenance
-    ledger: LedgerTable
     metrics: Metrics
-    hull: HullTable
     latent: LatentMap
 
     @classmethod
@@ -119,15 +104,10 @@ class RunDirectory:
         documents: dict[str, Any] = {Path(name).stem: read_json(path / name) for name in DOCUMENTS}
         for name, key in (("hull", "references"), ("latent", "training"), ("provenance", "system")):
             if not isinstance(documents[name].get(key), list):
-                raise InputError(f"{path / name}.json: holds no list `{key}`. {_ANOTHER_VERSION}")
+                raise InputError(f"{path / name}.json: holds no list `{key}`. {ANOTHER_VERSION}")
         if absent := sorted({"samples", "states", "rejections", "evaluations"} - set(documents["ledger"])):
-            raise InputError(f"{path / 'ledger.json'}: holds no `{'`, `'.join(absent)}`. {_ANOTHER_VERSION}")
+            raise InputError(f"{path / 'ledger.json'}: holds no `{'`, `'.join(absent)}`. {ANOTHER_VERSION}")
         return cls(path, campaign, _read_table(path / "candidates.parquet"), **documents)
-
-    @property
-    def system(self) -> list[str]:
-        """Elements, in the order of a formula: the less electronegative first."""
-        return list(self.provenance["system"])
 
     @property
     def title(self) -> str:
@@ -135,76 +115,14 @@ class RunDirectory:
         return str(self.provenance.get("name") or self.campaign.get("name") or "-".join(self.system))
 
     @property
-    def scale(self) -> str:
-        """The energy model, as people write it, for example CHGNet 0.3.0."""
-        name, _, version = str(self.hull.get("potential", "")).partition(" ")
-        return f"{POTENTIALS[name].label if name in POTENTIALS else name} {version}".strip()
-
-    @property
-    def pressure(self) -> float:
-        """Pressure of the campaign, GPa."""
-        return float((self.campaign.get("search") or {}).get("pressure") or 0.0)
-
-    @property
-    def quantity(self) -> str:
-        """What the hull is made of: ``energy``, or at a pressure ``enthalpy``."""
-        return "enthalpy" if self.pressure else "energy"
-
-    @property
-    def threshold(self) -> float:
-        """Largest E_hull on the shortlist, eV/atom."""
-        return float((self.campaign.get("screen") or {}).get("threshold", 0.15))
-
-    def rows(self, where: pc.Expression | None = None) -> list[CandidateRow]:
-        """Return the samples that fulfil a condition as rows; all by default, which is too much for large runs.
-
-        Parameters
-        ----------
-        where : expression over columns, for example ``pyarrow.compute.field("novelty") == "new"``
-        """
-        return cast("list[CandidateRow]", rows_of(self.table if where is None else self.table.filter(where)))
-
-    @cached_property
-    def relaxed(self) -> list[RelaxedRow]:
-        """Candidates that have an energy on the hull, lowest first."""
-        rows = cast("list[RelaxedRow]", self.rows(pc.field("e_above_hull").is_valid()))
-        return sorted(rows, key=lambda row: (row["e_above_hull"], row["sample"]))
-
-    @cached_property
-    def new(self) -> list[RelaxedRow]:
-        """Relaxed candidates that are neither duplicate, nor known, nor within reach of substitution; lowest first."""
-        return [row for row in self.relaxed if row["novelty"] == Novelty.NEW]
+    def remedy(self) -> str:
+        """How its files are written again."""
+        return "`imatgen run CAMPAIGN.yaml --resume` writes the structures again."
 
     @cached_property
     def samplers(self) -> list[str]:
         """Samplers of this run, in the order of their first sample."""
         return [sampler for (sampler,) in count_by(self.table, "sampler")]
-
-    def cif(self, row: SampleRow) -> str:
-        """Read the latest crystal of a relaxed candidate.
-
-        Raises
-        ------
-        InputError
-            Where its file is missing or cannot be read.
-        """
-        path = self.path / "structures" / f"{crystal_id(row)}.cif"
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not a text"
-            raise InputError(
-                f"{path}: cannot be read: {why}. `imatgen run CAMPAIGN.yaml --resume` writes the structures again."
-            ) from error
-
-    @cached_property
-    def basis(self) -> HullBasis:
-        """The published compounds that the hull rests on."""
-        phases = (
-            (row["kind"], sum(share > 0 for share in row["fractions"].values()), row.get("origin", ""))
-            for row in self.hull["references"]
-        )
-        return HullBasis.count(self.system, phases)
 
     @property
     def empty(self) -> str:
@@ -219,7 +137,7 @@ class RunDirectory:
             return []
         rounds = read_json(path).get("rounds")
         if not isinstance(rounds, list):
-            raise InputError(f"{path}: holds no list `rounds`. {_ANOTHER_VERSION}")
+            raise InputError(f"{path}: holds no list `rounds`. {ANOTHER_VERSION}")
         return list(rounds)
 
     @cached_property
@@ -238,18 +156,13 @@ class RunDirectory:
         return cast("list[MappedRow]", rows_of(self.on_map.select(list(MappedRow.__annotations__)).take(places)))
 
     @property
-    def evaluations(self) -> dict[str, int]:
-        """Energy-and-force evaluations by purpose."""
-        return dict(self.ledger.get("evaluations") or {})
-
-    @property
     def reconstruction(self) -> dict[str, ReconstructionSummary]:
         """Errors of reconstruction by path: `images` and `model`, each also `_held_out` and `_inverted_held_out`."""
         found = self.metrics.get("reconstruction") or {}
         try:
             return {name: ReconstructionSummary(**row) for name, row in found.items() if name != "errors" and row}
         except TypeError as error:
-            raise InputError(f"{self.path / 'metrics.json'}: {error}. {_ANOTHER_VERSION}") from error
+            raise InputError(f"{self.path / 'metrics.json'}: {error}. {ANOTHER_VERSION}") from error
 
     @property
     def reconstruction_errors(self) -> dict[str, list[Any]]:
@@ -288,23 +201,11 @@ class RunDirectory:
         samples = self.ledger.get("samples")
         if isinstance(samples, int) and samples != self.table.num_rows:
             notes.append(f"The ledger counts {samples:,} samples, candidates.parquet holds {self.table.num_rows:,}.")
-        # a polymorph of an element, or a substituted structure, is a line in the table of the hull
-        if failed := [row for row in self.hull.get("failed") or [] if row.get("kind", COMPOUND) == COMPOUND]:
-            named = ", ".join(f"{row['name']} ({row['reason'].replace('_', ' ')})" for row in failed[:NAMED])
-            more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
-            notes.append(
-                f"Published compounds that could not be relaxed: {named}{more}. The hull lacks them, and candidates near "
-                "them may look more stable than they are."
-            )
+        notes += super().notes()
         spent, total = sum(self.evaluations.values()), self.ledger.get("evaluations_total")
         if total is not None and total != spent:
             notes.append(f"The ledger's evaluations add up to {spent:,}, it says {total:,}.")
         return notes
-
-
-def crystal_id(row: SampleRow) -> str:
-    """Return the id of the latest crystal of a candidate: as DFT left it, else as relaxed."""
-    return row["validated_id"] or row["relaxed_id"]
 
 
 def last_state(state: str, rejected_stage: str) -> State:
@@ -346,26 +247,6 @@ def per_structure(errors: Iterable[Sequence[float | None] | float | None] | None
     return worst
 
 
-_ANOTHER_VERSION = "It seems to be of another version of the program; run the campaign again with this one."
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a table of keys.
-
-    Raises
-    ------
-    InputError
-        Where the file holds none.
-    """
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON: {error}. Run the campaign again with --resume.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds {type(content).__name__}, not a table of keys. {_ANOTHER_VERSION}")
-    return content
-
-
 def _version_1(path: Path) -> str:
     return (
         f"{path}: a run of version 1, which this program cannot read. Its report.html stays readable; to evaluate it, use "
@@ -377,7 +258,7 @@ def _version_1(path: Path) -> str:
 def _read_campaign(path: Path) -> dict[str, Any]:
     campaign = load_yaml(path)
     if not isinstance(campaign, dict):
-        raise InputError(f"{path}: holds no campaign. {_ANOTHER_VERSION}")
+        raise InputError(f"{path}: holds no campaign. {ANOTHER_VERSION}")
     return campaign
 
 
@@ -393,7 +274,7 @@ def _read_table(path: Path) -> pyarrow.Table:
         raise InputError(_version_1(path.parent))
     missing = [name for name in column_names() if name in NEEDED and name not in held]
     if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}. {_ANOTHER_VERSION}")
+        raise InputError(f"{path}: no column {', '.join(missing)}. {ANOTHER_VERSION}")
     states, stages = ([each.value for each in kind] for kind in (State, Stage))
     rejected = pc.field("state") == State.REJECTED.value
     for column, faulty, says in (
@@ -401,7 +282,7 @@ def _read_table(path: Path) -> pyarrow.Table:
         ("rejected_stage", rejected & ~pc.field("rejected_stage").isin(stages), "left at"),
     ):
         for row in rows_of(table.filter(faulty).slice(0, 1)):
-            raise InputError(f"{path}: sample {row['sample']} {says} {row[column]!r}. {_ANOTHER_VERSION}")
+            raise InputError(f"{path}: sample {row['sample']} {says} {row[column]!r}. {ANOTHER_VERSION}")
     return _null_where_not_finite(join([table]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -191,7 +192,7 @@ def test_study_vacancies_says_what_a_cation_more_makes_of_a_candidate(imatgen, v
     assert found["dataset"]["structures"] == sum(found["dataset"][key] for key in ("relaxed", "relaxed_now", "equal"))
 
     code, text, error = imatgen("study", "vacancies", place)  # finds what the first call relaxed
-    assert code == 0 and "V4O4" in text and "relaxed 10 of" not in error and "--control tells" in text
+    assert code == 0 and "V4O4" in text and not re.search(r"relaxed \d+ of", error) and "--control tells" in text
     assert json.loads((place / "vacancies.json").read_text()) == found
     section = vacancies_section(place)
     assert "<code>gap</code>" in section and "V<sub>4</sub>O<sub>4</sub>" in section

@@ -12,17 +12,22 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from pyarrow import parquet
 from pymatgen.core import Lattice, Structure
 
 import imatgen_flows as imf
 from imatgen_flows.candidates.schema import arrow_schema
 from imatgen_flows.crystals.identity import structure_id
+from imatgen_flows.energetics.references import reference_phases
 from imatgen_flows.errors import InputError
-from imatgen_flows.jobs.screen_files import screened_columns
+from imatgen_flows.io.lock import locked
+from imatgen_flows.jobs.comparison import FinishedRun
+from imatgen_flows.jobs.screen_files import screen_files, screened_columns
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +63,9 @@ BROKEN = {
     "binary": ("vasp", bytes(range(256)), "unreadable"),
     "a damaged archive": ("cif.gz", gzip.compress(TEXT.encode())[:-20], "unreadable"),
     "of no element": ("vasp", poscar(GOOD[0]).replace("V O", "Qq O").encode(), "other_elements"),
+    "in another encoding": ("cif", TEXT.encode("cp037"), "unreadable"),  # of mainframes
+    "of no crystal": ("json", b'{"@class": "Molecule", "sites": []}', "unreadable"),
+    "a link to nothing": ("cif", None, "other_format"),
     "a log": ("log", b"all went well", "other_format"),
     "disordered": (
         "cif",
@@ -65,7 +73,7 @@ BROKEN = {
         "disordered",
     ),
     "of another system": ("cif", cell(3, ("Ti", "O")).to(fmt="cif").encode(), "other_elements"),
-    "too large": ("vasp", poscar(GOOD[0] * (5, 5, 5)).encode(), "too_large"),
+    "too large": ("vasp", poscar(GOOD[0] * (6, 5, 5)).encode(), "too_large"),
     "fused atoms": (
         "vasp",
         poscar(Structure(Lattice.cubic(4), ["V", "O"], [[0, 0, 0], [0, 0, 0.02]])).encode(),
@@ -92,7 +100,11 @@ def write_folder(folder, copies=1, broken=0):
     kinds = list(BROKEN.values())
     for number in range(broken):
         suffix, content, _ = kinds[number % len(kinds)]
-        (folder / f"b{number:02d}.{suffix}").write_bytes(content)
+        path = folder / f"b{number:02d}.{suffix}"
+        if content is None:
+            path.symlink_to(folder / "nowhere.cif")
+        else:
+            path.write_bytes(content)
     return folder
 
 
@@ -103,7 +115,7 @@ def rows_of(out):
 
 def state_of(folder):
     """Content of a folder by size and time, to see whether anything was changed."""
-    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
+    return {path: (path.lstat().st_mtime_ns, path.lstat().st_size) for path in folder.rglob("*")}
 
 
 def test_500_files_of_which_50_are_broken_are_accounted_for(imatgen, run, tmp_path):
@@ -134,11 +146,9 @@ def test_500_files_of_which_50_are_broken_are_accounted_for(imatgen, run, tmp_pa
 @pytest.fixture(scope="module")
 def screened(run, tmp_path_factory):
     """A screening of each good crystal once, and some broken ones."""
-    from imatgen_flows.jobs.screen_files import screen_files
-
     place = tmp_path_factory.mktemp("screened")
     folder = write_folder(place / "given", broken=15)
-    screen_files(run, [folder], place / "out")
+    screen_files(FinishedRun(run), [folder], place / "out")
     return folder, place / "out"
 
 
@@ -177,26 +187,31 @@ def test_what_is_screened_once_is_not_screened_again(imatgen, run, screened, mon
     assert tables == {name: (out / name).read_bytes() for name in tables}
 
 
-def stop(how, folder, run, out):
-    """Start a screening in a process of its own, and end it by a signal after the first relaxations."""
+def stop(how, folder, out, *options, after=1):
+    """Start a screening in a process of its own, and end it by a signal after some relaxations."""
     command = [sys.executable, "-c", "from imatgen_flows.cli.main import main; main()", "screen", str(folder)]
     process = subprocess.Popen(
-        [*command, "--on", str(run), "--out", str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, *map(str, options), "--out", str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     deadline = time.monotonic() + 120
-    while not (done := list((out / "artifacts").rglob("*.json")) if out.exists() else []) and process.poll() is None:
+    while len(done := relaxations(out)) < after and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, how)
     error = process.communicate(timeout=60)[1]
-    assert 0 < len(done) < len(GOOD) and not (out / "screened.csv").exists()
+    assert done and not (out / "screened.csv").exists(), error
     return process.returncode, error, done
+
+
+def relaxations(out):
+    """Files of relaxations, each of one crystal."""
+    return list((out / "artifacts").rglob("*.json")) if out.exists() else []
 
 
 def test_a_screening_that_is_killed_ends_as_one_that_was_not(imatgen, run, screened, tmp_path):
     folder, out = screened[0], tmp_path / "killed"
-    code, _, done = stop(signal.SIGKILL, folder, run, out)
-    assert code == -signal.SIGKILL
+    code, _, done = stop(signal.SIGKILL, folder, out, "--on", run)
+    assert code == -signal.SIGKILL and len(done) < len(GOOD)
     before = {path: path.stat().st_mtime_ns for path in done}
     code, _, error = imatgen("screen", folder, "--on", run, "--out", out)
     assert code == 0, error
@@ -207,7 +222,7 @@ def test_a_screening_that_is_killed_ends_as_one_that_was_not(imatgen, run, scree
 
 
 def test_ctrl_c_says_how_to_continue(run, screened, tmp_path):
-    code, error, _ = stop(signal.SIGINT, screened[0], run, tmp_path / "stopped")
+    code, error, _ = stop(signal.SIGINT, screened[0], tmp_path / "stopped", "--on", run)
     assert code == 128 + signal.SIGINT and "Traceback" not in error
     assert f"`imatgen screen {screened[0]} --on {run} --out {tmp_path / 'stopped'}` continues" in error
 
@@ -218,7 +233,7 @@ def contents(folder):
 
 def test_a_directory_belongs_to_one_screening(imatgen, run, screened, tmp_path):
     given, out = screened
-    folder, copy = shutil.copytree(given, tmp_path / "given"), tmp_path / "out"
+    folder, copy = shutil.copytree(given, tmp_path / "given", symlinks=True), tmp_path / "out"
     shutil.copytree(out, copy)
     code, _, error = imatgen("screen", folder, "--on", run, "--out", copy)
     assert code == 2 and f"{copy} holds a screening of other files" in error and "and 87 more" in error
@@ -292,7 +307,16 @@ def test_an_empty_shortlist_is_a_sentence_and_status_1(imatgen, run, tmp_path):
     ("make", "said"),
     [
         (lambda place, run: [place / "none.cif", "--on", run], "none.cif does not exist. Give files or folders"),
-        (lambda place, run: [place / "good.cif"], "on which run? Give --on RUN"),
+        (lambda place, run: [place / "good.cif"], "on which hull? Give either --system V-O"),
+        (lambda place, run: [place / "good.cif", "--on", run, "--system", "V-O"], "Give either --system V-O"),
+        (lambda place, run: [place / "good.cif", "--on", run, "--potential", "toy"], "go with --system: a run has its own"),
+        (lambda place, run: [place / "good.cif", "--on", run, "--known", place], "go with --system: a run has its own"),
+        (lambda place, run: [place / "good.cif", "--system", "V-Xx"], "`Xx` is not a chemical element"),
+        (lambda place, run: [place / "good.cif", "--system", "vanadium"], "--system vanadium: "),
+        (lambda place, run: [place / "good.cif", "--system", "V"], "one element is no system"),
+        (lambda place, run: [place / "ti.cif", "--system", "V-O"], "the system is V-O, and none of the 1 crystals"),
+        (lambda place, run: [place / "good.cif", "--system", "V-O", "--potential", "chgnte"], "Did you mean `chgnet`?"),
+        (lambda place, run: [place / "good.cif", "--system", "V-O", "--known", place / "x"], "x does not exist"),
         (lambda place, run: [place / "good.cif", "--on", place], "not a run directory"),
         (lambda place, run: [place / "good.cif", "--on", place / "stopped"], "was stopped before its end"),
         (lambda place, run: [place / "ti.cif", "--on", run], "is a run of V-O, and none of the 1 crystals has only these"),
@@ -320,3 +344,162 @@ def test_what_cannot_be_screened_is_a_sentence_and_status_2(imatgen, run, tmp_pa
     code, text, error = imatgen("screen", *arguments)
     assert code == 2 and said in error and not text
     assert "Traceback" not in error and not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def potential(monkeypatch):
+    """Name a potential that takes no time, for this process and those that it starts."""
+    place = str(Path(__file__).parent)
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([place, os.environ.get("PYTHONPATH", "")]))
+    return "still_potential:make"
+
+
+def test_500_files_are_screened_on_the_published_phases_of_a_system(imatgen, potential, tmp_path):
+    folder, out = write_folder(tmp_path / "given", copies=15, broken=50), tmp_path / "out"
+    options = (folder, "--system", "V-O", "--potential", potential, "--out", out)
+    code, text, error = imatgen("screen", *options, "--json")
+    assert code == 0, error
+    found, rows = json.loads(text), rows_of(out)
+    assert found["system"] == "V-O" and found["samples"] == len(rows) == 500 == sum(found["states"].values())
+    assert all(row["rejected_detail"] for row in rows if row["state"] == "rejected")
+    assert found["evaluations"]["references"] == len(reference_phases(["V", "O"]))  # one each: no atom moves
+    assert {row["scale"] for row in rows} == {potential, ""} and {row["novelty"] for row in rows} >= {
+        "new",
+        "duplicate",
+    }
+    hull = json.loads((out / "hull.json").read_text())
+    assert {row["kind"] for row in hull["references"]} == {"element", "compound"}
+    page = (out / "report.html").read_text()
+    assert "Screening of V–O" in page and "8 shipped with the program" in page and "Unlike a run" in page
+    record = json.loads((out / "provenance.json").read_text())
+    assert record["settings"]["screen"] == {"potential": potential, "fmax": 0.05, "max_steps": 500, "threshold": 0.15}
+    before = {path: path.stat().st_mtime_ns for path in relaxations(out)}
+    assert len(before) == len(GOOD) + len(reference_phases(["V", "O"]))
+    code, text, error = imatgen("screen", *options)
+    assert code == 0 and "Unlike a run" in text and "report.html" in text
+    assert before == {path: path.stat().st_mtime_ns for path in relaxations(out)}
+
+
+@pytest.mark.parametrize("after", [3, 15], ids=["the hull", "the files"])
+def test_a_screening_with_its_own_hull_that_is_killed_ends_as_one_that_was_not(
+    imatgen, potential, tmp_path, after, undisturbed
+):
+    folder, whole = undisturbed
+    out, options = tmp_path / "killed", ("--system", "V-O", "--potential", potential)
+    code, _, done = stop(signal.SIGKILL, folder, out, *options, after=after)
+    assert code == -signal.SIGKILL and after <= len(done) < len(relaxations(whole))
+    before = {path: path.stat().st_mtime_ns for path in done}
+    code, _, error = imatgen("screen", folder, *options, "--out", out)
+    assert code == 0, error
+    assert before == {path: path.stat().st_mtime_ns for path in done}  # none of them was made again
+    assert {path.name for path in relaxations(out)} == {path.name for path in relaxations(whole)}
+    for name in ("screened.csv", "screened.parquet", "ledger.json", "hull.json", "screening.json"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.fixture
+def undisturbed(imatgen, potential, tmp_path):
+    """A screening on the published phases that nothing stopped."""
+    folder, out = write_folder(tmp_path / "given", broken=18), tmp_path / "whole"
+    code, _, error = imatgen("screen", folder, "--system", "V-O", "--potential", potential, "--out", out)
+    assert code == 0, error
+    return folder, out
+
+
+def test_published_phases_are_known_and_files_of_further_ones_too(imatgen, potential, tmp_path):
+    folder, known = tmp_path / "given", tmp_path / "known.cif"
+    folder.mkdir()
+    compounds = [phase for phase in reference_phases(["V", "O"]) if phase.kind == "compound"]
+    for number, phase in enumerate(compounds):
+        (folder / f"p{number}.cif").write_text(phase.structure.to(fmt="cif", significant_figures=12))
+    (folder / "mine.cif").write_text(TEXT)
+    known.write_text(TEXT)
+    options = ("--system", "V-O", "--potential", potential)
+    code, _, error = imatgen("screen", folder, *options, "--out", tmp_path / "one")
+    assert code == 0, error
+    assert {row["sample"] for row in rows_of(tmp_path / "one") if row["novelty"] == "new"} == {"mine"}
+    code, text, error = imatgen("screen", folder, *options, "--known", known, "--out", tmp_path / "two")
+    assert code == 1 and "none of 9 relaxed crystals is new" in error and "1 from known.cif" in text
+    assert {row["novelty"] for row in rows_of(tmp_path / "two")} == {"known"}
+    code, _, error = imatgen("screen", folder, *options, "--out", tmp_path / "two")
+    assert code == 2 and "other settings" in error
+
+
+def test_without_published_compounds_the_hull_says_so(imatgen, potential, tmp_path):
+    (tmp_path / "zn.cif").write_text(
+        Structure.from_spacegroup(216, Lattice.cubic(4.6), ["Zn", "O"], [[0, 0, 0], [0.25] * 3]).to(fmt="cif")
+    )
+    options = ("--system", "Zn-O", "--potential", potential, "--out", tmp_path / "out")
+    code, text, error = imatgen("screen", tmp_path / "zn.cif", *options)
+    assert code == 0, error
+    assert "energies above it are relative to the elements, and nothing can be said to lie below it" in text
+    assert "substituted structures" not in text and "--known FILE" in text
+
+
+def test_two_screenings_do_not_share_a_directory(imatgen, screened, run, tmp_path):
+    out = shutil.copytree(screened[1], tmp_path / "out")
+    with locked(out, "never said"):
+        code, _, error = imatgen("screen", screened[0], "--on", run, "--out", out)
+    assert code == 2 and f"{out} is at work in another process. Wait for its end" in error
+    assert imatgen("screen", screened[0], "--on", run, "--out", out)[0] == 0
+
+
+def test_a_run_whose_campaign_was_edited_after_its_end_is_refused(imatgen, screened, run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    campaign = yaml.safe_load((copy / "campaign.yaml").read_text())
+
+    def write(**screen):
+        (copy / "campaign.yaml").write_text(yaml.safe_dump(campaign | {"screen": campaign["screen"] | screen}))
+
+    write(threshold=0.3, fmax=0.2)
+    code, _, error = imatgen("screen", screened[0], "--on", copy, "--out", tmp_path / "out")
+    assert code == 2 and not (tmp_path / "out").exists()
+    assert "was edited after the run ended: `screen.fmax` is 0.2, the run had 0.3; `screen.threshold` is 0.3" in error
+    with pytest.raises(InputError, match="was edited after the run ended"):
+        imf.screen([GOOD[0]], on=copy)
+    write(at_most=campaign["screen"]["at_most"] + 1)  # it decides nothing here
+    assert FinishedRun(copy).identity()["settings"]["screen"]["fmax"] == 0.3
+
+
+def test_in_python_a_system_is_screened_as_its_files_are_and_nothing_is_left_behind(
+    potential, tmp_path, undisturbed, monkeypatch
+):
+    rows = {row["sample"]: row for row in rows_of(undisturbed[1])}
+    names = [f"c{number:02d}-00" for number in range(1, 9, 2)]
+    crystals = [GOOD[number] for number in range(1, 9, 2)]
+    monkeypatch.chdir(tmp_path)
+    before = state_of(tmp_path)
+    frame = imf.screen(crystals, system="V-O", potential=potential)
+    assert state_of(tmp_path) == before
+    for name, found in zip(names, frame.to_dict("records"), strict=True):
+        assert found["relaxed_id"] == rows[name]["relaxed_id"]
+        assert float(rows[name]["e_above_hull"]) == pytest.approx(found["e_above_hull"], abs=1e-6)
+    assert "published phases" in frame.attrs["meaning_of_new"] and "8 published compounds" in frame.attrs["hull"]
+    again = imf.screen(crystals, system="V-O", potential=potential, cache=tmp_path / "cache")
+    monkeypatch.setattr("imatgen_flows.energetics.relax.relax_many", lambda *_, **__: pytest.fail("relaxed again"))
+    cached = imf.screen(crystals, system="V-O", potential=potential, cache=tmp_path / "cache")
+    assert cached.drop(columns="structure").equals(again.drop(columns="structure"))
+
+
+def test_in_python_a_run_is_left_as_it_is(run):
+    before = state_of(run)
+    imf.screen([GOOD[0]], on=run)
+    assert state_of(run) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "give either `system`, as V-O, or `on`"),
+        ({"system": "V-O", "on": "runs/vo"}, "give either `system`"),
+        ({"on": "runs/vo", "potential": "toy"}, "`potential` and `known` go with `system`"),
+        ({"system": "v-o"}, "Did you mean V-O"),
+        ({"system": "V-O", "potential": "chgnte"}, "chgnte"),
+        ({"system": "V-O", "potential": "toy", "known": ["nowhere.cif"]}, "nowhere.cif does not exist"),
+        ({"system": "Ti-O", "potential": "toy"}, "has V; the system is Ti-O"),
+    ],
+)
+def test_in_python_what_cannot_be_meant_is_a_sentence(options, said):
+    with pytest.raises(InputError, match=said):
+        imf.screen([GOOD[0]], **options)

@@ -47,3 +47,9 @@ def test_at_a_pressure_the_hull_is_one_of_enthalpies():
     nothing = HullBasis.count(["O", "V"], [])
     assert nothing.sentence(2.5).startswith("No published compound is on the hull at 2.5 GPa: enthalpies above it")
     assert nothing.sentence(0.0) == nothing.sentence()
+
+
+def test_where_nothing_was_substituted_it_does_not_compete():
+    for phases in (ELEMENTS, [*ELEMENTS, ("compound", 2, "shipped")]):
+        assert "substituted" not in HullBasis.count(["Li", "V", "O"], phases).sentence()
+    assert "substituted" in HullBasis.count(["Li", "V", "O"], ELEMENTS, substituted=True).sentence()

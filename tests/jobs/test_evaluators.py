@@ -120,3 +120,9 @@ def test_two_evaluations_at_once_do_not_lose_each_others_results(store):
     one.add("a", {"steps": 1})
     other.add("b", {"steps": 2})
     assert ResultCache(store.scratch("shared")).rows == {"a": {"steps": 1}, "b": {"steps": 2}}
+
+
+def test_few_relaxations_have_a_line_of_progress_each(store, spent, caplog):
+    with caplog.at_level("INFO", logger="imatgen_flows"):
+        evaluators(store, SCREEN)[0](CELLS)
+    assert [record.getMessage() for record in caplog.records] == [f"relaxed {number} of 4" for number in (1, 2, 3, 4)]

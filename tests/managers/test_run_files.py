@@ -54,6 +54,15 @@ def test_a_run_that_went_on_gets_a_new_time_of_ending_and_keeps_that_of_its_star
     assert first["started"] == more["started"] == again["started"]
 
 
+def test_the_settings_of_the_run_are_on_record_also_where_an_earlier_version_wrote_none(write, tiny, tmp_path):
+    settings = tiny().model_dump(mode="json", by_alias=True)
+    first = write(documents=[dataset()])
+    assert first["settings"] == settings
+    del first["settings"]
+    (tmp_path / "provenance.json").write_text(json.dumps(first))
+    assert write(documents=[dataset()])["settings"] == settings
+
+
 def test_seconds_of_a_job_are_added_up_and_a_document_that_occurs_twice_counts_once():
     other = dataset(key="build_dataset-02")
     assert seconds_by_job([dataset(), dataset(), other]) == {"build_dataset": 4.0}

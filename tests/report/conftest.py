@@ -15,6 +15,7 @@ import yaml
 from imatgen_flows.candidates.table import join, read_part, rows_of, table_part, write_table
 
 SCALE = "chgnet 0.3.0"
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 # space group, cell, and coordinates of the sites of A (cation) and X (anion)
 SHAPES = {
     "rocksalt": (225, (4.10,) * 3 + (90,) * 3, [[0, 0, 0]], [[0.5, 0.5, 0.5]]),
@@ -322,3 +323,24 @@ def validate(rewrite):
         (run / "campaign.yaml").write_text(yaml.safe_dump(campaign | {"validate": {"backend": "vasp-mp-gga"}}))
 
     return apply
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs Chromium: install Debian's chromium and chromium-driver to test the report in a browser")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium, of the extra `dev`")
+    downloads = tmp_path_factory.mktemp("downloads")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_argument("--window-size=1366,768")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads), "eventsEnabled": True}
+    )
+    driver.downloads = downloads
+    yield driver
+    driver.quit()

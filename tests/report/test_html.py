@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from dataclasses import replace
 
@@ -12,30 +11,7 @@ from jinja2 import UndefinedError
 from imatgen_flows.errors import InputError
 from imatgen_flows.report import RunDirectory, build_report, html
 from imatgen_flows.report.markup import formula, render, share, spacegroup
-from imatgen_flows.report.run_directory import crystal_id
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs Chromium: install Debian's chromium and chromium-driver to test the report in a browser")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium, of the extra `dev`")
-    downloads = tmp_path_factory.mktemp("downloads")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_argument("--window-size=1366,768")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.execute_cdp_cmd(
-        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads), "eventsEnabled": True}
-    )
-    driver.downloads = downloads
-    yield driver
-    driver.quit()
+from imatgen_flows.report.result_directory import crystal_id
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +225,8 @@ def test_references_that_failed_are_lines_below_the_plot_of_the_hull(own_run):
     failed = [{"name": "S beta", "formula": "S", "kind": "element", "reason": "not_converged"}]
     (own_run / "hull.json").write_text(json.dumps({**hull, "failed": failed}))
     run = RunDirectory.open(own_run)
-    assert "<td>S beta</td>" in html._hull(run) and "not converged" in html._hull(run)
+    section = html.hull_section(run, funnel=True)
+    assert "<td>S beta</td>" in section and "not converged" in section
     assert "S beta" not in html._header(run)
 
 
@@ -371,6 +348,6 @@ def test_formulas_and_space_groups_are_written_with_their_indices_and_escaped():
 
 def test_text_is_escaped_in_every_template_and_a_missing_value_is_no_silence(shared_run):
     run = RunDirectory.open(shared_run)
-    assert "oxides &lt;for a test&gt;" in render("header", run=run, facts=[], drawn=0, relaxed=0, new=0, best=None)
+    assert "oxides &lt;for a test&gt;" in render("header", run=run, facts=[], entered="", relaxed=0, new=0, best=None)
     with pytest.raises(UndefinedError):
         render("header", run=run)

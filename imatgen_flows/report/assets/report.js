@@ -88,14 +88,14 @@
     hovermode: "closest", ...more,
   });
 
-  const isValidated = (row) => row.validated_e_above_hull !== null;
+  const isValidated = (row) => row.validated_e_above_hull != null; // a screening has no such column
   function candidateHover(row) {
     return `<b>${formula(row.formula)}</b>  ${plainGroup(row.spacegroup)} (${row.spacegroup_number})` +
       `<br>${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom` +
       `<br>${E_FORM} ${fixed(row.formation_energy, 3)} eV/atom` +
       (isValidated(row) ? `<br>${escaped(row.validated_scale)}: ${E_HULL} ${fixed(row.validated_e_above_hull, 3)} eV/atom` : "") +
       `<br>${novelty(row.novelty)}${row.novelty_match ? `, as ${escaped(row.novelty_match)}` : ""}` +
-      `<br>${escaped(row.made)}<br>${escaped(row.crystal)}<extra></extra>`;
+      `<br>${escaped(row.made || row.sample)}<br>${escaped(row.crystal)}<extra></extra>`;
   }
   const referenceHover = (ref) => `<b>${formula(ref.formula)}</b>${ref.name === ref.formula ? "" : `  ${escaped(ref.name)}`}<br>reference phase, ${escaped(ref.kind)}` +
     `<br>${E_HULL} ${fixed(ref.e_above_hull, 3)} eV/atom<br>${E_FORM} ${fixed(ref.formation_energy, 3)} eV/atom` +
@@ -173,6 +173,7 @@
   }
 
   function latentPlot() {
+    if (!data.training) return;
     const traces = [];
     const many = data.training.length > 3000;
     for (const [stable, name, label] of [[false, "unstable", "Training, unstable"], [true, "stable", "Training, stable"]]) {
@@ -201,6 +202,7 @@
   }
 
   function errorsPlot() {
+    if (!data.errors) return;
     const traces = [], shapes = [], annotations = [], axes = {};
     data.errors.forEach((error, place) => {
       const number = place ? place + 1 : "";
@@ -289,8 +291,8 @@
   // ---- cards ------------------------------------------------------------------------------------------------------
   const best = data.candidates.filter((row) => row.novelty === "new").slice(0, data.best);
   $("best-caption").innerHTML = best.length
-    ? `The ${best.length === 1 ? "one" : best.length} of lowest ${E_HULL} (${escaped(data.scale)}) that are neither duplicates nor known, and that plain substitution does not reach. Drag to turn.`
-    : "This run found no new structure: every relaxed candidate is a duplicate, a known phase, or within reach of plain substitution. The table below shows them all.";
+    ? `The ${best.length === 1 ? "one" : best.length} of lowest ${E_HULL} (${escaped(data.scale)}) that are ${escaped(data.unlike)}. Drag to turn.`
+    : escaped(`${data.none_new} The table below shows them all.`);
   function card(row) {
     const node = element("article", { class: "card", "data-sample": row.sample });
     node.append(drawing(row));
@@ -298,7 +300,7 @@
       <h3><b>${formula(row.formula)}</b><span>${group(row.spacegroup)} (${row.spacegroup_number})</span></h3>
       <p class="energy">${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom</p>
       ${isValidated(row) ? `<p class="energy validated">${fixed(row.validated_e_above_hull, 3)} eV/atom by ${escaped(row.validated_scale)}</p>` : ""}
-      <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made).replaceAll("-", "\u2011")}<br><code>${escaped(row.crystal)}</code></p>`);
+      <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made || row.sample).replaceAll("-", "\u2011")}<br><code>${escaped(row.crystal)}</code></p>`);
     const actions = element("div", { class: "row" });
     const more = element("button", { type: "button", class: "more" }, "Details");
     more.addEventListener("click", () => show(row));
@@ -317,7 +319,7 @@
     const facts = [...FIRST.flatMap((name) => byName.get(name) ?? []), ...data.columns.filter(({ name }) => ![...FIRST, ...IN_TITLE].includes(name))]
       .filter(({ name }) => row[name] !== null && row[name] !== "" && (isValidated(row) || !/^validat(ed|ion)_/.test(name)))
       .map((column) => [label(column.label), `${value(column, row)}${column.unit ? ` ${escaped(column.unit)}` : ""}`]);
-    facts.push(["Made by", escaped(row.made)]);
+    if (row.made) facts.push(["Made by", escaped(row.made)]);
     const dialog = $("detail");
     dialog.innerHTML = `<h2 id="detail-title"><span>${formula(row.formula)}</span><small>${group(row.spacegroup)} (${row.spacegroup_number})</small></h2><div class="two"><div id="detail-drawing"></div>
       <div><dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd>${value}</dd>`).join("")}</dl><div class="row"></div></div></div>`;
@@ -331,7 +333,7 @@
   $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
 
   // ---- table ------------------------------------------------------------------------------------------------------
-  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "nsites", "volume_per_atom", "novelty", "charge_balanced", "sampler", "evaluations", "relaxed_id"];
+  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "nsites", "volume_per_atom", "novelty", "charge_balanced", "sampler", "file", "evaluations", "relaxed_id"];
   const CELLS = {
     spacegroup: (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`,
     novelty: (row) => `<span class="tag ${escaped(row.novelty)}">${novelty(row.novelty)}</span>`,
@@ -345,7 +347,7 @@
   });
   const PAGE = 100;
   const state = { key: "e_above_hull", down: false, all: false };
-  const searched = new Map(data.candidates.map((row) => [row, [row.formula, row.spacegroup, row.spacegroup_number, row.id, row.relaxed_id, row.validated_id, row.sample, row.sampler, data.samplers[row.sampler], row.made].join(" ").toLowerCase()]));
+  const searched = new Map(data.candidates.map((row) => [row, [row.formula, row.spacegroup, row.spacegroup_number, row.id, row.relaxed_id, row.validated_id, row.sample, row.sampler, data.samplers[row.sampler], row.made, row.file].join(" ").toLowerCase()]));
 
   COLUMNS.forEach(([key, label, , number]) => {
     const head = element("th", { scope: "col", "data-key": key, ...(number ? { class: "num" } : {}) });
