@@ -136,4 +136,5 @@ def _generate(config: CampaignConfig, start: NetworkDocuments | None) -> Generat
         sampling=config.sampling,
         limits=config.limits,
         validity=config.validity,
+        kappa=config.rounds.kappa,
     )

@@ -11,7 +11,7 @@ from imatgen_flows.config import Limits, Model, Validity
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import count_states, extend_table
-from imatgen_flows.jobs.dataset_rows import load_crystals, training_rows
+from imatgen_flows.jobs.dataset_rows import load_crystals, relaxed_finds, training_rows
 from imatgen_flows.jobs.documents import (
     CampaignData,
     CandidateChecks,
@@ -21,6 +21,7 @@ from imatgen_flows.jobs.documents import (
 )
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.networks import load_model
+from imatgen_flows.models.registry import ASCENT
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from imatgen_flows.crystals.arrays import CrystalArrays
+    from imatgen_flows.models.ascent import Objective
     from imatgen_flows.models.crystal_model import CrystalModel
     from imatgen_flows.models.drawing import StartingPoints
     from imatgen_flows.models.latent_map import PrincipalComponents
@@ -46,10 +48,11 @@ def sample_candidates(
     sampling: dict[str, int],
     checks: CandidateChecks,
     round_number: int,
+    kappa: float = 1.0,
 ) -> dict[str, Any]:
     """Draw samples by each sampler and decode them; a sample that gives no valid crystal is rejected with its reason.
 
-    Of `data` it takes the dataset, the labels and the references.
+    Of `data` it takes the dataset, the labels and the references; `kappa` is of latent optimisation in later rounds.
     """
     import numpy as np
     import torch
@@ -68,7 +71,8 @@ def sample_candidates(
     rows: list[Row] = []
     crystals: list[tuple[str, CrystalArrays]] = []
     latents: list[Tensor] = []
-    for sampler, samples in draw_samples(trained, start, sampling, seed).items():
+    objective = ascent_objective(start.latent, data, kappa) if sampling.get(ASCENT) else None
+    for sampler, samples in draw_samples(trained, start, sampling, seed, objective).items():
         latent, decoded = decode_samples(trained, samples, bounds.max_sites, bounds.max_edge, workers, charge)
         latents.append(latent)
         places, stability = components.transform(latent), trained.stability(latent)
@@ -98,6 +102,32 @@ def sample_candidates(
         "seed": seed,
         "extra": {"latents": pending.ref, "latent_map": latent_map},
     }
+
+
+def ascent_objective(latent: Tensor, data: CampaignData, kappa: float) -> Objective | None:
+    """Build what latent optimisation raises: how far E_hull lies below zero, by a process over what earlier rounds relaxed.
+
+    Parameters
+    ----------
+    latent : (B, latent), of the dataset
+    data : its dataset and labels
+    kappa : standard deviations that the lower confidence bound of E_hull lies below its mean
+
+    Returns
+    -------
+    the objective, eV/atom; None where earlier rounds relaxed too little
+    """
+    import numpy as np
+
+    from imatgen_flows.candidates.acquisition import differentiable_bound
+    from imatgen_flows.candidates.selection import FEWEST, fit_process
+
+    finds = relaxed_finds(data["labels"])
+    if len(finds) < FEWEST:
+        return None
+    process = fit_process(latent[list(finds)].numpy(), np.array(list(finds.values())))
+    bound = differentiable_bound(process, kappa)
+    return lambda vectors: -bound(vectors)
 
 
 def starting_points(

@@ -12,6 +12,7 @@ from imatgen_flows.config import Screen
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import dynamic_job
 from imatgen_flows.jobs.candidate_table import candidate_rows, samples_in
+from imatgen_flows.jobs.dataset_rows import relaxed_finds
 from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument, RelaxInputs
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.relax_batch import relax_batch
@@ -95,7 +96,7 @@ def _scores(
 
     if not unique:
         return None
-    finds = _finds(data)
+    finds = relaxed_finds(data["labels"])
     if len(finds) >= FEWEST:
         rows = read_lines(data["dataset"].crystals)
         with np.load(candidates.extra["latents"].path()) as latents:
@@ -109,12 +110,6 @@ def _scores(
         return None
     scores = lower_confidence_bound(fit_process(known, np.array(targets)), here, kappa)
     return {str(row["sample"]): float(score) for row, score in zip(unique, scores, strict=True)}
-
-
-def _finds(data: CampaignData) -> dict[int, float]:
-    """Return E_hull (eV/atom) of what earlier rounds relaxed, by its row in the dataset."""
-    labels = enumerate(read_lines(data["labels"].labels))
-    return {row: label["e_above_hull"] for row, label in labels if label.get("e_above_hull") is not None}
 
 
 def _phases(data: CampaignData) -> list[tuple[str, float]]:
