@@ -1,9 +1,14 @@
 """What gradient ascent on the predicted stability gives, beside random perturbations, with the networks of a run.
 
-All ways draw as many samples from the same starts. Radii are in units of the width of the sampler `perturb`, noise too. "random"
-draws the noise alone, clipped to the region, as wide as the region itself; "vector" raises the classifier's logit of the vector,
-"decoded" that of what it decodes to, as the sampler `ascent` does. New crystals are compared by their energies: single points of
-all, and relaxations of some, drawn at random.
+All ways draw as many samples from the same starts. Radii and noise are in units of the width of the sampler `perturb`.
+
+- "random" draws noise alone, as wide as the region;
+- "vector" raises the classifier's logit of the vector;
+- "decoded" raises that of what the vector decodes to, as the sampler `ascent` does in the first round;
+- "process" lowers the bound of E_hull of a process over the new crystals that the run relaxed, as `ascent` does in further
+  rounds, but with the networks of the first, which never saw these crystals.
+
+New crystals are compared by their energies: single points and relaxations of some, drawn at random.
 """
 
 from __future__ import annotations
@@ -20,11 +25,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
     from torch import Tensor
 
     from imatgen_flows.models.sampling import Samples
 
 THRESHOLDS = 0.1, 0.15  # eV/atom above the hull
+FOLDS, REPEATS = 8, 3  # of the cross-validation of the process
 
 
 class Comparison:
@@ -47,14 +54,55 @@ class Comparison:
         """Return the classifier's logits (n,)."""
         return self.model.vae.stability(latent).detach()
 
-    def e_hull(self, structures: list[Any], calculate: Callable[..., list[Any]]) -> list[float]:
-        """Calculate E_hull (eV/atom) of structures; those that fail are left out."""
-        results = calculate(structures, self.potential, workers=1)
-        return [
-            self.hull.e_above_hull(one.composition, result.energy_per_atom)
-            for one, result in zip(structures, results, strict=True)
-            if result.state == "relaxed"
-        ]
+    def process_bound(self, run: Path, kappa: float) -> Callable[[Tensor], Tensor]:
+        """Fit a process to E_hull of the new crystals that the run relaxed, and return its lower confidence bound (n,)."""
+        import numpy as np
+        import pyarrow.parquet as pq
+        from pymatgen.core import Structure
+        from scipy.stats import spearmanr
+
+        from imatgen_flows.candidates.acquisition import differentiable_bound
+        from imatgen_flows.candidates.selection import fit_process
+        from imatgen_flows.errors import InputError
+        from imatgen_flows.run import Run
+
+        model, points, targets = Run.open(run).model, [], []
+        for row in pq.read_table(run / "candidates.parquet").to_pylist():
+            if row["novelty"] == "new" and row["e_above_hull"] is not None:
+                try:
+                    structure = Structure.from_file(run / "structures" / f"{row['relaxed_id']}.cif")
+                    points.append(model.encode([structure])[0])
+                    targets.append(row["e_above_hull"])
+                except InputError as error:  # it does not fit the images
+                    print(error, file=sys.stderr)
+        features, values = np.array(points), np.array(targets)
+        ranks = []
+        for seed in range(REPEATS):  # of a cross-validation
+            order, guessed = np.random.default_rng(seed).permutation(len(values)), np.zeros(len(values))
+            for part in np.array_split(order, FOLDS):
+                others = np.setdiff1d(order, part)
+                guessed[part] = fit_process(features[others], values[others]).predict(features[part])[0]
+            ranks.append(spearmanr(guessed, values)[0])
+        process = fit_process(features, values)
+        print(f"{len(values)} relaxed: {process.regressor.kernel_}; Spearman, cross-validated: {np.mean(ranks):.2f}")
+        return differentiable_bound(process, kappa)
+
+    def e_hull(self, structures: list[Any], calculate: Callable[..., list[Any]]) -> tuple[list[float], list[Structure]]:
+        """Calculate E_hull (eV/atom) of structures, with where they end; those that fail are left out."""
+        results = [result for result in calculate(structures, self.potential, workers=1) if result.state == "relaxed"]
+        ends = [result.structure for result in results]
+        energies = [result.energy_per_atom for result in results]
+        return [self.hull.e_above_hull(end.composition, e) for end, e in zip(ends, energies, strict=True)], ends
+
+    def are_new(self, structures: list[Structure]) -> list[bool]:
+        """Test whether structures equal nothing known, nothing substituted, and none before them in the list."""
+        from imatgen_flows.candidates.classes import Novelty
+        from imatgen_flows.matching.grouping import group_duplicates, primitive_cells
+
+        cells = primitive_cells(structures, 1)
+        firsts = [first == index for index, first in enumerate(group_duplicates(cells))]
+        classes = self.classifier.classify_all(cells, 1)
+        return [first and novelty is Novelty.NEW for first, (novelty, *_) in zip(firsts, classes, strict=True)]
 
     def measure(self, samples: Samples, single_points: int, relaxed: int) -> dict[str, Any]:
         """Decode samples, count what they give, and calculate energies of what is new."""
@@ -85,13 +133,19 @@ class Comparison:
         }
         random.Random(self.seed).shuffle(new)
         structures = [decoded_structures[index] for index in new]
-        if energies := self.e_hull(structures[:single_points], calculate):
+        if energies := self.e_hull(structures[:single_points], calculate)[0]:
             figures["E_hull unrelaxed, median"] = round(statistics.median(energies), 3)
         if chosen := structures[:relaxed]:
-            results = sorted(self.e_hull(chosen, relax_many))
-            figures["relaxed"], figures["E_hull relaxed"] = len(chosen), [round(value, 3) for value in results]
+            results, ends = self.e_hull(chosen, relax_many)
+            still = self.are_new(ends)
+            figures["relaxed"], figures["still new"] = len(chosen), sum(still)
+            figures["E_hull relaxed"] = sorted(round(value, 3) for value in results)
             for threshold in THRESHOLDS:
-                figures[f"within {threshold:g}"] = sum(value <= threshold for value in results)
+                within = [value <= threshold for value in results]
+                figures[f"within {threshold:g}, and new"] = (
+                    sum(within),
+                    sum(a and b for a, b in zip(within, still, strict=True)),
+                )
         return figures
 
 
@@ -124,6 +178,9 @@ def main() -> int:
         "vector": vae.stability,
         "decoded": lambda latent: vae.stability(vae.encode(vae.decode(latent))),
     }
+    if "process" in given.ways:
+        bound = data.process_bound(given.run, kappa=1.0)
+        objectives["process"] = lambda latent: -bound(vae.encode(vae.decode(latent)))
     found = []
     for radius in given.radii:
         for way in given.ways:

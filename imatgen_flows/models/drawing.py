@@ -158,8 +158,15 @@ def draw_by_ascent(model: CrystalModel, start: StartingPoints, number: int, seed
     The objective is taken of what the vector decodes to, that is of the latent vector of its codes. Of the vector itself it
     rises in directions that the decoder ignores: then a predicted stability rose, and no decoded crystal changed
     (notebook/2026-11-29-latent-optimisation.md).
+
+    Raises
+    ------
+    InputError
+        Where no training structure has an energy.
     """
     starts = choose_starts(start.formulas, start.e_above_hull, start.seen.tolist(), start.balanced_only)
+    if not starts:
+        raise InputError("no training structure has an energy; latent optimisation has nothing to start from.")
     random = torch.Generator().manual_seed(seed)
     chosen = torch.multinomial(hull_weights(start, starts), number, replacement=True, generator=random)
     rows = [starts[index] for index in chosen.tolist()]

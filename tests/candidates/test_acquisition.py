@@ -41,7 +41,9 @@ def test_its_gradient_is_that_of_finite_differences(process, here, points, kappa
     (gradient,) = torch.autograd.grad(differentiable_bound(process, kappa)(features).sum(), features)
     for column, step in enumerate(1e-5 * points.std(0)):
         aside = step * np.eye(5)[column]
-        rise = lower_confidence_bound(process, here + aside, kappa) - lower_confidence_bound(process, here - aside, kappa)
+        rise = lower_confidence_bound(process, here + aside, kappa) - lower_confidence_bound(
+            process, here - aside, kappa
+        )
         assert_allclose(gradient[:, column].numpy() * points.std(0)[column], rise / 2e-5, atol=2e-5)
 
 

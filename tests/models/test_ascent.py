@@ -1,4 +1,4 @@
-"""Gradient ascent in a trust region: the objective rises, the region holds, and the gradient is that of finite differences."""
+"""Gradient ascent in a trust region: the objective rises, the region holds, the gradient is that of finite differences."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def vae(preset=DEFAULT, seed=0):
 @pytest.fixture
 def classifier():
     torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(LATENT, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1), torch.nn.Flatten(0))
+    return torch.nn.Sequential(
+        torch.nn.Linear(LATENT, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1), torch.nn.Flatten(0)
+    )
 
 
 def distance(samples, centres):

@@ -82,7 +82,9 @@ def test_few_structures_or_a_prior_that_was_not_trained_leave_samples_to_the_anc
 
 def equal(one, other):
     same_atoms = one.atom_counts is other.atom_counts or torch.equal(one.atom_counts, other.atom_counts)
-    return torch.equal(one.latent, other.latent) and (one.seed, one.parents) == (other.seed, other.parents) and same_atoms
+    return (
+        torch.equal(one.latent, other.latent) and (one.seed, one.parents) == (other.seed, other.parents) and same_atoms
+    )
 
 
 @pytest.mark.parametrize("few", [False, True], ids=["with a prior", "from anchors"])
@@ -114,12 +116,21 @@ def test_latent_optimisation_starts_from_what_the_networks_saw_and_raises_the_ob
     assert equal(drawn, draw_samples(model, start, {**SAMPLING, "ascent": 40}, 3)["ascent"])
 
 
+def test_latent_optimisation_starts_from_structures_of_known_energy(model, start):
+    unknown = replace(start, known=[True] * 40, seen=torch.arange(2, 20), e_above_hull=[None] * 40)
+    with pytest.raises(InputError, match="nothing to start from"):
+        draw_samples(model, unknown, {**SAMPLING, "ascent": 3}, 3)
+
+
 def test_another_objective_takes_the_place_of_the_classifier(model, start):
     def low(latent):
         return -latent.square().sum(1)
 
     numbers = {**SAMPLING, "ascent": 40}
-    ours, classifier = draw_samples(model, start, numbers, 3, low)["ascent"], draw_samples(model, start, numbers, 3)["ascent"]
+    ours, classifier = (
+        draw_samples(model, start, numbers, 3, low)["ascent"],
+        draw_samples(model, start, numbers, 3)["ascent"],
+    )
     assert ours.parents == classifier.parents
 
     def value(samples):
