@@ -15,7 +15,7 @@ from imatgen_flows.jobs.import_network import import_network
 from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
 from imatgen_flows.jobs.sample_candidates import sample_candidates
 from imatgen_flows.jobs.train import train_autoencoder, train_vae
-from imatgen_flows.models.registry import ASCENT, ModelRole
+from imatgen_flows.models.registry import ModelRole
 
 CELL, BASIS, VAE = (role.value for role in ModelRole)
 
@@ -30,7 +30,6 @@ class GenerateMaker(Maker):
     sampling: Sampling = field(default_factory=Sampling)
     limits: Limits = field(default_factory=Limits)
     validity: Validity = field(default_factory=Validity)
-    kappa: float = 1.0  # standard deviations of a predicted E_hull that count in favour, in latent optimisation
 
     def make(
         self, root: str, data: CampaignData, round_number: int = 0, networks: NetworkDocuments | None = None
@@ -59,7 +58,6 @@ class GenerateMaker(Maker):
             checks=CandidateChecks(limits=plain(self.limits), validity=plain(self.validity)),
             round_number=round_number,
             **common,
-            **({"kappa": self.kappa} if ASCENT in self.sampling.numbers else {}),  # no input where it changes nothing
         )
         candidates = filter_candidates(root, candidates=samples.output, dataset=dataset, references=data["references"])
         output = {"networks": networks, "reconstruction": reconstruction.output, "candidates": candidates.output}

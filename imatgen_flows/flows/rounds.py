@@ -136,5 +136,4 @@ def _generate(config: CampaignConfig, start: NetworkDocuments | None) -> Generat
         sampling=config.sampling,
         limits=config.limits,
         validity=config.validity,
-        kappa=config.rounds.kappa,
     )

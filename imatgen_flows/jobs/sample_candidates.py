@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from imatgen_flows.models.latent_map import PrincipalComponents
 
 SEED_STEP = 1000  # between the seeds of two rounds; each sampler takes one of its own
+# standard deviations that the bound of latent optimisation lies below the mean: the default of `rounds.kappa`, by which the
+# candidates for relaxation are chosen. A choice, not a measurement
+KAPPA = 1.0
 
 
 @cached_job(CandidatesDocument, profile=Profile.GPU_TRAIN, label="sample candidates")
@@ -48,11 +51,10 @@ def sample_candidates(
     sampling: dict[str, int],
     checks: CandidateChecks,
     round_number: int,
-    kappa: float = 1.0,
 ) -> dict[str, Any]:
     """Draw samples by each sampler and decode them; a sample that gives no valid crystal is rejected with its reason.
 
-    Of `data` it takes the dataset, the labels and the references; `kappa` is of latent optimisation in later rounds.
+    Of `data` it takes the dataset, the labels and the references.
     """
     import numpy as np
     import torch
@@ -71,7 +73,7 @@ def sample_candidates(
     rows: list[Row] = []
     crystals: list[tuple[str, CrystalArrays]] = []
     latents: list[Tensor] = []
-    objective = ascent_objective(start.latent, data, kappa) if sampling.get(ASCENT) else None
+    objective = ascent_objective(start.latent, data) if sampling.get(ASCENT) else None
     for sampler, samples in draw_samples(trained, start, sampling, seed, objective).items():
         latent, decoded = decode_samples(trained, samples, bounds.max_sites, bounds.max_edge, workers, charge)
         latents.append(latent)
@@ -104,14 +106,13 @@ def sample_candidates(
     }
 
 
-def ascent_objective(latent: Tensor, data: CampaignData, kappa: float) -> Objective | None:
+def ascent_objective(latent: Tensor, data: CampaignData) -> Objective | None:
     """Build what latent optimisation raises: how far E_hull lies below zero, by a process over what earlier rounds relaxed.
 
     Parameters
     ----------
     latent : (B, latent), of the dataset
-    data : its dataset and labels
-    kappa : standard deviations that the lower confidence bound of E_hull lies below its mean
+    data : its labels
 
     Returns
     -------
@@ -126,7 +127,7 @@ def ascent_objective(latent: Tensor, data: CampaignData, kappa: float) -> Object
     if len(finds) < FEWEST:
         return None
     process = fit_process(latent[list(finds)].numpy(), np.array(list(finds.values())))
-    bound = differentiable_bound(process, kappa)
+    bound = differentiable_bound(process, KAPPA)
     return lambda vectors: -bound(vectors)
 
 
