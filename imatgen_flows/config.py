@@ -244,6 +244,14 @@ class Sampling(RootModel[dict[str, NonNegativeInt]]):
         """Samples of one round."""
         return sum(self.root.values())
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Samples by sampler, as jobs take them: a sampler that is neither asked for nor drawn by default is left out.
+
+        The results of jobs are found by their inputs, and a sampler that joins `SAMPLERS` is not to change these.
+        """
+        return {name: number for name, number in self.root.items() if number or SAMPLERS[name].default}
+
 
 class Screen(Section):
     """Relaxation of candidates with a potential."""

@@ -284,8 +284,20 @@ def test_a_key_of_version_1_is_answered_with_its_new_name_whatever_the_version(r
 def test_a_converted_file_is_one_of_version_2_with_the_same_values():
     config = CampaignConfig.model_validate(convert_version_1(yaml.safe_load(VERSION_1)))
     assert (config.model.preset, config.model.grid, config.model.seed) == ("paper", 64, 3)
-    assert config.sampling.root == {"slerp": 4, "prior": 5, "perturb": 6}
+    assert config.sampling.root == {"slerp": 4, "prior": 5, "perturb": 6, "ascent": 0}
     assert (config.rounds.at_most, config.rounds.kappa) == (2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "numbers"),
+    [
+        ({}, {"perturb": 100, "slerp": 400, "prior": 400}),
+        ({"slerp": 0, "ascent": 0}, {"perturb": 100, "slerp": 0, "prior": 400}),
+        ({"ascent": 5}, {"perturb": 100, "slerp": 400, "prior": 400, "ascent": 5}),
+    ],
+)
+def test_a_sampler_that_is_not_asked_for_leaves_the_inputs_of_jobs_as_they_were_before_it(sampling, numbers):
+    assert CampaignConfig(system=["V", "O"], sampling=sampling).sampling.numbers == numbers
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class GenerateMaker(Maker):
         samples = sample_candidates(
             root,
             data=CampaignData(dataset=dataset, labels=data["labels"], references=data["references"]),
-            sampling=plain(self.sampling),
+            sampling=self.sampling.numbers,
             checks=self._checks(),
             round_number=round_number,
             **common,

@@ -6,6 +6,7 @@ from typing import Any
 
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.io.artifacts import read_json, read_lines
+from imatgen_flows.jobs.dataset_rows import relaxed_finds
 from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument
 
 
@@ -38,7 +39,7 @@ def score_candidates(
 
     if not unique:
         return None
-    finds = _finds(data)
+    finds = relaxed_finds(data["labels"])
     if len(finds) >= FEWEST:
         rows = read_lines(data["dataset"].crystals)
         with np.load(candidates.extra["latents"].path()) as latents:
@@ -52,12 +53,6 @@ def score_candidates(
         return None
     scores = lower_confidence_bound(fit_process(known, np.array(targets)), here, kappa)
     return {str(row["sample"]): float(score) for row, score in zip(unique, scores, strict=True)}
-
-
-def _finds(data: CampaignData) -> dict[int, float]:
-    """Return E_hull (eV/atom) of what earlier rounds relaxed, by its row in the dataset."""
-    labels = enumerate(read_lines(data["labels"].labels))
-    return {row: label["e_above_hull"] for row, label in labels if label.get("e_above_hull") is not None}
 
 
 def _phases(data: CampaignData) -> list[tuple[str, float]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imatgen_flows.config import Model
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
-from imatgen_flows.jobs.documents import DatasetDocument, ModelDocument
+from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ModelDocument
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -60,6 +60,12 @@ def load_crystals(dataset: DatasetDocument) -> PackedCrystals:
     from imatgen_flows.representation import PackedCrystals
 
     return PackedCrystals.load(dataset.packed.path())
+
+
+def relaxed_finds(labels: LabelDocument) -> dict[int, float]:
+    """Return E_hull (eV/atom) of what earlier rounds relaxed, by its row in the dataset."""
+    rows = enumerate(read_lines(labels.labels))
+    return {row: label["e_above_hull"] for row, label in rows if label.get("e_above_hull") is not None}
 
 
 def training_rows(dataset: DatasetDocument, model: Model) -> Tensor:

@@ -11,7 +11,7 @@ from imatgen_flows.config import Limits, Model, Search, Validity
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import count_states, extend_table
-from imatgen_flows.jobs.dataset_rows import load_crystals, structure_of, training_rows
+from imatgen_flows.jobs.dataset_rows import load_crystals, relaxed_finds, structure_of, training_rows
 from imatgen_flows.jobs.documents import (
     CampaignData,
     CandidateChecks,
@@ -22,6 +22,7 @@ from imatgen_flows.jobs.documents import (
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.networks import load_model
 from imatgen_flows.jobs.search_space import space_of
+from imatgen_flows.models.registry import ASCENT
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
 from imatgen_flows.sources.registry import GENERATOR
@@ -30,12 +31,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from imatgen_flows.crystals.arrays import CrystalArrays
+    from imatgen_flows.models.ascent import Objective
     from imatgen_flows.models.crystal_model import CrystalModel
     from imatgen_flows.models.drawing import StartingPoints
     from imatgen_flows.models.latent_map import PrincipalComponents
     from imatgen_flows.sources.search import SearchSpace
 
 SEED_STEP = 1000  # between the seeds of two rounds; each sampler takes one of its own
+# standard deviations that the bound of latent optimisation lies below the mean: the default of `rounds.kappa`, by which the
+# candidates for relaxation are chosen. A choice, not a measurement
+KAPPA = 1.0
 
 
 @cached_job(CandidatesDocument, profile=Profile.GPU_TRAIN, label="sample candidates")
@@ -74,7 +79,8 @@ def sample_candidates(
     rows: list[Row] = []
     crystals: list[tuple[str, CrystalArrays]] = []
     latents: list[Tensor] = []
-    for sampler, samples in draw_samples(trained, start, sampling, seed).items():
+    objective = ascent_objective(start.latent, data) if sampling.get(ASCENT) else None
+    for sampler, samples in draw_samples(trained, start, sampling, seed, objective).items():
         latent, decoded = decode_samples(trained, samples, bounds.max_sites, bounds.max_edge, workers, charge, check)
         latents.append(latent)
         places, stability = components.transform(latent), trained.stability(latent)
@@ -105,6 +111,31 @@ def sample_candidates(
         "seed": seed,
         "extra": {"latents": pending.ref, "latent_map": latent_map},
     }
+
+
+def ascent_objective(latent: Tensor, data: CampaignData) -> Objective | None:
+    """Build what latent optimisation raises: how far E_hull lies below zero, by a process over what earlier rounds relaxed.
+
+    Parameters
+    ----------
+    latent : (B, latent), of the dataset
+    data : its labels
+
+    Returns
+    -------
+    the objective, eV/atom; None where earlier rounds relaxed too little
+    """
+    import numpy as np
+
+    from imatgen_flows.candidates.acquisition import differentiable_bound
+    from imatgen_flows.candidates.selection import FEWEST, fit_process
+
+    finds = relaxed_finds(data["labels"])
+    if len(finds) < FEWEST:
+        return None
+    process = fit_process(latent[list(finds)].numpy(), np.array(list(finds.values())))
+    bound = differentiable_bound(process, KAPPA)
+    return lambda vectors: -bound(vectors)
 
 
 def starting_points(

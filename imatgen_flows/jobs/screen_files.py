@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from imatgen_flows.candidates.schema import FILE_COLUMNS, arrow_schema, columns_of
 from imatgen_flows.candidates.states import State
 from imatgen_flows.candidates.table import KEY, csv_text, rows_of, write_part
+from imatgen_flows.energetics.optimisers import OPTIMISER
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, file_hash
 from imatgen_flows.io.files import write_atomic, writing
@@ -231,5 +232,6 @@ def _provenance(directory: Path, comparison: Comparison) -> dict[str, object]:
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": f"{platform.processor() or platform.machine()}, {core_count()} cores",
+        "optimiser": OPTIMISER,
         "versions": versions_of(CACHE_KEY_PACKAGES) | {"python": platform.python_version()},
     }

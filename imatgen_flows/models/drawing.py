@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.models.registry import PERTURB, PRIOR, SLERP
+from imatgen_flows.models.ascent import Objective, sample_ascent
+from imatgen_flows.models.registry import ASCENT, PERTURB, PRIOR, SLERP
 from imatgen_flows.models.sampling import (
     Samples,
     sample_between_neighbours,
@@ -22,6 +23,7 @@ from imatgen_flows.models.sampling import (
 
 if TYPE_CHECKING:
     from imatgen_flows.models.crystal_model import CrystalModel
+    from imatgen_flows.models.presets import VAESettings
     from imatgen_flows.representation import PackedCrystals
 
 ANCHORS = 31  # the paper interpolates between this many known structures
@@ -72,7 +74,11 @@ class StartingPoints:
 
 
 def draw_samples(
-    model: CrystalModel, start: StartingPoints, numbers: Mapping[str, int], seed: int
+    model: CrystalModel,
+    start: StartingPoints,
+    numbers: Mapping[str, int],
+    seed: int,
+    objective: Objective | None = None,
 ) -> dict[str, Samples]:
     """Draw samples by each sampler, as the model's preset does it; their parents are rows of the starting points.
 
@@ -83,8 +89,9 @@ def draw_samples(
     ----------
     model : the trained networks
     start : the training structures
-    numbers : of samples, by sampler
+    numbers : of samples, by sampler; `ascent` may be left out
     seed : of the first sampler; each further one has the next
+    objective : what `ascent` raises; None for the logit of the VAE's classifier
 
     Raises
     ------
@@ -94,7 +101,11 @@ def draw_samples(
     prior = model.vae.prior
     has_prior = prior is not None and prior.trained and len(start.seen) >= prior.settings.min_train_size
     drawn = (draw_with_prior if has_prior else draw_from_anchors)(model, start, numbers, seed)
-    return {sampler: samples for sampler, samples in drawn.items() if numbers[sampler]}
+    drawn = {sampler: samples for sampler, samples in drawn.items() if numbers[sampler]}
+    if number := numbers.get(ASCENT, 0):
+        samples = draw_by_ascent(model, start, number, seed + 3, objective or model.vae.stability)
+        drawn[ASCENT] = _ask_for_atoms_of_parents(samples, start.crystals.counts()) if has_prior else samples
+    return drawn
 
 
 def draw_from_anchors(
@@ -137,7 +148,7 @@ def draw_with_prior(
     energies = torch.tensor([start.formation_energy[row] for row in starts])
     conditions = prior_conditions(start.crystals[starts], energies, model.vae.shape[0] - 1)
     group = conditions[:, :-1].unique(dim=0, return_inverse=True)[1]
-    weights = torch.softmax(-torch.tensor([start.e_above_hull[row] for row in starts]) / TEMPERATURE, dim=0)
+    weights = hull_weights(start, starts)
     perturbed = _name_parents(sample_perturbed(latent[anchors], numbers[PERTURB], seed, width=width), anchors)
     if (group.bincount() > 1).any():
         between = sample_between_neighbours(latent[starts], group, weights, numbers[SLERP], seed + 1)
@@ -153,6 +164,41 @@ def draw_with_prior(
         SLERP: interpolated,
         PRIOR: replace(of_prior, atom_counts=atoms[torch.tensor(starts)[chosen]]),
     }
+
+
+def draw_by_ascent(model: CrystalModel, start: StartingPoints, number: int, seed: int, objective: Objective) -> Samples:
+    """Draw samples by gradient ascent around training structures, those near the hull more often.
+
+    The objective is taken of what the vector decodes to, that is of the latent vector of its codes. Of the vector itself it
+    rises in directions that the decoder ignores: then a predicted stability rose, and no decoded crystal changed
+    (notebook/2026-11-29-latent-optimisation.md).
+
+    Raises
+    ------
+    InputError
+        Where no training structure has an energy.
+    """
+    starts = choose_starts(start.formulas, start.e_above_hull, start.rows(), start.balanced_only)
+    if not starts:
+        raise InputError("no training structure has an energy; latent optimisation has nothing to start from.")
+    random = torch.Generator().manual_seed(seed)
+    chosen = torch.multinomial(hull_weights(start, starts), number, replacement=True, generator=random)
+    rows = [starts[index] for index in chosen.tolist()]
+    vae, width = model.vae, perturbation_width(model.vae.settings, start)
+    drawn = sample_ascent(start.latent[rows], seed, lambda latent: objective(vae.encode(vae.decode(latent))), width)
+    return _name_parents(drawn, rows)
+
+
+def hull_weights(start: StartingPoints, rows: Sequence[int]) -> Tensor:
+    """Weight rows of known energy (n,) by their distance from the hull."""
+    return torch.softmax(-torch.tensor([start.e_above_hull[row] for row in rows]) / TEMPERATURE, dim=0)
+
+
+def perturbation_width(settings: VAESettings, start: StartingPoints) -> Tensor:
+    """Return the standard deviations (latent,) of perturbations; of a fixed distance, its root mean square over them."""
+    if settings.style == "published":
+        return torch.full(start.latent.shape[1:], settings.perturbation / start.latent.shape[1] ** 0.5)
+    return settings.perturbation * start.latent[start.seen].std(0)
 
 
 def prior_conditions(crystals: PackedCrystals, energies: Tensor, channels: int) -> Tensor:

@@ -19,7 +19,7 @@ class Sampler(Entry):
     default: int = 0
 
 
-PERTURB, SLERP, PRIOR = "perturb", "slerp", "prior"
+PERTURB, SLERP, PRIOR, ASCENT = "perturb", "slerp", "prior", "ascent"
 
 # in the order in which they are drawn: each has a seed of its own, the campaign's plus its place here
 SAMPLERS = Registry(
@@ -31,6 +31,11 @@ SAMPLERS = Registry(
         "Prior",
         "Draws from the prior over latent vectors: a trained flow, or a Gaussian where there are few structures.",
         400,
+    ),
+    Sampler(
+        ASCENT,
+        "Latent optimisation",
+        "Gradient ascent on the predicted stability, in a trust region around latent vectors of known or stable structures.",
     ),
 )
 

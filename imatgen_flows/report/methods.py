@@ -30,12 +30,8 @@ def methods_paragraph(run: RunDirectory) -> str:
     """Write what a referee asks for: data, networks, sampling, potential, tolerances, versions, seed, and what to cite."""
     made = [_data(run), _networks(run), _sampling(run), _sources(run)]
     sentences = [*made, _screening(run), _validation(run), _versions(run)]
-    return (
-        " ".join(sentence for sentence in sentences if sentence)
-        + "\n\nTo cite: "
-        + "; ".join(_citations(run) + _of_sources(run))
-        + "."
-    )
+    cited = [*_citations(run), *_of_sources(run)]
+    return " ".join(sentence for sentence in sentences if sentence) + f"\n\nTo cite: {'; '.join(cited)}."
 
 
 def screening_paragraph(screening: ResultDirectory, meaning_of_new: str) -> str:

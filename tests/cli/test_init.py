@@ -46,7 +46,7 @@ def test_init_from_a_campaign_of_version_1_renames_its_keys_and_keeps_its_values
     assert campaign.templates.path == old.parent / "data" / "templates.jsonl.gz"
     assert str(campaign.known.path) == "/elsewhere/known.jsonl.gz"
     assert (campaign.model.seed, campaign.rounds.kappa, campaign.rounds.at_most) == (3, 0.5, 2)
-    assert campaign.sampling.root == {"perturb": 5, "slerp": 400, "prior": 11}
+    assert campaign.sampling.root == {"perturb": 5, "slerp": 400, "prior": 11, "ascent": 0}
 
     again = imatgen("init", tmp_path / "third", "--from", path)  # one of version 2 stays as it is
     assert again[0] == 0 and "is now" not in again[1]

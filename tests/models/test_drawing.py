@@ -96,3 +96,62 @@ def test_samples_start_from_everything_where_too_little_is_searched_for(start):
     assert replace(start, searched=[True] * 3 + [False] * 37).rows() == start.seen.tolist()  # two of them were not seen
     assert replace(start, searched=[True] * 4 + [False] * 36).rows() == [2, 3]
     assert start.rows() == start.seen.tolist()
+
+
+def equal(one, other):
+    same_atoms = one.atom_counts is other.atom_counts or torch.equal(one.atom_counts, other.atom_counts)
+    return (
+        torch.equal(one.latent, other.latent) and (one.seed, one.parents) == (other.seed, other.parents) and same_atoms
+    )
+
+
+@pytest.mark.parametrize("few", [False, True], ids=["with a prior", "from anchors"])
+def test_latent_optimisation_leaves_the_other_samplers_as_they_were(model, start, few):
+    start = replace(start, seen=torch.arange(2, 20)) if few else start
+    without = draw_samples(model, start, SAMPLING, 3)
+    assert [samples.seed for samples in without.values()] == [3, 4, 5]
+    for number in (0, 12):
+        drawn = draw_samples(model, start, {**SAMPLING, "ascent": number}, 3)
+        assert list(drawn) == [*SAMPLING, *(["ascent"] if number else [])]
+        assert all(equal(drawn[sampler], samples) for sampler, samples in without.items())
+    assert drawn["ascent"].seed == 6 and len(drawn["ascent"].latent) == 12
+
+
+@pytest.mark.parametrize("few", [False, True], ids=["with a prior", "from anchors"])
+def test_latent_optimisation_starts_from_what_the_networks_saw_and_raises_the_objective_of_what_is_decoded(
+    model, start, few
+):
+    start = replace(start, seen=torch.arange(2, 20)) if few else start
+    drawn = draw_samples(model, start, {**SAMPLING, "ascent": 40}, 3)["ascent"]
+    rows = [row for (row,) in drawn.parents]
+    assert set(rows) <= set(start.seen.tolist()) and len(set(rows)) > 5
+    vae, latent = model.vae, start.latent[rows]
+    with torch.no_grad():
+        before, after = (vae.stability(vae.encode(vae.decode(vectors))) for vectors in (latent, drawn.latent))
+    assert (after > before).float().mean() > 0.9
+    counts = start.crystals.counts()[rows]
+    assert drawn.atom_counts is None if few else torch.equal(drawn.atom_counts, counts)
+    assert equal(drawn, draw_samples(model, start, {**SAMPLING, "ascent": 40}, 3)["ascent"])
+
+
+def test_latent_optimisation_starts_from_structures_of_known_energy(model, start):
+    unknown = replace(start, known=[True] * 40, seen=torch.arange(2, 20), e_above_hull=[None] * 40)
+    with pytest.raises(InputError, match="nothing to start from"):
+        draw_samples(model, unknown, {**SAMPLING, "ascent": 3}, 3)
+
+
+def test_another_objective_takes_the_place_of_the_classifier(model, start):
+    def low(latent):
+        return -latent.square().sum(1)
+
+    numbers = {**SAMPLING, "ascent": 40}
+    ours, classifier = (
+        draw_samples(model, start, numbers, 3, low)["ascent"],
+        draw_samples(model, start, numbers, 3)["ascent"],
+    )
+    assert ours.parents == classifier.parents
+
+    def value(samples):
+        return low(model.vae.encode(model.vae.decode(samples.latent))).detach()
+
+    assert (value(ours) > value(classifier)).float().mean() > 0.9
