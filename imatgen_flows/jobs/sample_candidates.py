@@ -149,12 +149,16 @@ def starting_points(
 
     `searched` says which of them are of what the campaign looks for; all are, where it is None.
     """
+    import torch
     from pymatgen.core import Composition
 
     from imatgen_flows.models.drawing import StartingPoints
 
     crystals, rows = load_crystals(data["dataset"]), read_lines(data["dataset"].crystals)
     labels, hull = read_lines(data["labels"].labels), load_hull(data["references"])
+    contents = [
+        [round(one[symbol]) for symbol in crystals.elements] for one in (searched.targets() if searched else ())
+    ]
     return StartingPoints(
         crystals=crystals,
         latent=trained.encode(crystals),
@@ -171,6 +175,7 @@ def starting_points(
         has_finds=any(row.get("round_find") for row in rows),
         balanced_only=balanced_only,
         searched=None if searched is None else [not searched.admit(structure_of(row)) for row in rows],
+        contents=torch.tensor(contents) if contents else None,
     )
 
 

@@ -29,6 +29,7 @@ def space_of(elements: Sequence[str], limits: Limits, validity: Validity, search
         compositions=tuple(formula.unit for formula in formulas if not formula.is_exact),
         cells=tuple(formula.unit for formula in formulas if formula.is_exact),
         charge=validity.charge,
+        pressure=search.pressure,
     )
 
 

@@ -48,6 +48,7 @@ class StartingPoints:
     has_finds : whether earlier rounds of the campaign added structures
     balanced_only : whether the prior starts from charge-balanced compositions alone, as where others are rejected
     searched : whether each row is of what the campaign looks for; None where all are
+    contents : (C, elements), atoms of the cells that the campaign looks for, where it names any
     """
 
     crystals: PackedCrystals
@@ -60,17 +61,25 @@ class StartingPoints:
     has_finds: bool = False
     balanced_only: bool = True
     searched: Sequence[bool] | None = None
+    contents: Tensor | None = None
 
     def rows(self) -> list[int]:
         """List the rows that samples start from: of those that the networks were trained on, what is looked for.
 
         All of them, where fewer than two of what is looked for have an energy.
         """
+        found = self._found()
+        return found if len(found) >= FEWEST else [int(row) for row in self.seen.tolist()]
+
+    def missing_contents(self) -> Tensor | None:
+        """Return the contents that are looked for, where samples cannot start from them; None where they can."""
+        return None if self.searched is None or len(self._found()) >= FEWEST else self.contents
+
+    def _found(self) -> list[int]:
         seen = [int(row) for row in self.seen.tolist()]
         if self.searched is None:
             return seen
-        found = [row for row in seen if self.searched[row] and self.e_above_hull[row] is not None]
-        return found if len(found) >= FEWEST else seen
+        return [row for row in seen if self.searched[row] and self.e_above_hull[row] is not None]
 
 
 def draw_samples(
@@ -140,6 +149,7 @@ def draw_with_prior(
     """Draw samples near anchors, between neighbours of the same atoms, and from the conditional prior.
 
     The prior is conditioned on the atoms and the formation energy of training structures, those near the hull more often.
+    Where none are of what is looked for, it is conditioned on the atoms that are, and a low energy.
     """
     latent, rows, atoms = start.latent, start.rows(), start.crystals.counts()
     anchors = choose_anchors(start.known, start.e_above_hull, rows)
@@ -158,11 +168,17 @@ def draw_with_prior(
     random = torch.Generator().manual_seed(seed + 2)
     chosen = torch.multinomial(weights, max(numbers[PRIOR], 1), replacement=True, generator=random)[: numbers[PRIOR]]
     assert model.vae.prior is not None
-    of_prior = sample_prior(model.vae.prior, conditions[chosen], seed + 2)
+    asked, targets = conditions[chosen], atoms[torch.tensor(starts)[chosen]]
+    if (contents := start.missing_contents()) is not None:
+        targets = contents[torch.randint(len(contents), (numbers[PRIOR],), generator=random)]
+        asked = torch.zeros(len(targets), conditions.shape[1])
+        asked[:, : targets.shape[1]] = targets.float()
+        asked[:, -1] = model.vae.prior.energy[0] - model.vae.prior.energy[1]  # eV/atom: lower than most structures
+    of_prior = sample_prior(model.vae.prior, asked, seed + 2)
     return {
         PERTURB: _ask_for_atoms_of_parents(perturbed, atoms),
         SLERP: interpolated,
-        PRIOR: replace(of_prior, atom_counts=atoms[torch.tensor(starts)[chosen]]),
+        PRIOR: replace(of_prior, atom_counts=targets),
     }
 
 

@@ -27,6 +27,7 @@ class SearchSpace:
     cells : contents of primitive cells that are looked for, to the atom; where there are neither compositions nor cells,
         all compositions of the elements are
     charge : what is done about compositions that are not charge balanced, one of `CHARGE_CHECKS`
+    pressure : GPa, at which crystals are relaxed; it admits and refuses nothing
     """
 
     elements: tuple[str, ...]
@@ -36,6 +37,7 @@ class SearchSpace:
     compositions: tuple[Composition, ...] = ()
     cells: tuple[Composition, ...] = ()
     charge: str = "none"
+    pressure: float = 0.0
 
     def admit(self, structure: Structure) -> str:
         """Say why a crystal is not looked for; empty where it is.
@@ -79,6 +81,14 @@ class SearchSpace:
         if not self.min_sites <= size <= self.max_sites:
             return "other_size", f"{size} sites, {self.min_sites} to {self.max_sites} are searched"
         return None
+
+    def targets(self) -> list[Composition]:
+        """List the contents of all cells that are looked for; empty where no formula is given."""
+        sizes = range(self.min_sites, self.max_sites + 1)
+        units = [(one, int(one.num_atoms)) for one in self.compositions]
+        multiples = [one * (size // unit) for one, unit in units for size in sizes if size % unit == 0]
+        exact = [one for one in self.cells if int(one.num_atoms) in sizes]
+        return list(dict.fromkeys(multiples + exact))
 
     def _is_searched(self, composition: Composition) -> bool:
         if {element.symbol for element in composition.elements} - set(self.elements):

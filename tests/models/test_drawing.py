@@ -91,6 +91,16 @@ def test_samples_start_from_what_is_searched_for(start, model, with_prior):
             assert set(samples.atom_counts.tolist()[0]) == {1, 3} and len(samples.atom_counts.unique(dim=0)) == 1
 
 
+def test_the_prior_is_asked_for_what_no_training_structure_is_of(start, model):
+    contents = torch.tensor([[2, 2], [3, 2]])
+    missing = replace(start, searched=[False] * 40, contents=contents)
+    drawn = draw_samples(model, missing, SAMPLING, seed=3)
+    assert {tuple(row) for row in drawn["prior"].atom_counts.tolist()} == {(2, 2), (3, 2)}
+    plain = draw_samples(model, start, SAMPLING, seed=3)
+    assert drawn["perturb"].latent.equal(plain["perturb"].latent) and drawn["slerp"].latent.equal(plain["slerp"].latent)
+    assert missing.missing_contents() is contents and replace(missing, searched=[True] * 40).missing_contents() is None
+
+
 def test_samples_start_from_everything_where_too_little_is_searched_for(start):
     assert replace(start, searched=[False] * 39 + [True]).rows() == start.seen.tolist()
     assert replace(start, searched=[True] * 3 + [False] * 37).rows() == start.seen.tolist()  # two of them were not seen

@@ -8,6 +8,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.config import CampaignConfig
+from imatgen_flows.crystals.search_formulas import write_formula
 from imatgen_flows.jobs.search_space import search_space
 from imatgen_flows.sources.search import SearchSpace
 
@@ -25,6 +26,7 @@ def space(**search):
 def test_without_a_restriction_everything_of_the_system_within_the_limits_is_admitted():
     whole = space()
     assert whole == SearchSpace(("V", "O"), charge="reject")
+    assert space(pressure=10.0) == SearchSpace(("V", "O"), charge="reject", pressure=10.0)
     assert not any(whole.admit(one) for one in (crystal(V=1, O=1), crystal(V=3, O=4), crystal(V=8, O=12)))
     assert whole.admit(crystal(V=9, O=12)) == "other_size"
     assert whole.admit(crystal(V=3)) == "missing_element"
@@ -41,6 +43,15 @@ def test_sizes_hold_beside_formulas():
     searched = space(compositions=["V3O4"], sites="10-20")
     assert searched.fault(crystal(V=3, O=4)) == ("other_size", "7 sites, 10 to 20 are searched")
     assert searched.admit(crystal(V=6, O=8)) == ""
+
+
+def test_targets_are_the_cells_that_the_space_admits():
+    searched = space(compositions=["V3O4", "V4O8", "V2O3"], sites="6-15")
+    formulas = {write_formula(one) for one in searched.targets()}
+    assert formulas == {"V3O4", "V6O8", "V4O8", "V4O6", "V6O9"}
+    for one in searched.targets():
+        assert searched.admit(crystal(**{symbol: int(n) for symbol, n in one.get_el_amt_dict().items()})) == ""
+    assert space(sites=4).targets() == []
 
 
 def test_a_space_reaches_the_processes_that_decode():
