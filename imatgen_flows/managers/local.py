@@ -50,7 +50,7 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     directory = directory.absolute()
     refuse_faults(check_machine(config, directory, read_templates=False))  # the first job reads them
     prepare(config, directory, resume)
-    with _alone(directory), _failure_on_record(directory):
+    with alone(directory), _failure_on_record(directory):
         documents = _run(CampaignMaker(config).make(directory), directory)
         rounds = [document for document in documents if isinstance(document, RoundDocument)]
         if not rounds:
@@ -65,8 +65,8 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Lock a run directory against a second process; the lock ends with the process, however it ends."""
+def alone(directory: Path) -> Iterator[None]:
+    """Lock a directory against a second process; the lock ends with the process, however it ends."""
     with (directory / LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
