@@ -1,25 +1,40 @@
-"""The command `imatgen evaluate baselines`: the generator beside other sources of candidates, at equal budgets."""
+"""The command `imatgen evaluate baselines`: sources of candidates beside each other, at equal budgets."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import re
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imatgen_flows.cli.options import AsJson, RunPath, parse_names
+from imatgen_flows.cli.options import AsJson, parse_names
 from imatgen_flows.cli.output import print_table, show_progress
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.registry import SAMPLERS
-from imatgen_flows.sources.registry import SOURCES, SUBSTITUTION
+from imatgen_flows.sources.registry import ARMS, FILLERS, SUBSTITUTION
+
+if TYPE_CHECKING:
+    from imatgen_flows.metrics.baselines import BaselineSettings
 
 BASELINES_FILE = "baselines.json"
+# options of each of the two comparisons, which the other does not have
+OF_RUN = (
+    "per_source", "sites", "ratio", "sources", "samplers", "round_number", "substituted", "fmax", "clean_first", "seed",
+)  # fmt: skip
+OF_CAMPAIGN = ("seeds", "arms", "relaxations", "batches", "out")
 
 
 def baselines(
-    run: RunPath,
+    context: typer.Context,
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|CAMPAIGN.yaml", help="A run directory, or a campaign file that is run by each arm."
+        ),
+    ],
     per_source: Annotated[int, typer.Option(min=1, help="Structures that each source may relax.")] = 100,
     sites: Annotated[str, typer.Option(metavar="LOW-HIGH", help="Sites of the cells that are compared.")] = "10-20",
     ratio: Annotated[float, typer.Option(min=0, help="Anions to a cation, at least.")] = 1.33,
@@ -27,8 +42,8 @@ def baselines(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help=f"Sources that are compared, with commas between. {SOURCES.help()}",
-            show_default=", ".join(SOURCES.names),
+            help=f"Sources that are compared, with commas between. {FILLERS.help()}",
+            show_default=", ".join(FILLERS.names),
         ),
     ] = None,
     samplers: Annotated[
@@ -67,17 +82,64 @@ def baselines(
         typer.Option("--clean-first", help="Choose those of the generator's candidates first that decode cleanly."),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBERS",
+            help="Of a campaign file: seeds of its campaigns, for example 11,12,13.",
+            show_default="that of the campaign",
+        ),
+    ] = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help=f"Of a campaign file: arms that are compared, with commas between. {ARMS.help()}",
+            show_default="all, `files` where the campaign has any",
+        ),
+    ] = None,
+    relaxations: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of a campaign file: relaxations of each campaign.",
+            show_default="`screen.at_most` of the campaign",
+        ),
+    ] = None,
+    batches: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of a campaign file: parts of each campaign, each of which knows what those before it found.",
+            show_default="`sources.batches` of the campaign, or 4",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Of a campaign file: directory of the runs and of the results.", show_default="none"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count the new structures near the hull that the generator and other sources find with equally many relaxations."""
-    from imatgen_flows.io.files import write_atomic
-    from imatgen_flows.jobs.run_inputs import baseline_inputs
-    from imatgen_flows.metrics.baselines import BaselineSettings, run_benchmark
-    from imatgen_flows.report.run_directory import RunDirectory
+    """Count the new structures near the hull that the generator and other sources find with equally many relaxations.
+
+    Of a run, sources fill the same cells. Of a campaign file, a campaign is run for each arm and seed: single sources, the
+    genetic algorithm among them, and all of them together with equal or adaptive shares. Stopped, it goes on with the same
+    command.
+    """
+    if target.is_file() or target.suffix in (".yaml", ".yml"):
+        from imatgen_flows.cli.evaluate_arms import compare_campaigns
+
+        _refuse(context, OF_RUN, f"{target} is a campaign file", "--seeds, --arms, --relaxations, --batches and --out")
+        compare_campaigns(target, out, as_json, seeds, arms, relaxations, batches)
+        return
+    _refuse(context, OF_CAMPAIGN, f"{target} is a run directory", "a campaign file")
+    from imatgen_flows.metrics.baselines import BaselineSettings
     from imatgen_flows.sources.target_cell import CellRange
 
     settings = BaselineSettings(
-        sources=parse_names(sources, SOURCES, "--sources"),
+        sources=parse_names(sources, FILLERS, "--sources"),
         samplers=parse_names(samplers, SAMPLERS, "--samplers"),
         round_number=round_number,
         limits=CellRange(*_range(sites), ratio),
@@ -87,11 +149,21 @@ def baselines(
         clean_first=clean_first,
         seed=seed,
     )
+    _compare_sources(target, settings, as_json)
+
+
+def _compare_sources(run: Path, settings: BaselineSettings, as_json: bool) -> None:
+    """Let sources fill the cells of a run; print and write what each found."""
+    from imatgen_flows.io.files import write_atomic
+    from imatgen_flows.jobs.run_inputs import baseline_inputs
+    from imatgen_flows.metrics.baselines import run_benchmark
+    from imatgen_flows.report.run_directory import RunDirectory
+
     for source in settings.sources:
-        SOURCES[source].check()
+        FILLERS[source].check()
     show_progress()
     system = RunDirectory.open(run).system
-    inputs = baseline_inputs(run, round_number, settings.samplers, fmax)
+    inputs = baseline_inputs(run, settings.round_number, settings.samplers, settings.fmax)
     result = run_benchmark(inputs.candidates, inputs.known, inputs.hull, inputs.relax, settings)
     found = {
         "system": system,
@@ -107,6 +179,21 @@ def baselines(
     else:
         _print_benchmark(json.loads(text))
         typer.echo(f"Each structure, and the strata: {run / BASELINES_FILE}")
+
+
+def _refuse(context: typer.Context, names: tuple[str, ...], said: str, instead: str) -> None:
+    """Refuse options of the comparison that is not meant.
+
+    Raises
+    ------
+    InputError
+        Where one was given.
+    """
+    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise InputError(f"{said}, for which {options[name]} means nothing: it goes with {instead}.")
 
 
 def _range(text: str) -> tuple[int, int]:

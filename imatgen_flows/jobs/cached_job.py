@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+import resource
 import signal
 import threading
 import time
@@ -74,14 +75,15 @@ def cached_job(document: type[JobDocument], *, profile: Profile, label: str) -> 
                 logger.info("%s: found, not repeated", title)
                 return document(**finished)
             logger.info("%s ...", title)
-            began = time.monotonic()
+            began, cpu_before = time.monotonic(), _cpu_seconds()
             try:
                 with _interruptible(title), _full_disk(store.root):
                     fields = function(store, store.scratch(key), **restored)
             except Interrupted as stop:
                 return _hand_over(make(root, **inputs), stop)
             seconds = round(time.monotonic() - began, 3)
-            made = document(key=key, parents=parents_of(restored), versions=versions, seconds=seconds, **fields)
+            cost = {"seconds": seconds, "cpu_seconds": round(_cpu_seconds() - cpu_before, 3)}
+            made = document(key=key, parents=parents_of(restored), versions=versions, **cost, **fields)
             counts = ", ".join(f"{number:,} {name}" for name, number in getattr(made, "counts", {}).items())
             logger.info("%s: done in %.0f s%s", title, seconds, f" ({counts})" if counts else "")
             with _full_disk(store.root):
@@ -183,6 +185,12 @@ def _check_environment(root: Path) -> None:
             f"this worker has {', '.join(differing)}, unlike where the campaign was submitted. "
             "Set `python` in cluster.yaml to the environment that submits, then `imatgen retry`."
         )
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time (s) of this process and of all that it has started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 @contextmanager

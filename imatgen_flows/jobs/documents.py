@@ -59,6 +59,7 @@ class JobDocument(BaseModel):
     parents: list[str] = Field(default_factory=list, description="Keys of the documents that it was made from.")
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the libraries that decided it.")
     seconds: float = Field(0.0, description="Wall time, s.")
+    cpu_seconds: float = Field(0.0, description="CPU time of its process and of those that it started and ended, s.")
     evaluations: dict[str, int] = Field(default_factory=dict, description="Energy evaluations by purpose.")
 
     @property

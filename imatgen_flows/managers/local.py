@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,8 +50,7 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
     directory = directory.absolute()
     refuse_faults(check_machine(config, directory, read_templates=False))  # the first job reads them
     prepare(config, directory, resume)
-    alone = locked(directory, f"{directory} is being run by another process. Wait for it, or stop it.")
-    with alone, _failure_on_record(directory):
+    with alone(directory), _failure_on_record(directory):
         documents = _run(CampaignMaker(config).make(directory), directory)
         rounds = [document for document in documents if isinstance(document, RoundDocument)]
         if not rounds:
@@ -63,6 +62,11 @@ def run_campaign(config: CampaignConfig, directory: Path, resume: bool = False) 
         started = datetime.fromtimestamp((directory / CAMPAIGN_FILE).stat().st_mtime, UTC)
         write_provenance(config, directory, last, documents, hardware, started)
     return directory
+
+
+def alone(directory: Path) -> AbstractContextManager[None]:
+    """Lock a directory against a second process; the lock ends with the process, however it ends."""
+    return locked(directory, f"{directory} is being run by another process. Wait for it, or stop it.")
 
 
 @contextmanager

@@ -149,15 +149,16 @@ def write_provenance(
         "optimiser": OPTIMISER,
         "seconds": seconds,
         SETTINGS_KEY: config.model_dump(mode="json", by_alias=True),
+        "cpu_seconds": seconds_by_job(documents, "cpu_seconds"),
     }
     write_atomic(path, json.dumps(provenance, indent=1))
 
 
-def seconds_by_job(documents: list[JobDocument]) -> dict[str, float]:
-    """Sum the wall times of finished jobs (s) by the name of the job; a document that occurs twice counts once."""
+def seconds_by_job(documents: list[JobDocument], kind: str = "seconds") -> dict[str, float]:
+    """Sum the wall or CPU times of finished jobs (s) by the name of the job; a document that occurs twice counts once."""
     seconds: dict[str, float] = {}
     for document in {document.key: document for document in documents}.values():
-        seconds[document.job] = round(seconds.get(document.job, 0.0) + document.seconds, 1)
+        seconds[document.job] = round(seconds.get(document.job, 0.0) + getattr(document, kind), 1)
     return seconds
 
 

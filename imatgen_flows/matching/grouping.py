@@ -217,3 +217,13 @@ def _reduced_formula(symbols: Iterable[str]) -> Formula:
 def _map(function: Callable[..., Result], tasks: Sequence[tuple], workers: int, size: int) -> list[Result]:
     """Call a function with the arguments of each task, in several processes where there is enough to do."""
     return parallel_map(function, tasks, workers if size >= MIN_PARALLEL else 1, "comparing crystals")
+
+
+def displacement(proposed: Structure, relaxed: Structure) -> float | None:
+    """Return how far relaxation moved the atoms: root mean square, in units of (volume per atom)^(1/3).
+
+    Both cells are scaled to one volume and superposed as pymatgen's `StructureMatcher` does by default; None where they do
+    not match within its tolerances.
+    """
+    match = StructureIndex([("relaxed", relaxed)]).find_match(proposed)
+    return match[1] if match else None

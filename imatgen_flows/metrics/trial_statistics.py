@@ -9,15 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imatgen_flows.candidates.classes import Novelty
-from imatgen_flows.metrics.statistics import LEVEL, rate_interval
+from imatgen_flows.metrics.statistics import Interval, percentiles, rate_interval, resample
 from imatgen_flows.metrics.trials import THRESHOLDS, Trial
-
-RESAMPLES = 10_000  # draws of the bootstrap: percentiles of 95 % then vary by about 1 % of the interval's width
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -163,8 +158,7 @@ def compare(one: Sequence[Trial], other: Sequence[Trial], seed: int) -> list[Dif
     if not shared:
         return []
     n = len(shared)
-    drawn = np.random.default_rng(seed).multinomial(n, [1 / n] * n, RESAMPLES)
-    weights = np.vstack([np.ones(n), drawn])  # the first is what was measured
+    weights = resample(n, seed)
     spent = [weights @ np.array([trials[target].evaluations for target in shared], float) for trials in answers]
     differences = []
     for at_most in THRESHOLDS:
@@ -177,15 +171,9 @@ def compare(one: Sequence[Trial], other: Sequence[Trial], seed: int) -> list[Dif
                 e_above_hull=at_most,
                 targets=n,
                 share=float(share[0]),
-                interval=_percentiles(share[1:]) if found else None,
+                interval=percentiles(share[1:]) if found else None,
                 per_1000_evaluations=float(rate[0]),
-                per_1000_interval=_percentiles(rate[1:]) if found else None,
+                per_1000_interval=percentiles(rate[1:]) if found else None,
             )
         )
     return differences
-
-
-def _percentiles(values: NDArray[np.float64]) -> Interval:
-    tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)

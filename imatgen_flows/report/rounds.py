@@ -13,7 +13,7 @@ from markupsafe import Markup
 from imatgen_flows.candidates.states import Stage
 from imatgen_flows.candidates.table import count_by
 from imatgen_flows.errors import InputError
-from imatgen_flows.metrics.statistics import rate_interval
+from imatgen_flows.metrics.statistics import rate_per_1000
 from imatgen_flows.report.markup import plural, render
 from imatgen_flows.report.result_directory import read_json
 from imatgen_flows.report.run_directory import RunDirectory
@@ -56,15 +56,8 @@ class Round:
 
     @property
     def rate(self) -> tuple[float, float, float]:
-        """New structures near the hull for each 1,000 evaluations, and the 95 % interval of that.
-
-        The interval is that of the share of relaxations that end there; what a relaxation costs is taken as it was.
-        """
-        if not self.evaluations or not self.relaxations:
-            return 0.0, 0.0, 0.0
-        each = 1000 * self.relaxations / self.evaluations
-        low, high = rate_interval(self.near, self.relaxations)
-        return each * self.near / self.relaxations, each * low, each * high
+        """New structures near the hull for each 1,000 evaluations, and the 95 % interval of that; see `rate_per_1000`."""
+        return rate_per_1000(self.near, self.relaxations, self.evaluations) or (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from imatgen_flows.candidates.states import Stage
 from imatgen_flows.candidates.table import count_by
 from imatgen_flows.errors import InputError
-from imatgen_flows.metrics.statistics import rate_interval
+from imatgen_flows.metrics.statistics import rate_per_1000
 from imatgen_flows.report.markup import render, words
 from imatgen_flows.report.run_directory import RunDirectory, read_json
 from imatgen_flows.sources.registry import ALLOCATIONS, FIXED, GENERATOR, SOURCES
@@ -46,11 +46,7 @@ class SourceAccount:
     @property
     def rate(self) -> tuple[float, float, float] | None:
         """New structures within the threshold in 1,000 evaluations, and the 95 % interval; None where nothing was relaxed."""
-        if not self.evaluations or not self.relaxations:
-            return None
-        each = 1000 * self.relaxations / self.evaluations
-        low, high = rate_interval(self.near, self.relaxations)
-        return each * self.near / self.relaxations, each * low, each * high
+        return rate_per_1000(self.near, self.relaxations, self.evaluations)
 
 
 def accounts_of_sources(run: RunDirectory) -> list[SourceAccount]:

@@ -106,6 +106,9 @@ SOURCES = Registry(
     ),
 )
 
+# those that fill given cells, so that all can be compared over the same
+FILLERS = Registry("source", *(source for source in SOURCES if source.filler))
+
 FIXED, ADAPTIVE = "fixed", "adaptive"
 ALLOCATIONS = Registry(
     "allocation",
@@ -115,4 +118,12 @@ ALLOCATIONS = Registry(
         "Adaptive",
         "Thompson sampling on what each source has found for its evaluations; the shares are those of the first batch.",
     ),
+)
+
+EQUAL = "equal"
+ARMS = Registry(
+    "arm",
+    *(Entry(source.name, source.label, source.description) for source in SOURCES),
+    Entry(EQUAL, "Equal shares", "All the sources that are compared, each with the same share."),
+    Entry(ADAPTIVE, "Adaptive", "All the sources that are compared, by Thompson sampling on what each has found."),
 )
