@@ -14,9 +14,9 @@ from imatgen_flows.jobs.relax_batch import relax_batch
 from imatgen_flows.jobs.search_space import relax_inputs
 from imatgen_flows.profiles import Profile
 
-# evaluations of one relaxation to 0.05 eV/A: the mean over CHGNet relaxations of generated V-O candidates, as the ledger of
-# `imatgen run workflows/campaigns/vanadium-oxides.yaml` counts them
-EVALUATIONS_OF_A_RELAXATION = 120
+# evaluations of one relaxation to 0.05 eV/A: the mean over CHGNet relaxations of 80 generated V-O candidates
+# (notebook/2026-11-29-relaxations.md); in batches on a GPU, with torch-sim's FIRE, it takes about twice as many
+EVALUATIONS_OF_A_RELAXATION = 50
 SHARE_OF_WALLTIME = 0.5  # that a batch is planned to take, so that a slow structure does not meet the walltime
 LARGEST_BATCH = 500  # structures; more would make the loss of a batch expensive, and save no time of dispatch
 
