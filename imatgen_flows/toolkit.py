@@ -212,7 +212,7 @@ def _comparison(
     system: str | None, on: Run | str | Path | None, potential: str | None, known: list[Path]
 ) -> ComparisonSource:
     """Choose what crystals are compared with."""
-    from imatgen_flows.jobs.comparison import FinishedRun, PublishedPhases
+    from imatgen_flows.jobs.comparison import FinishedRunSource, PublishedPhases
 
     if (system is None) == (on is None):
         raise InputError("give either `system`, as V-O, or `on`, a finished run.")
@@ -227,7 +227,7 @@ def _comparison(
         raise InputError(f"`on` is of type {type(on).__name__}; give a finished run, or its directory.")
     run = on if isinstance(on, Run) else Run.open(on)
     run.require_finished()
-    return FinishedRun(run.path)
+    return FinishedRunSource(run.path)
 
 
 def _of_system(structures: list[Structure], source: ComparisonSource) -> list[RawCrystal]:

@@ -220,7 +220,7 @@ from imatgen_flows.energetics.potentials import POTENTIALS, Potential
 from imatgen_flows.sources.registry import SOURCES, Source
 POTENTIALS.add(Potential(name="hardium", label="Hardium", description="A potential of a test.", factory="a:b"))
 BACKENDS.add(Backend("abacus", "ABACUS", "A program of a test."))
-SOURCES.add(Source("again", "Again", "The same structure for each target.", "a:b"))
+SOURCES.add(Source("again", "Again", "The same structure for each target.", "a:b", "a:b"))
 """
 
 

@@ -13,7 +13,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.sources.registry import ADAPTIVE, EQUAL
 
 if TYPE_CHECKING:
-    from imatgen_flows.metrics.arm_comparison import Comparison
+    from imatgen_flows.metrics.arm_comparison import ArmComparison
     from imatgen_flows.metrics.arm_statistics import ArmSummary, Finds, Share
 
 
@@ -38,7 +38,7 @@ def compare_campaigns(
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.jobs.arm_runs import read_arm
     from imatgen_flows.managers.comparison import ComparisonSettings, run_comparison, run_directory
-    from imatgen_flows.metrics.arm_comparison import Comparison
+    from imatgen_flows.metrics.arm_comparison import ArmComparison
     from imatgen_flows.report.arms import NAME, write_comparison
 
     config = CampaignConfig.from_file(campaign)
@@ -50,7 +50,7 @@ def compare_campaigns(
     show_progress()
     run_comparison(config, settings, out)
     runs = [read_arm(run_directory(out, arm, seed), arm, seed) for arm in settings.arms for seed in settings.seeds]
-    comparison = Comparison.of(runs)
+    comparison = ArmComparison.of(runs)
     screen = config.screen.model_dump(include={"potential", "fmax", "max_steps"})
     found = write_comparison(comparison, {"system": config.system, "settings": settings.to_dict()} | screen, out)
     if as_json:
@@ -60,7 +60,7 @@ def compare_campaigns(
     typer.echo(f"Curves, seeds and differences of any two arms: {out / NAME}.json, .csv and .png")
 
 
-def _print(comparison: Comparison, title: str) -> None:
+def _print(comparison: ArmComparison, title: str) -> None:
     """Print the tables of a comparison, and what is said of them."""
     pooled = list(comparison.pooled.values())
     seeds = ", ".join(str(seed) for seed in pooled[0].seeds)
@@ -99,7 +99,7 @@ def _print(comparison: Comparison, title: str) -> None:
         typer.echo(comparison.verdict.sentence)
 
 
-def _print_differences(comparison: Comparison) -> None:
+def _print_differences(comparison: ArmComparison) -> None:
     """Say how the last arm, `adaptive` where it is compared, differs from the others in its rate near the hull."""
     from imatgen_flows.metrics.arms import NEAR
 

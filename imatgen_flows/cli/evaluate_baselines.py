@@ -14,7 +14,8 @@ from imatgen_flows.cli.options import AsJson, parse_names
 from imatgen_flows.cli.output import print_table, show_progress
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.registry import SAMPLERS
-from imatgen_flows.sources.registry import ARMS, FILLERS, SUBSTITUTION
+from imatgen_flows.registry import Registry
+from imatgen_flows.sources.registry import MIXED, SOURCES, SUBSTITUTION, fillers
 
 if TYPE_CHECKING:
     from imatgen_flows.metrics.baselines import BaselineSettings
@@ -42,8 +43,8 @@ def baselines(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help=f"Sources that are compared, with commas between. {FILLERS.help()}",
-            show_default=", ".join(FILLERS.names),
+            help=f"Sources that are compared, with commas between. {fillers().help()}",
+            show_default=", ".join(fillers().names),
         ),
     ] = None,
     samplers: Annotated[
@@ -94,7 +95,8 @@ def baselines(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help=f"Of a campaign file: arms that are compared, with commas between. {ARMS.help()}",
+            help="Of a campaign file: arms that are compared, with commas between: single sources, "
+            f"`{'`, `'.join(SOURCES.names)}`; and those that share among these, {Registry('arm', *MIXED).help()}",
             show_default="all, `files` where the campaign has any",
         ),
     ] = None,
@@ -139,7 +141,7 @@ def baselines(
     from imatgen_flows.sources.target_cell import CellRange
 
     settings = BaselineSettings(
-        sources=parse_names(sources, FILLERS, "--sources"),
+        sources=parse_names(sources, fillers(), "--sources"),
         samplers=parse_names(samplers, SAMPLERS, "--samplers"),
         round_number=round_number,
         limits=CellRange(*_range(sites), ratio),
@@ -160,7 +162,7 @@ def _compare_sources(run: Path, settings: BaselineSettings, as_json: bool) -> No
     from imatgen_flows.report.run_directory import RunDirectory
 
     for source in settings.sources:
-        FILLERS[source].check()
+        SOURCES[source].check()
     show_progress()
     system = RunDirectory.open(run).system
     inputs = baseline_inputs(run, settings.round_number, settings.samplers, settings.fmax)

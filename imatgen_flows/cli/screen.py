@@ -93,7 +93,7 @@ def _comparison(
     system: str | None, on: Path | None, potential: str | None, known: list[Path]
 ) -> tuple[ComparisonSource, list[str]]:
     """Choose what crystals are compared with; return it with the options that say so."""
-    from imatgen_flows.jobs.comparison import FinishedRun, PublishedPhases
+    from imatgen_flows.jobs.comparison import FinishedRunSource, PublishedPhases
     from imatgen_flows.run import Run
 
     if (system is None) == (on is None):
@@ -106,7 +106,7 @@ def _comparison(
             raise InputError("--potential and --known go with --system: a run has its own. Leave them out.")
         run = Run.open(on)
         run.require_finished()
-        return FinishedRun(run.path), ["--on", str(on)]
+        return FinishedRunSource(run.path), ["--on", str(on)]
     assert system is not None
     chosen = potential or DEFAULT_POTENTIAL
     options = ["--system", system, "--potential", chosen, *(part for path in known for part in ("--known", str(path)))]

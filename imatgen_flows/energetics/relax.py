@@ -27,6 +27,7 @@ VOLUME_CHANGE = 3.0  # factor by which a cell may grow or shrink
 COMPRESSION = 15.0  # factor by which it may shrink under a pressure; molecular hydrogen does by 8 up to 100 GPa
 SHORTEST_DISTANCE = 0.5  # A; the shortest bond, of H2, is 0.74 A
 MAX_ENERGY = 1000.0  # eV/atom, absolute value; cohesive energies are below 10 eV/atom
+TIMEOUT = 900.0  # s, of one structure
 PROPERTIES = ("energy", "forces", "stress")
 
 
@@ -119,10 +120,9 @@ def relax_many(
     *,
     fixed_cell: bool | Sequence[bool] = False,
     workers: int | None = None,
-    timeout: float = 900.0,
+    timeout: float = TIMEOUT,
     device: str = "cpu",
     on_result: Callable[[int, Relaxation], None] | None = None,
-    ends: Sequence[Sequence[KnownEnd]] | None = None,
 ) -> list[Relaxation]:
     """Relax structures in worker processes, each isolated from the others.
 
@@ -136,7 +136,6 @@ def relax_many(
     timeout : time limit of one structure, s
     device : where the potential runs
     on_result : called with index and result when a structure ends, in any order
-    ends : for each structure, crystals relaxed before; a relaxation that falls into one of them is stopped
 
     Returns
     -------
@@ -149,8 +148,7 @@ def relax_many(
     ImatgenError
         Where the potential cannot be loaded. Nothing that a structure does raises.
     """
-    tasks = relax_tasks(structures, settings, fixed_cell, ends)
-    return _run(tasks, potential, workers, timeout, device, on_result)
+    return run_tasks(relax_tasks(structures, settings, fixed_cell), potential, workers, timeout, device, on_result)
 
 
 def single_points(
@@ -169,7 +167,7 @@ def single_points(
     nothing there: with it, pV would decide, 0.6 eV/atom at 10 GPa for each 10 A^3 that it is off.
     """
     settings = replace(SINGLE_POINT, pressure=pressure)
-    return _run(relax_tasks(structures, settings, not pressure), potential, workers, timeout, device, on_result)
+    return run_tasks(relax_tasks(structures, settings, not pressure), potential, workers, timeout, device, on_result)
 
 
 def relax_tasks(
@@ -179,6 +177,11 @@ def relax_tasks(
     ends: Sequence[Sequence[KnownEnd]] | None = None,
 ) -> list[Task]:
     """Make one task a structure.
+
+    Parameters
+    ----------
+    structures, settings, fixed_cell : as in `relax_many`
+    ends : for each structure, crystals relaxed before; a relaxation that falls into one of them is stopped
 
     Raises
     ------
@@ -311,14 +314,15 @@ def _compress(structure: Structure, atoms: Atoms, pressure: float, energy: float
     return Structure(lattice, structure.species, structure.frac_coords), found[lowest]
 
 
-def _run(
+def run_tasks(
     tasks: list[Task],
     potential: str | Potential,
-    workers: int | None,
-    timeout: float,
-    device: str,
-    on_result: Callable[[int, Relaxation], None] | None,
+    workers: int | None = None,
+    timeout: float = TIMEOUT,
+    device: str = "cpu",
+    on_result: Callable[[int, Relaxation], None] | None = None,
 ) -> list[Relaxation]:
+    """Relax the structures of tasks in worker processes; see `relax_many`."""
     potential = get_potential(potential)
     order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].structure))  # the longest first: no straggler
     results: dict[int, Relaxation] = {}

@@ -98,7 +98,7 @@ class ComparisonSource(ABC):
         """
 
 
-class FinishedRun(ComparisonSource):
+class FinishedRunSource(ComparisonSource):
     """The hull, the known phases, the substituted structures and the candidates of a finished run, which is only read.
 
     Parameters

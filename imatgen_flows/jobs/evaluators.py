@@ -66,7 +66,7 @@ def evaluators(store: ArtifactStore, screen: Screen, pressure: float = 0.0) -> t
         return {name: relaxation_of(found[content]) for name, content in contents.items()}
 
     def relax(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
-        return evaluate(relax_cached, structures, **settings)
+        return evaluate(relax_cached, structures, relax=settings)
 
     def single_point(structures: Mapping[str, Structure]) -> Mapping[str, Relaxation]:
         return evaluate(single_points_cached, structures, potential=screen.potential, **pressure_input(pressure))

@@ -183,7 +183,7 @@ def _relax_phases(scratch: Path, phases: list[ReferencePhase], relax: RelaxInput
         scratch,
         [phase.name for phase in phases],
         [phase.structure for phase in phases],
-        **relax,
+        relax,
         fixed_cell=[phase.molecule for phase in phases],
     )
     return [_phase_row(phase, result) for phase, result in zip(phases, results, strict=True)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.candidates.states import Geometry
-from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
+from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
 from imatgen_flows.jobs.dataset_rows import structure_of
@@ -30,7 +30,6 @@ def relax_batch(
     scratch: Path,
     *,
     candidates: CandidatesDocument,
-    chosen: ArtifactRef,
     start: int,
     stop: int,
     relax: RelaxInputs,
@@ -42,11 +41,11 @@ def relax_batch(
     Where dataset and references are given, a relaxation stops where it falls into a phase of theirs, or into what was
     relaxed in an earlier batch.
     """
-    samples = read_json(chosen)[start:stop]
+    samples = read_json(candidates.extra["chosen"])[start:stop]
     structures = candidate_structures(candidates.candidates, Geometry.DECODED, samples)
     ends = known_ends(candidates, dataset, references) if dataset and references else {}
     of_each = [ends.get(structures[sample].composition.reduced_formula, []) for sample in samples]
-    results = relax_cached(scratch, samples, [structures[sample] for sample in samples], **relax, ends=of_each)
+    results = relax_cached(scratch, samples, [structures[sample] for sample in samples], relax, ends=of_each)
     rows = [{"sample": sample} | result for sample, result in zip(samples, results, strict=True)]
     relaxed = sum(row["state"] == "relaxed" for row in rows)
     return {

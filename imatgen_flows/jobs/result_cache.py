@@ -10,10 +10,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.energetics.optimisers import OPTIMISER
 from imatgen_flows.io.artifacts import content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.device import relaxation_resources
+from imatgen_flows.jobs.documents import RelaxInputs
 from imatgen_flows.jobs.search_space import pressure_input
 
 if TYPE_CHECKING:
@@ -64,12 +64,8 @@ def relax_cached(
     scratch: Path,
     names: list[str],
     structures: list[Any],
-    potential: str,
+    relax: RelaxInputs,
     *,
-    fmax: float,
-    max_steps: int,
-    optimiser: str = OPTIMISER,
-    pressure: float = 0.0,
     fixed_cell: list[bool] | None = None,
     ends: list[list[KnownEnd]] | None = None,
 ) -> list[dict[str, Any]]:
@@ -82,24 +78,24 @@ def relax_cached(
     one row a structure: `energetics.relax.Relaxation` as plain values, without its time
     """
     from imatgen_flows.energetics.batched import batching_obstacle, relax_batched
-    from imatgen_flows.energetics.relax import RelaxSettings, relax_many
+    from imatgen_flows.energetics.relax import RelaxSettings, relax_tasks, run_tasks
 
-    cells = fixed_cell or [False] * len(names)
+    cells, known, potential = fixed_cell or [False] * len(names), ends or [[] for _ in names], relax["potential"]
+    settings = RelaxSettings(**{name: value for name, value in relax.items() if name != "potential"})  # type: ignore[arg-type]
     resources = relaxation_resources()
-    alone = resources["device"] == "cpu" or pressure  # batches know none
+    alone = resources["device"] == "cpu" or settings.pressure  # batches know none
     together = not alone and not batching_obstacle(potential, resources["device"])
 
-    def relax(places: list[int], on_result: Callable[[int, Any], None]) -> None:
-        chosen = [structures[i] for i in places]
-        settings = RelaxSettings(fmax, max_steps, optimiser=optimiser, pressure=pressure)
-        common: dict[str, Any] = {"fixed_cell": [cells[i] for i in places], "on_result": on_result}
+    def work(places: list[int], on_result: Callable[[int, Any], None]) -> None:
+        chosen, fixed = [structures[i] for i in places], [cells[i] for i in places]
         if together:
-            relax_batched(chosen, potential, settings, device=resources["device"], **common)
+            device = resources["device"]
+            relax_batched(chosen, potential, settings, device=device, fixed_cell=fixed, on_result=on_result)
         else:
-            known = [ends[i] for i in places] if ends else None
-            relax_many(chosen, potential, settings, ends=known, **common, **resources)
+            tasks = relax_tasks(chosen, settings, fixed, [known[i] for i in places])
+            run_tasks(tasks, potential, on_result=on_result, **resources)
 
-    return _fill(ResultCache(scratch), names, relax, "relaxed")
+    return _fill(ResultCache(scratch), names, work, "relaxed")
 
 
 def single_points_cached(

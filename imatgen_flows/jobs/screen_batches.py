@@ -38,7 +38,7 @@ def screen_batches(
     settings = Screen.model_validate(screen)
     size = settings.batch_size or batch_size(data["evaluated"], walltime)
     known = {name: data[name] for name in ("dataset", "references")} if settings.distinct else {}
-    common = {"candidates": candidates, "chosen": candidates.extra["chosen"], "relax": relax_inputs(settings, pressure)}
+    common = {"candidates": candidates, "relax": relax_inputs(settings, pressure)}
     batches = [
         relax_batch(root, start=start, stop=start + size, **common, **known)
         for start in range(0, candidates.to_relax, size)

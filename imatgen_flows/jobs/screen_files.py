@@ -22,7 +22,7 @@ from imatgen_flows.io.artifacts import ArtifactStore, file_hash
 from imatgen_flows.io.files import write_atomic, writing
 from imatgen_flows.io.lock import locked
 from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
-from imatgen_flows.jobs.comparison import Comparison, ComparisonSource, FinishedRun
+from imatgen_flows.jobs.comparison import Comparison, ComparisonSource, FinishedRunSource
 from imatgen_flows.jobs.provenance import PROVENANCE_FILE
 from imatgen_flows.jobs.screen_structures import COLUMNS, Screening, screen_structures
 from imatgen_flows.parallel import core_count
@@ -94,7 +94,10 @@ _WAIT = "Wait for its end, or give another directory."
 
 
 def _check_directory(directory: Path, source: ComparisonSource) -> None:
-    if isinstance(source, FinishedRun) and source.path.resolve() in (directory.resolve(), *directory.resolve().parents):
+    if isinstance(source, FinishedRunSource) and source.path.resolve() in (
+        directory.resolve(),
+        *directory.resolve().parents,
+    ):
         raise InputError(
             f"{directory} is the run, or lies in it; a screening leaves the run as it is. Give another directory."
         )

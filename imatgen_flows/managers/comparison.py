@@ -22,7 +22,8 @@ from imatgen_flows.managers.checks import refuse_faults
 from imatgen_flows.managers.local import alone, run_campaign
 from imatgen_flows.managers.run_files import CAMPAIGN_FILE, prepare
 from imatgen_flows.managers.source_check import check_sources
-from imatgen_flows.sources.registry import ADAPTIVE, ARMS, EQUAL, FILES, FIXED, SOURCES
+from imatgen_flows.sources.registry import ADAPTIVE, EQUAL, FILES, FIXED, SOURCES
+from imatgen_flows.sources.registry import arms as known_arms
 
 logger = logging.getLogger(__name__)
 
@@ -151,14 +152,14 @@ def parse_arms(text: str) -> tuple[str, ...]:
     """
     names = [word.strip() for word in text.split(",") if word.strip()]
     if not names:
-        raise InputError(f"--arms names none; choose from {','.join(ARMS.names)}.")
-    known = {ARMS[name].name for name in names}
-    return tuple(name for name in ARMS.names if name in known)
+        raise InputError(f"--arms names none; choose from {','.join(known_arms().names)}.")
+    chosen = {known_arms()[name].name for name in names}
+    return tuple(name for name in known_arms().names if name in chosen)
 
 
 def default_arms(config: CampaignConfig) -> tuple[str, ...]:
     """Name the arms of a campaign: all, but `files` where it has none."""
-    return tuple(name for name in ARMS.names if name != FILES or config.sources.files is not None)
+    return tuple(name for name in known_arms().names if name != FILES or config.sources.files is not None)
 
 
 def campaign_of(config: CampaignConfig, settings: ComparisonSettings, arm: str, seed: int) -> CampaignConfig:

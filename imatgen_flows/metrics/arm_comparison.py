@@ -1,4 +1,4 @@
-"""Comparison of arms: their summaries, their differences, and whether the adaptive campaign does what it is for."""
+"""ArmComparison of arms: their summaries, their differences, and whether the adaptive campaign does what it is for."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_adaptive(summaries: Mapping[str, ArmSummary]) -> Verdict | None:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ArmComparison:
     """Arms that were run with the same seeds and budget.
 
     Attributes
@@ -87,7 +87,7 @@ class Comparison:
     verdict: Verdict | None
 
     @classmethod
-    def of(cls, runs: Sequence[ArmRun], seed: int = 0) -> Comparison:
+    def of(cls, runs: Sequence[ArmRun], seed: int = 0) -> ArmComparison:
         """Compare runs.
 
         Parameters

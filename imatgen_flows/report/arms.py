@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imatgen_flows.io.files import write_atomic
-from imatgen_flows.metrics.arm_comparison import Comparison
+from imatgen_flows.metrics.arm_comparison import ArmComparison
 from imatgen_flows.metrics.arm_statistics import ArmSummary, summarise_arm
 from imatgen_flows.report.canvas import save
 from imatgen_flows.report.figures_arms import arms
@@ -19,7 +19,7 @@ POOLED = "all"  # in place of a seed
 SHARES = ("stable", "sun", "sun_of_made", "unique", "novel", "matched", "valid")
 
 
-def write_comparison(comparison: Comparison, facts: dict[str, Any], directory: Path) -> dict[str, Any]:
+def write_comparison(comparison: ArmComparison, facts: dict[str, Any], directory: Path) -> dict[str, Any]:
     """Write `baselines.json`, `baselines.csv` and `baselines.png`.
 
     Parameters
@@ -39,7 +39,7 @@ def write_comparison(comparison: Comparison, facts: dict[str, Any], directory: P
     return found
 
 
-def _table(comparison: Comparison) -> str:
+def _table(comparison: ArmComparison) -> str:
     """Write a row for each arm and seed, and one for all seeds of each arm."""
     rows = []
     for arm, runs in comparison.runs.items():

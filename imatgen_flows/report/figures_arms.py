@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.metrics.arm_comparison import Comparison
+from imatgen_flows.metrics.arm_comparison import ArmComparison
 from imatgen_flows.metrics.arms import LIMITS, NEAR, ArmRun, best_energies, common_compositions, find_curves, mean_curve
 from imatgen_flows.report.canvas import INK, MUTED, RULE, canvas, formula
-from imatgen_flows.sources.registry import ARMS
+from imatgen_flows.sources.registry import MIXED
+from imatgen_flows.sources.registry import arms as known_arms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,14 +17,12 @@ if TYPE_CHECKING:
 
     Curve = tuple[Sequence[float], Sequence[float]]
 
-# Okabe and Ito's colours, and a line of its own for each arm that mixes sources
+# Okabe and Ito's colours, as far as they go
 COLOURS = ("#c44e00", "#0072b2", "#56a8d8", "#b08400", "#00805c", "#8a8f96", "#a0458f", "#1c2127")
-STYLES = {name: (colour, "-") for name, colour in zip(ARMS.names, COLOURS, strict=True)}
-STYLES |= {name: (STYLES[name][0], "--") for name in ARMS.names[-2:]}
 COMPOSITIONS = 10  # whose best energies are shown
 
 
-def arms(comparison: Comparison, scale: str) -> Figure:
+def arms(comparison: ArmComparison, scale: str) -> Figure:
     """Draw the curves of all arms as means over the seeds, with bands from the lowest to the highest seed."""
     figure, axes = canvas(11, 6.6, rows=2, columns=3)
     for place, limit in enumerate(LIMITS):
@@ -52,6 +51,12 @@ def arms(comparison: Comparison, scale: str) -> Figure:
     return figure
 
 
+def _style(arm: str) -> tuple[str, str]:
+    """Give an arm its colour, and one that mixes sources a dashed line."""
+    colour = COLOURS[known_arms().names.index(arm) % len(COLOURS)]
+    return colour, "--" if arm in [entry.name for entry in MIXED] else "-"
+
+
 def _locator() -> Any:
     from matplotlib.ticker import MaxNLocator
 
@@ -66,21 +71,20 @@ def _found(limit: float, spent: str) -> Callable[[ArmRun], Curve]:
     return curve
 
 
-def _draw(axes: Axes, comparison: Comparison, curve_of: Callable[[ArmRun], Curve | None]) -> None:
+def _draw(axes: Axes, comparison: ArmComparison, curve_of: Callable[[ArmRun], Curve | None]) -> None:
     """Draw one curve for each arm that has one of each seed."""
     for arm, runs in comparison.runs.items():
         curves = [curve for curve in map(curve_of, runs) if curve is not None]
         if len(curves) < len(runs):
             continue
         grid, mean, low, high = mean_curve(curves)
-        colour, line = STYLES[arm]
-        axes.plot(
-            grid, mean, color=colour, linestyle=line, linewidth=1.5, label=ARMS[arm].label, drawstyle="steps-post"
-        )
+        colour, line = _style(arm)
+        label = known_arms()[arm].label
+        axes.plot(grid, mean, color=colour, linestyle=line, linewidth=1.5, label=label, drawstyle="steps-post")
         axes.fill_between(grid, low, high, color=colour, alpha=0.12, linewidth=0, step="post")
 
 
-def _best_curve(axes: Axes, comparison: Comparison, named: Sequence[str]) -> None:
+def _best_curve(axes: Axes, comparison: ArmComparison, named: Sequence[str]) -> None:
     """Draw the best E_hull of the composition that most campaigns relaxed."""
     if not named:
         axes.set_axis_off()
@@ -99,7 +103,7 @@ def _best_curve(axes: Axes, comparison: Comparison, named: Sequence[str]) -> Non
     )
 
 
-def _best_of_each(axes: Axes, comparison: Comparison, named: Sequence[str]) -> None:
+def _best_of_each(axes: Axes, comparison: ArmComparison, named: Sequence[str]) -> None:
     """Mark the best E_hull of each composition that each arm reached with any seed."""
     for place, (arm, runs) in enumerate(comparison.runs.items()):
         best: dict[str, float] = {}
@@ -108,7 +112,7 @@ def _best_of_each(axes: Axes, comparison: Comparison, named: Sequence[str]) -> N
                 best[name] = min(best.get(name, steps[-1][1]), steps[-1][1])
         shift = 0.6 * (place / max(1, len(comparison.runs) - 1) - 0.5)
         points = [(best[name], row + shift) for row, name in enumerate(named) if name in best]
-        axes.scatter([x for x, _ in points], [y for _, y in points], s=14, color=STYLES[arm][0])
+        axes.scatter([x for x, _ in points], [y for _, y in points], s=14, color=_style(arm)[0])
     axes.axvline(0, color=RULE, linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(named)), [formula(name) for name in named], color=INK)
     axes.tick_params(axis="y", color=MUTED, length=0)

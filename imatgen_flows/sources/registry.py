@@ -106,8 +106,11 @@ SOURCES = Registry(
     ),
 )
 
-# those that fill given cells, so that all can be compared over the same
-FILLERS = Registry("source", *(source for source in SOURCES if source.filler))
+
+def fillers() -> Registry[Source]:
+    """Return the sources that fill given cells, so that they can be compared over the same."""
+    return Registry("source", *(source for source in SOURCES if source.filler))
+
 
 FIXED, ADAPTIVE = "fixed", "adaptive"
 ALLOCATIONS = Registry(
@@ -121,9 +124,12 @@ ALLOCATIONS = Registry(
 )
 
 EQUAL = "equal"
-ARMS = Registry(
-    "arm",
-    *(Entry(source.name, source.label, source.description) for source in SOURCES),
+MIXED = (
     Entry(EQUAL, "Equal shares", "All the sources that are compared, each with the same share."),
     Entry(ADAPTIVE, "Adaptive", "All the sources that are compared, by Thompson sampling on what each has found."),
 )
+
+
+def arms() -> Registry[Entry]:
+    """Return the arms of a comparison: each source alone, and those that share their relaxations among sources."""
+    return Registry("arm", *(Entry(source.name, source.label, source.description) for source in SOURCES), *MIXED)

@@ -26,7 +26,7 @@ from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.energetics.references import reference_phases
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.lock import locked
-from imatgen_flows.jobs.comparison import FinishedRun
+from imatgen_flows.jobs.comparison import FinishedRunSource
 from imatgen_flows.jobs.screen_files import screen_files, screened_columns
 
 
@@ -148,7 +148,7 @@ def screened(run, tmp_path_factory):
     """A screening of each good crystal once, and some broken ones."""
     place = tmp_path_factory.mktemp("screened")
     folder = write_folder(place / "given", broken=15)
-    screen_files(FinishedRun(run), [folder], place / "out")
+    screen_files(FinishedRunSource(run), [folder], place / "out")
     return folder, place / "out"
 
 
@@ -459,7 +459,7 @@ def test_a_run_whose_campaign_was_edited_after_its_end_is_refused(imatgen, scree
     with pytest.raises(InputError, match="was edited after the run ended"):
         imf.screen([GOOD[0]], on=copy)
     write(at_most=campaign["screen"]["at_most"] + 1)  # it decides nothing here
-    assert FinishedRun(copy).identity()["settings"]["screen"]["fmax"] == 0.3
+    assert FinishedRunSource(copy).identity()["settings"]["screen"]["fmax"] == 0.3
 
 
 def test_in_python_a_system_is_screened_as_its_files_are_and_nothing_is_left_behind(

@@ -7,7 +7,7 @@ from ase.calculators.lj import LennardJones
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.energetics.known_ends import EndCheck, KnownEnd
-from imatgen_flows.energetics.relax import RelaxSettings, relax_many, relax_one
+from imatgen_flows.energetics.relax import RelaxSettings, relax_many, relax_one, relax_tasks, run_tasks
 
 SETTINGS = RelaxSettings(fmax=0.001, max_steps=400)
 
@@ -57,6 +57,6 @@ def test_without_ends_nothing_changes_and_each_structure_has_its_own():
     made = [cell(4.4, 1.2), cell(4.3, 1.2)]
     plain = relax_many(made, "toy", SETTINGS, workers=1)
     known = KnownEnd("end", plain[0].structure, plain[0].energy_per_atom)
-    checked = relax_many(made, "toy", SETTINGS, workers=1, ends=[[known], []])
+    checked = run_tasks(relax_tasks(made, SETTINGS, False, [[known], []]), "toy", workers=1)
     assert checked[0].reason == "known_end" and checked[0].evaluations < plain[0].evaluations
     assert checked[1].energy_per_atom == plain[1].energy_per_atom

@@ -86,7 +86,7 @@ def test_other_settings_are_other_results(store, spent, other):
 
 def test_another_optimiser_gives_other_results(store, spent, monkeypatch):
     evaluators(store, SCREEN)[0](some("4.0"))
-    monkeypatch.setattr("imatgen_flows.jobs.campaign_inputs.OPTIMISER", FIRE)
+    monkeypatch.setattr("imatgen_flows.jobs.search_space.OPTIMISER", FIRE)
     evaluators(store, SCREEN)[0](some("4.0"))
     assert spent.calls == [1, 1]
 

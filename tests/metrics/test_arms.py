@@ -10,7 +10,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.matching.grouping import displacement
-from imatgen_flows.metrics.arm_comparison import Comparison, check_adaptive
+from imatgen_flows.metrics.arm_comparison import ArmComparison, check_adaptive
 from imatgen_flows.metrics.arm_statistics import compare_arms, count_copies, summarise_arm
 from imatgen_flows.metrics.arms import (
     LIMITS,
@@ -158,7 +158,7 @@ def test_the_verdict_says_whether_the_adaptive_campaign_is_worth_it():
 
 def test_a_comparison_holds_each_run_and_each_pair():
     runs = [arm([one(), one(0.3)], name, seed) for name in ("genetic", "rattled", "adaptive") for seed in (1, 2)]
-    found = Comparison.of(runs).to_dict()
+    found = ArmComparison.of(runs).to_dict()
     assert {(run["arm"], run["seed"]) for run in found["runs"]} == {(run.arm, run.seed) for run in runs}
     assert len(found["differences"]) == 3 * len(LIMITS)
     assert set(found["arms"]["genetic"]["seeds"]) == {"1", "2"}

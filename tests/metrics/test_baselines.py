@@ -292,7 +292,7 @@ def test_random_search_takes_part(run):
         (("--sites", "many"), "give the fewest and the most sites"),
         (
             ("--sources", "generator", "--sites", "19-20"),
-            "prior in round 0 has 19 to 20 sites",
+            "ascent in round 0 has 19 to 20 sites",
         ),
     ],
 )
