@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 
 from imatgen_flows.config import CampaignConfig
@@ -30,6 +31,24 @@ def tiny():
         return CampaignConfig.model_validate(content | sections)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def same_table():
+    """Compare the tables of two runs: texts and counts exactly, numbers to 1e-9.
+
+    The same sums in another process may differ by their last bit: it depends on where arrays lie in memory.
+    """
+
+    def compare(one, other):
+        rows, others = (pq.read_table(run / "candidates.parquet").to_pylist() for run in (one, other))
+        near = [
+            {name: pytest.approx(value, abs=1e-9) if isinstance(value, float) else value for name, value in row.items()}
+            for row in others
+        ]
+        return rows == near
+
+    return compare
 
 
 # jobs whose results do not depend on how a campaign samples, screens and goes on

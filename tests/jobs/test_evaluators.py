@@ -39,19 +39,19 @@ class Meter:
         self.calls: list[int] = []
         self.dies_after: int | None = None
 
-    def relax_many(self, structures, potential, settings, *, on_result, **_resources):
-        self.calls.append(len(structures))
-        for index, structure in enumerate(structures):
+    def run_tasks(self, tasks, potential, *, on_result, **_resources):
+        self.calls.append(len(tasks))
+        for index, task in enumerate(tasks):
             if index == self.dies_after:
                 raise Killed
-            on_result(index, relax_one(structure, ToyCalculator(), settings))
+            on_result(index, relax_one(task.structure, ToyCalculator(), task.settings))
 
 
 @pytest.fixture
 def spent(monkeypatch):
     """Structures that are really relaxed, one number a call."""
     meter = Meter()
-    monkeypatch.setattr("imatgen_flows.energetics.relax.relax_many", meter.relax_many)
+    monkeypatch.setattr("imatgen_flows.energetics.relax.run_tasks", meter.run_tasks)
     monkeypatch.setenv("IMATGEN_DEVICE", "cpu")
     return meter
 
