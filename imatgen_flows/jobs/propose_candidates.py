@@ -77,13 +77,15 @@ def propose_candidates(
         resemblance=_resemblance(data, found) if config.screen.distinct else None,
         samples=_counts(row for row in records if row["round"] == number),
     )
-    wanted = part_of_batch(config.screen.at_most, config.sources.number_of_batches, batch)
+    before = read_json(candidates.extra["allocation"]) if candidates and "allocation" in candidates.extra else []
+    # what the sources could not fill of an earlier batch is asked for again
+    given = sum(row["given"] for row in before)
+    wanted = config.screen.at_most * (batch + 1) // config.sources.number_of_batches - given
     ask = _ask(filled, data, config, candidates, tables, records, files)
     first = fill_batch(filled, wanted, config.sources.competing, _allocate(config, records, filled), ask)
     crystals = _arrays(filled.crystals)
     table = extend_table(store, here, filled.rows, crystals) if filled.rows or not here.parts else here
     chosen = [sample for samples in filled.chosen.values() for sample in samples]
-    before = read_json(candidates.extra["allocation"]) if candidates and "allocation" in candidates.extra else []
     shared = [
         {
             "round": number,
@@ -111,17 +113,6 @@ def _resemblance(data: CampaignData, found: Mapping[str, Structure]) -> NoveltyC
     from imatgen_flows.candidates.novelty import RESEMBLANCE
 
     return novelty_classifier(data["dataset"], data["references"], found, RESEMBLANCE)
-
-
-def part_of_batch(number: int, batches: int, batch: int) -> int:
-    """Divide the relaxations of a round evenly among its batches.
-
-    Examples
-    --------
-    >>> [part_of_batch(10, 4, batch) for batch in range(4)]
-    [2, 3, 2, 3]
-    """
-    return number * (batch + 1) // batches - number * batch // batches
 
 
 def yields_of(records: Iterable[Mapping[str, Any]], sources: Sequence[str], threshold: float) -> dict[str, Yield]:

@@ -44,12 +44,7 @@ def nearest_permitted(space: SearchSpace, counts: tuple[int, ...]) -> tuple[int,
 
 def _contents(space: SearchSpace, counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """Yield contents of cells near some; where formulas are looked for, all of their cells."""
-    if not space.compositions and not space.cells:
+    if targets := space.targets():
+        yield from (tuple(round(target[symbol]) for symbol in space.elements) for target in targets)
+    else:
         yield from product(*(range(max(1, n - REACH), n + REACH + 1) for n in counts))
-        return
-    for cell in space.cells:
-        yield tuple(round(cell[symbol]) for symbol in space.elements)
-    for asked in space.compositions:
-        unit = [round(asked.reduced_composition[symbol]) for symbol in space.elements]
-        for units in range(1, space.max_sites // max(1, sum(unit)) + 1):
-            yield tuple(units * n for n in unit)

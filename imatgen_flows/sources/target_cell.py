@@ -100,16 +100,9 @@ def choose_cells(context: SearchContext, number: int, seed: int) -> list[TargetC
     the cells; none where the dataset has none of the space
     """
     space = context.space
-    if space.compositions or space.cells:
-        searched = [
-            *space.cells,
-            *(units * one for one in space.compositions for units in range(1, space.max_sites + 1)),
-        ]
-        cells = {
-            TargetCell.of_composition(one) for one in searched if space.min_sites <= one.num_atoms <= space.max_sites
-        }
-    else:
-        cells = {TargetCell.of(crystal) for crystal in context.dataset.values() if space.is_wanted(crystal)}
+    cells = {TargetCell.of_composition(one) for one in space.targets()} or {
+        TargetCell.of(crystal) for crystal in context.dataset.values() if space.is_wanted(crystal)
+    }
     choices = sorted(cells, key=lambda cell: cell.atoms)
     random = np.random.default_rng(seed)
     return [choices[place] for place in random.integers(len(choices), size=number)] if choices else []
