@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.energetics.potentials import Potential, get_potential
-from imatgen_flows.energetics.relax import (
-    DEFAULT,
+from imatgen_flows.energetics.guard import (
     MAX_ENERGY,
     SHORTEST_DISTANCE,
     VOLUME_CHANGE,
-    Relaxation,
-    RelaxSettings,
     StoppedError,
-    Task,
     check_geometry,
     check_results,
+)
+from imatgen_flows.energetics.potentials import Potential, get_potential
+from imatgen_flows.energetics.relax import (
+    DEFAULT,
+    Relaxation,
+    RelaxSettings,
+    Task,
     relax_many,
     relax_tasks,
 )

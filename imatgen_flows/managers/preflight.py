@@ -10,18 +10,17 @@ import shutil
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imatgen_flows.candidates.registry import CHARGE_CHECKS, REJECT_UNBALANCED
 from imatgen_flows.config import CampaignConfig, Rounds, Screen
 from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.energetics.hull_basis import HullBasis
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check, refuse_faults
 from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
+from imatgen_flows.managers.plan import Plan
 from imatgen_flows.managers.potential_check import check_potentials
 from imatgen_flows.managers.search_check import check_search, describe_search
 from imatgen_flows.managers.source_check import check_sources
@@ -33,132 +32,13 @@ if TYPE_CHECKING:
     from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.energetics.references import ReferencePhase
 
-EXAMPLES = 3  # crystals that the plan names of each reason
-LONGEST_DETAIL = 120  # characters of each
 FREE_DISK = 2.0  # GB that a campaign may need
 CURE_OF_HULL = "Give `known` a source of published phases: a file, mp or optimade."
 STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
 # evaluations of a training structure at a pressure: 5.8 (CHGNet, 10 GPa) to 8.2 (toy potential, 100 GPa) in the mean over 31
 # of V-O
 POINTS_OF_A_COMPRESSION = 8
-MANY_UNBALANCED = 0.5  # share of the substituted structures from which on the plan warns
 VASP_RUNS = 3  # of a chain: two relaxations and a static calculation
-
-
-@dataclass
-class Plan:
-    """What a campaign will do, all of its rounds together.
-
-    Numbers are upper bounds: a stop rule may end the campaign before its last round, and a round may find less.
-
-    Attributes
-    ----------
-    templates, structures, exclusions : of the dataset, which is made once
-    charge : what is done about candidates that are not charge balanced
-    compositions, unbalanced_structures, unbalanced_compositions : of the substituted structures, all and unbalanced ones
-    published : published compounds that the hull rests on, by their origin
-    hull : the same as a sentence
-    known_exclusions : crystals of the source of known phases that are left out, by reason
-    rounds : that may begin before the budget of evaluations is spent
-    samples, relaxations : of all rounds
-    references : phases that the potential relaxes
-    evaluations : by purpose, at the mean number of steps of a relaxation
-    seconds : for the evaluations on this machine
-    dft_chains : structures that DFT, or what takes its place, calculates: references, candidates, their second starts
-    dft_runs : calculations that the chains are made of; those that are tried again count once more each time
-    dft_attempts : times that a chain may be tried
-    excluded : each crystal that is left out: `section`, `id`, `reason`, `detail`
-    search : what is searched for, in words, and how many training structures are of it; empty where everything is
-    """
-
-    potential: str
-    backend: str
-    templates: int
-    structures: int
-    exclusions: dict[str, int]
-    charge: str
-    compositions: int
-    unbalanced_structures: int
-    unbalanced_compositions: int
-    published: dict[str, int]
-    hull: str
-    known_exclusions: dict[str, int]
-    rounds: int
-    samples: int
-    references: int
-    relaxations: int
-    evaluations: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    dft_chains: int = 0
-    dft_runs: int = 0
-    dft_attempts: int = 0
-    excluded: list[dict[str, str]] = field(default_factory=list)
-    search: str = ""
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the plan as plain values, for JSON."""
-        return vars(self) | {"total_evaluations": sum(self.evaluations.values()), "warnings": self.warnings()}
-
-    def lines(self) -> dict[str, str]:
-        """Return the plan as text: for each quantity its name and its value in words."""
-        lines = {
-            "templates": f"{self.templates:,}",
-            "training structures": f"{self.structures:,}",
-            "left out": _reasons(self.exclusions),
-            "hull": self.hull,
-            "known phases left out": _reasons(self.known_exclusions),
-            "reference phases": f"at most {self.references:,}",
-            "charge balance": f"{self.unbalanced_structures:,} training structures, {self.unbalanced_compositions:,} of "
-            f"{self.compositions:,} compositions are not balanced; such candidates are "
-            f"{CHARGE_CHECKS[self.charge].label.lower()} (`validity.charge: {self.charge}`)",
-            "rounds": f"at most {self.rounds:,}",
-            "samples": self._of_rounds(self.samples),
-            "relaxations": f"at most {self._of_rounds(self.relaxations).removeprefix('at most ')}",
-            "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self.potential})",
-            "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine, beside training",
-        }
-        if self.search:
-            lines = {"search": self.search} | lines
-        if self.dft_chains:
-            program = "VASP runs" if BACKENDS[self.backend].is_vasp else "relaxations"
-            again = f"; what fails is tried up to {self.dft_attempts} times" if self.dft_attempts > 1 else ""
-            lines["DFT"] = (
-                f"at most {self.dft_chains:,} structures, {self.dft_runs:,} {program} ({self.backend}){again}"
-            )
-        return lines
-
-    def examples(self) -> list[str]:
-        """Name the first crystals that are left out for each reason, one line a section and reason."""
-        groups: dict[tuple[str, str], list[dict[str, str]]] = {}
-        for row in self.excluded:
-            groups.setdefault((row["section"], row["reason"]), []).append(row)
-        lines = []
-        for (section, reason), rows in groups.items():
-            named = [f"{row['id']} ({_shorten(row['detail'])})" for row in rows[:EXAMPLES]]
-            more = [f"{len(rows) - EXAMPLES:,} more"] if len(rows) > EXAMPLES else []
-            lines.append(f"{section}, {len(rows):,} {reason.replace('_', ' ')}: {'; '.join(named + more)}")
-        return lines
-
-    def warnings(self) -> list[str]:
-        """Say what will probably make the campaign end with little or nothing."""
-        share = self.unbalanced_structures / max(1, self.structures)
-        if self.charge != REJECT_UNBALANCED or share <= MANY_UNBALANCED:
-            return []
-        return [
-            f"`validity.charge: reject` refuses the compositions of {share:.0%} of the substituted structures, from which "
-            "the networks learn: most samples will be rejected. `validity: {charge: flag}` keeps and marks them."
-        ]
-
-    def _of_rounds(self, total: int) -> str:
-        return f"{total:,}" if self.rounds == 1 else f"at most {total:,} ({total // self.rounds:,} a round)"
-
-
-def _reasons(exclusions: dict[str, int]) -> str:
-    return ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in exclusions.items()) or "none"
-
-
-def _shorten(detail: str) -> str:
-    return detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}..."
 
 
 def check_machine(
@@ -177,7 +57,7 @@ def check_machine(
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
     checks += check_potentials(config) if config else [_check_potential(Screen().potential)]
-    checks += check_search(config) if config else []
+    checks += [*check_search(config), *check_sources(config)] if config else []
     if config and config.validation.is_wanted:
         checks += check_dft(config)
     wants_key = config and "mp" in (config.templates.source, config.known.source, config.validation.references)

@@ -17,10 +17,10 @@ from scipy.optimize import minimize_scalar
 
 from imatgen_flows.energetics.batched import relax_batched
 from imatgen_flows.energetics.compression import SAME_VOLUME, find_lowest
+from imatgen_flows.energetics.guard import COMPRESSION
 from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.energetics.pressure import enthalpy_per_atom, scale_at
 from imatgen_flows.energetics.relax import (
-    COMPRESSION,
     SINGLE_POINT,
     RelaxSettings,
     relax_many,
