@@ -32,6 +32,7 @@ from imatgen_flows.managers.cluster_files import manager_config
 from imatgen_flows.managers.fireworks import CampaignLaunchPad
 from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.managers.results import read_documents
+from imatgen_flows.sources.registry import GENERATOR
 
 pytestmark = pytest.mark.slurm
 
@@ -55,7 +56,7 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
     from imatgen_flows.crystals.standard import standardise
 
     parents = [Structure.from_dict(row["structure"]) for row in read_lines(dataset.crystals)]
-    shared = {"sampler": "made", "seed": 7, "state": State.UNIQUE.value}
+    shared = {"source": GENERATOR, "sampler": "made", "seed": 7, "state": State.UNIQUE.value}
     shared |= {"residual": 0.1, "count_matches": True, "min_distance": 1.5, "repaired": 0, "clean": True}
     random, rows, crystals = np.random.default_rng(7), [], []
     while len(rows) < number:
@@ -70,13 +71,19 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
         rows.append(shared | own | describe_crystal(structure))
         crystals.append((sample, CrystalArrays.of(structure)))
     fields = candidates_fields(extend_table(store, CandidateTable(), rows, crystals), template)
-    return CandidatesDocument(key=f"filter_candidates-made{number}", **fields)
+    given = {"round": 0, "batch": 0, "source": GENERATOR, "planned": number, "given": number, "made": 0}
+    fields["extra"] |= {
+        "chosen": store.put_json("chosen", [row["sample"] for row in rows]),
+        "allocation": store.put_json("allocation", [given]),
+    }
+    return CandidatesDocument(key=f"propose_candidates-made{number}", to_relax=number, **fields)
 
 
 def submit(lab, documents, prepared, made: CandidatesDocument, run: Path, number: int, batch_size: int | None) -> str:
     """Put the second half of a campaign on the LaunchPad: relaxation and ranking of given candidates."""
     # relaxations of one step: what is measured here is all the rest
     screen = {"potential": "toy", "at_most": number, "batch_size": batch_size, "max_steps": 1, "fmax": 1.0}
+    screen["distinct"] = False
     config = small_campaign(screen=screen)
     configs = {name: manager_config(name, lab.cluster, lab.directory) for name in PROFILES}
     campaign_id, _ = campaign_flow(config, run, lab.cluster)
