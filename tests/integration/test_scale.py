@@ -72,7 +72,7 @@ def candidates(store: ArtifactStore, template: CandidatesDocument, dataset: Data
         crystals.append((sample, CrystalArrays.of(structure)))
     fields = candidates_fields(extend_table(store, CandidateTable(), rows, crystals), template)
     given = {"round": 0, "batch": 0, "source": GENERATOR, "planned": number, "given": number, "made": 0}
-    fields["extra"] |= {
+    fields["extra"] = fields["extra"] | {
         "chosen": store.put_json("chosen", [row["sample"] for row in rows]),
         "allocation": store.put_json("allocation", [given]),
     }
