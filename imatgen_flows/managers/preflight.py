@@ -24,7 +24,7 @@ from imatgen_flows.managers.checks import Check, refuse_faults
 from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
 from imatgen_flows.managers.potential_check import check_potentials
 from imatgen_flows.managers.search_check import check_search, describe_search
-from imatgen_flows.managers.source_check import check_sources
+from imatgen_flows.managers.source_check import check_sources, describe_sources
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Plan:
     dft_attempts : times that a chain may be tried
     excluded : each crystal that is left out: `section`, `id`, `reason`, `detail`
     search : what is searched for, in words, and how many training structures are of it; empty where everything is
+    sources : who proposes what is relaxed, in words
+    trains : whether networks are trained and sampled
     """
 
     potential: str
@@ -94,6 +96,8 @@ class Plan:
     dft_attempts: int = 0
     excluded: list[dict[str, str]] = field(default_factory=list)
     search: str = ""
+    sources: str = ""
+    trains: bool = True
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
@@ -112,10 +116,12 @@ class Plan:
             f"{self.compositions:,} compositions are not balanced; such candidates are "
             f"{CHARGE_CHECKS[self.charge].label.lower()} (`validity.charge: {self.charge}`)",
             "rounds": f"at most {self.rounds:,}",
-            "samples": self._of_rounds(self.samples),
+            "samples": self._of_rounds(self.samples) if self.trains else "none: no networks are trained",
+            "sources": self.sources,
             "relaxations": f"at most {self._of_rounds(self.relaxations).removeprefix('at most ')}",
             "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self.potential})",
-            "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine, beside training",
+            "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine"
+            + (", beside training" if self.trains else ""),
         }
         if self.search:
             lines = {"search": self.search} | lines
@@ -145,8 +151,9 @@ class Plan:
         if self.charge != REJECT_UNBALANCED or share <= MANY_UNBALANCED:
             return []
         return [
-            f"`validity.charge: reject` refuses the compositions of {share:.0%} of the substituted structures, from which "
-            "the networks learn: most samples will be rejected. `validity: {charge: flag}` keeps and marks them."
+            f"`validity.charge: reject` refuses the compositions of {share:.0%} of the substituted structures"
+            + (", from which the networks learn: most samples" if self.trains else ": most candidates")
+            + " will be rejected. `validity: {charge: flag}` keeps and marks them."
         ]
 
     def _of_rounds(self, total: int) -> str:
@@ -177,7 +184,7 @@ def check_machine(
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
     checks += check_potentials(config) if config else [_check_potential(Screen().potential)]
-    checks += check_search(config) if config else []
+    checks += [*check_search(config), *check_sources(config)] if config else []
     if config and config.validation.is_wanted:
         checks += check_dft(config)
     wants_key = config and "mp" in (config.templates.source, config.known.source, config.validation.references)
@@ -261,6 +268,8 @@ def make_plan(config: CampaignConfig) -> Plan:
         evaluations=once | {"screen": rounds * in_a_round},
         excluded=dataset.exclusion_rows(),
         search=_search(config, [structure_of(row) for row in dataset.rows]),
+        sources=describe_sources(config),
+        trains=config.sources.uses_generator,
     )
     if config.validation.is_wanted:
         plan.dft_chains = _chains(config, rounds, published)
