@@ -343,3 +343,11 @@ def test_a_path_that_can_lead_nowhere_is_refused_with_its_key(refusal, tmp_path,
 def test_the_folder_of_the_campaign_is_named_by_a_dot(read, tmp_path):
     assert read('system: [V, O]\ntemplates: {path: "."}').templates.path == tmp_path
     assert read("system: [V, O]\nknown: {path: not/here.cif}").known.path == tmp_path / "not" / "here.cif"
+
+
+@pytest.mark.parametrize(
+    "section", [{"search": {"pressure": True}}, {"sources": {"batches": False}}, {"rounds": {"at_most": True}}]
+)
+def test_a_word_that_yaml_reads_as_true_or_false_is_no_number(section):
+    with pytest.raises(InputError, match=r"`\w+\.\w+`: it is (true|false), and no number\."):
+        CampaignConfig.model_validate({"system": ["V", "O"]} | section)

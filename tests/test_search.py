@@ -11,6 +11,10 @@ from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.managers.local import run_campaign
+from imatgen_flows.managers.preflight import check_machine, make_plan
+from imatgen_flows.report.html import build_report
+from imatgen_flows.report.run_directory import RunDirectory
+from imatgen_flows.report.sources import exhausted_sources
 from imatgen_flows.run import Run
 
 SHARES = {"generator": 0.25, "substitution": 0.25, "rattled": 0.25, "random_search": 0.25}
@@ -91,8 +95,6 @@ def test_a_batch_that_lost_its_last_jobs_is_made_again_the_same(config, run, tmp
 
 
 def test_the_report_says_who_was_given_what_and_who_found_what(run):
-    from imatgen_flows.report.html import build_report
-
     page = build_report(run).read_text()
     assert '<section id="sources">' in page and "Thompson sampling" in page
     assert "several sources were relaxed" in Run.open(run).methods()
@@ -109,6 +111,10 @@ def test_a_campaign_of_other_sources_trains_nothing_and_goes_on_over_rounds(tiny
     with pytest.raises(InputError, match="has no job `evaluate reconstruction`"):
         Run.open(directory).model  # noqa: B018
     assert "Latent vectors" not in Run.open(directory).methods()
+    assert not json.loads((directory / "metrics.json").read_text())["sampling"]  # the others decode nothing
+    page = build_report(directory).read_text()
+    assert '<section id="sources">' in page
+    assert not any(f'<section id="{name}">' in page for name in ("latent", "reconstruction"))
 
 
 def test_files_of_another_program_are_counted_out_the_broken_ones_too(tiny, tmp_path):
@@ -160,5 +166,38 @@ def test_a_missing_package_or_file_is_found_before_anything_runs(tiny, tmp_path,
     (check,) = check_sources(tiny(sources={"shares": {"files": 1.0}, "files": tmp_path / "none"}))
     assert not check.ok
     monkeypatch.setattr("imatgen_flows.sources.registry.find_spec", lambda name: None)
-    (check,) = check_sources(tiny(sources={"shares": {"random_search": 1.0}}))
+    config = tiny(sources={"shares": {"random_search": 1.0}})
+    (check,) = check_sources(config)
     assert not check.ok and "pip install 'imatgen-flows[search]'" in check.detail
+    assert check in check_machine(config, read_templates=False)
+    with pytest.raises(InputError, match="random search needs PyXtal"):
+        run_campaign(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_plan_says_who_proposes_and_that_nothing_is_trained_without_the_generator(tiny, config):
+    lines = make_plan(config).lines()
+    assert lines["sources"].startswith("generator 25%, substitution 25%") and lines["sources"].endswith(
+        "; adaptive; 3 batches a round"
+    )
+    assert lines["samples"] == "60" and "training" in lines["time for them"]
+    alone = make_plan(tiny(sources={"shares": {"rattled": 1.0}})).lines()
+    assert (
+        alone["sources"] == "rattled"
+        and alone["samples"].startswith("none")
+        and "training" not in alone["time for them"]
+    )
+
+
+def test_a_source_that_falls_short_says_where_its_candidates_are_and_what_nobody_took(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("artifacts"))
+    rows = allocation(copy)
+    for row in rows:
+        row["planned"] += 1
+    (copy / "allocation.json").write_text(json.dumps({"batches": rows}))
+    unused, *notes = exhausted_sources(RunDirectory.open(copy))
+    assert unused.startswith(f"{len(rows)} of ") and "stayed unused" in unused
+    waiting = sum(row["source"] == "rattled" and row["state"] == "unique" for row in table(copy))
+    (said,) = (note for note in notes if note.startswith("Rattled"))
+    assert "other sources could not take" in said and (f"{waiting} resemble something" in said or not waiting)

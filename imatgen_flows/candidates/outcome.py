@@ -46,6 +46,23 @@ CURES = {
     "edge_too_long": "Raise `limits.max_edge`.",
 }
 
+# the same where the generator is none of the sources, so that there are no networks and no samples to draw
+OTHER_SOURCES = "give other sources a share (`sources.shares`)"
+NEXT_WITHOUT_NETWORKS = {
+    State.VALID: f"{OTHER_SOURCES.capitalize()}.",
+    State.UNIQUE: f"{OTHER_SOURCES.capitalize()}: what these propose repeats what is known or substituted.",
+    State.SHORTLISTED: f"Relax more of them (`screen.at_most`), {OTHER_SOURCES}, or raise `screen.threshold`.",
+}
+CURES_WITHOUT_NETWORKS = {
+    "other_composition": f"They do not have the formulas of `search.compositions`: {OTHER_SOURCES}, or allow more formulas.",
+    "other_size": f"They do not have the sizes of `search.sites`: {OTHER_SOURCES}, or allow more sizes.",
+}
+NOTHING_PROPOSED = (
+    "Perhaps no composition within `limits.max_sites` is charge balanced (see `validity.charge`) or searched for (`search`): "
+    f"widen these, or {OTHER_SOURCES}."
+)
+GENERATOR = "generator"  # the source of that name
+
 
 def count_outcomes(table: pyarrow.Table) -> list[tuple[str, str, int]]:
     """Count the rows of a table of crystals that were screened, by what became of them.
@@ -79,18 +96,24 @@ def explain_empty(table: Mapping[str, Any]) -> str:
     >>> explain_empty(ledger.to_dict())
     'no result: none of 2 samples is a valid crystal (validity: 2 too many sites). Raise `limits.max_sites`.'
     """
-    if not table.get("states") or "rejections" not in table:  # of a run that was put together by hand
+    if "states" not in table or "rejections" not in table:  # of a run that was put together by hand
         return ""
     ledger = Ledger.from_dict(cast("LedgerTable", table))
     if ledger.states[State.SHORTLISTED.value] or ledger.states[State.VALIDATED.value]:
         return ""
+    if not ledger.samples:
+        return f"no result: no source proposed a candidate. {NOTHING_PROPOSED}"
     order, funnel = State.ordered(), ledger.funnel
     missing = next(place for place in range(1, len(order)) if not funnel[order[place].value])
     said, cure = NEXT[order[missing]]
+    cures = CURES
+    if ledger.sources and GENERATOR not in ledger.sources:
+        cure = NEXT_WITHOUT_NETWORKS.get(order[missing], cure)
+        cures = CURES | CURES_WITHOUT_NETWORKS
     before = order[missing - 1]
     left = [(Stage(stage), why, number) for (stage, why), number in ledger.rejections.most_common()]
     left = [row for row in left if row[0].reached is before][:REASONS]
     if order[missing] is State.VALID and left:
-        cure = CURES.get(left[0][1], cure)
+        cure = cures.get(left[0][1], cure)
     reasons = ", ".join(f"{stage.label.lower()}: {number:,} {why.replace('_', ' ')}" for stage, why, number in left)
     return f"no result: {said.format(f'{funnel[before.value]:,}')}{f' ({reasons})' if reasons else ''}. {cure}"

@@ -42,6 +42,19 @@ def parse_names(text: str | None, registry: Registry, option: str) -> tuple[str,
     return tuple(name for name in registry.names if name in given)
 
 
+def parse_path(text: str) -> Path:
+    """Read a path; an empty one, as an unset variable of the shell leaves, would mean the working directory.
+
+    Raises
+    ------
+    InputError
+        Where it is empty.
+    """
+    if not text.strip():
+        raise InputError("a path is empty: name a file or a folder. `.` is the working directory.")
+    return Path(text)
+
+
 def parse_system(text: str) -> list[str]:
     """Read a chemical system such as V-O; its elements come in the order of a formula.
 

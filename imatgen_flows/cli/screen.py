@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imatgen_flows.cli.options import AsJson, parse_system
+from imatgen_flows.cli.options import AsJson, parse_path, parse_system
 from imatgen_flows.cli.output import print_table, show_progress
 from imatgen_flows.energetics.potentials import DEFAULT_POTENTIAL
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted
@@ -27,9 +27,15 @@ app = typer.Typer()
 @app.command()
 def screen(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILES...", help="Files of crystals of any format, or folders of them.")
+        list[Path],
+        typer.Argument(
+            metavar="FILES...", help="Files of crystals of any format, or folders of them.", parser=parse_path
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write to; it continues there.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Directory to write to; it continues there.", parser=parse_path),
+    ],
     system: Annotated[
         str | None,
         typer.Option(

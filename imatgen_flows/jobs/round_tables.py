@@ -20,6 +20,7 @@ from imatgen_flows.jobs.documents import ModelDocument, ReconstructionDocument, 
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.references import has_failed
 from imatgen_flows.jobs.train import PRIOR_METRICS
+from imatgen_flows.sources.registry import GENERATOR
 
 if TYPE_CHECKING:
     import pyarrow
@@ -47,6 +48,8 @@ def metrics_table(
     models: list[ModelDocument], reconstruction: ReconstructionDocument | None, drawn: pyarrow.Table
 ) -> dict[str, Any]:
     """Collect the losses of the networks, the errors of reconstruction, and how many samples decoded cleanly."""
+    import pyarrow.compute as pc
+
     rows = read_lines(reconstruction.errors) if reconstruction else []
     errors = [row for row in rows if row["path"] == "images" and row["training"]]
     training: dict[str, dict[str, Any]] = {}
@@ -67,7 +70,8 @@ def metrics_table(
                 "seconds": of_prior[-1]["seconds"],
                 "preset": model.preset,
             }
-    counted = count_by(drawn, "sampler", "clean")
+    # other sources decode nothing; rows from before there were sources have none
+    counted = count_by(drawn.filter(pc.field("source").isin([GENERATOR, ""])), "sampler", "clean")
     samplers = dict.fromkeys(sampler for sampler, _ in counted)
     return {
         "reconstruction": {

@@ -36,6 +36,8 @@ class Plan:
     dft_attempts : times that a chain may be tried
     excluded : each crystal that is left out: `section`, `id`, `reason`, `detail`
     search : what is searched for, in words, and how many training structures are of it; empty where everything is
+    sources : who proposes what is relaxed, in words
+    trains : whether networks are trained and sampled
     """
 
     potential: str
@@ -61,6 +63,8 @@ class Plan:
     dft_attempts: int = 0
     excluded: list[dict[str, str]] = field(default_factory=list)
     search: str = ""
+    sources: str = ""
+    trains: bool = True
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
@@ -79,10 +83,12 @@ class Plan:
             f"{self.compositions:,} compositions are not balanced; such candidates are "
             f"{CHARGE_CHECKS[self.charge].label.lower()} (`validity.charge: {self.charge}`)",
             "rounds": f"at most {self.rounds:,}",
-            "samples": self._of_rounds(self.samples),
+            "samples": self._of_rounds(self.samples) if self.trains else "none: no networks are trained",
+            "sources": self.sources,
             "relaxations": f"at most {self._of_rounds(self.relaxations).removeprefix('at most ')}",
             "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self.potential})",
-            "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine, beside training",
+            "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine"
+            + (", beside training" if self.trains else ""),
         }
         if self.search:
             lines = {"search": self.search} | lines
@@ -112,8 +118,9 @@ class Plan:
         if self.charge != REJECT_UNBALANCED or share <= MANY_UNBALANCED:
             return []
         return [
-            f"`validity.charge: reject` refuses the compositions of {share:.0%} of the substituted structures, from which "
-            "the networks learn: most samples will be rejected. `validity: {charge: flag}` keeps and marks them."
+            f"`validity.charge: reject` refuses the compositions of {share:.0%} of the substituted structures"
+            + (", from which the networks learn: most samples" if self.trains else ": most candidates")
+            + " will be rejected. `validity: {charge: flag}` keeps and marks them."
         ]
 
     def _of_rounds(self, total: int) -> str:

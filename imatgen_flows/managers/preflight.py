@@ -23,7 +23,7 @@ from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
 from imatgen_flows.managers.plan import Plan
 from imatgen_flows.managers.potential_check import check_potentials
 from imatgen_flows.managers.search_check import check_search, describe_search
-from imatgen_flows.managers.source_check import check_sources
+from imatgen_flows.managers.source_check import check_sources, describe_sources
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -141,6 +141,8 @@ def make_plan(config: CampaignConfig) -> Plan:
         evaluations=once | {"screen": rounds * in_a_round},
         excluded=dataset.exclusion_rows(),
         search=_search(config, [structure_of(row) for row in dataset.rows]),
+        sources=describe_sources(config),
+        trains=config.sources.uses_generator,
     )
     if config.validation.is_wanted:
         plan.dft_chains = _chains(config, rounds, published)

@@ -90,7 +90,8 @@ def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
         before = CampaignConfig.from_file(written)
         if before.model_copy(update={"rounds": config.rounds}) != config:
             raise InputError(
-                f"{directory} holds a run of another campaign ({written} differs). Choose another directory with --directory."
+                f"{directory} holds a run of another campaign: {_differing(before, config)}, in {written}. Choose another "
+                "directory with --directory, or undo the change."
             )
         if not resume:
             raise InputError(f"{directory} already holds this campaign. Add --resume to go on with it.")
@@ -106,6 +107,13 @@ def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
         raise InputError(
             f"cannot write to {directory}: {error.strerror}. Choose another one with --directory."
         ) from error
+
+
+def _differing(before: CampaignConfig, now: CampaignConfig) -> str:
+    """Name the sections in which two campaigns differ, but `rounds`, which may be changed."""
+    old, new = (config.model_dump(mode="json", by_alias=True, exclude={"rounds"}) for config in (before, now))
+    names = [f"`{name}`" for name in new if old[name] != new[name]]
+    return f"{' and '.join(names)} differ{'s' * (len(names) == 1)}"
 
 
 def write_provenance(

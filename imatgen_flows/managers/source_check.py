@@ -25,6 +25,19 @@ def check_sources(config: CampaignConfig) -> list[Check]:
     return checks
 
 
+def describe_sources(config: CampaignConfig) -> str:
+    """Say who proposes what is relaxed: the share of each source, how they are allocated, and in how many batches."""
+    sources = config.sources
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in sources.shares.items())
+    batches = sources.number_of_batches
+    parts = f"; {batches:,} batches a round" if batches > 1 else ""
+    return (
+        f"{shares}; {sources.allocation}{parts}"
+        if len(sources.shares) > 1
+        else f"{', '.join(sources.competing)}{parts}"
+    )
+
+
 def _describe_files(path: Path, system: list[str]) -> str:
     """Say how many crystals of the system files hold.
 

@@ -37,8 +37,8 @@ def draw_figures(run: RunDirectory) -> list[Path]:
 
     Returns
     -------
-    the files: latent_map, funnel, reconstruction, hull and composition_classes (.png); rounds where there were several;
-    structures, compositions and polymorphs where a candidate is new
+    the files: latent_map, funnel, reconstruction and hull (.png); composition_classes where there are candidates; rounds
+    where there were several; structures, compositions and polymorphs where a candidate is new
 
     Raises
     ------
@@ -50,8 +50,9 @@ def draw_figures(run: RunDirectory) -> list[Path]:
         "funnel": funnel,
         "reconstruction": reconstruction,
         "hull": hull,
-        "composition_classes": composition_classes,
     }
+    if run.samplers:  # none where no source proposed anything
+        painters["composition_classes"] = composition_classes
     if account := accounts(run):
         painters["rounds"] = partial(rounds, account=account)
     if chosen := choose(run):

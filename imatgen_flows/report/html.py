@@ -171,6 +171,8 @@ def _provenance(run: RunDirectory) -> Markup:
 
 
 def _latent(run: RunDirectory) -> Markup:
+    if not run.latent["training"]:  # the generator is no source of the campaign
+        return Markup()
     return render("latent", shown=len(run.mapped), drawn=run.on_map.num_rows)
 
 

@@ -39,7 +39,12 @@ class Network(TypedDict):
 
 
 def reconstruction_section(run: RunDirectory) -> Markup:
-    """Write the errors of reconstruction, the training of the networks, and the clean samples of each sampler."""
+    """Write the errors of reconstruction, the training of the networks, and the clean samples of each sampler.
+
+    It is empty for a campaign that trains nothing, because the generator is none of its sources.
+    """
+    if not (run.reconstruction or run.metrics.get("training") or run.metrics.get("sampling")):
+        return Markup()
     summaries = {label: found for name, label in PATHS.items() if (found := run.reconstruction.get(name))}
     return render(
         "reconstruction",

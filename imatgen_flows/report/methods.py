@@ -93,7 +93,12 @@ def _sources(run: RunDirectory) -> str:
     allocation = ALLOCATIONS[_section(run, "sources").get("allocation", FIXED)]
     shared = ""
     if shares:
-        shared = f"Candidates of several sources were relaxed ({shares}; allocation: {allocation.label.lower()}). "
+        shared = (
+            f"Candidates of several sources were relaxed, to the end or not ({shares}; allocation: "
+            f"{allocation.label.lower()}). "
+            if len(accounts) > 1
+            else f"All candidates are of one source: {accounts[0].label.lower()}. "
+        )
     if shares and allocation.name == ADAPTIVE:
         shared += "Relaxations were allocated by Thompson sampling on the finds per evaluation of each source. "
     rejects = _section(run, "validity").get("charge") == REJECT_UNBALANCED

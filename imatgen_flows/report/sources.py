@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from imatgen_flows.candidates.states import Stage
+from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.table import count_by
 from imatgen_flows.errors import InputError
 from imatgen_flows.metrics.statistics import rate_per_1000
@@ -108,18 +108,27 @@ def exhausted_sources(run: RunDirectory) -> list[str]:
     for row in _batches(run):
         planned[row["source"]] += row["planned"]
         given[row["source"]] += min(row["given"], row["planned"])
-    notes = []
+    unused = planned.total() - sum(row["given"] for row in _batches(run))
+    rest = "the rest went to the other sources" if not unused else "what other sources could not take stayed unused"
+    notes = (
+        [f"{unused:,} of {planned.total():,} relaxations stayed unused: no source had more candidates."]
+        if unused
+        else []
+    )
     for source, wanted in planned.items():
         if given[source] >= wanted:
             continue
-        reasons = count_by(run.table.filter(pc.field("source") == source), "rejected_stage", "rejected_reason")
+        own = run.table.filter(pc.field("source") == source)
+        reasons = count_by(own, "rejected_stage", "rejected_reason")
+        put_off = count_by(own, "state").get((State.UNIQUE.value,), 0)  # passed the gate, and not relaxed
         left = Counter(
             {why: number for (stage, why), number in reasons.items() if stage and stage != Stage.SCREEN.value}
         )
         why = ", ".join(f"{number:,} {words(reason)}" for reason, number in left.most_common(NAMED))
         notes.append(
-            f"{SOURCES[source].label} filled {given[source]:,} of its {wanted:,} relaxations; the rest went to the other "
-            f"sources. Of its candidates left before: {why or 'none, it had no more'}."
+            f"{SOURCES[source].label} filled {given[source]:,} of its {wanted:,} relaxations"
+            f"{f'; {rest}' if len(planned) > 1 else ''}. Of its candidates left before: {why or 'none, it had no more'}."
+            + (f" {put_off:,} resemble something known or found, and were put off." if put_off else "")
         )
     return notes
 

@@ -57,3 +57,18 @@ def test_a_shortlist_needs_no_excuse(state):
 
 def test_a_ledger_from_elsewhere_says_nothing():
     assert explain_empty({"samples": 3, "evaluations": {}}) == ""
+
+
+@pytest.mark.parametrize("reason", ["other_composition", "no_cell", ""])
+def test_without_the_generator_nobody_is_told_to_draw_more_samples(reason):
+    stage = Stage.VALIDITY if reason else ""
+    found = ledger((stage or State.SCREENED, reason, 4))
+    table = found if isinstance(found, dict) else found.to_dict()
+    assert "`sampling`" in explain_empty(table) and "`sources.shares`" not in explain_empty(table)
+    said = explain_empty(table | {"sources": {"genetic": table}})
+    assert "`sampling`" not in said and "epochs" not in said and "`sources.shares`" in said
+
+
+def test_a_campaign_whose_sources_proposed_nothing_says_so():
+    said = explain_empty(Ledger().to_dict() | {"sources": {"genetic": Ledger().to_dict()}})
+    assert said.startswith("no result: no source proposed a candidate. ") and "`validity.charge`" in said

@@ -503,3 +503,12 @@ def test_in_python_a_run_is_left_as_it_is(run):
 def test_in_python_what_cannot_be_meant_is_a_sentence(options, said):
     with pytest.raises(InputError, match=said):
         imf.screen([GOOD[0]], **options)
+
+
+@pytest.mark.parametrize("arguments", [("", "--out", "there"), ("cell.cif", "--out", "")])
+def test_an_empty_path_is_not_the_working_directory(imatgen, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    cell(1).to(filename="cell.cif")
+    status, _, said = imatgen("screen", *arguments, "--system", "V-O", "--potential", "toy")
+    assert status == 2 and "a path is empty" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["cell.cif"]

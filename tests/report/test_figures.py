@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from pymatgen.core import Composition
 
+from imatgen_flows.candidates.ledger import Ledger
 from imatgen_flows.errors import InputError
 from imatgen_flows.report import RunDirectory, draw_figures
 from imatgen_flows.report.compositions import atomic_fraction
 from imatgen_flows.report.figures import levels
+from imatgen_flows.report.html import build_report
 
 PNG = b"\x89PNG\r\n"
 
@@ -39,3 +44,10 @@ def test_labels_of_one_level_do_not_overlap(places, width):
         row = [place for place, at in zip(places, chosen, strict=True) if at == level]
         assert all(after - before >= width for before, after in zip(row, row[1:], strict=False))
     assert len(chosen) == len(places)
+
+
+def test_a_run_whose_sources_proposed_nothing_has_its_report_and_says_so(own_run):
+    candidates = own_run / "candidates.parquet"
+    parquet.write_table(parquet.read_table(candidates).slice(0, 0), candidates)
+    (own_run / "ledger.json").write_text(json.dumps(Ledger().to_dict()))
+    assert "no source proposed a candidate" in build_report(own_run).read_text()

@@ -173,7 +173,7 @@
   }
 
   function latentPlot() {
-    if (!data.training) return;
+    if (!data.training || !document.getElementById("latent-plot")) return;
     const traces = [];
     const many = data.training.length > 3000;
     for (const [stable, name, label] of [[false, "unstable", "Training, unstable"], [true, "stable", "Training, stable"]]) {
@@ -191,6 +191,7 @@
     });
     Object.entries(data.samplers).forEach(([sampler, label], place) => {
       const rows = data.samples.filter((row) => row[1] === sampler);
+      if (!rows.length) return; // of a source that has no latent vectors
       traces.push({
         x: rows.map((row) => row[2]), y: rows.map((row) => row[3]), mode: "markers", name: `${escaped(label)} (${count(rows)})`,
         hovertemplate: rows.map((row) => `<b>${row[4] ? formula(row[4]) : "sample"}</b>  ${escaped(label)}<br>${escaped(row[5])}<br>${escaped(row[0])}<extra></extra>`),
@@ -202,7 +203,7 @@
   }
 
   function errorsPlot() {
-    if (!data.errors) return;
+    if (!data.errors || !document.getElementById("errors-plot")) return;
     const traces = [], shapes = [], annotations = [], axes = {};
     data.errors.forEach((error, place) => {
       const number = place ? place + 1 : "";
