@@ -137,7 +137,7 @@ def test_files_of_another_program_are_counted_out_the_broken_ones_too(tiny, tmp_
     reasons = {
         tuple(row["parents"])[0].split(".")[0]: row["rejected_reason"] for row in own if row["state"] == "rejected"
     }
-    assert reasons["foreign"] == "missing_element" and reasons["broken"] and reasons["empty"]
+    assert reasons["foreign"] == "other_elements" and reasons["broken"] and reasons["empty"]
 
 
 @pytest.mark.parametrize(

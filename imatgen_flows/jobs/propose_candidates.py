@@ -77,6 +77,7 @@ def propose_candidates(
         resemblance=_resemblance(data, found) if config.screen.distinct else None,
         samples=_counts(row for row in records if row["round"] == number),
     )
+    _restore_deferred(filled, here)
     before = read_json(candidates.extra["allocation"]) if candidates and "allocation" in candidates.extra else []
     # what the sources could not fill of an earlier batch is asked for again
     given = sum(row["given"] for row in before)
@@ -107,6 +108,16 @@ def propose_candidates(
         "to_relax": len(chosen),
         "evaluations": candidates.evaluations if candidates else {},
     }
+
+
+def _restore_deferred(batch: Batch, here: CandidateTable) -> None:
+    """Take over what sources put off in earlier batches of the round; the generator's samples are chosen anew."""
+    rows = candidate_rows(here, ["id", "source"], samples_in(here, State.UNIQUE))
+    waiting = [row for row in rows if row["source"] != GENERATOR]
+    structures = candidate_structures(here, Geometry.DECODED, [str(row["sample"]) for row in waiting])
+    for source in dict.fromkeys(str(row["source"]) for row in waiting):
+        names = [(str(row["sample"]), str(row["id"])) for row in waiting if row["source"] == source]
+        batch.restore(source, names, structures)
 
 
 def _resemblance(data: CampaignData, found: Mapping[str, Structure]) -> NoveltyClassifier:
@@ -238,6 +249,8 @@ def _context(
     }
     taken: dict[str, set[str]] = {}
     for row in records:
+        if row["state"] == State.UNIQUE.value and row["round"] != batch.number[0]:
+            continue  # put off in an earlier round, and never relaxed: it may be proposed again
         taken.setdefault(str(row["source"]), set()).update(row["parents"] or ())  # type: ignore[arg-type]
     # what was relaxed as a reference needs no second relaxation
     references = [row for row in read_lines(data["references"].phases) if row["state"] == "relaxed"]

@@ -85,11 +85,19 @@ class Batch:
         """Whether a crystal resembles one that is known, found or chosen."""
         return self.resemblance is not None and self.resemblance.classify(structure)[0] not in kept
 
-    def choose_deferred(self, number: int) -> None:
-        """Choose some of what was put off, the first ones first."""
-        taken, self.deferred = self.deferred[:number], self.deferred[number:]
-        for source, sample in taken:
-            self.chosen.setdefault(source, []).append(sample)
+    def choose_deferred(self, source: str, number: int) -> int:
+        """Choose some of what a source put off, the first ones first; return how many there were."""
+        taken = [sample for owner, sample in self.deferred if owner == source][:number]
+        self.deferred = [(owner, sample) for owner, sample in self.deferred if sample not in taken]
+        self.chosen.setdefault(source, []).extend(taken)
+        return len(taken)
+
+    def restore(self, source: str, names: Sequence[tuple[str, str]], structures: Mapping[str, Structure]) -> None:
+        """Take over what a source put off in an earlier batch, but for what has been found since."""
+        before = len(self.chosen.get(source, []))
+        distinct = self.admit(source, names, structures)
+        self.chosen[source] = self.chosen[source][:before]
+        self.deferred += [(source, sample) for sample in distinct]  # it waits, whatever it resembles now
 
     def enter(self, source: str, candidates: Sequence[Candidate], seed: int) -> list[str]:
         """Examine proposals of a source, write their rows, and pass the valid ones through the gate."""
@@ -132,7 +140,9 @@ def examine_proposal(structure: Structure, space: SearchSpace) -> tuple[Row, Str
     """
     row: Row = {"formula": structure.composition.reduced_formula, "nsites": len(structure)}
     row["charge_balanced"] = is_charge_balanced(structure.composition)
-    fault = check_validity(structure, space.elements, space.max_sites, space.max_edge, space.charge)
+    foreign = sorted({element.symbol for element in structure.composition} - set(space.elements))
+    fault = ("other_elements", f"holds {', '.join(foreign)}") if foreign else None
+    fault = fault or check_validity(structure, space.elements, space.max_sites, space.max_edge, space.charge)
     fault = fault or space.fault(structure)
     if fault is None:
         try:
@@ -153,6 +163,8 @@ def fill_batch(
     ask: Callable[[str, int, int], list[str]],
 ) -> dict[str, int]:
     """Fill a batch from its sources; what one cannot fill of its part goes to those that have more.
+
+    A source fills its part with candidates that resemble nothing known, and then with those that it put off.
 
     Parameters
     ----------
@@ -181,10 +193,10 @@ def fill_batch(
                 calls[source] += 1
                 if before == (batch.made.get(source, 0), len(batch.rows)):
                     break  # it has nothing more to offer
+            wanted -= batch.choose_deferred(source, wanted)
             if wanted:
                 open_sources.remove(source)
             missing -= part - wanted
-    batch.choose_deferred(missing)
     return first
 
 

@@ -130,7 +130,7 @@ def test_every_candidate_that_was_made_has_one_last_row_and_one_state(lists):
     ("space", "reason"),
     [
         (SearchSpace(("Mg", "Al", "O")), "missing_element"),
-        (SearchSpace(("Mg",)), "other_composition"),
+        (SearchSpace(("Mg",)), "other_elements"),
         (SearchSpace(("Mg", "O"), max_sites=4), "too_many_sites"),
         (SearchSpace(("Mg", "O"), min_sites=12), "other_size"),
         (SearchSpace(("Mg", "O"), max_edge=4.0), "edge_too_long"),
@@ -166,3 +166,31 @@ def test_what_resembles_something_known_is_relaxed_last(lists):
     all_of_them = batch_of(resemblance=NoveltyClassifier({"known": known}, {}, **RESEMBLANCE))
     fill(all_of_them, 3, [FILES])
     assert all_of_them.chosen[FILES] == ["r0-files-000001", "r0-files-000002", "r0-files-000000"]
+
+
+def test_a_source_keeps_its_share_though_all_that_it_has_resembles_something_known(lists):
+    known = rock_salt(4.2)
+    stretched = [
+        Structure(Lattice.tetragonal(4.2, 4.2 * ratio), known.species, known.frac_coords) for ratio in (1.4, 1.9)
+    ]
+    lists(files=stretched, random_search=[structure(i) for i in range(8)])
+    one = Batch(
+        (0, 0),
+        SPACE,
+        NoveltyClassifier({"known": known}, {}),
+        seed=1,
+        resemblance=NoveltyClassifier({"known": known}, {}, **RESEMBLANCE),
+    )
+    fill(one, 4, [FILES, RANDOM_SEARCH])
+    assert {source: len(samples) for source, samples in one.chosen.items()} == {FILES: 2, RANDOM_SEARCH: 2}
+
+
+def test_what_was_put_off_waits_for_a_later_batch_unless_it_was_found_since(lists):
+    lists(files=[])
+    later = batch([structure(1)])
+    made = {"r0-files-000000": structure(1), "r0-files-000001": structure(2)}
+    later.restore(FILES, [(sample, sample) for sample in made], made)
+    assert later.deferred == [(FILES, "r0-files-000001")]
+    assert [row["sample"] for row in later.rows if row["state"] == "rejected"] == ["r0-files-000000"]
+    fill(later, 2, [FILES])
+    assert later.chosen[FILES] == ["r0-files-000001"]
