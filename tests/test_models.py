@@ -227,7 +227,7 @@ def test_a_model_that_changed_after_the_campaign_was_started_is_refused(run, mod
 
 
 def test_phases_cannot_be_held_out_from_networks_that_may_have_seen_them(campaign):
-    with pytest.raises(ValueError, match=r"`start\.model` may have seen the phases that `known\.held_out` keeps"):
+    with pytest.raises(InputError, match=r"`start\.model` may have seen the phases that `known\.held_out` keeps"):
         campaign("sample_only", known={"held_out": "structures"})
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # limits that no sound relaxation reaches: outside them a potential extrapolates, and the rest of its steps is wasted
 VOLUME_CHANGE = 3.0  # factor by which a cell may grow or shrink
-COMPRESSION = 15.0  # factor by which it may shrink under a pressure; molecular hydrogen does by 8 up to 100 GPa
+COMPRESSION = 15  # factor by which it may shrink under a pressure; molecular hydrogen does by 8 up to 100 GPa
 SHORTEST_DISTANCE = 0.5  # A; the shortest bond, of H2, is 0.74 A
 MAX_ENERGY = 1000.0  # eV/atom, absolute value; cohesive energies are below 10 eV/atom
 PROPERTIES = ("energy", "forces", "stress")

@@ -154,12 +154,17 @@ def walltimes(flow):
 
 
 def candidates(store, number):
-    """Make a given number of samples that passed the filters."""
+    """Make a given number of samples that are chosen to be relaxed."""
     crystal = CrystalArrays.of(Structure(Lattice.cubic(4), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
     unique = {"state": State.UNIQUE.value, "formula": "VO", "count_matches": True, "residual": 0.0, "repaired": 0}
     rows = [unique | {"sample": f"s{row}", "id": str(row), "latent_row": row} for row in range(number)]
     table = extend_table(store, CandidateTable(), rows, [(row["sample"], crystal) for row in rows])
-    return CandidatesDocument(key="filter_candidates-0", candidates=table, counts={})
+    given = {"round": 0, "batch": 0, "source": "generator", "planned": number, "given": number, "made": 0}
+    chosen = {
+        "chosen": store.put_json("chosen", [row["sample"] for row in rows]),
+        "allocation": store.put_json("allocation", [given]),
+    }
+    return CandidatesDocument(key="propose_candidates-0", candidates=table, counts={}, to_relax=number, extra=chosen)
 
 
 def warn(script, started, **environment):
