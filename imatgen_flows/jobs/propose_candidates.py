@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,11 +166,11 @@ def _allocate(config: CampaignConfig, records: Sequence[Row], batch: Batch) -> A
     """Make the function that shares relaxations: by fixed shares, or, once something was relaxed, by what was found."""
     yields = yields_of(records, config.sources.competing, config.screen.threshold)
     tried = any(one.relaxations for one in yields.values())
-    turns = iter(range(1, 1_000_000))  # the shares of what a source left over are drawn anew
+    turns = itertools.count()
 
     def allocate(sources: Sequence[str], number: int) -> dict[str, int]:
         if config.sources.allocation == ADAPTIVE and tried:
-            seed = batch.seed_of(sources[0], -next(turns) % 2**31)
+            seed = batch.seed_of_allocation(next(turns))
             return allocate_adaptive({source: yields[source] for source in sources}, number, seed)
         shares = {source: config.sources.shares[source] for source in sources}
         given = {source: yields[source].relaxations + len(batch.chosen.get(source, ())) for source in sources}

@@ -127,8 +127,14 @@ class Batch:
 
     def seed_of(self, source: str, call: int) -> int:
         """Derive the seed of a call of a source from those of campaign, round and batch."""
-        place = SOURCES.names.index(source)
-        return int(np.random.SeedSequence((self.seed, *self.number, place, call)).generate_state(1)[0])
+        return self._derive(SOURCES.names.index(source), call)
+
+    def seed_of_allocation(self, turn: int) -> int:
+        """Derive the seed by which relaxations are shared, once in a batch and again for what a source leaves over."""
+        return self._derive(len(SOURCES), turn)
+
+    def _derive(self, place: int, turn: int) -> int:
+        return int(np.random.SeedSequence((self.seed, *self.number, place, turn)).generate_state(1)[0])
 
 
 def examine_proposal(structure: Structure, space: SearchSpace) -> tuple[Row, Structure | None]:
