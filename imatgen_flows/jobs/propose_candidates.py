@@ -261,7 +261,7 @@ def _context(
         dataset=dataset,
         energies={name: energy for name, energy in energies.items() if name not in names},
         relaxed=[*_phases(references, hull), *(crystal for table in tables for crystal in _relaxed(table))],
-        given=_given(batch, files, taken.get(FILES, set())) if files else {},
+        given=_given(batch, files) if files else {},
         taken_by={source: frozenset(used) for source, used in taken.items()},
     )
 
@@ -288,7 +288,7 @@ def _relaxed(table: CandidateTable) -> list[RelaxedCrystal]:
     ]
 
 
-def _given(batch: Batch, files: InputFile, seen: set[str]) -> dict[str, Structure]:
+def _given(batch: Batch, files: InputFile) -> dict[str, Structure]:
     """Read the structures of files; what holds none that can be relaxed is rejected once, in the first batch."""
     from imatgen_flows.candidates.given import read_given
 

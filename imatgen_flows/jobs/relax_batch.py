@@ -61,7 +61,9 @@ def known_ends(
     """Collect what was relaxed with the potential before, by reduced formula: phases, and candidates of earlier batches."""
     from imatgen_flows.energetics.known_ends import KnownEnd
 
-    relaxed = [(row["name"], structure_of(row), row["energy_per_atom"]) for row in read_lines(references.phases)]
+    # what did not converge has an energy too, and is no end
+    phases = [row for row in read_lines(references.phases) if row["state"] == "relaxed"]
+    relaxed = [(row["name"], structure_of(row), row["energy_per_atom"]) for row in phases]
     found = read_lines(dataset.found) if dataset.found else []
     relaxed += [(row["id"], structure_of(row), row.get("energy_per_atom")) for row in found]
     here = candidate_structures(candidates.candidates, Geometry.RELAXED)

@@ -60,3 +60,21 @@ def test_without_ends_nothing_changes_and_each_structure_has_its_own():
     checked = run_tasks(relax_tasks(made, SETTINGS, False, [[known], []]), "toy", workers=1)
     assert checked[0].reason == "known_end" and checked[0].evaluations < plain[0].evaluations
     assert checked[1].energy_per_atom == plain[1].energy_per_atom
+
+
+def test_a_reference_that_did_not_converge_is_no_end(tmp_path, end):
+    from imatgen_flows.io.artifacts import ArtifactStore
+    from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, DatasetDocument, ReferenceDocument
+    from imatgen_flows.jobs.relax_batch import known_ends
+
+    store = ArtifactStore(tmp_path)
+    row = {"structure": end.structure.as_dict(), "energy_per_atom": end.energy_per_atom}
+    states = {"converged": "relaxed", "stopped": "rejected", "evaluated": "single_point"}
+    phases = store.put_lines("phases", [row | {"name": name, "state": state} for name, state in states.items()])
+    nothing = store.put_lines("nothing", [])
+    references = ReferenceDocument(key="extend_hull-0", potential="toy", hull=nothing, phases=phases, counts={})
+    dataset = DatasetDocument(
+        key="build_dataset-0", elements=["Ar"], crystals=nothing, packed=nothing, exclusions=nothing, counts={}
+    )
+    candidates = CandidatesDocument(key="propose_candidates-0", candidates=CandidateTable(), counts={})
+    assert [item.name for item in known_ends(candidates, dataset, references)["Ar"]] == ["converged"]
