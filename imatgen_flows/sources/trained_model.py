@@ -116,7 +116,7 @@ class TrainedModel:
         vectors = latent_vectors(latent, len(self.training.scale))
         if not len(vectors):
             return []
-        decoded = zip(*self.networks.compressor.codec.decode(self.networks.decode(vectors)), strict=True)
+        decoded = zip(*self.networks.compressor.read(self.networks.decode(vectors)), strict=True)
         examined = [examine(*pair, self.elements, self.max_sites, self.max_edge, self.charge) for pair in decoded]
         return [_valid_structure(item) for item in examined]
 
