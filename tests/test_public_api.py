@@ -150,7 +150,7 @@ def test_different_seeds_draw_different_vectors_and_equal_seeds_the_same(run, mo
     monkeypatch.setattr("imatgen_flows.sources.trained_model.TrainedModel._decode", decode_none)
     for draw in (
         lambda seed: run.model.neighbours(decoded, n=1, seed=seed),
-        lambda seed: run.model.sample(1, seed=seed),
+        lambda seed: run.model.generate(1, seed=seed).structures,
     ):
         drawn.clear()
         for seed in range(8):

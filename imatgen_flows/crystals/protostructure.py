@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 
 from pymatgen.core import Structure
 
 from imatgen_flows.crystals.system import chemical_system
+
+logger = logging.getLogger(__name__)
 
 # A; spglib's symprec. Of known crystals from another origin, each atom moved by 0.05 A, 98 % keep their label with 0.2, 97 %
 # with 0.3 and 26 % with 0.1
@@ -61,3 +64,12 @@ def protostructure_label(structure: Structure, tolerance: float = TOLERANCE) -> 
             anonymous, raise_errors=False, init_symprec=tolerance, fallback_symprec=None
         )
     return label.partition(":")[0] if label else None
+
+
+def find_label(structure: Structure) -> str:
+    """Label a protostructure; empty where there is none, or where a library fails on the crystal, which a warning says."""
+    try:
+        return protostructure_label(structure) or ""
+    except Exception as error:  # of spglib or pymatgen, for an absurd cell: it costs one label
+        logger.warning("no protostructure label for %s: %s", structure.composition.reduced_formula, error)
+        return ""

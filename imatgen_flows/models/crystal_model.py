@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,6 +143,11 @@ class CrystalModel:
 
     def __init__(self, compressor: ImageCompressor, vae: MaterialsVAE) -> None:
         self.compressor, self.vae = compressor, vae.eval()
+
+    def with_elements(self, elements: Sequence[str]) -> CrystalModel:
+        """Use the same networks for the channels of other elements, as those of prototypes are used for any system."""
+        parts = self.compressor
+        return CrystalModel(ImageCompressor(parts.preset, tuple(elements), parts.cell, parts.basis), self.vae)
 
     @torch.no_grad()
     def encode(self, crystals: PackedCrystals) -> Tensor:

@@ -168,7 +168,18 @@ LARGE = replace(
 )
 
 
-SETTINGS = {preset.name: preset for preset in (DEFAULT, LARGE, PAPER)}  # one for each entry of `PRESETS`
+# Of many chemical systems. The volume per atom is near the mean of the Materials Project: crystals have room in the box, and
+# atoms are far enough apart for the grid
+PRETRAINED = replace(
+    DEFAULT,
+    name="pretrained",
+    basis=replace(DEFAULT.basis, epochs=12, origins=True, strain=0.01),
+    vae=replace(DEFAULT.vae, epochs=80),
+    prior=PriorSettings(width=512, blocks=6, steps=50, learning_rate=1e-3, batch_size=256, epochs=80, min_steps=2000),
+    volume=18.0,
+)
+
+SETTINGS = {preset.name: preset for preset in (DEFAULT, LARGE, PAPER, PRETRAINED)}  # one for each entry of `PRESETS`
 
 
 def get_preset(name: str, grid: int | None = None, epochs: float = 1.0) -> Preset:

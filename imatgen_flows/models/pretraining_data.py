@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +24,7 @@ if TYPE_CHECKING:
     from imatgen_flows.crystals.raw_crystal import RawCrystal
     from imatgen_flows.crystals.templates import Template
 
-logger = logging.getLogger(__name__)
-
 MIN_ELEMENTS = 2
-NO_LABEL = ""  # of a crystal in which spglib finds no symmetry; it is never held out
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,8 @@ class PretrainingData:
     Attributes
     ----------
     crystals : packed by `pack_roles`, at the volume per atom at which they are drawn
-    ids, systems, labels : of each: its id, its chemical system in the order of the roles, its protostructure label
+    ids, systems, labels : of each: its id, its chemical system in the order of the roles, its protostructure label, which
+        is empty where spglib finds no symmetry
     counts : crystals that were read, and excluded, by reason
     source : name and content hash of the file
     """
@@ -55,7 +52,7 @@ class PretrainingData:
 
     def held_out(self, share: float, seed: int) -> Tensor:
         """Draw a share of the protostructures, and mark (B,) the crystals that have them."""
-        known = sorted(set(self.labels) - {NO_LABEL})
+        known = sorted(set(self.labels) - {""})
         order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed)).tolist()
         drawn = {known[place] for place in order[: round(share * len(known))]}
         return torch.tensor([label in drawn for label in self.labels])
@@ -107,6 +104,7 @@ def read_pretraining_data(
     from imatgen_flows.crystals.batches import map_items
     from imatgen_flows.crystals.isotopes import read_isotopes_as_elements
     from imatgen_flows.crystals.json_lines import read_lines
+    from imatgen_flows.crystals.protostructure import find_label
     from imatgen_flows.crystals.templates import Template, check_crystal, reduce_crystals
     from imatgen_flows.io.files import file_hash
 
@@ -125,7 +123,7 @@ def read_pretraining_data(
         crystals=pack_roles(structures, roles),
         ids=[item.id for item in kept],
         systems=[_system(structure) for structure in structures],
-        labels=map_items(_label, structures, workers, "labelling protostructures"),
+        labels=map_items(find_label, structures, workers, "labelling protostructures"),
         counts={"read": len(reduced), "kept": len(kept)} | dict(excluded),
         source={"name": path.name, "sha256": file_hash(path)},
     )
@@ -135,9 +133,11 @@ def _check_elements(item: RawCrystal | Exclusion, roles: int) -> RawCrystal | Ex
     """Exclude a crystal with too few or too many elements."""
     from imatgen_flows.crystals.exclusion import Exclusion
 
-    if isinstance(item, Exclusion) or MIN_ELEMENTS <= len(_system(item.crystal)) <= roles:
+    if isinstance(item, Exclusion) or isinstance(item.crystal, Exclusion):
         return item
-    detail = f"{len(_system(item.crystal))} elements, not {MIN_ELEMENTS} to {roles}"
+    if MIN_ELEMENTS <= (number := len(_system(item.crystal))) <= roles:
+        return item
+    detail = f"{number} elements, not {MIN_ELEMENTS} to {roles}"
     return Exclusion(item.id, "wrong_number_of_elements", detail)
 
 
@@ -160,14 +160,3 @@ def _system(structure: Structure) -> tuple[str, ...]:
     from imatgen_flows.crystals.system import chemical_system
 
     return tuple(chemical_system({site.specie.symbol for site in structure}))
-
-
-def _label(structure: Structure) -> str:
-    """Label a protostructure; of a crystal that a library fails on, none."""
-    from imatgen_flows.crystals.protostructure import protostructure_label
-
-    try:
-        return protostructure_label(structure) or NO_LABEL
-    except Exception as error:  # of pymatgen: it costs one label, and says so
-        logger.warning("no protostructure label for %s: %s", structure.composition.reduced_formula, error)
-        return NO_LABEL

@@ -55,6 +55,12 @@ class PackedCrystals:
             self.lattices.to(device), self.positions.to(device), self.mask.to(device), self.elements, self.box
         )
 
+    def first_elements(self, number: int) -> PackedCrystals:
+        """Leave out the channels beyond a number, which the crystals have no atoms in."""
+        return PackedCrystals(
+            self.lattices, self.positions[:, :number], self.mask[:, :number], self.elements[:number], self.box
+        )
+
     def counts(self) -> Tensor:
         """Count the atoms of each element, (B, E)."""
         return self.mask.sum(dim=2)
