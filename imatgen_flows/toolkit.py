@@ -40,7 +40,7 @@ def load_model(source: str | Path = PRETRAINED, system: str | None = None) -> Tr
     Examples
     --------
     >>> imf.load_model("runs/vanadium-oxides").elements
-    ('O', 'V')
+    ('V', 'O')
     """
     from imatgen_flows.models.pretrained import shipped_model
     from imatgen_flows.sources.model_reading import read_trained_model

@@ -307,7 +307,7 @@ def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
         (lambda run: run.structure(run.shortlist.index[0], stage="melted"), "Known: decoded, relaxed, validated"),
         (lambda run: run.structure(run.candidates.index[run.candidates["state"] == "rejected"][0]), "was never relaxed"),
         (lambda run: imf.generate("Ti-O", model=run), "is a model of V-O, not of Ti-O"),
-        (lambda run: imf.generate("V-O", model=run, formula="TiO2"), "generates crystals of O-V"),
+        (lambda run: imf.generate("V-O", model=run, formula="TiO2"), "generates crystals of V-O"),
         (lambda run: imf.generate("V-O", model=run, formula="V7O13"), "the limit of .* is 8"),
         (lambda run: imf.generate("V-O", model=run, n=0), "n is 0; give a whole number from 1 on"),
         (lambda run: imf.generate("V-O", model=run, n=1.5), "n is 1.5; give a whole number"),

@@ -100,6 +100,7 @@ def pretrain_networks(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write to; it continues there.")],
     preset: Annotated[str, typer.Option("--preset", help="Settings of the networks.")] = PRETRAINED,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random choices.")] = 7,
+    epochs: Annotated[float, typer.Option("--epochs", min=0.001, help="Factor on the epochs of the preset.")] = 1.0,
     licence: Annotated[
         str | None, typer.Option("--licence", help="Licence of the data and attribution, for the card.")
     ] = None,
@@ -109,7 +110,7 @@ def pretrain_networks(
     from imatgen_flows.jobs.pretraining import pretrain
 
     show_progress()
-    path, card = pretrain(data, out, preset, seed, licence or "")
+    path, card = pretrain(data, out, preset, seed, epochs, licence or "")
     if as_json:
         typer.echo(json.dumps({"file": str(path), "reconstruction": card.reconstruction}))
     else:

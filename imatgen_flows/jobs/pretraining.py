@@ -12,7 +12,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import file_hash, write_atomic
 from imatgen_flows.jobs.cached_job import versions_of
 from imatgen_flows.jobs.device import use_device
-from imatgen_flows.models.registry import ROLES
+from imatgen_flows.models.registry import PRETRAINED, ROLES
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ MEASURED = 500  # held-out crystals of each number of elements that are measured
 
 
 def pretrain(
-    data: Path, directory: Path, preset_name: str = "pretrained", seed: int = 7, licence: str = ""
+    data: Path,
+    directory: Path,
+    preset_name: str = PRETRAINED,
+    seed: int = 7,
+    epochs: float = 1.0,
+    licence: str = "",
 ) -> tuple[Path, ModelCard]:
     """Train networks on the prototypes of many systems, and write them with their card; the same call goes on after a stop.
 
@@ -41,6 +46,7 @@ def pretrain(
     directory : for checkpoints, weights and the model file
     preset_name : of a preset with a volume
     seed : of all random numbers
+    epochs : factor on the preset's numbers of epochs
     licence : of the data, with its attribution, for the card
 
     Returns
@@ -59,9 +65,9 @@ def pretrain(
 
     if not data.is_file():
         raise InputError(f"{data}: no such file. A pretraining needs crystals, one JSON object a line.")
-    preset = get_preset(preset_name)
+    preset = get_preset(preset_name, epochs=epochs)
     directory.mkdir(parents=True, exist_ok=True)
-    _refuse_other(directory, {"data": file_hash(data), "preset": preset_name, "seed": seed})
+    _refuse_other(directory, {"data": file_hash(data), "preset": preset_name, "seed": seed, "epochs": epochs})
     read = _read_data(data, directory, preset)
     held_out = read.held_out(HELD_OUT, seed)
     crystals, device = read.crystals[~held_out], use_device()

@@ -222,7 +222,11 @@ def open_model(path: Path, elements: Sequence[str], preset: Preset) -> tuple[Mod
 def incompatibility(card: ModelCard, elements: Sequence[str], preset: Preset) -> str:
     """Explain why a model cannot be used with these elements (in channel order) and this preset; empty if it can."""
     theirs, ours = "-".join(card.elements), "-".join(elements)
-    if set(card.elements) != set(elements):
+    if card.is_of_prototypes:
+        if len(elements) > len(card.elements):
+            return f"its networks have {len(card.elements)} roles, the campaign has {len(elements)} elements"
+        theirs = ours
+    elif set(card.elements) != set(elements):
         from imatgen_flows.crystals.system import system_name
 
         return (
