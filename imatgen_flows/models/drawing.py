@@ -91,8 +91,8 @@ def draw_samples(
 ) -> dict[str, Samples]:
     """Draw samples by each sampler, as the model's preset does it; their parents are rows of the starting points.
 
-    With few training structures the prior overfits, and samples start from anchors instead: of 900 samples of some hundred
-    structures 39 were new by the prior, and 240 by anchors.
+    Where no prior is trained, samples start from anchors. With few training structures it would overfit: of 900 samples of
+    some hundred structures 39 were new by the prior, and 240 by anchors.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def draw_samples(
         Where fewer than two training structures have an energy.
     """
     prior = model.vae.prior
-    has_prior = prior is not None and prior.trained and len(start.seen) >= prior.settings.min_train_size
+    has_prior = prior is not None and prior.trained
     drawn = (draw_with_prior if has_prior else draw_from_anchors)(model, start, numbers, seed)
     drawn = {sampler: samples for sampler, samples in drawn.items() if numbers[sampler]}
     if number := numbers.get(ASCENT, 0):
@@ -188,15 +188,8 @@ def draw_by_ascent(model: CrystalModel, start: StartingPoints, number: int, seed
     The objective is taken of what the vector decodes to, that is of the latent vector of its codes. Of the vector itself it
     rises in directions that the decoder ignores: then a predicted stability rose, and no decoded crystal changed
     (notebook/2026-11-29-latent-optimisation.md).
-
-    Raises
-    ------
-    InputError
-        Where no training structure has an energy.
     """
     starts = choose_starts(start.formulas, start.e_above_hull, start.rows(), start.balanced_only)
-    if not starts:
-        raise InputError("no training structure has an energy; latent optimisation has nothing to start from.")
     random = torch.Generator().manual_seed(seed)
     chosen = torch.multinomial(hull_weights(start, starts), number, replacement=True, generator=random)
     rows = [starts[index] for index in chosen.tolist()]
@@ -244,12 +237,20 @@ def choose_anchors(known: Sequence[bool], energies: Energies, seen: Sequence[int
 def choose_starts(
     formulas: Sequence[str], energies: Energies, seen: Sequence[int], balanced_only: bool = True
 ) -> list[int]:
-    """Choose the rows of known energy, if asked for those that are charge balanced; all where none is."""
+    """Choose the rows of known energy, if asked for those that are charge balanced; all where none is.
+
+    Raises
+    ------
+    InputError
+        Where no row has an energy.
+    """
     from pymatgen.core import Composition
 
     from imatgen_flows.crystals import is_charge_balanced
 
     evaluated = [row for row in seen if energies[row] is not None]
+    if not evaluated:
+        raise InputError("no training structure has an energy; samples have nothing to start from.")
     if not balanced_only:
         return evaluated
     return [row for row in evaluated if is_charge_balanced(Composition(formulas[row]))] or evaluated

@@ -71,13 +71,13 @@ def test_samples_ask_for_the_atoms_of_what_they_start_from(model, start):
     assert (drawn["prior"].atom_counts[:, 0] == 2).float().mean() > 0.7
 
 
-def test_few_structures_or_a_prior_that_was_not_trained_leave_samples_to_the_anchors(model, start):
-    few = replace(start, seen=torch.arange(2, 20))
-    assert draw_samples(model, start, SAMPLING, 3)["prior"].prior == "flow"
-    drawn = draw_samples(model, few, SAMPLING, 3)
-    assert all(samples.atom_counts is None for samples in drawn.values()) and drawn["prior"].prior == "gaussian"
+def test_a_trained_prior_is_drawn_from_and_one_that_was_not_trained_leaves_samples_to_the_anchors(model, start):
+    few = replace(start, seen=torch.arange(2, 20))  # as where a pretrained model meets a small dataset
+    assert all(draw_samples(model, of, SAMPLING, 3)["prior"].prior == "flow" for of in (start, few))
     model.vae.prior.reset()
-    assert all(samples.atom_counts is None for samples in draw_samples(model, start, SAMPLING, 3).values())
+    for of in (start, few):
+        drawn = draw_samples(model, of, SAMPLING, 3)
+        assert all(samples.atom_counts is None for samples in drawn.values()) and drawn["prior"].prior == "gaussian"
 
 
 @pytest.mark.parametrize("with_prior", [True, False])
@@ -115,9 +115,10 @@ def equal(one, other):
     )
 
 
-@pytest.mark.parametrize("few", [False, True], ids=["with a prior", "from anchors"])
-def test_latent_optimisation_leaves_the_other_samplers_as_they_were(model, start, few):
-    start = replace(start, seen=torch.arange(2, 20)) if few else start
+@pytest.mark.parametrize("with_prior", [True, False], ids=["with a prior", "from anchors"])
+def test_latent_optimisation_leaves_the_other_samplers_as_they_were(model, start, with_prior):
+    if not with_prior:
+        model.vae.prior.reset()
     without = draw_samples(model, start, SAMPLING, 3)
     assert [samples.seed for samples in without.values()] == [3, 4, 5]
     for number in (0, 12):
@@ -127,11 +128,12 @@ def test_latent_optimisation_leaves_the_other_samplers_as_they_were(model, start
     assert drawn["ascent"].seed == 6 and len(drawn["ascent"].latent) == 12
 
 
-@pytest.mark.parametrize("few", [False, True], ids=["with a prior", "from anchors"])
+@pytest.mark.parametrize("with_prior", [True, False], ids=["with a prior", "from anchors"])
 def test_latent_optimisation_starts_from_what_the_networks_saw_and_raises_the_objective_of_what_is_decoded(
-    model, start, few
+    model, start, with_prior
 ):
-    start = replace(start, seen=torch.arange(2, 20)) if few else start
+    if not with_prior:
+        model.vae.prior.reset()
     drawn = draw_samples(model, start, {**SAMPLING, "ascent": 40}, 3)["ascent"]
     rows = [row for (row,) in drawn.parents]
     assert set(rows) <= set(start.seen.tolist()) and len(set(rows)) > 5
@@ -140,12 +142,15 @@ def test_latent_optimisation_starts_from_what_the_networks_saw_and_raises_the_ob
         before, after = (vae.stability(vae.encode(vae.decode(vectors))) for vectors in (latent, drawn.latent))
     assert (after > before).float().mean() > 0.9
     counts = start.crystals.counts()[rows]
-    assert drawn.atom_counts is None if few else torch.equal(drawn.atom_counts, counts)
+    assert torch.equal(drawn.atom_counts, counts) if with_prior else drawn.atom_counts is None
     assert equal(drawn, draw_samples(model, start, {**SAMPLING, "ascent": 40}, 3)["ascent"])
 
 
-def test_latent_optimisation_starts_from_structures_of_known_energy(model, start):
-    unknown = replace(start, known=[True] * 40, seen=torch.arange(2, 20), e_above_hull=[None] * 40)
+@pytest.mark.parametrize("with_prior", [True, False])
+def test_prior_and_latent_optimisation_start_from_structures_of_known_energy(model, start, with_prior):
+    if not with_prior:
+        model.vae.prior.reset()
+    unknown = replace(start, known=[True] * 40, e_above_hull=[None] * 40)
     with pytest.raises(InputError, match="nothing to start from"):
         draw_samples(model, unknown, {**SAMPLING, "ascent": 3}, 3)
 
