@@ -27,12 +27,11 @@ def arms(seed: int) -> dict[str, dict]:
     common = {
         "system": ["V", "O"],
         "limits": {"max_sites": 12, "max_edge": 8},
-        "model": {"seed": seed, "epochs": 0.5},
+        "model": {"seed": seed, "epochs": 0.5, "fine_tune": 0.3},
     }
     long = {name: number * ROUNDS for name, number in SAMPLES.items()}
     return {
-        "loop": common
-        | {"sampling": SAMPLES, "screen": {"at_most": RELAXED}, "rounds": {"at_most": ROUNDS, "fine_tune": 0.3}},
+        "loop": common | {"sampling": SAMPLES, "screen": {"at_most": RELAXED}, "rounds": {"at_most": ROUNDS}},
         "long round": common | {"sampling": long, "screen": {"at_most": RELAXED * ROUNDS}},
     }
 

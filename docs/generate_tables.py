@@ -73,7 +73,7 @@ def blocks() -> dict[str, str]:
     head = ["column", "type", "unit", "meaning"]
     return {
         "campaign keys": campaign_keys(),
-        "renamed keys": table(["version 1", "version 2"], [[f"`{a}`", f"`{b}`"] for a, b in RENAMED_KEYS.items()]),
+        "renamed keys": table(["before", "now"], [[f"`{a}`", f"`{b}`"] for a, b in RENAMED_KEYS.items()]),
         "columns": table(head, map(describe, COLUMNS)),
         "columns of a screening": table(head, map(describe, screened_columns())),
         "states": described(State),

@@ -1,4 +1,4 @@
-"""Campaign files of version 1: what their keys are called now, and how they become files of version 2."""
+"""Earlier campaign files: what their keys are called now, and how a file gets the keys of today."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from typing import Any
 
 from imatgen_flows.errors import InputError
 
-# key of version 1 -> key of version 2; keys that are not here did not change
+# old key -> key of today, with a value where one value alone has another name; keys that are not here did not change
 RENAMED_KEYS = {
     "generator": "model",
     "sampling.random": "sampling.prior",
     "sampling.around_known": "sampling.perturb",
     "rounds.caution": "rounds.kappa",
+    "start.model": "model.start",
+    "start.use: fine_tune": "model.fine_tune",
+    "start.use: sample_only": "model.fine_tune: 0",
+    "start.share": "model.fine_tune",
+    "rounds.fine_tune": "model.fine_tune",
 }
+USES = ("fine_tune", "sample_only")  # values of `start.use`
+SHARE = 0.3  # default of `start.share`, `rounds.fine_tune` and `model.fine_tune`
 
 
 def refuse_version_1(path: Path, content: Mapping[str, Any]) -> None:
@@ -42,8 +49,8 @@ def renamings_in(content: Mapping[str, Any]) -> list[str]:
     return [f"`{key}` is now `{new}`" for key, new in RENAMED_KEYS.items() if _has(content, key)]
 
 
-def convert_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename the keys of a campaign of version 1; values stay as they are.
+def rename_old_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a campaign of version 1, or an earlier one of version 2, the keys of today; values stay as they are.
 
     Raises
     ------
@@ -52,11 +59,11 @@ def convert_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> convert_version_1({"version": 1, "system": ["V", "O"], "generator": {"seed": 7}, "sampling": {"random": 3}})
+    >>> rename_old_keys({"version": 1, "system": ["V", "O"], "generator": {"seed": 7}, "sampling": {"random": 3}})
     {'version': 2, 'system': ['V', 'O'], 'model': {'seed': 7}, 'sampling': {'prior': 3}}
     """
     for old, new in RENAMED_KEYS.items():
-        if _has(content, old) and _has(content, new):
+        if _has(content, old) and _has(content, new.partition(": ")[0]):
             raise InputError(
                 f"`{old}` and `{new}` are the same key by its old and its new name: leave out one of them."
             )
@@ -68,14 +75,50 @@ def convert_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
         inner = {
             old.removeprefix(f"{key}."): new.rpartition(".")[2]
             for old, new in RENAMED_KEYS.items()
-            if old.startswith(f"{key}.")
+            if old.startswith(f"{key}.") and new.startswith(f"{key}.")
         }
         if isinstance(value, Mapping):
             value = {inner.get(name, name): item for name, item in value.items()}  # noqa: PLW2901
         converted[top.get(key, key)] = value
-    return converted
+    return _training_in_model(converted)
+
+
+def _training_in_model(content: dict[str, Any]) -> dict[str, Any]:
+    """Move what `start` and `rounds` say of the networks into `model`; what nobody knows stays, to be refused.
+
+    Raises
+    ------
+    InputError
+        Where the first round and further ones train by different shares, which one key cannot say.
+    """
+    sections = {name: content.get(name, {}) for name in ("start", "rounds", "model")}
+    if not all(isinstance(section, Mapping) for section in sections.values()):
+        return content
+    start, rounds, model = ({**section} for section in sections.values())
+    file, first = start.pop("model", None), start.pop("share", SHARE)
+    further, use = rounds.pop("fine_tune", SHARE), start.get("use", USES[0])
+    if use in USES:
+        start.pop("use", None)
+    if file is not None:
+        model["start"] = file
+        if use == "sample_only":
+            first = further = 0
+        elif first != further and rounds.get("at_most", 1) != 1:
+            raise InputError(
+                f"`start.share: {first}` and `rounds.fine_tune: {further}` are one key now, `model.fine_tune`: give both "
+                "the same value."
+            )
+    share = further if file is None else first
+    if share != SHARE:
+        model["fine_tune"] = share
+    left = {"start": start, "rounds": rounds, "model": model}
+    return {name: section for name, section in (content | left).items() if section or name not in left}
 
 
 def _has(content: Mapping[str, Any], key: str) -> bool:
+    key, _, value = key.partition(": ")
     section, _, inner = key.partition(".")
-    return section in content and (not inner or (isinstance(content[section], Mapping) and inner in content[section]))
+    if not inner:
+        return section in content
+    inside = content.get(section)
+    return isinstance(inside, Mapping) and inner in inside and (not value or str(inside[inner]) == value)

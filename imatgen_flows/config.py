@@ -25,7 +25,7 @@ from imatgen_flows.energetics.backends import BACKENDS, NONE
 from imatgen_flows.energetics.potentials import DEFAULT_POTENTIAL, POTENTIALS
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import Section, explain, read_user_file, resolve_path, write_user_file
-from imatgen_flows.models.registry import PRESETS, SAMPLERS
+from imatgen_flows.models.registry import ANEW, PRESETS, PRETRAINED, SAMPLERS
 from imatgen_flows.registry import Registry
 from imatgen_flows.sources.registry import ADAPTIVE, ALLOCATIONS, FILES, FIXED, GENERATOR, SOURCES
 
@@ -210,7 +210,7 @@ class References(Section):
 
 
 class Model(Section):
-    """The networks: settings of their training."""
+    """The networks: settings of their training, and the model that they start from."""
 
     preset: str = Field("default", description=PRESETS.help())
     grid: Literal[32, 64] | None = Field(
@@ -219,8 +219,34 @@ class Model(Section):
     epochs: float = Field(1.0, gt=0, le=100, description="Factor on the preset's numbers of epochs.")
     holdout: float = Field(0.1, ge=0, lt=0.9, description="Share of the templates kept from training, to measure on.")
     seed: int = Field(7, ge=0, lt=2**32, description="Of the weights, the order of the data, and the samples.")
+    start: str = Field(
+        ANEW,
+        description=f"The trained networks to begin with: `{ANEW}`, so that they are trained anew; `{PRETRAINED}`, the model "
+        "that ships with the program; or a file of `imatgen models export`. It must suit the system, preset and grid.",
+    )
+    fine_tune: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of the training by which trained networks are trained further: those of `start`, and in each "
+        "further round those of the round before. With 0 they are used as they are.",
+    )
 
     _known_preset = field_validator("preset")(_choice_of(PRESETS))
+    _some_path = field_validator("start", mode="before")(_refuse_no_path)
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _one_name_or_path(cls, start: Any) -> Any:
+        return ANEW if start is None else str(start) if isinstance(start, Path) else start
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The section as jobs take it, without `start` and `fine_tune`, which decide what jobs there are.
+
+        The results of jobs are found by their inputs, and a path differs between machines.
+        """
+        return self.model_dump(mode="json", exclude={"start", "fine_tune"})
 
 
 class Sampling(RootModel[dict[str, NonNegativeInt]]):
@@ -231,8 +257,8 @@ class Sampling(RootModel[dict[str, NonNegativeInt]]):
     @model_validator(mode="after")
     def _every_sampler(self) -> Self:
         for name in self.root:
-            if name in (old := {key.partition(".")[2]: new for key, new in RENAMED_KEYS.items() if "." in key}):
-                raise ValueError(f"`{name}` is now called `{old[name].partition('.')[2]}`")
+            if new := RENAMED_KEYS.get(f"sampling.{name}"):
+                raise ValueError(f"`{name}` is now called `{new.partition('.')[2]}`")
             _choice(SAMPLERS, name)
         self.root = {sampler.name: self.root.get(sampler.name, sampler.default) for sampler in SAMPLERS}
         if self.total == 0:
@@ -383,30 +409,12 @@ class Rounds(Section):
         ge=1,
         description="Energy evaluations that the first round may plan, and after which no further one begins.",
     )
-    fine_tune: float = Field(
-        0.3, gt=0, le=1, description="Share of the training that a further round adds to the networks before."
-    )
     kappa: float = Field(
         1.0,
         ge=0,
         description="Standard deviations that the lower confidence bound of a predicted E_hull lies below its mean, where "
         "candidates for relaxation are chosen.",
     )
-
-
-class Start(Section):
-    """Trained networks to begin with."""
-
-    model: Path | None = Field(
-        None,
-        description="A file of `imatgen models export`, of this system, preset and grid; networks start anew if unset.",
-    )
-    use: Literal["fine_tune", "sample_only"] = Field(
-        "fine_tune", description="Train them further, or `sample_only`: use them as they are, in every round."
-    )
-    share: float = Field(0.3, gt=0, le=1, description="Share of the training that `fine_tune` adds in the first round.")
-
-    _some_path = field_validator("model", mode="before")(_refuse_no_path)
 
 
 class CampaignConfig(Section):
@@ -430,7 +438,6 @@ class CampaignConfig(Section):
     labels: Labels = Field(default_factory=Labels)
     references: References = Field(default_factory=References)
     model: Model = Field(default_factory=Model)
-    start: Start = Field(default_factory=Start)
     sampling: Sampling = Field(default_factory=Sampling)
     validity: Validity = Field(default_factory=Validity)
     sources: Sources = Field(default_factory=Sources)
@@ -506,9 +513,9 @@ class CampaignConfig(Section):
 
     @model_validator(mode="after")
     def _nothing_seen_before(self) -> Self:
-        if self.start.model is not None and self.known.held_out != "none":
+        if self.model.start != ANEW and self.known.held_out != "none":
             raise ValueError(
-                "`start.model` may have seen the phases that `known.held_out` keeps from the networks: leave out one of them"
+                "`model.start` may have seen the phases that `known.held_out` keeps from the networks: leave out one of them"
             )
         return self
 
@@ -556,8 +563,8 @@ class CampaignConfig(Section):
         for name, section in (("templates", config.templates), ("known", config.known)):
             if section.path is not None:
                 section.path = resolve_path(section.path, path, f"{name}.path")
-        if config.start.model is not None:
-            config.start.model = resolve_path(config.start.model, path, "start.model")
+        if config.model.start not in (ANEW, PRETRAINED):
+            config.model.start = str(resolve_path(Path(config.model.start), path, "model.start"))
         if config.sources.files is not None:
             config.sources.files = resolve_path(config.sources.files, path, "sources.files")
         return config

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Element
 
-from imatgen_flows.campaign_v1 import RENAMED_KEYS, convert_version_1
+from imatgen_flows.campaign_v1 import RENAMED_KEYS, rename_old_keys
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 
@@ -33,7 +33,8 @@ version: 1
 system: [V, O]
 generator: {preset: paper, grid: 64, seed: 3}
 sampling: {slerp: 4, random: 5, around_known: 6}
-rounds: {at_most: 2, caution: 0.5}
+start: {model: networks.safetensors, use: sample_only, share: 0.5}
+rounds: {at_most: 2, caution: 0.5, fine_tune: 0.2}
 """
 CAMPAIGNS = sorted((Path(__file__).parents[1] / "workflows" / "campaigns").glob("*.yaml"))
 
@@ -190,6 +191,8 @@ def test_the_order_of_the_elements_changes_nothing(system):
         ("model: {preset: papr}", "`model.preset`: unknown preset `papr`. Did you mean `paper`?"),
         ("model: {grid: 48}", "`model.grid` is 48"),
         ("model: {seed: 4294967296}", "`model.seed` is 4294967296"),
+        ("model: {fine_tune: 1.5}", "`model.fine_tune` is 1.5"),
+        ("model: {fine_tune: true}", "`model.fine_tune`: it is true, and no number"),
         (
             "validity: {charge: rejct}",
             "`validity.charge`: unknown choice for charge balance `rejct`. Did you mean `reject`?",
@@ -263,7 +266,9 @@ def test_a_campaign_cannot_be_made_wrong_later(read):
 
 def test_a_file_of_version_1_is_answered_with_the_new_name_of_each_of_its_keys(refusal):
     message = refusal(VERSION_1)
-    assert all(f"`{old}` is now `{new}`" in message for old, new in RENAMED_KEYS.items())
+    assert all(
+        f"`{old}` is now `{new}`" in message for old, new in RENAMED_KEYS.items() if old != "start.use: fine_tune"
+    )
     assert "imatgen init DIR --from" in message
     assert "\n" not in message
 
@@ -273,19 +278,70 @@ def test_a_file_of_version_1_is_answered_with_the_new_name_of_each_of_its_keys(r
     [
         ("generator: {seed: 3}", "`generator` is now called `model`."),
         ("rounds: {caution: 1}", "`rounds.caution` is now called `rounds.kappa`."),
+        ("rounds: {fine_tune: 0.3}", "`rounds.fine_tune` is now called `model.fine_tune`."),
+        ("start: {model: null}", "`start.model` is now called `model.start`."),
+        ("start: {share: 0.5}", "`start.share` is now called `model.fine_tune`."),
+        ("start: {use: fine_tune}", "`start.use: fine_tune` is now called `model.fine_tune`."),
+        ("start: {use: sample_only}", "`start.use: sample_only` is now called `model.fine_tune: 0`."),
         ("sampling: {random: 3}", "`sampling`: `random` is now called `prior`."),
         ("sampling: {around_known: 3}", "`sampling`: `around_known` is now called `perturb`."),
     ],
 )
-def test_a_key_of_version_1_is_answered_with_its_new_name_whatever_the_version(refusal, line, said):
+def test_an_old_key_is_answered_with_its_new_name_whatever_the_version(refusal, line, said):
     assert refusal(f"system: [V, O]\n{line}") == f"campaign.yaml: {said}"
 
 
 def test_a_converted_file_is_one_of_version_2_with_the_same_values():
-    config = CampaignConfig.model_validate(convert_version_1(yaml.safe_load(VERSION_1)))
+    config = CampaignConfig.model_validate(rename_old_keys(yaml.safe_load(VERSION_1)))
     assert (config.model.preset, config.model.grid, config.model.seed) == ("paper", 64, 3)
     assert config.sampling.root == {"slerp": 4, "prior": 5, "perturb": 6, "ascent": 0}
     assert (config.rounds.at_most, config.rounds.kappa) == (2, 0.5)
+    assert (config.model.start, config.model.fine_tune) == ("networks.safetensors", 0)
+
+
+@pytest.mark.parametrize(
+    ("sections", "model"),
+    [
+        ({"rounds": {"fine_tune": 0.5}}, {"fine_tune": 0.5}),
+        ({"start": {"model": None, "use": "fine_tune", "share": 0.3}, "rounds": {"fine_tune": 0.3}}, None),
+        (
+            {"start": {"model": None, "use": "sample_only", "share": 0.6}, "rounds": {"fine_tune": 0.5}},
+            {"fine_tune": 0.5},
+        ),
+        ({"start": {"model": "a"}, "model": {"seed": 3}}, {"seed": 3, "start": "a"}),
+        ({"start": {"model": "a", "share": 0.6}}, {"start": "a", "fine_tune": 0.6}),
+        ({"start": {"model": "a", "share": 0.6}, "rounds": {"at_most": 1}}, {"start": "a", "fine_tune": 0.6}),
+        ({"start": {"model": "a", "use": "sample_only"}, "rounds": {"at_most": 3}}, {"start": "a", "fine_tune": 0}),
+        ({"model": {"start": "a", "fine_tune": 0.6}}, {"start": "a", "fine_tune": 0.6}),
+    ],
+)
+def test_where_networks_come_from_is_converted_to_what_it_meant(sections, model):
+    converted = rename_old_keys({"version": 2, "system": ["V", "O"]} | sections)
+    assert converted.get("model") == model and "start" not in converted
+    assert "fine_tune" not in converted.get("rounds", {})
+    CampaignConfig.model_validate(converted)
+
+
+def test_two_shares_that_differ_cannot_become_one():
+    old = {"start": {"model": "a", "share": 0.6}, "rounds": {"at_most": 2}}
+    with pytest.raises(InputError, match=r"`start\.share: 0\.6` and `rounds\.fine_tune: 0\.3` are one key now"):
+        rename_old_keys(old)
+
+
+@pytest.mark.parametrize("start", [{"modle": "a"}, {"use": "neither"}])
+def test_what_no_version_knows_is_not_lost_in_the_conversion(start):
+    with pytest.raises(InputError, match="`start"):
+        CampaignConfig.model_validate(rename_old_keys({"system": ["V", "O"], "start": start}))
+
+
+def test_the_model_to_start_from_is_a_word_or_a_path_relative_to_the_file(read, tmp_path):
+    for text in ("", "model: {start: none}", "model: {start: null}"):
+        assert read(f"system: [V, O]\n{text}").model.start == "none"
+    assert read("system: [V, O]\nmodel: {start: pretrained}").model.start == "pretrained"
+    config = read("system: [V, O]\nmodel: {start: kept/vo.safetensors, fine_tune: 0}")
+    assert config.model.start == str(tmp_path / "kept" / "vo.safetensors")
+    with pytest.raises(InputError, match=r"`model\.start` may have seen the phases that `known\.held_out` keeps"):
+        read("system: [V, O]\nmodel: {start: pretrained}\nknown: {held_out: structures}")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +375,7 @@ def test_a_fault_in_python_is_a_sentence_too(content, says):
     [
         ("templates.path", "templates: {{path: {}}}"),
         ("known.path", "known: {{path: {}}}"),
-        ("start.model", "start: {{model: {}}}"),
+        ("model.start", "model: {{start: {}}}"),
     ],
 )
 @pytest.mark.parametrize(

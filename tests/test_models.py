@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -42,8 +43,9 @@ def model(run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def campaign(tiny, model):
-    def build(use, **sections):
-        return tiny(start={"model": str(model), "use": use}, **sections)
+    def build(fine_tune, **sections):
+        settings = {"epochs": 0.06, "start": str(model), "fine_tune": fine_tune}
+        return tiny(model=settings | sections.pop("model", {}), **sections)
 
     return build
 
@@ -52,13 +54,13 @@ def campaign(tiny, model):
 def sampled(campaign, tmp_path_factory):
     """Two rounds that only sample: what the first has found changes where the second looks, not the networks."""
     screen = {"potential": "toy", "at_most": 6, "batch_size": 3, "max_steps": 100, "fmax": 0.3, "threshold": 2.0}
-    config = campaign("sample_only", rounds={"at_most": 2}, screen=screen, sampling=SAMPLING)
+    config = campaign(0, rounds={"at_most": 2}, screen=screen, sampling=SAMPLING)
     return run_campaign(config, tmp_path_factory.mktemp("models") / "sampled")
 
 
 @pytest.fixture(scope="module")
 def tuned(campaign, tmp_path_factory):
-    return run_campaign(campaign("fine_tune"), tmp_path_factory.mktemp("models") / "tuned")
+    return run_campaign(campaign(0.3), tmp_path_factory.mktemp("models") / "tuned")
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +154,12 @@ def test_the_card_says_what_the_networks_were_trained_on_and_how_well(run, model
 
 def test_only_what_no_training_has_seen_counts_as_held_out(campaign, run, documents, tmp_path):
     """With another seed other templates are held out; those that the imported networks saw do not count."""
-    config = campaign("fine_tune", model={"epochs": 0.02, "seed": 8})
+    config = campaign(0.3, model={"epochs": 0.02, "seed": 8})
     directory = run_campaign(config, tmp_path / "other-seed")
     export_model(directory, tmp_path / "further.safetensors")
     before, after = (
         set(read_model(path)[0].data["unseen_templates"])
-        for path in (config.start.model, tmp_path / "further.safetensors")
+        for path in (Path(config.model.start), tmp_path / "further.safetensors")
     )
     assert after < before
     (dataset,) = documents(directory, build_dataset)
@@ -172,16 +174,16 @@ def test_a_model_travels_on_from_a_run_that_only_sampled(sampled, model, tmp_pat
     before, _networks = read_model(model)
     assert path == tmp_path / "sampled.safetensors"
     assert card.sha256 == before.sha256 and card.training == before.training
-    assert card.data["start"] == {"model": "vo.safetensors", "use": "sample_only", "share": 0.3}
+    assert (card.data["start"], card.data["fine_tune"]) == ("vo.safetensors", 0)
     assert card.data["unseen_templates"] == before.data["unseen_templates"]
 
 
 def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(campaign, tiny, model, tmp_path):
     faults = {
-        "trained on V-O, the campaign is of Ti-O": campaign("sample_only", system=("Ti", "O")),
-        "the campaign has {preset: default, grid: 64}": campaign("fine_tune", model={"grid": 64}),
-        "the campaign has {preset: paper, grid: 64}": campaign("fine_tune", model={"preset": "paper"}),
-        "no such model file": tiny(start={"model": str(tmp_path / "nowhere.safetensors")}),
+        "trained on V-O, the campaign is of Ti-O": campaign(0, system=("Ti", "O")),
+        "the campaign has {preset: default, grid: 64}": campaign(0.3, model={"grid": 64}),
+        "the campaign has {preset: paper, grid: 64}": campaign(0.3, model={"preset": "paper"}),
+        "no such model file": tiny(model={"start": tmp_path / "nowhere.safetensors"}),
     }
     for words, config in faults.items():
         (check,) = (item for item in check_machine(config) if item.name == "model")
@@ -189,7 +191,7 @@ def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(campaign, 
         with pytest.raises(InputError) as caught:
             run_campaign(config, tmp_path / "never")
         assert words in str(caught.value) and not (tmp_path / "never").exists()
-    (check,) = (item for item in check_machine(campaign("fine_tune")) if item.name == "model")
+    (check,) = (item for item in check_machine(campaign(0.3)) if item.name == "model")
     assert check.ok and "V-O" in check.detail
 
 
@@ -203,7 +205,7 @@ def test_submission_refuses_it_too(campaign, tmp_path):
     cluster = {"python": str(tmp_path), "database": {"embedded": True}, "profiles": dict.fromkeys(profiles, profile)}
     ClusterConfig.model_validate(cluster).to_directory(tmp_path / "cluster")
     with pytest.raises(InputError, match="trained on V-O, the campaign is of Ti-O"):
-        submit_campaign(campaign("fine_tune", system=("Ti", "O")), tmp_path / "never", tmp_path / "cluster")
+        submit_campaign(campaign(0.3, system=("Ti", "O")), tmp_path / "never", tmp_path / "cluster")
     assert not (tmp_path / "never").exists()
 
 
@@ -213,10 +215,10 @@ def test_a_damaged_model_is_refused_before_anything_is_made(tiny, model, tmp_pat
     content[-100] ^= 1
     damaged.write_bytes(content)
     with pytest.raises(InputError, match="the weights of vae are not those that were written"):
-        run_campaign(tiny(start={"model": str(damaged)}), tmp_path / "never")
+        run_campaign(tiny(model={"start": damaged}), tmp_path / "never")
     damaged.write_bytes(content[:-1])
     with pytest.raises(InputError, match="cut short"):
-        run_campaign(tiny(start={"model": str(damaged)}), tmp_path / "never")
+        run_campaign(tiny(model={"start": damaged}), tmp_path / "never")
 
 
 def test_a_model_that_changed_after_the_campaign_was_started_is_refused(run, model, documents, tmp_path):
@@ -227,8 +229,8 @@ def test_a_model_that_changed_after_the_campaign_was_started_is_refused(run, mod
 
 
 def test_phases_cannot_be_held_out_from_networks_that_may_have_seen_them(campaign):
-    with pytest.raises(InputError, match=r"`start\.model` may have seen the phases that `known\.held_out` keeps"):
-        campaign("sample_only", known={"held_out": "structures"})
+    with pytest.raises(InputError, match=r"`model\.start` may have seen the phases that `known\.held_out` keeps"):
+        campaign(0, known={"held_out": "structures"})
 
 
 def test_a_damaged_artifact_is_not_exported(run, tmp_path):
@@ -253,11 +255,11 @@ def test_the_commands_take_a_model_out_of_a_run_and_say_how_a_campaign_begins_wi
     code, text, _ = imatgen("models", "import", path, "--directory", tmp_path / "kept")
     assert code == 0 and (tmp_path / "kept" / "first.safetensors").read_bytes() == model.read_bytes()
     assert "is refused" in " ".join(text.replace("│", " ").split())
-    lines = [line for line in text.splitlines() if line.startswith(("system:", "model:", "start:"))]
+    lines = [line for line in text.splitlines() if line.startswith(("system:", "model:"))]
     written = tmp_path / "campaign.yaml"
     written.write_text("\n".join([*lines, "labels: {potential: toy}", "screen: {potential: toy}"]))
     assert imatgen("check", written)[0] == 0
-    assert CampaignConfig.from_file(written).start.model == tmp_path / "kept" / "first.safetensors"
+    assert CampaignConfig.from_file(written).model.start == str(tmp_path / "kept" / "first.safetensors")
 
 
 def test_faults_of_the_commands_are_sentences_and_status_2(imatgen, run, tmp_path):

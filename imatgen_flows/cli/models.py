@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,10 +127,14 @@ def _show(path: Path, card: ModelCard, as_json: bool) -> None:
         typer.echo(json.dumps({"file": str(path)} | asdict(card)))
         return
     print_table(f"{path}: {card.name}", ["", ""], [[name, value] for name, value in _lines(card).items()])
-    typer.echo("A campaign starts from it with these lines; `use: sample_only` trains nothing.")
-    typer.echo(f"system: {yaml.safe_dump(card.data['system'], default_flow_style=True).strip()}")
-    typer.echo(f"model: {card.campaign_section}")
-    typer.echo(f"start: {{model: {path.absolute()}, use: fine_tune}}")
+    typer.echo("A campaign starts from it with these lines; with `fine_tune: 0` nothing is trained.")
+    preset = {"preset": card.preset["name"], "grid": card.preset["basis"]["grid"]}
+    lines = {"system": card.data["system"], "model": preset | {"start": str(path.absolute())}}
+    for key, value in lines.items():
+        if value:  # a model of prototypes suits any system
+            typer.echo(
+                f"{key}: {yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf).strip()}"
+            )
 
 
 def _lines(card: ModelCard) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The campaign file that `imatgen init` writes: one to start from, or one of version 1 in the form of version 2."""
+"""The campaign file that `imatgen init` writes: one to start from, or an earlier one with the keys of today."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from imatgen_flows.campaign_v1 import RENAMED_KEYS, convert_version_1, renamings_in
+from imatgen_flows.campaign_v1 import RENAMED_KEYS, rename_old_keys, renamings_in
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.io.yaml_file import read_yaml, validate_content
+from imatgen_flows.models.registry import ANEW, PRETRAINED
 
 CAMPAIGN_FILE = "campaign.yaml"
-PATHS = (("templates", "path"), ("known", "path"), ("start", "model"))  # keys that hold the path of a file or folder
+# keys that hold the path of a file or folder, and the words that may stand there instead
+PATHS = {("templates", "path"): (), ("known", "path"): (), ("model", "start"): (ANEW, PRETRAINED)}
 
 
 def write_starter(directory: Path) -> Path:
@@ -29,7 +31,7 @@ def write_starter(directory: Path) -> Path:
 
 
 def convert_campaign(old: Path, directory: Path) -> tuple[Path, list[str]]:
-    """Write a campaign file of version 1 as one of version 2 into a directory; its relative paths are adapted.
+    """Write an earlier campaign file with the keys of today into a directory; its relative paths are adapted.
 
     Returns
     -------
@@ -38,15 +40,15 @@ def convert_campaign(old: Path, directory: Path) -> tuple[Path, list[str]]:
     Raises
     ------
     InputError
-        Where the old file cannot be read or holds a key that neither version knows, or the new one cannot be written.
+        Where the old file cannot be read or holds a key that no version knows, or the new one cannot be written.
     """
     import yaml
 
     content = read_yaml(old, "campaign file", "Give the file that is to be converted.")
-    converted: dict[str, Any] = convert_version_1(content) if content.get("version", 1) == 1 else dict(content)
-    for section, key in PATHS:
+    converted: dict[str, Any] = rename_old_keys(content) if content.get("version", 1) in (1, 2) else dict(content)
+    for (section, key), words in PATHS.items():
         inner = converted.get(section)
-        if isinstance(inner, dict) and isinstance(inner.get(key), str):
+        if isinstance(inner, dict) and isinstance(inner.get(key), str) and inner[key] not in words:
             converted[section] = inner | {key: _relocated(inner[key], old.parent, directory)}
     validate_content(old, converted, CampaignConfig, RENAMED_KEYS)
     return _write(directory, yaml.safe_dump(converted, sort_keys=False)), renamings_in(content)

@@ -7,11 +7,12 @@ from typing import Any
 
 from jobflow import Flow, Maker
 
-from imatgen_flows.config import Limits, Model, Sampling, Search, Start, Validity
+from imatgen_flows.config import Limits, Model, Sampling, Search, Validity
 from imatgen_flows.flows.common import plain
 from imatgen_flows.jobs.documents import CampaignData, CandidateChecks, InputFile, NetworkDocuments
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.import_network import import_network
+from imatgen_flows.jobs.networks import starting_file
 from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
 from imatgen_flows.jobs.sample_candidates import sample_candidates
 from imatgen_flows.jobs.train import train_autoencoder, train_vae
@@ -26,7 +27,6 @@ class GenerateMaker(Maker):
 
     name: str = "generate"
     model: Model = field(default_factory=Model)
-    start: Start = field(default_factory=Start)
     sampling: Sampling = field(default_factory=Sampling)
     limits: Limits = field(default_factory=Limits)
     validity: Validity = field(default_factory=Validity)
@@ -44,11 +44,13 @@ class GenerateMaker(Maker):
         round_number : of the campaign
         networks : of an earlier round; None to begin with those of the model file, or anew where there is none
         """
-        dataset, settings = data["dataset"], plain(self.model)
+        dataset = data["dataset"]
         imported = self._import(root, dataset) if networks is None else {}
         networks = networks or _outputs(imported)
-        as_they_are = self.start.model is not None and self.start.use == "sample_only"
-        trained = {} if as_they_are else self._train(root, data, networks)
+        share = self.model.fine_tune if networks else 1.0
+        model = self.model.model_copy(update={"epochs": self.model.epochs * share}) if share else self.model
+        settings = model.training
+        trained = self._train(root, data, networks, settings) if share else {}
         networks = _outputs(trained) or networks
         common = {"networks": networks, "model": settings}
         reconstruction = evaluate_reconstruction(root, dataset=dataset, **common)
@@ -73,15 +75,17 @@ class GenerateMaker(Maker):
 
     def _import(self, root: str, dataset: Any) -> dict[str, Any]:
         """Make the jobs that take the networks out of the model file, by role; none where there is no file."""
-        file = InputFile.of(self.start.model)
+        file = InputFile.of(starting_file(self.model))
         if file is None:
             return {}
-        common = {"dataset": dataset, "file": file, "model": plain(self.model)}
+        common = {"dataset": dataset, "file": file, "model": self.model.training}
         return {role.value: import_network(root, role=role.value, **common) for role in ModelRole}
 
-    def _train(self, root: str, data: CampaignData, start: NetworkDocuments) -> dict[str, Any]:
+    def _train(
+        self, root: str, data: CampaignData, start: NetworkDocuments, settings: dict[str, Any]
+    ) -> dict[str, Any]:
         """Make the jobs that train the networks, by role, each from that of `start` where there is one."""
-        common = {"dataset": data["dataset"], "model": plain(self.model)}
+        common = {"dataset": data["dataset"], "model": settings}
         jobs = {role: train_autoencoder(root, role=role, start=start.get(role), **common) for role in (CELL, BASIS)}
         vae = train_vae(root, labels=data["labels"], networks=_outputs(jobs), start=start.get(VAE), **common)
         return jobs | {VAE: vae}

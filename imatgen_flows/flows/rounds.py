@@ -44,7 +44,7 @@ def round_flow(
     jobs: list[Any] = []
     made: Any = {"networks": {}, "reconstruction": None, "candidates": None}
     if config.sources.uses_generator:
-        jobs.append(_generate(config, start).make(root, data, number, start))
+        jobs.append(_generate(config).make(root, data, number, start))
         made = jobs[-1].output
     jobs.append(SearchMaker(config, walltime=walltimes[0]).make(root, data, made["candidates"], previous))
     if config.validation.is_wanted:
@@ -127,15 +127,9 @@ def reason_to_stop(config: CampaignConfig, finished: RoundDocument) -> str:
     return ""
 
 
-def _generate(config: CampaignConfig, start: NetworkDocuments | None) -> GenerateMaker:
-    """Configure the generation of a round: networks that go on from others take a share of the training."""
-    model = config.model
-    if start or config.start.model:
-        share = config.rounds.fine_tune if start else config.start.share
-        model = model.model_copy(update={"epochs": model.epochs * share})
+def _generate(config: CampaignConfig) -> GenerateMaker:
     return GenerateMaker(
-        model=model,
-        start=config.start,
+        model=config.model,
         sampling=config.sampling,
         limits=config.limits,
         validity=config.validity,

@@ -47,7 +47,8 @@ class SearchMaker(Maker):
         proposed = propose_candidates(
             root,
             data=part,
-            campaign={name: value for name, value in plain(config).items() if name in SECTIONS},
+            campaign={name: value for name, value in plain(config).items() if name in SECTIONS}
+            | {"model": config.model.training},
             candidates=candidates,
             previous=previous,
             files=InputFile.of(config.sources.files),

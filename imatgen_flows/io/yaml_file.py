@@ -59,7 +59,7 @@ def read_user_file(
     model : what it holds
     kind : what people call such a file, for example "campaign file"
     cure : what to do where there is none
-    renamed : keys of before, and what they are called now
+    renamed : keys of before, and what they are called now; one may be `section.key: value`, where a value has another name
     check : refuses the content as a whole, before any key is looked at
 
     Raises
@@ -222,8 +222,10 @@ def explain(error: ValidationError, root: type[BaseModel], renamed: Mapping[str,
     for fault in error.errors():
         where = [str(part) for part in fault["loc"]]
         key = ".".join(where)
-        if key in renamed and fault["type"] in ("extra_forbidden", "value_error"):
+        if key in renamed and fault["type"] == "value_error":
             sentences.append(f"`{key}` is now called `{renamed[key]}`.")
+        elif fault["type"] == "extra_forbidden" and (old := _old_names(key, fault["input"], renamed)):
+            sentences += [f"`{name}` is now called `{renamed[name]}`." for name in old]
         elif fault["type"] == "extra_forbidden":
             known = _known_keys(root, where[:-1])
             near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
@@ -245,6 +247,13 @@ def explain(error: ValidationError, root: type[BaseModel], renamed: Mapping[str,
         else:
             sentences.append(f"`{key}` is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}.")
     return sentences
+
+
+def _old_names(key: str, value: Any, renamed: Mapping[str, str]) -> list[str]:
+    """List the old names of `renamed` under which a key stands, or the keys of a section that is no more."""
+    inner = value if isinstance(value, Mapping) else {}
+    names = [key, *(f"{key}.{name}" for name in inner), *(f"{key}.{name}: {item}" for name, item in inner.items())]
+    return [name for name in names if name in renamed]
 
 
 def _known_keys(model: type[BaseModel], where: list[str]) -> list[str]:

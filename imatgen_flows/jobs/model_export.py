@@ -103,7 +103,8 @@ def _card(
         "labels": config.labels.model_dump(mode="json") | {"counts": labels.counts},
         "unseen_templates": sorted(unseen_templates(dataset, config.model, networks["vae"])),
         "rounds": finished.round + 1,
-        "start": _without_folders(config.start.model_dump(mode="json"), "model"),
+        "start": Path(config.model.start).name,
+        "fine_tune": config.model.fine_tune,
     }
     training = trained_model(config, store, finished).training
     data["training"] = {name: getattr(training, name).tolist() for name in ("scale", "atom_counts", "weights")}
@@ -133,6 +134,6 @@ def _check_hash(ref: ArtifactRef) -> Path:
     return path
 
 
-def _without_folders(section: dict[str, Any], key: str = "path") -> dict[str, Any]:
+def _without_folders(section: dict[str, Any]) -> dict[str, Any]:
     """Keep the name of a file, and not its folder: a card is read elsewhere."""
-    return section | {key: Path(section[key]).name if section[key] else None}
+    return section | {"path": Path(section["path"]).name if section["path"] else None}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import Model
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore
 from imatgen_flows.jobs.device import use_device
 from imatgen_flows.jobs.documents import DatasetDocument, NetworkDocuments
+from imatgen_flows.models.registry import ANEW, PRETRAINED
 
 if TYPE_CHECKING:
     from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
@@ -19,6 +21,21 @@ def preset_of(model: Model) -> Preset:
     from imatgen_flows.models.presets import get_preset
 
     return get_preset(model.preset, model.grid, model.epochs)
+
+
+def starting_file(model: Model) -> Path | None:
+    """Return the model file that a campaign's networks start from; None where they are trained anew.
+
+    Raises
+    ------
+    InputError
+        Where the pretrained model is missing from this installation.
+    """
+    if model.start == PRETRAINED:
+        from imatgen_flows.models.pretrained import shipped_model
+
+        return shipped_model()
+    return None if model.start == ANEW else Path(model.start)
 
 
 def load_compressor(dataset: DatasetDocument, networks: NetworkDocuments, model: Model) -> ImageCompressor:

@@ -33,6 +33,7 @@ from imatgen_flows.jobs.propose_candidates import propose_candidates
 from imatgen_flows.jobs.provenance import finished_round, first_round, parent, parents
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.references import extend_hull
+from imatgen_flows.models.registry import ANEW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,10 +193,10 @@ def latent_inputs(run: Path) -> LatentInputs:
     from imatgen_flows.studies.latent_space import LatentDataset
 
     config = CampaignConfig.from_file(run / "campaign.yaml")
-    if config.start.model is not None:
+    if config.model.start != ANEW:
         raise InputError(
-            f"{run}: its networks began as those of {config.start.model}, which were trained with a classifier, so that none "
-            "without it can be trained beside them. Run the campaign without `start.model`."
+            f"{run}: its networks began as those of {config.model.start}, which were trained with a classifier, so that none "
+            "without it can be trained beside them. Run the campaign without `model.start`."
         )
     store = ArtifactStore(run / "artifacts")
     first = first_round(store, finished_round(run))

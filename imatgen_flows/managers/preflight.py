@@ -70,8 +70,7 @@ def check_machine(
             checks.append(Check(name, path.exists(), f"{path}" + ("" if path.exists() else ": no such file or folder")))
     if config:
         checks += _check_crystals(config, read_templates)
-    if config and config.start.model:
-        checks.append(_check_model(config, config.start.model))
+        checks += _check_model(config)
     where = _existing(directory or Path.cwd())
     free = shutil.disk_usage(where).free / 1e9
     checks.append(Check("disk", free > FREE_DISK, f"{free:.1f} GB free at {where}, {FREE_DISK:g} GB needed"))
@@ -155,9 +154,8 @@ def make_plan(config: CampaignConfig) -> Plan:
 
 def _input_checks(config: CampaignConfig) -> list[Check]:
     """Check the inputs of a campaign that are the same on every machine."""
-    model = [_check_model(config, config.start.model)] if config.start.model else []
     checks = [*check_search(config), *check_potentials(config), *check_dft_elements(config), *check_sources(config)]
-    return [*checks, *model]
+    return [*checks, *_check_model(config)]
 
 
 def _search(config: CampaignConfig, structures: list[Structure]) -> str:
@@ -289,17 +287,23 @@ def _check_potential(name: str) -> Check:
     return Check(f"potential {name}", True, f"{potential.scale}, package version {potential.version or 'none'}")
 
 
-def _check_model(config: CampaignConfig, path: Path) -> Check:
-    """Check that the model which a campaign starts from is whole, of this system, and of this preset and grid."""
-    from imatgen_flows.models.model_file import open_model
-    from imatgen_flows.models.presets import get_preset
+def _check_model(config: CampaignConfig) -> list[Check]:
+    """Check that the model which a campaign starts from, if any, is whole and suits the system, the preset and the grid."""
+    from imatgen_flows.jobs.networks import preset_of, starting_file
 
-    preset = get_preset(config.model.preset, config.model.grid)
     try:
-        card, _networks = open_model(path, sorted(config.system), preset)
+        path = starting_file(config.model)
+        if path is None:
+            return []
+        from imatgen_flows.models.model_file import open_model  # and with it torch
+
+        card, _networks = open_model(path, config.system, preset_of(config.model))
     except ImatgenError as error:
-        return Check("model", False, str(error))
-    return Check("model", True, f"{path}: {card.name}, {'-'.join(card.elements)}, {config.start.use.replace('_', ' ')}")
+        return [Check("model", False, str(error))]
+    share = config.model.fine_tune
+    use = f"trained further by {share:g} of the training" if share else "used as it is"
+    suits = "any system" if card.is_of_prototypes else "-".join(card.elements)
+    return [Check("model", True, f"{path}: {card.name}, {suits}, {use}")]
 
 
 def _existing(path: Path) -> Path:

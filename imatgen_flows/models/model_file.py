@@ -48,7 +48,8 @@ class _CampaignRecord(TypedDict, total=False):
     known: dict[str, Json]
     validity: dict[str, Json]
     rounds: int
-    start: dict[str, Json]
+    start: str  # name of the model file that training began with
+    fine_tune: float
     licence: str  # of the data, with the attribution that it asks for
     training: dict[str, list]  # what sampling needs of the training structures: scale, atom_counts and weights
 

@@ -40,6 +40,7 @@ SAMPLERS = Registry(
 )
 
 PRETRAINED = "pretrained"  # preset and name of the model that ships with the program
+ANEW = "none"  # where the name or file of a model may stand: no model, so that networks are trained anew
 
 PRESETS = Registry(
     "preset",

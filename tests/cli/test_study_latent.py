@@ -80,6 +80,8 @@ def test_what_is_no_run_or_lost_its_networks_is_refused_in_a_sentence(imatgen, r
     place = tmp_path / "imported"
     shutil.copytree(run, place)
     campaign = yaml.safe_load((place / "campaign.yaml").read_text())
-    (place / "campaign.yaml").write_text(yaml.safe_dump(campaign | {"start": {"model": "other.imatgen"}}))
+    (place / "campaign.yaml").write_text(
+        yaml.safe_dump(campaign | {"model": campaign["model"] | {"start": "other.imatgen"}})
+    )
     code, _, error = imatgen("study", "latent", place)
-    assert code == 2 and "start.model" in error
+    assert code == 2 and "model.start" in error

@@ -157,7 +157,7 @@ def test_inputs_that_a_check_of_the_run_refuses_are_refused_by_the_plan_in_one_s
     cases = {
         "potential emt": tiny(("Cu", "S"), labels=emt, screen=emt),
         "potential Nope by atomate2": tiny(validate={"backend": "force-field", "force_field": "Nope"}),
-        "model": tiny(start={"model": tmp_path / "none.imatgen"}),
+        "model": tiny(model={"start": tmp_path / "none.imatgen"}),
         "DFT settings": tiny(("Ce", "O"), validate={"backend": "vasp-mp-gga"}),
     }
     for name, config in cases.items():
