@@ -166,7 +166,7 @@ def _compare_sources(run: Path, settings: BaselineSettings, as_json: bool) -> No
     show_progress()
     system = RunDirectory.open(run).system
     inputs = baseline_inputs(run, settings.round_number, settings.samplers, settings.fmax)
-    result = run_benchmark(inputs.candidates, inputs.known, inputs.hull, inputs.relax, settings)
+    result = run_benchmark(inputs.candidates, inputs.known, inputs.hull, inputs.relax, settings, inputs.volume_ratio)
     found = {
         "system": system,
         "potential": inputs.hull.potential,
