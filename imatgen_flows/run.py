@@ -173,7 +173,7 @@ class Run:
         from imatgen_flows.report.result_directory import read_json
 
         if not (self.path / "hull.json").is_file():
-            raise InputError(f"{self.path}: {self._unfinished} It has no hull yet.")
+            raise InputError(f"{self.path}: {self.outlook} It has no hull yet.")
         table = read_json(self.path / "hull.json")
         return Hull.from_table(table["references"], table["potential"])
 
@@ -257,10 +257,11 @@ class Run:
     def require_finished(self) -> None:
         """Raise an InputError where the run is not finished; it says how far it has come."""
         if self.state is not RunState.FINISHED:
-            raise InputError(f"{self.path}: {self._unfinished}")
+            raise InputError(f"{self.path}: {self.outlook}")
 
     @property
-    def _unfinished(self) -> str:
+    def outlook(self) -> str:
+        """How far the run had come when it was opened, and what goes on with it, in a sentence."""
         command = ["imatgen", "run", str(self.path / CAMPAIGN_FILE), "--directory", str(self.path), "--resume"]
         go_on = f"`{shlex.join(command)}` goes on with it."
         return {
@@ -279,7 +280,7 @@ class Run:
             return finished_round(self.path).candidates
         found = candidates_so_far(self.path)
         if found is None:
-            raise InputError(f"{self.path}: no samples have been drawn yet: {self._unfinished}")
+            raise InputError(f"{self.path}: no samples have been drawn yet: {self.outlook}")
         return found
 
     def _is_parent(self, name: str) -> bool:
