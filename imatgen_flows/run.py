@@ -77,7 +77,8 @@ class Run:
         Raises
         ------
         InputError
-            Where no samples have been drawn yet, or a file of the table is damaged.
+            Where no samples have been drawn yet, a file of the table is damaged, or the run is an unfinished campaign of a
+            comparison, whose artifacts do not say which campaign they belong to.
 
         Examples
         --------
@@ -275,9 +276,16 @@ class Run:
     def _files(self) -> CandidateTable:
         """Where the candidates lie in the artifacts of the run."""
         from imatgen_flows.jobs.provenance import candidates_so_far, finished_round
+        from imatgen_flows.managers.comparison import comparison_of
 
         if self.state is RunState.FINISHED:
             return finished_round(self.path).candidates
+        if comparison := comparison_of(self.path):
+            raise InputError(
+                f"{self.path}: this campaign of the comparison in {comparison} has not come to its end ({self.state.value}). "
+                "It shares its artifacts with the others, so that its candidates can be read only then; the command that "
+                "began the comparison goes on with it."
+            )
         found = candidates_so_far(self.path)
         if found is None:
             raise InputError(f"{self.path}: no samples have been drawn yet: {self.outlook}")

@@ -186,6 +186,12 @@ def run_directory(directory: Path, arm: str, seed: int) -> Path:
     return directory / f"seed-{seed}" / arm
 
 
+def comparison_of(run: Path) -> Path | None:
+    """Find the directory of the comparison whose store of artifacts a run directory uses; None where the store is its own."""
+    directory = (run / STORE).resolve().parent
+    return directory if directory != run.resolve() and (directory / COMPARISON_FILE).is_file() else None
+
+
 def run_comparison(config: CampaignConfig, settings: ComparisonSettings, directory: Path) -> None:
     """Run the campaigns of a comparison, one after the other; those that have ended are not run again.
 
