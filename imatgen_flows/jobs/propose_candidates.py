@@ -28,7 +28,7 @@ from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.search_space import search_space
 from imatgen_flows.profiles import Profile
 from imatgen_flows.sources.allocation import Yield, allocate_adaptive, allocate_fixed
-from imatgen_flows.sources.registry import ADAPTIVE, FILES, GENERATOR, SOURCES
+from imatgen_flows.sources.registry import ADAPTIVE, FILES, GENERATOR
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -171,8 +171,7 @@ def _allocate(config: CampaignConfig, records: Sequence[Row], batch: Batch) -> A
     def allocate(sources: Sequence[str], number: int) -> dict[str, int]:
         if config.sources.allocation == ADAPTIVE and tried:
             seed = batch.seed_of_allocation(next(turns))
-            expected = {source: SOURCES[source].expected for source in sources}
-            return allocate_adaptive({source: yields[source] for source in sources}, expected, number, seed)
+            return allocate_adaptive({source: yields[source] for source in sources}, number, seed)
         shares = {source: config.sources.shares[source] for source in sources}
         given = {source: yields[source].relaxations + len(batch.chosen.get(source, ())) for source in sources}
         return allocate_fixed(shares, given, number)

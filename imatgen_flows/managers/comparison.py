@@ -165,9 +165,8 @@ def default_arms(config: CampaignConfig) -> tuple[str, ...]:
 def campaign_of(config: CampaignConfig, settings: ComparisonSettings, arm: str, seed: int) -> CampaignConfig:
     """Make the campaign of an arm and a seed: one round without validation, whose sources are those of the arm."""
     sources = settings.sources if arm in (EQUAL, ADAPTIVE) else (arm,)
-    weights = {source: SOURCES[source].expected if arm == ADAPTIVE else 1.0 for source in sources}
     shared: dict[str, Any] = {
-        "shares": {source: weight / sum(weights.values()) for source, weight in weights.items()},
+        "shares": {source: 1 / len(sources) for source in sources},
         "allocation": ADAPTIVE if arm == ADAPTIVE else FIXED,
         "batches": settings.batches,
     }

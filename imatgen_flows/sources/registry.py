@@ -9,9 +9,6 @@ from typing import Any
 from imatgen_flows.errors import InputError
 from imatgen_flows.registry import Entry, Registry, load_object
 
-# in place of what campaigns of other systems found, where none had the source
-UNKNOWN_YIELD = 2.0
-
 
 @dataclass(frozen=True)
 class Source(Entry):
@@ -23,8 +20,6 @@ class Source(Entry):
         are drawn before
     filler : ``module:function``, a `sources.proposal.FillCells`, for comparisons on the same cells; empty for a source that
         chooses its cells itself
-    expected : new structures within 0.15 eV/atom of the hull in 1,000 evaluations, as campaigns of other systems had them:
-        what an adaptive campaign believes before it has tried the source
     repeats_dataset : whether it proposes structures of the dataset as they are, so that to match them is no reason to reject
     package : distribution on PyPI that it needs beside ours; empty where it needs none
     extra : of ``pip install 'imatgen-flows[extra]'``, which brings that package
@@ -32,7 +27,6 @@ class Source(Entry):
 
     proposer: str = ""
     filler: str = ""
-    expected: float = UNKNOWN_YIELD
     repeats_dataset: bool = False
     package: str = ""
     extra: str = ""
@@ -64,7 +58,6 @@ GENERATOR, SUBSTITUTION, RATTLED, RANDOM_SEARCH = "generator", "substitution", "
 GENETIC, FILES = "genetic", "files"
 _HERE = "imatgen_flows.sources"
 
-# `expected`: notebook/2026-11-29-arms.md, the two systems other than V-O
 SOURCES = Registry(
     "source",
     Source(
@@ -72,7 +65,6 @@ SOURCES = Registry(
         "Generator",
         "Samples of the trained networks.",
         filler=f"{_HERE}.generator:propose_generated",
-        expected=7.7,
     ),
     Source(
         SUBSTITUTION,
@@ -80,7 +72,6 @@ SOURCES = Registry(
         "Structures of the dataset as substitution made them, lowest single points first.",
         proposer=f"{_HERE}.substitution:propose_lowest",
         filler=f"{_HERE}.substitution:propose_substituted",
-        expected=4.2,
         repeats_dataset=True,
     ),
     Source(
@@ -89,7 +80,6 @@ SOURCES = Registry(
         "The same with random strain and displacements.",
         proposer=f"{_HERE}.rattled:propose_lowest_rattled",
         filler=f"{_HERE}.rattled:propose_rattled",
-        expected=2.0,
     ),
     Source(
         RANDOM_SEARCH,
@@ -97,7 +87,6 @@ SOURCES = Registry(
         "Random symmetric crystals in the manner of AIRSS.",
         proposer=f"{_HERE}.random_search:propose_random_cells",
         filler=f"{_HERE}.random_search:propose_random",
-        expected=1.1,
         package="PyXtal",
         extra="search",
     ),
@@ -106,7 +95,6 @@ SOURCES = Registry(
         "Genetic algorithm",
         "Offspring of the lowest of all that was relaxed, whatever source proposed it.",
         proposer=f"{_HERE}.genetic:propose_offspring",
-        expected=5.8,
         package="ase-ga",
         extra="search",
     ),
