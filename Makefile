@@ -10,12 +10,13 @@ CAMPAIGN ?= workflows/campaigns/vanadium-oxides.yaml
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help install campaign test test-slurm lint browser slurm test-torchsim clean
+.PHONY: help install campaign pretrain test test-slurm lint browser slurm test-torchsim clean
 
 help:
 	@echo "make campaign   run the vanadium-oxide campaign, from installation to report"
 	@echo "make test       lint, type checks, import rules and tests"
 	@echo "make test-slurm campaigns under FireWorks on a private SLURM of this machine, with kills and walltimes"
+	@echo "make pretrain DATA=FILE  train networks for any chemical system, from crystals of many"
 	@echo "make clean      remove the environment and caches (runs/ stays)"
 
 install: $(STAMP)
@@ -52,6 +53,11 @@ browser:
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; } \
 	    || echo "chromium could not be installed: the browser tests of the report will be skipped."; \
 	else echo "chromium and chromium-driver are missing: the browser tests of the report will be skipped."; fi
+
+# networks for any system from crystals of many, for hours: make pretrain DATA=crystals.jsonl.gz LICENCE="..."
+pretrain: $(STAMP)
+	@test -n "$(DATA)" || { echo "make pretrain DATA=FILE: name a file of crystals, one JSON object a line."; exit 1; }
+	$(BIN)/imatgen models pretrain "$(DATA)" --out runs/pretrained --licence "$(LICENCE)"
 
 test: $(STAMP) browser lint
 	$(BIN)/pytest -m "not slurm" -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=85

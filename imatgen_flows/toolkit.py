@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from imatgen_flows.energetics.potentials import DEFAULT_POTENTIAL
 from imatgen_flows.errors import InputError
+from imatgen_flows.models.registry import PRETRAINED
 from imatgen_flows.run import Run
 
 if TYPE_CHECKING:
@@ -18,44 +19,46 @@ if TYPE_CHECKING:
     from imatgen_flows.crystals.raw_crystal import RawCrystal
     from imatgen_flows.energetics.relax import Relaxation
     from imatgen_flows.jobs.comparison import ComparisonSource
+    from imatgen_flows.sources.generated import Generated
     from imatgen_flows.sources.trained_model import TrainedModel
 
-PRETRAINED = "pretrained"
 
-
-def load_model(source: str | Path) -> TrainedModel:
+def load_model(source: str | Path = PRETRAINED, system: str | None = None) -> TrainedModel:
     """Load trained networks.
 
     Parameters
     ----------
-    source : a model file, as `imatgen models export` writes it, or the directory of a finished run
+    source : `pretrained`, the model that ships with the program; a model file, as `imatgen models export` writes it; or the
+        directory of a finished run
+    system : elements, for example `V-O`; a model of any system needs them, as the pretrained one does
 
     Raises
     ------
     InputError
-        Where there is no such model, or its file is damaged or of another version.
+        Where there is no such model, its file is damaged or of another version, or it is of another system.
 
     Examples
     --------
     >>> imf.load_model("runs/vanadium-oxides").elements
-    ('O', 'V')
+    ('V', 'O')
     """
-    if source == PRETRAINED:
-        raise InputError("no pretrained model ships with this version: give a model file, or the directory of a run.")
-    path = Path(source)
+    from imatgen_flows.models.pretrained import shipped_model
+    from imatgen_flows.sources.model_reading import read_trained_model
+
+    path = shipped_model() if source == PRETRAINED else Path(source)
     if path.is_dir():
         return Run.open(path).model
-    from imatgen_flows.sources.trained_model import read_trained_model
-
-    return read_trained_model(path)
+    return read_trained_model(path, None if system is None else _elements(system))
 
 
 def generate(
     system: str,
     n: int = 100,
     *,
-    model: TrainedModel | Run | str | Path,
+    model: TrainedModel | Run | str | Path = PRETRAINED,
     formula: str | None = None,
+    sites: str | int | None = None,
+    space_group: int | None = None,
     seed: int = 0,
 ) -> list[Structure]:
     """Generate crystals of a chemical system.
@@ -64,14 +67,18 @@ def generate(
     ----------
     system : elements, for example `V-O`
     n : number of valid crystals that are wanted
-    model : a trained model, a finished run, or the file or directory of one
+    model : a trained model, a finished run, or the file or directory of one; by default the pretrained model
     formula : of the crystals; by default the contents of the training structures, as often as they occur
+    sites : of the primitive cell, a number or a range such as `10-20`
+    space_group : its number; others are left out after they were drawn
     seed : of the draws, from 0 on; equal seeds give equal crystals, and the draws of two seeds are independent
 
     Returns
     -------
-    decoded and repaired crystals in their standard cells, `n` or fewer; `properties` hold id and quality of the decode.
-    Where they are fewer, a warning says what became of the draws
+    decoded and repaired crystals in their standard cells, `n` or fewer; `properties` hold id and quality of the decode, the
+    `protostructure` and the `novelty`: `duplicate` of an earlier one, `substituted` where the pretrained model has learnt
+    from a crystal of this protostructure, else `new`; empty where the model has no index of these. Where they are
+    fewer, a warning says what became of the draws
 
     Raises
     ------
@@ -84,14 +91,31 @@ def generate(
     >>> {element.symbol for crystal in crystals for element in crystal.composition} <= {"V", "O"}
     True
     """
+    return generate_counted(system, n, model, formula, sites, space_group, seed).structures
+
+
+def generate_counted(
+    system: str,
+    n: int = 100,
+    model: TrainedModel | Run | str | Path = PRETRAINED,
+    formula: str | None = None,
+    sites: str | int | None = None,
+    space_group: int | None = None,
+    seed: int = 0,
+) -> Generated:
+    """Generate crystals as `generate`, and count the draws that gave none."""
+    from imatgen_flows.settings import get_settings
+
     elements = _elements(system)
-    trained = _model(model)
+    trained = _model(model, system)
     if set(elements) != set(trained.elements):
         from imatgen_flows.crystals.system import system_name
 
         own = system_name(trained.elements)
         raise InputError(f"{trained.name} is a model of {own}, not of {system}. Take a model of this system.")
-    return trained.sample(n, formula, seed)
+    found = trained.generate(n, formula, seed, sites, space_group)
+    found.classify(trained.index, get_settings().n_workers)
+    return found
 
 
 def relax(
@@ -271,13 +295,13 @@ def _elements(system: str) -> list[str]:
         raise InputError(f"`{system}` is no chemical system. Did you mean {'-'.join(meant)}?") from error
 
 
-def _model(model: TrainedModel | Run | str | Path) -> TrainedModel:
+def _model(model: TrainedModel | Run | str | Path, system: str) -> TrainedModel:
     from imatgen_flows.sources.trained_model import TrainedModel
 
     if isinstance(model, Run):
         return model.model
     if isinstance(model, str | Path):
-        return load_model(model)
+        return load_model(model, system)
     if not isinstance(model, TrainedModel):
         raise InputError(
             f"`model` is of type {type(model).__name__}; give a trained model, a finished run, or the path of one."

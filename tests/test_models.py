@@ -137,7 +137,7 @@ def test_the_card_says_what_the_networks_were_trained_on_and_how_well(run, model
     (dataset,) = documents(run, build_dataset)
     (reconstruction,) = documents(run, evaluate_reconstruction)
     trained = networks(run, *TRAINING)
-    assert card.elements == dataset.elements == ["O", "V"] and card.data["system"] == ["V", "O"]
+    assert card.elements == dataset.elements == ["V", "O"] and card.data["system"] == ["V", "O"]
     assert card.data["counts"] == dataset.counts and card.data["templates"]["source"] == "prototypes"
     assert card.data["labels"]["potential"] == "toy" and card.data["limits"]["max_sites"] == 4
     assert card.reconstruction == reconstruction.summaries
@@ -190,7 +190,7 @@ def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(campaign, 
             run_campaign(config, tmp_path / "never")
         assert words in str(caught.value) and not (tmp_path / "never").exists()
     (check,) = (item for item in check_machine(campaign("fine_tune")) if item.name == "model")
-    assert check.ok and "O-V" in check.detail
+    assert check.ok and "V-O" in check.detail
 
 
 def test_submission_refuses_it_too(campaign, tmp_path):

@@ -150,7 +150,7 @@ def test_different_seeds_draw_different_vectors_and_equal_seeds_the_same(run, mo
     monkeypatch.setattr("imatgen_flows.sources.trained_model.TrainedModel._decode", decode_none)
     for draw in (
         lambda seed: run.model.neighbours(decoded, n=1, seed=seed),
-        lambda seed: run.model.sample(1, seed=seed),
+        lambda seed: run.model.generate(1, seed=seed).structures,
     ):
         drawn.clear()
         for seed in range(8):
@@ -307,7 +307,7 @@ def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
         (lambda run: run.structure(run.shortlist.index[0], stage="melted"), "Known: decoded, relaxed, validated"),
         (lambda run: run.structure(run.candidates.index[run.candidates["state"] == "rejected"][0]), "was never relaxed"),
         (lambda run: imf.generate("Ti-O", model=run), "is a model of V-O, not of Ti-O"),
-        (lambda run: imf.generate("V-O", model=run, formula="TiO2"), "generates crystals of O-V"),
+        (lambda run: imf.generate("V-O", model=run, formula="TiO2"), "generates crystals of V-O"),
         (lambda run: imf.generate("V-O", model=run, formula="V7O13"), "the limit of .* is 8"),
         (lambda run: imf.generate("V-O", model=run, n=0), "n is 0; give a whole number from 1 on"),
         (lambda run: imf.generate("V-O", model=run, n=1.5), "n is 1.5; give a whole number"),
@@ -332,7 +332,7 @@ def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
         (lambda run: run.structure(""), "give a sample or an id"),
         (lambda run: run.structure("r0-slerp"), "begins 60 names of candidates: r0-slerp-0"),
         (lambda run: imf.generate("vanadium oxide", model=run), "A system is written V-O"),
-        (lambda run: imf.load_model("pretrained"), "no pretrained model ships"),
+        (lambda run: imf.load_model("pretrained"), "the weights of `pretrained` are missing"),
         (lambda run: imf.load_model("nowhere.safetensors"), "no such model file"),
         (lambda run: imf.screen([Structure(Lattice.cubic(3), ["Ti"], [[0, 0, 0]])], on=run), "has Ti; .* is a run of V-O"),
         (lambda run: run.model.encode([Structure(Lattice.cubic(3), ["Ti"], [[0, 0, 0]])]), "has Ti; .* is a model of V-O"),

@@ -64,7 +64,7 @@ def _decode_part(
     atom_counts: Tensor | None,
 ) -> tuple[Tensor, list[Examined]]:
     latent = model.project(latent, atom_counts)
-    structures, qualities = model.compressor.codec.decode(model.decode(latent))
+    structures, qualities = model.compressor.read(model.decode(latent))
     elements = model.compressor.elements
     return latent, [
         examine(structure, quality, elements, max_sites, max_edge, charge, search)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from imatgen_flows.cli import campaigns, screen
+from imatgen_flows.cli import campaigns, generate, screen
 from imatgen_flows.cli.evaluate import evaluate_app
 from imatgen_flows.cli.launchpad import launchpad_app
 from imatgen_flows.cli.models import models_app
@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(campaigns.app)
+app.add_typer(generate.app)
 app.add_typer(screen.app)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(launchpad_app, name="launchpad")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imatgen_flows.cli.options import AsJson, RunPath
-from imatgen_flows.cli.output import print_table
+from imatgen_flows.cli.output import print_table, show_progress
+from imatgen_flows.models.registry import PRETRAINED
 
 if TYPE_CHECKING:
     from imatgen_flows.models.model_file import ModelCard
@@ -48,6 +49,74 @@ def import_networks(
     _show(path, card, as_json)
 
 
+@models_app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List the pretrained models that ship with the program."""
+    from imatgen_flows.models.model_file import read_model
+    from imatgen_flows.models.pretrained import shipped_models
+
+    cards = {name: read_model(path)[0] for name, path in shipped_models().items()}
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    name: {"trained_on": card.data["counts"], "licence": card.data.get("licence", "")}
+                    for name, card in cards.items()
+                }
+            )
+        )
+        return
+    rows = [
+        [name, f"{len(card.elements)}", f"{card.data['counts']['kept']:,}", f"{card.data['limits']['max_sites']}"]
+        for name, card in cards.items()
+    ]
+    print_table("pretrained models", ["name", "elements, at most", "structures", "sites, at most"], rows)
+
+
+@models_app.command("show")
+def show_model(
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A pretrained model, or a model file.")
+    ] = PRETRAINED,
+    as_json: AsJson = False,
+) -> None:
+    """Show the card of a model: what it was trained on, how well, and what it is good for."""
+    from dataclasses import asdict
+
+    from imatgen_flows.models.model_file import read_model
+    from imatgen_flows.models.pretrained import find_model
+
+    path = find_model(model)
+    card, _networks = read_model(path)
+    if as_json:
+        typer.echo(json.dumps({"file": str(path)} | asdict(card)))
+    else:
+        print_table(f"{path.name}: {card.name}", ["", ""], [[name, value] for name, value in _lines(card).items()])
+
+
+@models_app.command("pretrain")
+def pretrain_networks(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Crystals, one JSON object a line; may be compressed.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write to; it continues there.")],
+    preset: Annotated[str, typer.Option("--preset", help="Settings of the networks.")] = PRETRAINED,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random choices.")] = 7,
+    epochs: Annotated[float, typer.Option("--epochs", min=0.001, help="Factor on the epochs of the preset.")] = 1.0,
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Licence of the data and attribution, for the card.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train networks on the prototypes of many chemical systems, once for all: hours. Stopped, it goes on."""
+    from imatgen_flows.jobs.pretraining import pretrain
+
+    show_progress()
+    path, card = pretrain(data, out, preset, seed, epochs, licence or "")
+    if as_json:
+        typer.echo(json.dumps({"file": str(path), "reconstruction": card.reconstruction}))
+    else:
+        print_table(f"{path}: {card.name}", ["", ""], [[name, value] for name, value in _lines(card).items()])
+
+
 def _show(path: Path, card: ModelCard, as_json: bool) -> None:
     from dataclasses import asdict
 
@@ -67,12 +136,17 @@ def _lines(card: ModelCard) -> dict[str, str]:
     """Format the card of a model for people."""
     data, counts = card.data, card.data["counts"]
     lines = {
-        "elements": f"{', '.join(card.elements)} (in the order of the image channels)",
+        "elements": "any two to five"
+        if card.is_of_prototypes
+        else f"{', '.join(card.elements)} (in the order of the channels)",
         "networks": f"preset {card.preset['name']}, basis image of {card.preset['basis']['grid']} voxels an edge",
         "trained on": f"{counts['kept']:,} structures; templates: {data['templates']['source']}",
         "limits": f"{data['limits']['max_sites']} sites, edges up to {data['limits']['max_edge']:g} A",
-        "labels": f"{data['labels']['potential']}, stable up to {data['labels']['stable_below']:g} eV/atom",
     }
+    if labels := data["labels"]:
+        lines["labels"] = f"{labels['potential']}, stable up to {labels['stable_below']:g} eV/atom"
+    if licence := data.get("licence"):
+        lines["licence of the data"] = licence
     for role, training in card.training.items():
         loss = f", loss {training['losses'][-1]:.4g}" if training["losses"] else ""
         lines[f"{role} network"] = f"{training['epochs']:,} epochs{loss}, seed {training['seed']}"

@@ -15,7 +15,7 @@ from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.standard import extent, standardise
 from imatgen_flows.crystals.system import chemical_system
 from imatgen_flows.crystals.templates import Template
-from imatgen_flows.crystals.volumes import expected_volume, smallest_volume
+from imatgen_flows.crystals.volumes import fitting_volume
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,7 @@ def _relabel(structure: Structure, mapping: dict[str, str]) -> Structure:
 
 def _at_its_volume(structure: Structure) -> Structure:
     """Scale to the volume of the composition, or to that which the bonds need where it is larger."""
-    volume = max(expected_volume(structure.composition), smallest_volume(structure))
-    return Structure(structure.lattice.scale(volume), structure.species, structure.frac_coords)
+    return Structure(structure.lattice.scale(fitting_volume(structure)), structure.species, structure.frac_coords)
 
 
 def _reason_to_exclude(structure: Structure, max_sites: int, max_edge: float, box: float) -> tuple[str, str] | None:

@@ -61,6 +61,17 @@ def smallest_volume(structure: Structure) -> float:
     return float(structure.volume * (TIGHTEST / np.exp(np.log(nearest).mean())) ** 3)
 
 
+def fitting_volume(structure: Structure) -> float:
+    """Estimate the volume in A^3 of a crystal that is not relaxed: that of its composition, or what its bonds need if more.
+
+    Raises
+    ------
+    InputError
+        As `expected_volume`.
+    """
+    return max(expected_volume(structure.composition), smallest_volume(structure))
+
+
 def _element(symbol: str) -> list[float]:
     """Look up v (A^3), w (A^3) and the electronegativity (Pauling) of an element."""
     if symbol not in _table():

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from imatgen_flows.errors import ImatgenError, InputError
-from imatgen_flows.io.files import write_atomic
+from imatgen_flows.io.files import file_hash, write_atomic
 
 
 class ArtifactError(ImatgenError):
@@ -150,12 +150,6 @@ def read_lines(ref: ArtifactRef) -> list[dict]:
 
     with gzip.open(ref.path(), "rt") as stream:
         return [json.loads(line) for line in stream]
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def content_key(*parts: Any) -> str:

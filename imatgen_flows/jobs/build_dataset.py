@@ -36,6 +36,8 @@ def build_dataset(
     limits: dict[str, Any],
 ) -> dict[str, Any]:
     """Substitute the system's elements into templates, add the known phases that fit, and pack both for the codecs."""
+    from imatgen_flows.crystals.system import chemical_system
+
     sections = read_section(Templates, templates), read_section(Known, known), read_section(Limits, limits)
     found = collect_dataset(system, *sections)
     exclusions = found.exclusion_rows()
@@ -43,7 +45,7 @@ def build_dataset(
     counts |= {"kept": len(found.rows)} | {
         f"left out: {reason}": number for reason, number in Counter(row["reason"] for row in exclusions).items()
     }
-    elements = sorted(system)
+    elements = chemical_system(system)
     return {
         "elements": elements,
         "crystals": store.put_lines("crystals", found.rows),

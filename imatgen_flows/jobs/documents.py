@@ -7,7 +7,8 @@ from typing import Any, NotRequired, Self, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imatgen_flows.io.artifacts import ArtifactRef, content_key, file_hash
+from imatgen_flows.io.artifacts import ArtifactRef, content_key
+from imatgen_flows.io.files import file_hash
 
 __all__ = [
     "BatchDocument",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
-from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, file_hash, read_lines
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
+from imatgen_flows.io.files import file_hash
 from imatgen_flows.jobs.build_dataset import build_dataset
 from imatgen_flows.jobs.dataset_rows import load_crystals, training_rows, unseen_templates
 from imatgen_flows.jobs.documents import (

@@ -97,5 +97,7 @@ def _compare(model: CrystalModel, crystals: PackedCrystals, rows: Tensor, decode
     return [
         error
         for part in rows.split(BATCH)
-        for error in compare(crystals[part], model.compressor.codec.read_unchecked(decode(part))[0])
+        for error in compare(
+            model.compressor.drawn(crystals[part]), model.compressor.codec.read_unchecked(decode(part))[0]
+        )
     ]

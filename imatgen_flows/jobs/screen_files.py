@@ -18,8 +18,8 @@ from imatgen_flows.candidates.states import State
 from imatgen_flows.candidates.table import KEY, csv_text, rows_of, write_part
 from imatgen_flows.energetics.optimisers import OPTIMISER
 from imatgen_flows.errors import InputError
-from imatgen_flows.io.artifacts import ArtifactStore, file_hash
-from imatgen_flows.io.files import write_atomic, writing
+from imatgen_flows.io.artifacts import ArtifactStore
+from imatgen_flows.io.files import file_hash, write_atomic, writing
 from imatgen_flows.io.lock import locked
 from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
 from imatgen_flows.jobs.comparison import Comparison, ComparisonSource, FinishedRunSource

@@ -271,7 +271,7 @@ def sample_around_own(
     )
     found: dict[str, list[Sample]] = {known.id: [] for known in knowns}
     # without a projection: encoding again would undo the inversion
-    decoded = (compressor.codec.decode(model.decode(part)) for part in drawn.latent.split(BATCH))
+    decoded = (compressor.read(model.decode(part)) for part in drawn.latent.split(BATCH))
     pairs = (
         pair for structures, decode_qualities in decoded for pair in zip(structures, decode_qualities, strict=True)
     )

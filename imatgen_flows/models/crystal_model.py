@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,16 +17,27 @@ from imatgen_flows.models.excess_atoms import remove_excess_atoms
 from imatgen_flows.models.materials_vae import MaterialsVAE
 from imatgen_flows.models.presets import Preset
 from imatgen_flows.representation import CrystalCodec, CrystalImages
+from imatgen_flows.representation.views import at_volume, scaled
 
 if TYPE_CHECKING:
-    from imatgen_flows.representation import PackedCrystals
+    from numpy.typing import NDArray
+    from pymatgen.core import Structure
+
+    from imatgen_flows.representation import DecodeQuality, PackedCrystals
 
 
 BATCH = 128  # crystals whose images are held in memory at once
+# shortest distance of two atoms in units of (volume per atom)^(1/3), where elements are not known: 0.2 % of the structures of
+# the Materials Project have a shorter one
+SHORTEST_OF_ROLES = 0.38
+LOOSEST = 1.5  # largest volume of a decoded crystal, in units of that of its composition in other compounds; a choice
 
 
 class ImageCompressor:
     """Both image autoencoders: they map a crystal to the codes of its channels and back (paper, Figure 3, first step).
+
+    Where the preset has a volume, images show all crystals at that volume per atom, and what is read from images is scaled to
+    the volume that its elements take up: then the networks learn prototypes, whatever the elements.
 
     Parameters
     ----------
@@ -56,6 +69,23 @@ class ImageCompressor:
         """Length of a channel's code."""
         return max(self.preset.basis.code, self.preset.cell.code)
 
+    def drawn(self, crystals: PackedCrystals) -> PackedCrystals:
+        """Scale crystals to the volume at which the images show them."""
+        return crystals if self.preset.volume is None else at_volume(crystals, self.preset.volume)
+
+    @torch.no_grad()
+    def read(self, images: CrystalImages) -> tuple[list[Structure | None], list[DecodeQuality]]:
+        """Read structures from images, at the volume that their elements take up, as `CrystalCodec.decode`."""
+        crystals, qualities = self.codec.read(images)
+        if self.preset.volume is not None:
+            factors = natural_scale(crystals)
+            crystals = scaled(crystals, factors)
+            qualities = [
+                replace(quality, min_distance=quality.min_distance * factor)
+                for quality, factor in zip(qualities, factors.tolist(), strict=True)
+            ]
+        return crystals.structures(), qualities
+
     @torch.no_grad()
     def encode(self, crystals: PackedCrystals, batch_size: int = BATCH) -> tuple[Tensor, Tensor]:
         """Map crystals to codes.
@@ -66,7 +96,7 @@ class ImageCompressor:
             last channel is the cell's, padded with zeros
         present : (B, max_elements + 1) bool, the channels that are not empty
         """
-        channels = self.preset.max_elements + 1
+        crystals, channels = self.drawn(crystals), self.preset.max_elements + 1
         codes = torch.zeros(len(crystals), channels, self.width)
         present = torch.zeros(len(crystals), channels, dtype=torch.bool)
         present[:, : len(self.elements)] = crystals.mask.any(dim=2).cpu()
@@ -87,6 +117,14 @@ class ImageCompressor:
                     )
         return codes, present
 
+    def shortest_distances(self) -> NDArray[np.float64]:
+        """Return the distances (E, E) below which two atoms in the images overlap, A."""
+        from imatgen_flows.crystals.shortest_distances import minimum_distances
+
+        if self.preset.volume is None:
+            return minimum_distances(self.elements)
+        return np.full((len(self.elements),) * 2, SHORTEST_OF_ROLES * (self.preset.volume) ** (1 / 3))
+
     @torch.no_grad()
     def decode(self, codes: Tensor) -> CrystalImages:
         """Map codes (B, C, width) to images."""
@@ -106,6 +144,11 @@ class CrystalModel:
 
     def __init__(self, compressor: ImageCompressor, vae: MaterialsVAE) -> None:
         self.compressor, self.vae = compressor, vae.eval()
+
+    def with_elements(self, elements: Sequence[str]) -> CrystalModel:
+        """Use the same networks for the channels of other elements, as those of prototypes are used for any system."""
+        parts = self.compressor
+        return CrystalModel(ImageCompressor(parts.preset, tuple(elements), parts.cell, parts.basis), self.vae)
 
     @torch.no_grad()
     def encode(self, crystals: PackedCrystals) -> Tensor:
@@ -139,7 +182,7 @@ class CrystalModel:
     def _project_once(self, latent: Tensor, atom_counts: Tensor | None) -> Tensor:
         crystals, heights = self.compressor.codec.read_unchecked(self.decode(latent))
         if atom_counts is not None:  # without a target, samples from few structures would only become known ones
-            crystals = remove_excess_atoms(crystals, heights, atom_counts)
+            crystals = remove_excess_atoms(crystals, heights, atom_counts, self.compressor.shortest_distances())
         whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
         if whole.any():
             latent = latent.clone()
@@ -150,6 +193,24 @@ class CrystalModel:
     def stability(self, latent: Tensor) -> Tensor:
         """Probability (B,) that the unrelaxed structure is stable."""
         return torch.sigmoid(self.vae.stability(latent))
+
+
+def natural_scale(crystals: PackedCrystals) -> Tensor:
+    """Find the factors (B,) on lengths that bring crystals to the volume that their elements take up.
+
+    It is that of the composition in other compounds, or larger where bonds would be too short, as for substituted structures,
+    but not much larger: atoms that overlap all the same were not drawn where they belong. The factor is one where a crystal
+    has no cell or no atoms.
+    """
+    from imatgen_flows.crystals.volumes import expected_volume, fitting_volume
+
+    def factor(crystal: Structure | None) -> float:
+        if crystal is None:
+            return 1.0
+        volume = min(fitting_volume(crystal), LOOSEST * expected_volume(crystal.composition))
+        return float((volume / crystal.volume) ** (1 / 3))
+
+    return torch.tensor([factor(crystal) for crystal in crystals.structures()])
 
 
 def _centred(crystals: PackedCrystals) -> PackedCrystals:

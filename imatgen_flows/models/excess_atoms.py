@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from imatgen_flows.representation import PackedCrystals
 
 
-def remove_excess_atoms(crystals: PackedCrystals, heights: Tensor, atom_counts: Tensor) -> PackedCrystals:
+def remove_excess_atoms(
+    crystals: PackedCrystals, heights: Tensor, atom_counts: Tensor, shortest: NDArray[np.float64]
+) -> PackedCrystals:
     """Remove atoms until none overlap and no element has more atoms than its target.
 
     Of two atoms that overlap, periodic images included, the one is removed whose element has more atoms than its target;
@@ -27,6 +29,7 @@ def remove_excess_atoms(crystals: PackedCrystals, heights: Tensor, atom_counts: 
     crystals : as read from images
     heights : (B, E, A), heights of the atoms' peaks in the images
     atom_counts : (B, E), target number of atoms of each element
+    shortest : (E, E), distances below which two atoms overlap, A
 
     Returns
     -------
@@ -35,15 +38,13 @@ def remove_excess_atoms(crystals: PackedCrystals, heights: Tensor, atom_counts: 
     from pymatgen.core import Lattice
 
     from imatgen_flows.crystals.distances import periodic_distances
-    from imatgen_flows.crystals.shortest_distances import minimum_distances
 
-    limits = minimum_distances(crystals.elements)
     mask = crystals.mask.clone()
     for row, lattice in enumerate(crystals.lattices.double().numpy()):
         if not mask[row].any() or not np.isfinite(lattice).all():
             continue
         element, places = mask[row].nonzero()[:, 0].numpy(), crystals.positions[row][mask[row]].double().numpy()
-        closeness = periodic_distances(Lattice(lattice), places) / limits[np.ix_(element, element)]
+        closeness = periodic_distances(Lattice(lattice), places) / shortest[np.ix_(element, element)]
         height = heights[row][crystals.mask[row]].numpy()
         kept = _kept_atoms(closeness, element, height, atom_counts[row].numpy())
         mask[row][crystals.mask[row]] = torch.from_numpy(kept)

@@ -17,6 +17,7 @@ from imatgen_flows.models.materials_vae import MaterialsVAE
 from imatgen_flows.models.presets import AutoencoderSettings, Preset, PriorSettings, VAESettings
 from imatgen_flows.models.training import History, Schedule, accelerated, train
 from imatgen_flows.representation import BasisImageCodec, CellImageCodec
+from imatgen_flows.representation.views import random_views
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,18 +85,22 @@ def fit_basis_autoencoder(
     if start:
         load_weights(model, start)
     codec = BasisImageCodec(grid=settings.grid, box=box, sigma=settings.sigma)
-    occupied = crystals.mask.any(dim=2)
-    positions, mask = crystals.positions[occupied].to(device), crystals.mask[occupied].to(device)
+    crystals = crystals.to(device)
+    crystal, channel = crystals.mask.any(dim=2).nonzero(as_tuple=True)
 
     def draw(items: Tensor, generator: torch.Generator) -> Tensor:
-        here = positions[items]
+        shown = crystals[crystal[items]]
+        if settings.origins:
+            shown = random_views(shown, generator, settings.strain)
+        one_each = torch.arange(len(items)), channel[items]
+        here = shown.positions[one_each]
         if settings.shift or settings.jitter:
             shift = settings.shift * torch.randn(len(items), 1, 3, generator=generator)
             jitter = settings.jitter * torch.randn(here.shape, generator=generator)
             here = here + (shift + jitter).to(device)
-        return codec.encode(here, mask[items])
+        return codec.encode(here, shown.mask[one_each])
 
-    return model, _fit_images(model, draw, len(positions), settings, seed, directory, device, "basis autoencoder")
+    return model, _fit_images(model, draw, len(crystal), settings, seed, directory, device, "basis autoencoder")
 
 
 def fit_vae(

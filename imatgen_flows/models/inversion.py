@@ -95,7 +95,7 @@ class _Target:
     """The images of the atoms and the codes of the cells that decoded codes are compared with."""
 
     def __init__(self, compressor: ImageCompressor, crystals: PackedCrystals, codes: Tensor, present: Tensor) -> None:
-        self.compressor, self.crystals = compressor, crystals
+        self.compressor, self.crystals = compressor, compressor.drawn(crystals)
         self.present, self.cell = present[:, : len(compressor.elements)], codes[:, -1, : compressor.preset.cell.code]
 
     def misfit(self, codes: Tensor, rows: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ class _CampaignRecord(TypedDict, total=False):
     validity: dict[str, Json]
     rounds: int
     start: dict[str, Json]
+    licence: str  # of the data, with the attribution that it asks for
     training: dict[str, list]  # what sampling needs of the training structures: scale, atom_counts and weights
 
 
@@ -105,12 +106,17 @@ class ModelCard:
         return {"cell": self.preset["cell"], "basis": self.preset["basis"], "vae": self.preset["vae"]}[role]
 
     @property
+    def is_of_prototypes(self) -> bool:
+        """Whether the channels belong to roles, so that the networks suit any chemical system."""
+        return not self.data["system"]
+
+    @property
     def campaign_section(self) -> str:
         """The section `model` of a campaign whose networks have this layout."""
         return f"{{preset: {self.preset['name']}, grid: {self.preset['basis']['grid']}}}"
 
 
-def write_model(path: Path, card: ModelCard, networks: Networks) -> ModelCard:
+def write_model(path: Path, card: ModelCard, networks: Networks, half: bool = False) -> ModelCard:
     """Write a model file atomically; equal models give equal bytes.
 
     Parameters
@@ -118,6 +124,7 @@ def write_model(path: Path, card: ModelCard, networks: Networks) -> ModelCard:
     path : ends in .safetensors
     card : its hashes are computed again
     networks : the state of each network, by role
+    half : write numbers in half precision, which takes half the space
 
     Raises
     ------
@@ -126,6 +133,8 @@ def write_model(path: Path, card: ModelCard, networks: Networks) -> ModelCard:
     """
     from safetensors.torch import save
 
+    if half:
+        networks = {role: {name: _halved(value) for name, value in state.items()} for role, state in networks.items()}
     card = replace(card, sha256={role: weights_hash(networks[role]) for role in ROLES})
     tensors = {f"{role}.{name}": value.contiguous() for role in ROLES for name, value in networks[role].items()}
     content = asdict(card)
@@ -154,7 +163,7 @@ def read_model(path: Path) -> tuple[ModelCard, dict[str, dict[str, Tensor]]]:
 
     Returns
     -------
-    the card, and the state of each network by role
+    the card, and the state of each network by role, in single precision
 
     Raises
     ------
@@ -179,7 +188,7 @@ def read_model(path: Path) -> tuple[ModelCard, dict[str, dict[str, Tensor]]]:
         raise InputError(
             f"{path}: damaged: the weights of {', '.join(damaged)} are not those that were written (sha256 differs). {AGAIN}"
         )
-    return card, networks
+    return card, {role: {name: _single(value) for name, value in state.items()} for role, state in networks.items()}
 
 
 def open_model(path: Path, elements: Sequence[str], preset: Preset) -> tuple[ModelCard, dict[str, dict[str, Tensor]]]:
@@ -213,7 +222,11 @@ def open_model(path: Path, elements: Sequence[str], preset: Preset) -> tuple[Mod
 def incompatibility(card: ModelCard, elements: Sequence[str], preset: Preset) -> str:
     """Explain why a model cannot be used with these elements (in channel order) and this preset; empty if it can."""
     theirs, ours = "-".join(card.elements), "-".join(elements)
-    if set(card.elements) != set(elements):
+    if card.is_of_prototypes:
+        if len(elements) > len(card.elements):
+            return f"its networks have {len(card.elements)} roles, the campaign has {len(elements)} elements"
+        theirs = ours
+    elif set(card.elements) != set(elements):
         from imatgen_flows.crystals.system import system_name
 
         return (
@@ -303,6 +316,14 @@ def _missing(content: Mapping[str, Any]) -> list[str]:
 def _card_hash(content: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a card."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _halved(value: Tensor) -> Tensor:
+    return value.half() if value.dtype == torch.float32 else value
+
+
+def _single(value: Tensor) -> Tensor:
+    return value.float() if value.dtype == torch.float16 else value
 
 
 Shapes: TypeAlias = dict[str, tuple[torch.dtype, tuple[int, ...]]]

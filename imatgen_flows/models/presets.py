@@ -31,6 +31,8 @@ class AutoencoderSettings:
     code_noise: float = 0.0  # on codes of unit variance, in training
     shift: float = 0.0  # rigid shift of the crystal in its box, A, in training
     jitter: float = 0.0  # displacement of each atom, A, in training
+    origins: bool = False  # show each crystal from a random origin of its cell, and inverted, in training
+    strain: float = 0.0  # standard deviation of the components, in training, where there are random origins
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Preset:
     max_elements: int = 5  # channels of the VAE, beside the cell's
     box: float = BOX  # A
     projections: int = 0  # passes of decode, render, encode for each sample (`CrystalModel.project`)
+    volume: float | None = None  # A^3 per atom at which crystals are drawn; None as they are
 
     def to_dict(self, trained: Mapping[str, dict[str, Json]] | None = None) -> PresetRecord:
         """Return the settings as plain values.
@@ -112,6 +115,7 @@ class PresetRecord(TypedDict):
     max_elements: int
     box: float
     projections: int
+    volume: float | None
 
 
 # Noh et al., Matter 1, 1370 (2019), Section S1, and the authors' scripts
@@ -164,7 +168,18 @@ LARGE = replace(
 )
 
 
-SETTINGS = {preset.name: preset for preset in (DEFAULT, LARGE, PAPER)}  # one for each entry of `PRESETS`
+# Of many chemical systems. The volume per atom is near the mean of the Materials Project: crystals have room in the box, and
+# atoms are far enough apart for the grid
+PRETRAINED = replace(
+    DEFAULT,
+    name="pretrained",
+    basis=replace(DEFAULT.basis, epochs=12, origins=True, strain=0.01),
+    vae=replace(DEFAULT.vae, epochs=80),
+    prior=PriorSettings(width=512, blocks=6, steps=50, learning_rate=1e-3, batch_size=256, epochs=80, min_steps=2000),
+    volume=18.0,
+)
+
+SETTINGS = {preset.name: preset for preset in (DEFAULT, LARGE, PAPER, PRETRAINED)}  # one for each entry of `PRESETS`
 
 
 def get_preset(name: str, grid: int | None = None, epochs: float = 1.0) -> Preset:

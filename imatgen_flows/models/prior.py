@@ -67,6 +67,7 @@ class LatentPrior(nn.Module):
         self.mean.copy_(latent.mean(0))
         self.std.copy_(latent.std(0, correction=0).clamp(min=1e-3))
         energies = conditions[:, -1][conditions[:, -1].isfinite()]
+        self.energy.fill_(torch.nan)  # without any, an energy that is asked for is unknown too
         if len(energies):
             self.energy.copy_(torch.stack([energies.mean(), energies.std(correction=0).clamp(min=1e-3)]))
 

@@ -39,11 +39,14 @@ SAMPLERS = Registry(
     ),
 )
 
+PRETRAINED = "pretrained"  # preset and name of the model that ships with the program
+
 PRESETS = Registry(
     "preset",
     Entry("default", "Default", "The best for a CPU."),
     Entry("large", "Large", "With convolutions, for thousands of structures and a GPU."),
     Entry("paper", "Paper", "As published."),
+    Entry(PRETRAINED, "Pretrained", "Of prototypes, for any system of two to five elements."),
 )
 
 

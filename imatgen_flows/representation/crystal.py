@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +53,12 @@ class PackedCrystals:
         """Copy to another device."""
         return PackedCrystals(
             self.lattices.to(device), self.positions.to(device), self.mask.to(device), self.elements, self.box
+        )
+
+    def first_elements(self, number: int) -> PackedCrystals:
+        """Leave out the channels beyond a number, which the crystals have no atoms in."""
+        return PackedCrystals(
+            self.lattices, self.positions[:, :number], self.mask[:, :number], self.elements[:number], self.box
         )
 
     def counts(self) -> Tensor:
@@ -108,16 +114,56 @@ def pack(structures: Sequence[Structure], elements: Sequence[str], box: float = 
         Where a crystal does not fit in the box, has another element or a disordered site, or numbers that are not
         finite; it names the crystal.
     """
-    elements = tuple(elements)
-    channel = {symbol: i for i, symbol in enumerate(elements)}
+    return _pack(structures, tuple(elements), lambda _: tuple(elements), box)
+
+
+def pack_roles(structures: Sequence[Structure], number: int, box: float = BOX) -> PackedCrystals:
+    """Convert crystals of different chemical systems to tensors: a channel is a role, not an element.
+
+    The roles of a crystal are its elements in the order of `chemical_system`, the most electropositive first. So rutile is
+    the same prototype in TiO2 and in VO2.
+
+    Parameters
+    ----------
+    structures : as for `pack`
+    number : of roles, which is the largest number of elements of a crystal
+    box : edge of the box in A
+
+    Raises
+    ------
+    PackError
+        As `pack`; also where a crystal has more elements than there are roles.
+    """
+    from imatgen_flows.crystals.system import chemical_system
+
+    def channels(crystal: Structure) -> list[str]:
+        return chemical_system({site.specie.symbol for site in crystal})
+
+    return _pack(structures, role_names(number), channels, box)
+
+
+def role_names(number: int) -> tuple[str, ...]:
+    """Name the channels of crystals whose elements are left open, the most electropositive first."""
+    return tuple(f"role {place}" for place in range(1, number + 1))
+
+
+def _pack(
+    structures: Sequence[Structure],
+    names: tuple[str, ...],
+    channels: Callable[[Structure], Sequence[str]],
+    box: float,
+) -> PackedCrystals:
+    """Pack crystals; `channels` gives the elements of a crystal in the order of the image channels."""
     atoms: list[list[NDArray[np.float64]]] = []
     for index, structure in enumerate(structures):
         name = f"structure {index} ({structure.composition.reduced_formula})"
         if not structure.is_ordered:
             raise PackError(f"{name} has disordered sites, which images cannot show.")
-        symbols = np.array([site.specie.symbol for site in structure])
-        if foreign := set(symbols) - set(channel):
+        symbols, elements = np.array([site.specie.symbol for site in structure]), channels(structure)
+        if foreign := set(symbols) - set(elements):
             raise PackError(f"{name} has {', '.join(sorted(foreign))}, but the images have {', '.join(elements)}.")
+        if len(elements) > len(names):
+            raise PackError(f"{name} has {len(elements)} elements, but the images have {len(names)} channels.")
         places = structure.cart_coords - structure.cart_coords.mean(axis=0)
         if not (np.isfinite(places).all() and np.isfinite(structure.lattice.matrix).all()):
             raise PackError(f"{name} has coordinates or cell vectors that are not finite.")
@@ -127,16 +173,14 @@ def pack(structures: Sequence[Structure], elements: Sequence[str], box: float = 
             )
         atoms.append([places[symbols == symbol] + box / 2 for symbol in elements])
     most = max((len(places) for crystal in atoms for places in crystal), default=1)
-    positions = np.zeros((len(atoms), len(elements), most, 3), dtype=np.float32)
+    positions = np.zeros((len(atoms), len(names), most, 3), dtype=np.float32)
     mask = np.zeros(positions.shape[:3], dtype=bool)
     for b, crystal in enumerate(atoms):
         for e, places in enumerate(crystal):
             positions[b, e, : len(places)] = places
             mask[b, e, : len(places)] = True
     lattices = np.array([structure.lattice.matrix for structure in structures], dtype=np.float32).reshape(-1, 3, 3)
-    return PackedCrystals(
-        torch.from_numpy(lattices), torch.from_numpy(positions), torch.from_numpy(mask), elements, box
-    )
+    return PackedCrystals(torch.from_numpy(lattices), torch.from_numpy(positions), torch.from_numpy(mask), names, box)
 
 
 @dataclass

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,15 +14,19 @@ from pymatgen.core import Composition, IStructure, Structure
 from torch import Tensor
 
 from imatgen_flows.candidates.decoding import Examined, examine
-from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
-from imatgen_flows.candidates.states import Stage
+from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK, REJECT_UNBALANCED
+from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.validity import check_validity
 from imatgen_flows.crystals.arguments import positive_number, whole_number
+from imatgen_flows.crystals.charge_balance import is_charge_balanced
+from imatgen_flows.crystals.search_formulas import read_sites
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.sampling import Samples, sample_gaussian, sample_perturbed, sample_prior
+from imatgen_flows.sources.generated import Generated, Unwanted, valid_structure
 from imatgen_flows.sources.model_inputs import latent_vectors, standard_structures
 
 if TYPE_CHECKING:
+    from imatgen_flows.crystals.prototype_index import PrototypeIndex
     from imatgen_flows.models.crystal_model import CrystalModel
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,23 @@ class TrainingSummary:
         contents, numbers = atom_counts.unique(dim=0, return_counts=True)
         return cls(latent.std(0), contents, numbers, latent)
 
+    def of_system(self, elements: Sequence[str], charge: str) -> TrainingSummary:
+        """Choose the contents with as many roles as a system has elements; where others are rejected, of these the balanced.
+
+        Where none is balanced, as of an intermetallic system, all are kept.
+        """
+        number = len(elements)
+        suits = (self.atom_counts[:, :number] > 0).all(dim=1) & (self.atom_counts[:, number:] == 0).all(dim=1)
+        contents, weights = self.atom_counts[suits, :number], self.weights[suits]
+        if charge == REJECT_UNBALANCED:
+            balanced = torch.tensor(
+                [is_charge_balanced(Composition(dict(zip(elements, row, strict=True)))) for row in contents.tolist()],
+                dtype=torch.bool,
+            )
+            if balanced.any():
+                contents, weights = contents[balanced], weights[balanced]
+        return TrainingSummary(self.scale, contents, weights)
+
 
 class TrainedModel:
     """The three trained networks of a system, with what is needed to use them.
@@ -67,6 +86,7 @@ class TrainedModel:
     max_sites, max_edge : limits of valid structures, A
     name : of the run or the file, for messages
     charge : what is done about charge balance, one of `CHARGE_CHECKS`
+    index : protostructures that the networks were trained on; None where a campaign's own novelty tells
     """
 
     def __init__(
@@ -77,7 +97,9 @@ class TrainedModel:
         max_edge: float,
         name: str = "model",
         charge: str = DEFAULT_CHARGE_CHECK,
+        index: PrototypeIndex | None = None,
     ) -> None:
+        self.index = index
         self.networks, self.training = networks, training
         self.max_sites, self.max_edge, self.name, self.charge = max_sites, max_edge, name, charge
 
@@ -116,9 +138,9 @@ class TrainedModel:
         vectors = latent_vectors(latent, len(self.training.scale))
         if not len(vectors):
             return []
-        decoded = zip(*self.networks.compressor.codec.decode(self.networks.decode(vectors)), strict=True)
+        decoded = zip(*self.networks.compressor.read(self.networks.decode(vectors)), strict=True)
         examined = [examine(*pair, self.elements, self.max_sites, self.max_edge, self.charge) for pair in decoded]
-        return [_valid_structure(item) for item in examined]
+        return [valid_structure(item) for item in examined]
 
     def is_valid(self, structure: Structure) -> bool:
         """Test whether a structure passes the checks of validity of the campaign that trained the model."""
@@ -154,9 +176,16 @@ class TrainedModel:
         def draw(number: int, batch: int) -> Samples:
             return sample_perturbed(middle, number, _stream(seed, batch, _VECTORS), width=noise)
 
-        return self._collect(draw, n, seed, cure="A smaller `width` stays nearer to the structure.")
+        return self._collect(draw, n, seed, cure="A smaller `width` stays nearer to the structure.").structures
 
-    def sample(self, n: int, formula: str | None = None, seed: int = 0) -> list[Structure]:
+    def generate(
+        self,
+        n: int,
+        formula: str | None = None,
+        seed: int = 0,
+        sites: str | int | None = None,
+        space_group: int | None = None,
+    ) -> Generated:
         """Generate structures from the prior.
 
         Parameters
@@ -165,40 +194,66 @@ class TrainedModel:
         formula : reduced or of a whole cell, all of whose multiples within the limits are drawn; by default the contents
             of the training structures, as often as they occur
         seed : of the draws; those of two seeds are independent
+        sites : number of sites of the primitive cell, or a range such as `10-20`; the prior is conditioned on it
+        space_group : its number; crystals of others are left out after they were drawn
 
         Returns
         -------
-        `n` valid structures, or fewer, as `neighbours`
+        `n` valid structures, or fewer, as `neighbours`, with the number of draws that they took
 
         Raises
         ------
         InputError
-            Where the formula is not of the model's elements, or has more atoms than the limits allow.
+            Where the formula is not of the model's elements, or no cell within the limits is what was asked for.
         """
-        contents, weights = self._contents(formula)
+        contents, weights = self._contents(formula, sites)
         wanted = Composition(formula).reduced_formula if formula else None
+        size = read_sites(sites) if sites is not None else None
+        if space_group is not None:
+            whole_number(space_group, "space_group", 1, 230)
 
         def draw(number: int, batch: int) -> Samples:
             generator = torch.Generator().manual_seed(_stream(seed, batch, _CONTENTS))
             chosen = contents[torch.multinomial(weights.float(), number, replacement=True, generator=generator)]
             return self._from_prior(chosen, _stream(seed, batch, _VECTORS))
 
+        def unwanted(row: Row) -> str | None:
+            if wanted not in (None, row["formula"]):
+                return f"formula other than {wanted}"
+            if size is not None and not size[0] <= int(str(row["nsites"])) <= size[1]:
+                return f"other than {sites} sites"
+            if space_group not in (None, row["spacegroup_number"]):
+                return f"other than space group {space_group}"
+            return None
+
         cure = "Networks that are trained longer, or on more structures, decode more."
         if wanted:
             cure = f"Ask without `formula`, or near a known crystal of {wanted} (`model.neighbours`). {cure}"
-        return self._collect(draw, n, seed, wanted, cure)
+        return self._collect(draw, n, seed, unwanted, cure)
 
-    def _contents(self, formula: str | None) -> tuple[Tensor, Tensor]:
+    def _contents(self, formula: str | None, sites: str | int | None = None) -> tuple[Tensor, Tensor]:
         """List the contents of a cell that are drawn, with their weights."""
+        low, high = (1, self.max_sites) if sites is None else read_sites(sites)
+        if low > self.max_sites:
+            raise InputError(f"{sites} sites are asked for, the limit of {self.name} is {self.max_sites}.")
         if formula is None:
-            return self.training.atom_counts, self.training.weights
-        composition = self._composition(formula)
-        unit = torch.tensor([round(composition[element]) for element in self.elements])
-        multiples = self.max_sites // int(unit.sum())
-        if not multiples:
-            raise InputError(f"{formula} has {int(unit.sum())} atoms, the limit of {self.name} is {self.max_sites}.")
-        contents = torch.stack([unit * number for number in range(1, multiples + 1)])
-        return contents, torch.ones(multiples)
+            contents, weights = self.training.atom_counts, self.training.weights
+        else:
+            composition = self._composition(formula)
+            unit = torch.tensor([round(composition[element]) for element in self.elements])
+            multiples = self.max_sites // int(unit.sum())
+            if not multiples:
+                raise InputError(
+                    f"{formula} has {int(unit.sum())} atoms, the limit of {self.name} is {self.max_sites}."
+                )
+            contents = torch.stack([unit * number for number in range(1, multiples + 1)])
+            weights = torch.ones(multiples)
+        within = (contents.sum(dim=1) >= low) & (contents.sum(dim=1) <= high)
+        if not within.any():
+            raise InputError(
+                f"no cell of {formula or '-'.join(self.elements)} that {self.name} knows has {sites} sites: ask for others."
+            )
+        return contents[within], weights[within]
 
     def _composition(self, formula: str) -> Composition:
         try:
@@ -231,32 +286,35 @@ class TrainedModel:
         return Samples(drawn.latent, seed, drawn.parents, atom_counts, drawn.prior)
 
     def _collect(
-        self, draw: Callable[[int, int], Samples], n: int, seed: int, formula: str | None = None, cure: str = ""
-    ) -> list[Structure]:
-        """Draw batches until there are `n` valid structures (of a formula), and count out the others."""
+        self,
+        draw: Callable[[int, int], Samples],
+        n: int,
+        seed: int,
+        unwanted: Unwanted | None = None,
+        cure: str = "",
+    ) -> Generated:
+        """Draw batches until there are `n` valid structures that were asked for, and count out the others."""
         n, _ = whole_number(n, "n", 1), whole_number(seed, "seed", 0, MAX_SEED)
-        found: list[Structure] = []
-        left: Counter[tuple[str, str]] = Counter()  # draws that gave none, by where and why
-        drawn = batch = 0
-        while len(found) < n and drawn < DRAWS_OF_A_STRUCTURE * n:
+        found, drawn, batch = Generated(n), 0, 0
+        while len(found.structures) < n and drawn < DRAWS_OF_A_STRUCTURE * n:
             samples = draw(min(n, DRAWS_OF_A_STRUCTURE * n - drawn), batch)
             for item in self._decode(samples):
-                structure = _valid_structure(item)
-                if structure is None:
-                    left[str(item.row["rejected_stage"]), str(item.row["rejected_reason"])] += 1
-                elif formula not in (None, item.row["formula"]):
-                    left[_FORMULA, formula or ""] += 1
-                else:
-                    found.append(structure)
+                found.add(item, unwanted)
             drawn += len(samples.latent)
             batch += 1
-        logger.info("%s: %d of %d draws gave a crystal that was asked for", self.name, len(found), drawn)
-        if len(found) < n:
-            fates = "; ".join(_fates(left))
+        number = len(found.structures)
+        logger.info("%s: %d of %d draws gave a crystal that was asked for", self.name, number, drawn)
+        if number < n:
             logger.warning(
-                "%s gave %d of the %d structures: of %d draws %s. %s", self.name, len(found), n, drawn, fates, cure
+                "%s gave %d of the %d structures: of %d draws %s. %s",
+                self.name,
+                number,
+                n,
+                found.drawn,
+                found.fates,
+                cure,
             )
-        return found[:n]
+        return found
 
     def _decode(self, samples: Samples) -> list[Examined]:
         from imatgen_flows.candidates.decode_samples import decode_samples
@@ -265,65 +323,8 @@ class TrainedModel:
 
 
 _CONTENTS, _VECTORS = 0, 1  # what is drawn from a random stream of its own: contents of the cell, latent vectors
-_FORMULA = "formula"  # beside the stages, where a valid crystal is not of the formula that was asked for
 
 
 def _stream(seed: int, batch: int, part: int) -> int:
     """Return the seed of a random stream that no other seed, batch or part shares."""
     return int(np.random.SeedSequence(seed, spawn_key=(batch, part)).generate_state(1, np.uint64)[0])
-
-
-def _fates(left: Counter[tuple[str, str]]) -> list[str]:
-    """Say how many draws gave no crystal that was asked for, and why: most frequent reasons first."""
-    words = {Stage.DECODE: "not decodable", Stage.VALIDITY: "not valid", _FORMULA: "of another formula"}
-    said = []
-    for stage, text in words.items():
-        reasons = [
-            (reason.replace("_", " "), number) for (where, reason), number in left.most_common() if where == stage
-        ]
-        if reasons:
-            parts = ", ".join(f"{reason} {number:,}" for reason, number in reasons)
-            detail = f"than {reasons[0][0]}" if stage == _FORMULA else f"({parts})"
-            said.append(f"{sum(number for _, number in reasons):,} were {text} {detail}")
-    return said
-
-
-def _valid_structure(item: Examined) -> Structure | None:
-    """Return the structure of a valid decode, with its id and the quality of the decode among its properties."""
-    if not item.is_valid or item.crystal is None:
-        return None
-    structure = item.crystal.structure()
-    structure.properties = {name: item.row[name] for name in ("id", "residual", "clean")}
-    return structure
-
-
-def read_trained_model(path: Path) -> TrainedModel:
-    """Read the networks of a model file.
-
-    Raises
-    ------
-    InputError
-        Where the file is no sound model file of this version.
-    """
-    from imatgen_flows.models.autoencoder import ImageAutoencoder, build_autoencoder
-    from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
-    from imatgen_flows.models.materials_vae import MaterialsVAE
-    from imatgen_flows.models.model_file import open_model, read_model
-    from imatgen_flows.models.presets import get_preset
-
-    card, _ = read_model(path)
-    grid = card.preset["basis"]["grid"]
-    preset = get_preset(card.preset["name"], grid if isinstance(grid, int) else None)
-    _, weights = open_model(path, card.elements, preset)
-    cell, basis = build_autoencoder(preset.cell), ImageAutoencoder(preset.basis)
-    compressor = ImageCompressor(preset, tuple(card.elements), cell, basis)
-    vae = MaterialsVAE(preset.vae, preset.max_elements + 1, compressor.width, preset.prior)
-    for role, network in (("cell", cell), ("basis", basis), ("vae", vae)):
-        network.load_state_dict(weights[role])
-    summary = card.data.get("training")
-    if summary is None:
-        raise InputError(f"{path}: its card lacks the summary of its training structures. Export the model again.")
-    training = TrainingSummary(*(torch.tensor(summary[name]) for name in ("scale", "atom_counts", "weights")))
-    max_sites, max_edge = (cast("float", card.data["limits"][name]) for name in ("max_sites", "max_edge"))
-    charge = str(card.data.get("validity", {}).get("charge", DEFAULT_CHARGE_CHECK))
-    return TrainedModel(CrystalModel(compressor, vae), training, int(max_sites), max_edge, path.name, charge)

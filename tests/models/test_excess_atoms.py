@@ -11,6 +11,7 @@ from imatgen_flows.models.excess_atoms import remove_excess_atoms
 from imatgen_flows.representation import PackedCrystals
 
 ELEMENTS = ("O", "V")
+SHORTEST = minimum_distances(ELEMENTS)
 CELL = 5.0 * torch.eye(3)
 
 
@@ -29,7 +30,7 @@ ANY = (9, 9)  # targets that no crystal here exceeds
 
 def left(*atoms, atom_counts=ANY, **options):
     """Indices of the atoms of O and of V that are left."""
-    mask = remove_excess_atoms(*packed(*atoms, **options), torch.tensor([atom_counts])).mask[0]
+    mask = remove_excess_atoms(*packed(*atoms, **options), torch.tensor([atom_counts]), SHORTEST).mask[0]
     return mask[0].nonzero()[:, 0].tolist(), mask[1].nonzero()[:, 0].tolist()
 
 
@@ -69,15 +70,15 @@ def test_what_is_left_overlaps_nowhere_and_only_what_had_to_go_is_gone(seed, n, 
     atoms = [(int(i >= n), tuple(rng.uniform(0, 8, 3)), float(rng.uniform(0.3, 1))) for i in range(n + m)]
     crystals, heights = packed(*atoms, lattice=torch.tensor(lattice.matrix, dtype=torch.float32))
     before = crystals.structures()[0]
-    cleaned = remove_excess_atoms(crystals, heights, torch.tensor([ANY]))
+    cleaned = remove_excess_atoms(crystals, heights, torch.tensor([ANY]), SHORTEST)
     after = cleaned.structures()[0]
     assert after is not None and before is not None
     assert overlaps(after) == []
     gone = len(before) - len(after)
     assert (gone == 0) == (overlaps(before) == [])
-    assert torch.equal(remove_excess_atoms(cleaned, heights, torch.tensor([ANY])).mask, cleaned.mask)
+    assert torch.equal(remove_excess_atoms(cleaned, heights, torch.tensor([ANY]), SHORTEST).mask, cleaned.mask)
     target = torch.tensor([[2, 2]])
-    assert (remove_excess_atoms(crystals, heights, target).counts() <= target).all()
+    assert (remove_excess_atoms(crystals, heights, target, SHORTEST).counts() <= target).all()
 
 
 def overlaps(crystal: Structure) -> list[tuple[int, int]]:

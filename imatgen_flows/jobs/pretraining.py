@@ -1,0 +1,195 @@
+"""Pretraining from a data file to a model file, which generates crystals of any system."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imatgen_flows.config import Limits
+from imatgen_flows.errors import InputError
+from imatgen_flows.io.files import file_hash, write_atomic
+from imatgen_flows.jobs.cached_job import versions_of
+from imatgen_flows.jobs.device import use_device
+from imatgen_flows.models.registry import PRETRAINED, ROLES
+from imatgen_flows.settings import get_settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from imatgen_flows.models.crystal_model import CrystalModel
+    from imatgen_flows.models.model_file import ModelCard
+    from imatgen_flows.models.presets import Preset
+    from imatgen_flows.models.pretraining_data import PretrainingData
+
+logger = logging.getLogger(__name__)
+
+DATA, HISTORY = "data.npz", "history.json"
+HELD_OUT = 0.02  # share of the protostructures that are kept from training, to measure on
+MEASURED = 500  # held-out crystals of each number of elements that are measured on, at most
+
+
+def pretrain(
+    data: Path,
+    directory: Path,
+    preset_name: str = PRETRAINED,
+    seed: int = 7,
+    epochs: float = 1.0,
+    licence: str = "",
+) -> tuple[Path, ModelCard]:
+    """Train networks on the prototypes of many systems, and write them with their card; the same call goes on after a stop.
+
+    Parameters
+    ----------
+    data : file of JSON lines, one crystal each
+    directory : for checkpoints, weights and the model file
+    preset_name : of a preset with a volume
+    seed : of all random numbers
+    epochs : factor on the preset's numbers of epochs
+    licence : of the data, with its attribution, for the card
+
+    Returns
+    -------
+    the model file and its card
+
+    Raises
+    ------
+    InputError
+        Where the data cannot be read, or the directory belongs to the pretraining of other data, preset or seed.
+    """
+    from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
+    from imatgen_flows.models.model_file import SUFFIX, write_model
+    from imatgen_flows.models.presets import get_preset
+    from imatgen_flows.models.pretraining import pretrain_autoencoders, pretrain_vae
+
+    if not data.is_file():
+        raise InputError(f"{data}: no such file. A pretraining needs crystals, one JSON object a line.")
+    preset = get_preset(preset_name, epochs=epochs)
+    directory.mkdir(parents=True, exist_ok=True)
+    _refuse_other(directory, {"data": file_hash(data), "preset": preset_name, "seed": seed, "epochs": epochs})
+    read = _read_data(data, directory, preset)
+    held_out = read.held_out(HELD_OUT, seed)
+    crystals, device = read.crystals[~held_out], use_device()
+    compressor, histories = pretrain_autoencoders(crystals, preset, seed, directory, device)
+    _keep(directory, histories)
+    model, histories = pretrain_vae(compressor, crystals, seed, directory, device)
+    _keep(directory, histories)
+    path = directory / f"{preset_name}{SUFFIX}"
+    networks = {"cell": compressor.cell, "basis": compressor.basis, "vae": model.vae}
+    weights = {role: network.state_dict() for role, network in networks.items()}
+    card = _card(read, held_out, model, seed, directory, licence)
+    PrototypeIndex(
+        label for label, held in zip(read.labels, held_out.tolist(), strict=True) if label and not held
+    ).write(index_path(path))
+    return path, write_model(path, card, weights, half=True)
+
+
+def _refuse_other(directory: Path, identity: dict[str, Any]) -> None:
+    """Write down what a directory is of, or refuse it where it is of something else."""
+    path = directory / "pretraining.json"
+    if not path.is_file():
+        write_atomic(path, json.dumps(identity, indent=1))
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    differing = [f"{name} {found.get(name)}" for name, value in identity.items() if found.get(name) != value]
+    if differing:
+        raise InputError(
+            f"{directory} belongs to another pretraining, of {', '.join(differing)}. Choose another directory."
+        )
+
+
+def _read_data(data: Path, directory: Path, preset: Preset) -> PretrainingData:
+    """Read the data, or what an earlier call made of it."""
+    from imatgen_flows.models.pretraining_data import PretrainingData, read_pretraining_data
+
+    path, limits = directory / DATA, Limits()
+    if path.is_file():
+        return PretrainingData.load(path)
+    read = read_pretraining_data(
+        data, limits.max_sites, limits.max_edge, preset.max_elements, preset.volume, get_settings().n_workers
+    )
+    logger.info("data of the pretraining: %s", read.counts)
+    read.save(path)
+    return read
+
+
+def _keep(directory: Path, histories: dict[str, Any]) -> None:
+    """Add the histories of networks that were trained now to those of before."""
+    write_atomic(directory / HISTORY, json.dumps(_histories(directory) | histories))
+
+
+def _histories(directory: Path) -> dict[str, Any]:
+    path = directory / HISTORY
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _card(
+    data: PretrainingData, held_out: Tensor, model: CrystalModel, seed: int, directory: Path, licence: str
+) -> ModelCard:
+    from imatgen_flows.models.model_file import DataRecord, ModelCard
+    from imatgen_flows.sources.trained_model import TrainingSummary
+
+    crystals, preset, histories = data.crystals[~held_out], model.compressor.preset, _histories(directory)
+    summary = TrainingSummary.of(model.encode(crystals), crystals.counts())
+    record: DataRecord = {
+        "system": [],
+        "templates": {"source": "file", **data.source},
+        "limits": Limits().model_dump(mode="json"),
+        "counts": {**data.counts, "held_out": int(held_out.sum())},
+        "labels": {},
+        "unseen_templates": sorted({label for label, held in zip(data.labels, held_out.tolist(), strict=True) if held}),
+        "licence": licence,
+        "training": {name: getattr(summary, name).tolist() for name in ("scale", "atom_counts", "weights")},
+    }
+    return ModelCard(
+        name=preset.name,
+        elements=list(crystals.elements),
+        preset=preset.to_dict(),
+        data=record,
+        training={
+            role: {
+                "epochs": len(histories.get(role, [])),
+                "seed": seed,
+                "losses": [row["loss"] for row in histories.get(role, [])],
+            }
+            for role in ROLES
+        },
+        reconstruction=measure(model, data, held_out),
+        versions=versions_of(("torch", "numpy", "pymatgen", "spglib")),
+        note=NOTE,
+    )
+
+
+NOTE = (
+    "The channels belong to roles, the most electropositive element first; crystals are drawn at one volume per atom. So the "
+    "networks suit any system of two to five elements."
+)
+
+
+def measure(model: CrystalModel, data: PretrainingData, held_out: Tensor) -> dict[str, dict[str, Any]]:
+    """Reconstruct crystals of held-out protostructures by the encoders, apart for each number of elements."""
+    import torch
+
+    from imatgen_flows.metrics.reconstruction import compare, summarise
+    from imatgen_flows.models.crystal_model import BATCH
+
+    summaries = {}
+    number_of_elements = data.crystals.mask.any(dim=2).sum(dim=1)
+    for number in number_of_elements.unique().tolist():
+        rows = (held_out & (number_of_elements == number)).nonzero()[:MEASURED, 0]
+        # what the networks draw for a role that a crystal lacks has no meaning
+        crystals, narrowed = (
+            data.crystals[rows].first_elements(number),
+            model.with_elements(data.crystals.elements[:number]),
+        )
+        errors = [
+            error
+            for part in torch.arange(len(rows)).split(BATCH)
+            for error in compare(
+                crystals[part],
+                narrowed.compressor.codec.read_unchecked(narrowed.decode(narrowed.encode(crystals[part])))[0],
+            )
+        ]
+        summaries[f"{number} elements, held out"] = summarise(errors).to_dict()
+    return summaries

@@ -1,0 +1,201 @@
+"""Pretraining from a data file to a model file, and what is generated with it."""
+
+import gzip
+import json
+import re
+
+import pytest
+import torch
+from pymatgen.core import Composition, Lattice, Structure
+from typer.testing import CliRunner
+
+import imatgen_flows as imf
+from imatgen_flows.cli.main import app
+from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
+from imatgen_flows.crystals.structure_files import crystal_row
+from imatgen_flows.errors import InputError
+from imatgen_flows.jobs.pretraining import pretrain
+from imatgen_flows.models.model_file import read_model
+from imatgen_flows.models.pretraining_data import PretrainingData, read_pretraining_data
+
+CORNER, MIDDLE = [0, 0, 0], [0.5, 0.5, 0.5]
+METALS = ("Ti", "V", "Zr", "Nb", "Hf", "Ta")
+
+
+def crystals():
+    """Rocksalt, rutile, fluorite and perovskite of several metals, and what a data file may hold beside."""
+    for number, metal in enumerate(METALS):
+        a = 4.2 + 0.05 * number
+        yield Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [metal, "O"], [CORNER, MIDDLE])
+        yield Structure.from_spacegroup(
+            "P4_2/mnm", Lattice.tetragonal(4.6, 2.9), [metal, "O"], [CORNER, [0.305, 0.305, 0]]
+        )
+        yield Structure.from_spacegroup("Fm-3m", Lattice.cubic(a + 0.8), [metal, "O"], [CORNER, [0.25] * 3])
+        yield Structure.from_spacegroup("Pm-3m", Lattice.cubic(3.9), ["Sr", metal, "O"], [MIDDLE, CORNER, [0.5, 0, 0]])
+    yield Structure(Lattice.cubic(3.0), ["V"], [CORNER])
+    yield Structure(Lattice.cubic(20.0), ["V", "O"], [CORNER, MIDDLE])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "crystals.jsonl.gz"
+    with gzip.open(path, "wt") as stream:
+        for number, crystal in enumerate(crystals()):
+            stream.write(json.dumps(crystal_row(f"c{number}", "test", crystal)) + "\n")
+        stream.write('{"id": "broken"}\n')
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    return pretrain(data, tmp_path_factory.mktemp("pretrained"), epochs=0.1, licence="CC0")
+
+
+def test_every_crystal_of_the_data_is_counted(data):
+    read = read_pretraining_data(data, 20, 10.0, 5, 18.0)
+    assert read.counts == {
+        "read": 27, "kept": 24, "wrong_number_of_elements": 1, "edge_too_long": 1, "unreadable": 1
+    }  # fmt: skip
+    assert read.systems[1] == ("Ti", "O") and read.systems[3] == ("Sr", "Ti", "O")
+    assert set(read.labels) == {"AB_cF8_225_a_b", "AB2_tP6_136_a_f", "AB2_cF12_225_a_c", "ABC3_cP5_221_a_b_c"}
+    assert read.crystals.counts()[3].tolist() == [1, 1, 3, 0, 0]
+
+
+def test_whole_protostructures_are_held_out(data, tmp_path):
+    read = read_pretraining_data(data, 20, 10.0, 5, 18.0)
+    read.save(tmp_path / "data.npz")
+    again = PretrainingData.load(tmp_path / "data.npz")
+    assert (again.ids, again.systems, again.counts) == (read.ids, read.systems, read.counts)
+    held_out = again.held_out(0.25, seed=3)
+    assert held_out.sum() == len(METALS)
+    assert torch.equal(held_out, read.held_out(0.25, seed=3))
+    assert len({label for label, held in zip(read.labels, held_out.tolist(), strict=True) if held}) == 1
+
+
+def test_the_model_file_says_what_it_is(trained, data):
+    path, card = trained
+    read = read_model(path)[0]
+    assert (read.sha256, read.data, read.reconstruction) == (card.sha256, card.data, card.reconstruction)
+    assert card.elements == [f"role {number}" for number in range(1, 6)] and card.is_of_prototypes
+    assert card.data["counts"]["kept"] == 24 and card.data["templates"]["name"] == data.name
+    assert card.data["licence"] == "CC0" and card.training["vae"]["seed"] == 7
+    assert path.stat().st_size < 32e6
+    assert "AB2_tP6_136_a_f" in PrototypeIndex.read(index_path(path))
+
+
+def test_a_finished_pretraining_is_read_and_an_interrupted_one_ends_alike(trained, data):
+    path, card = trained
+    before = path.read_bytes()
+    path.unlink()
+    (path.parent / "vae.safetensors").unlink()  # as if it had been killed in the second half
+    again, card_again = pretrain(data, path.parent, epochs=0.1, licence="CC0")
+    assert card_again.sha256 == card.sha256 and again.read_bytes() == before
+
+
+def test_a_directory_of_another_pretraining_is_refused(trained, data):
+    with pytest.raises(InputError, match="belongs to another pretraining, of seed 7"):
+        pretrain(data, trained[0].parent, seed=8, epochs=0.1)
+
+
+def test_data_without_a_crystal_is_refused_with_the_reasons(tmp_path):
+    with pytest.raises(InputError, match="no such file. A pretraining needs crystals"):
+        pretrain(tmp_path / "none.jsonl", tmp_path / "out")
+    metal = tmp_path / "metal.jsonl"
+    metal.write_text(json.dumps(crystal_row("v", "test", Structure(Lattice.cubic(3.0), ["V"], [CORNER]))))
+    with pytest.raises(InputError, match=r"none of its 1 crystals has 2 to 5 elements .*wrong_number_of_elements 1"):
+        pretrain(metal, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("system", "formula"), [("V-O", "VO2"), ("Pb-Ti-O", "PbTiO3")])
+def test_one_model_generates_crystals_of_any_system(trained, system, formula):
+    model = imf.load_model(trained[0], system=system)
+    found = model.generate(8, formula=formula, seed=1)
+    assert found.structures and found.drawn == len(found.structures) + found.left.total()
+    for crystal in found.structures:
+        assert crystal.composition.reduced_composition == Composition(formula)
+        assert crystal.get_neighbor_list(1.0)[0].size == 0  # no two atoms closer than 1 A
+        volume = {"VO2": 10.5, "PbTiO3": 12.6}[formula]  # A^3 per atom, of rutile and of the perovskite
+        assert 0.8 * volume < crystal.volume / len(crystal) < 1.8 * volume  # networks hardly trained draw short bonds
+
+
+def test_encoding_does_not_see_the_elements_nor_the_volume(trained):
+    path, _ = trained
+    vo2, tio2 = (imf.load_model(path, system=system) for system in ("V-O", "Ti-O"))
+    crystal = list(crystals())[5]
+    other = crystal.copy()
+    other.replace_species({"V": "Ti"})
+    other.scale_lattice(1.3 * crystal.volume)
+    assert vo2.encode([crystal]) == pytest.approx(tio2.encode([other]), abs=1e-3)
+
+
+def test_equal_seeds_generate_equal_crystals(trained):
+    one, again = (imf.generate("V-O", n=5, model=trained[0], formula="VO2", seed=2) for _ in range(2))
+    assert one == again
+    assert {crystal.properties["novelty"] for crystal in one} <= {"new", "substituted", "duplicate"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"system": "V"}, "V has 1 element; .* generates crystals of 2 to 5"),
+        ({"system": "Li-Na-K-Ti-V-O"}, "has 6 elements; .* generates crystals of 2 to 5"),
+        ({"system": "Bk-O"}, "Bk has no known volume"),
+        ({"system": "V-O", "formula": "TiO2"}, "generates crystals of V-O"),
+        ({"system": "V-O", "formula": "V11O13"}, "V11O13 has 24 atoms, the limit of .* is 20"),
+        ({"system": "V-O", "sites": "30-40"}, "30-40 sites are asked for, the limit of .* is 20"),
+        ({"system": "V-O", "formula": "VO2", "sites": 7}, "no cell of VO2 that .* knows has 7 sites"),
+        ({"system": "V-O", "space_group": 300}, "space_group is 300"),
+    ],
+)
+def test_what_cannot_be_generated_is_refused(trained, arguments, message):
+    with pytest.raises(InputError, match=message):
+        imf.generate(n=1, model=trained[0], **arguments)
+
+
+def test_missing_and_damaged_weights_are_named(trained, tmp_path):
+    path, _ = trained
+    damaged = tmp_path / "damaged.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-50] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match="damaged: the weights of vae"):
+        imf.load_model(damaged, system="V-O")
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="the index of training protostructures is missing"):
+        imf.load_model(alone, system="V-O")
+    with pytest.raises(InputError, match="suits any system: say which"):
+        imf.load_model(path)
+
+
+@pytest.mark.parametrize("name", ["crystals", "crystals.extxyz", "crystals.jsonl"])
+def test_the_command_writes_what_other_programs_read(trained, tmp_path, name):
+    from ase.io import read as read_ase
+
+    out = tmp_path / name
+    result = CliRunner().invoke(
+        app,
+        ["generate", "V-O", "--n", "4", "--formula", "VO2", "--model", str(trained[0]), "--out", str(out), "--json"],
+    )
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.output)
+    kept = told["counts"]["kept"]
+    assert 0 < kept <= 4 and told["drawn"] >= kept
+    if name == "crystals":
+        found = [Structure.from_file(path) for path in out.glob("*.cif")]
+        assert {path.stem for path in out.glob("*.cif")} == {one["id"] for one in told["structures"]}
+    elif name.endswith("extxyz"):
+        found = read_ase(out, index=":")
+        assert [atoms.info["novelty"] for atoms in found] == [one["novelty"] for one in told["structures"]]
+    else:
+        found = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [row["residual"] for row in found] == [one["residual"] for one in told["structures"]]
+    assert len(found) in (kept, len({one["id"] for one in told["structures"]}))
+
+
+def test_the_command_says_what_it_drew(trained, tmp_path):
+    result = CliRunner().invoke(
+        app, ["generate", "V-O", "--n", "3", "--model", str(trained[0]), "--out", str(tmp_path / "cifs")]
+    )
+    assert re.search(r"V-O: [\d,]+ samples drawn", result.output), result.output
+    assert "of these clean and new" in result.output
