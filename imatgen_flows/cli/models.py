@@ -102,7 +102,8 @@ def pretrain_networks(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random choices.")] = 7,
     epochs: Annotated[float, typer.Option("--epochs", min=0.001, help="Factor on the epochs of the preset.")] = 1.0,
     licence: Annotated[
-        str | None, typer.Option("--licence", help="Licence of the data and attribution, for the card.")
+        str | None,
+        typer.Option("--licence", help="Licence of the data and attribution, for the card.", show_default="none"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -178,19 +178,19 @@ def test_the_command_writes_what_other_programs_read(trained, tmp_path, name):
         ["generate", "V-O", "--n", "4", "--formula", "VO2", "--model", str(trained[0]), "--out", str(out), "--json"],
     )
     assert result.exit_code == 0, result.output
-    told = json.loads(result.output)
-    kept = told["counts"]["kept"]
-    assert 0 < kept <= 4 and told["drawn"] >= kept
+    shown = json.loads(result.output)
+    kept = shown["counts"]["kept"]
+    assert 0 < kept <= 4 and shown["drawn"] >= kept
     if name == "crystals":
         found = [Structure.from_file(path) for path in out.glob("*.cif")]
-        assert {path.stem for path in out.glob("*.cif")} == {one["id"] for one in told["structures"]}
+        assert {path.stem for path in out.glob("*.cif")} == {one["id"] for one in shown["structures"]}
     elif name.endswith("extxyz"):
         found = read_ase(out, index=":")
-        assert [atoms.info["novelty"] for atoms in found] == [one["novelty"] for one in told["structures"]]
+        assert [atoms.info["novelty"] for atoms in found] == [one["novelty"] for one in shown["structures"]]
     else:
         found = [json.loads(line) for line in out.read_text().splitlines()]
-        assert [row["residual"] for row in found] == [one["residual"] for one in told["structures"]]
-    assert len(found) in (kept, len({one["id"] for one in told["structures"]}))
+        assert [row["residual"] for row in found] == [one["residual"] for one in shown["structures"]]
+    assert len(found) in (kept, len({one["id"] for one in shown["structures"]}))
 
 
 def test_the_command_says_what_it_drew(trained, tmp_path):
