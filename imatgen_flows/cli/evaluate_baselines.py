@@ -113,7 +113,7 @@ def baselines(
         typer.Option(
             min=1,
             help="Of a campaign file: parts of each campaign, each of which knows what those before it found.",
-            show_default="`sources.batches` of the campaign, or 4",
+            show_default="`sources.batches` of the campaign, or 8",
         ),
     ] = None,
     out: Annotated[
