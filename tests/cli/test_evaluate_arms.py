@@ -224,7 +224,7 @@ def test_the_generator_takes_part(tiny, run_once_trained, tmp_path):
         (("--arms", ","), "--arms names none"),
         (("--arms", "files"), "the arm `files` needs structures"),
         (("--arms", "genetic,adaptive"), "the arm `adaptive` shares its relaxations among the other arms"),
-        (("--relaxations", 3), "--relaxations 3 is too few for 4 batches"),
+        (("--relaxations", 3, "--batches", 4), "--relaxations 3 is too few for 4 batches"),
         (("--batches", 10), "--relaxations 9 is too few for 10 batches"),
         (("--per-source", 10), "is a campaign file, for which --per-source means nothing"),
         (("--seed", 3), "is a campaign file, for which --seed means nothing"),
