@@ -299,7 +299,7 @@ def _check_model(config: CampaignConfig, path: Path) -> Check:
 
     preset = get_preset(config.model.preset, config.model.grid)
     try:
-        card, _networks = open_model(path, sorted(config.system), preset)
+        card, _networks = open_model(path, config.system, preset)
     except ImatgenError as error:
         return Check("model", False, str(error))
     return Check("model", True, f"{path}: {card.name}, {'-'.join(card.elements)}, {config.start.use.replace('_', ' ')}")
