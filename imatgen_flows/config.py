@@ -276,7 +276,7 @@ class Screen(Section):
 
 
 # of a round whose allocation is adaptive: the first tries all sources, the others learn. With four, adaptive campaigns of
-# V-O found a sixth less in as many evaluations (notebook/2026-11-29-arms.md)
+# V-O found an eighth less in as many evaluations (notebook/2026-11-29-arms.md)
 BATCHES = 8
 
 
