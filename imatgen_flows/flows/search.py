@@ -44,10 +44,13 @@ class SearchMaker(Maker):
         """
         config = self.config
         part = CampaignData(dataset=data["dataset"], labels=data["labels"], references=data["references"])
+        sections = {name: value for name, value in plain(config).items() if name in SECTIONS}
+        # of the rounds this alone: with more of them, those that are finished are not proposed again
+        sections["rounds"] = {"kappa": config.rounds.kappa}
         proposed = propose_candidates(
             root,
             data=part,
-            campaign={name: value for name, value in plain(config).items() if name in SECTIONS},
+            campaign=sections,
             candidates=candidates,
             previous=previous,
             files=InputFile.of(config.sources.files),
