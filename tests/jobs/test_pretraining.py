@@ -115,7 +115,7 @@ def test_one_model_generates_crystals_of_any_system(trained, system, formula):
         assert crystal.composition.reduced_composition == Composition(formula)
         assert crystal.get_neighbor_list(1.0)[0].size == 0  # no two atoms closer than 1 A
         volume = {"VO2": 10.5, "PbTiO3": 12.6}[formula]  # A^3 per atom, of rutile and of the perovskite
-        assert 0.8 * volume < crystal.volume / len(crystal) < 2.0 * volume  # networks hardly trained draw short bonds
+        assert 0.8 * volume < crystal.volume / len(crystal) < 2.5 * volume  # an atom that overlapped leaves its room
 
 
 def test_encoding_does_not_see_the_elements_nor_the_volume(trained):
