@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.files import write_atomic
 from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder
 from imatgen_flows.models.excess_atoms import remove_excess_atoms
 from imatgen_flows.models.materials_vae import MaterialsVAE
@@ -221,10 +222,10 @@ def _centred(crystals: PackedCrystals) -> PackedCrystals:
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
-    """Write the weights of a network as safetensors."""
+    """Write the weights of a network as safetensors, whole or not at all."""
     from safetensors.torch import save
 
-    path.write_bytes(save({name: value.contiguous() for name, value in model.state_dict().items()}))
+    write_atomic(path, save({name: value.contiguous() for name, value in model.state_dict().items()}))
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
