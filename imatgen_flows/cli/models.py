@@ -41,11 +41,14 @@ def import_networks(
     as_json: AsJson = False,
 ) -> None:
     """Check a model file, keep a copy, and print the lines by which a campaign starts from it."""
+    from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
     from imatgen_flows.models.model_file import place_model, read_model
 
     card, _networks = read_model(file)
     path = directory / file.name
     place_model(path, file.read_bytes())
+    if card.is_of_prototypes:
+        PrototypeIndex.read(index_path(file)).write(index_path(path))
     _show(path, card, as_json)
 
 
@@ -127,6 +130,11 @@ def _show(path: Path, card: ModelCard, as_json: bool) -> None:
         typer.echo(json.dumps({"file": str(path)} | asdict(card)))
         return
     print_table(f"{path}: {card.name}", ["", ""], [[name, value] for name, value in _lines(card).items()])
+    if card.is_of_prototypes:
+        typer.echo(
+            f"It generates crystals of any system: imatgen generate V-O --model {path.absolute()} --out generated"
+        )
+        return
     typer.echo("A campaign starts from it with these lines; `use: sample_only` trains nothing.")
     typer.echo(f"system: {yaml.safe_dump(card.data['system'], default_flow_style=True).strip()}")
     typer.echo(f"model: {card.campaign_section}")
