@@ -77,7 +77,8 @@ class Run:
         Raises
         ------
         InputError
-            Where no samples have been drawn yet, or a file of the table is damaged.
+            Where no samples have been drawn yet, a file of the table is damaged, or the run is an unfinished campaign of a
+            comparison, whose artifacts do not say which campaign they belong to.
 
         Examples
         --------
@@ -173,7 +174,7 @@ class Run:
         from imatgen_flows.report.result_directory import read_json
 
         if not (self.path / "hull.json").is_file():
-            raise InputError(f"{self.path}: {self._unfinished} It has no hull yet.")
+            raise InputError(f"{self.path}: {self.outlook} It has no hull yet.")
         table = read_json(self.path / "hull.json")
         return Hull.from_table(table["references"], table["potential"])
 
@@ -257,10 +258,11 @@ class Run:
     def require_finished(self) -> None:
         """Raise an InputError where the run is not finished; it says how far it has come."""
         if self.state is not RunState.FINISHED:
-            raise InputError(f"{self.path}: {self._unfinished}")
+            raise InputError(f"{self.path}: {self.outlook}")
 
     @property
-    def _unfinished(self) -> str:
+    def outlook(self) -> str:
+        """How far the run had come when it was opened, and what goes on with it, in a sentence."""
         command = ["imatgen", "run", str(self.path / CAMPAIGN_FILE), "--directory", str(self.path), "--resume"]
         go_on = f"`{shlex.join(command)}` goes on with it."
         return {
@@ -274,12 +276,19 @@ class Run:
     def _files(self) -> CandidateTable:
         """Where the candidates lie in the artifacts of the run."""
         from imatgen_flows.jobs.provenance import candidates_so_far, finished_round
+        from imatgen_flows.managers.comparison import comparison_of
 
         if self.state is RunState.FINISHED:
             return finished_round(self.path).candidates
+        if comparison := comparison_of(self.path):
+            raise InputError(
+                f"{self.path}: this campaign of the comparison in {comparison} has not come to its end ({self.state.value}). "
+                "It shares its artifacts with the others, so that its candidates can be read only then; the command that "
+                "began the comparison goes on with it."
+            )
         found = candidates_so_far(self.path)
         if found is None:
-            raise InputError(f"{self.path}: no samples have been drawn yet: {self._unfinished}")
+            raise InputError(f"{self.path}: no samples have been drawn yet: {self.outlook}")
         return found
 
     def _is_parent(self, name: str) -> bool:

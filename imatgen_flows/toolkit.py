@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imatgen_flows.crystals.raw_crystal import RawCrystal
     from imatgen_flows.energetics.relax import Relaxation
     from imatgen_flows.jobs.comparison import ComparisonSource
-    from imatgen_flows.sources.generated import Generated
+    from imatgen_flows.sources.generated import GeneratedCrystals
     from imatgen_flows.sources.trained_model import TrainedModel
 
 
@@ -102,7 +102,7 @@ def generate_counted(
     sites: str | int | None = None,
     space_group: int | None = None,
     seed: int = 0,
-) -> Generated:
+) -> GeneratedCrystals:
     """Generate crystals as `generate`, and count the draws that gave none."""
     from imatgen_flows.settings import get_settings
 

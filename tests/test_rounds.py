@@ -48,6 +48,8 @@ def test_a_campaign_that_ended_goes_on_and_repeats_nothing(first, both):
     before = {path.name: path.read_bytes() for path in (first / "artifacts" / "documents").iterdir()}
     after = {path.name: path.read_bytes() for path in (both / "artifacts" / "documents").iterdir()}
     assert before.items() <= after.items() and len(after) > len(before)
+    for job in ("propose_candidates", "relax_batch"):  # of the second round alone
+        assert sum(name.startswith(job) for name in after) == 2 * sum(name.startswith(job) for name in before)
     assert [row for row in rows_of(both) if row["round"] == 0] == rows_of(first)
 
 

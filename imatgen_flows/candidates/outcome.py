@@ -58,8 +58,8 @@ CURES_WITHOUT_NETWORKS = {
     "other_size": f"They do not have the sizes of `search.sites`: {OTHER_SOURCES}, or allow more sizes.",
 }
 NOTHING_PROPOSED = (
-    "Perhaps no composition within `limits.max_sites` is charge balanced (see `validity.charge`) or searched for (`search`): "
-    f"widen these, or {OTHER_SOURCES}."
+    "Perhaps no structure of the dataset is within `search` and `limits` and charge balanced (see `validity.charge`); "
+    f"`imatgen plan` counts them. Widen these, or {OTHER_SOURCES}."
 )
 GENERATOR = "generator"  # the source of that name
 

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 CampaignId = Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="Its id; the only one, if left out.")]
+CampaignOrRun = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[CAMPAIGN|RUN]",
+        help="Id of a campaign on a cluster; the only one, if left out. Or the directory of a run on this machine.",
+    ),
+]
 
 WATCH_SECONDS = 10
 
@@ -50,7 +57,8 @@ def cluster_directory(given: Path | None) -> Path:
     directory = given or get_settings().cluster
     if directory is None:
         raise InputError(
-            "which cluster? Give --cluster DIR, or `. DIR/env.sh`. `imatgen init --cluster DIR` makes one."
+            "which cluster? Give --cluster DIR, or `. DIR/env.sh`. `imatgen init --cluster DIR` makes one. Of a run on this "
+            "machine, `imatgen status RUN` shows the state: give its directory."
         )
     return directory.absolute()
 
@@ -92,12 +100,20 @@ def submit(
 
 @app.command()
 def status(
-    campaign_id: CampaignId = None,
+    campaign_id: CampaignOrRun = None,
     cluster: ClusterOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and look again every ten seconds.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the progress of a campaign: jobs, queue, candidates, evaluations, time left. Lists campaigns if there are more."""
+    """Show the progress of a campaign: jobs, queue, candidates, evaluations, time left. Lists campaigns if there are more.
+
+    Of a run directory it shows the state, the candidates so far, and what goes on with it; no cluster is needed.
+    """
+    if campaign_id is not None and Path(campaign_id).is_dir():
+        if watch:
+            raise InputError("--watch is for campaigns on a cluster; of a run directory, leave it out.")
+        _show_run(Path(campaign_id), as_json)
+        return
     from imatgen_flows.managers.dispatcher import read_fault
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
     from imatgen_flows.managers.progress import read_progress
@@ -204,6 +220,25 @@ def cancel(
     typer.echo(
         f"cancelled {campaign_id}; {ended} jobs were in the queue. Submitted again, it goes on from its run directory."
     )
+
+
+def _show_run(directory: Path, as_json: bool) -> None:
+    """Show the state of a run on this machine, its candidates so far, and what goes on with it."""
+    from imatgen_flows.run import Run
+
+    run = Run.open(directory)
+    counts, note = dict[str, int](), ""
+    try:
+        counts = {str(state): int(number) for state, number in run.candidates["state"].value_counts().items()}
+    except InputError as error:  # none yet, or files are missing
+        note = str(error)
+    if as_json:
+        said = {"directory": str(run.path), "state": run.state.value, "outlook": run.outlook, "failure": run.failure}
+        typer.echo(json.dumps(said | {"candidates": counts, "note": note}))
+        return
+    typer.echo(f"{run.config.title}  {run.state.value}\n{note or f'{run.path}: {run.outlook}'}")
+    if counts:
+        typer.echo(_sum("candidates", counts))
 
 
 def _list(known: list[CampaignRecord], console: Console, as_json: bool) -> None:

@@ -14,7 +14,9 @@ from imatgen_flows.sources.registry import ADAPTIVE, EQUAL
 
 if TYPE_CHECKING:
     from imatgen_flows.metrics.arm_comparison import ArmComparison
-    from imatgen_flows.metrics.arm_statistics import ArmSummary, Finds, Share
+    from imatgen_flows.metrics.arm_statistics import ArmSummary, Share
+
+TEN = 10  # new structures in 1,000 evaluations, from where on one decimal is enough: columns stay narrow
 
 
 def compare_campaigns(
@@ -56,32 +58,40 @@ def compare_campaigns(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    _print(comparison, f"{'-'.join(config.system)}, E_hull of {config.screen.potential}")
+    print_comparison(comparison, f"{'-'.join(config.system)}, E_hull of {config.screen.potential}")
     typer.echo(f"Curves, seeds and differences of any two arms: {out / NAME}.json, .csv and .png")
 
 
-def _print(comparison: ArmComparison, title: str) -> None:
+def print_comparison(comparison: ArmComparison, title: str) -> None:
     """Print the tables of a comparison, and what is said of them."""
     pooled = list(comparison.pooled.values())
     seeds = ", ".join(str(seed) for seed in pooled[0].seeds)
-    heads = [f"new,\n{finds.e_above_hull:g}" for finds in pooled[0].within]
+    heads = [f"≤ {finds.e_above_hull:g}" for finds in pooled[0].within]
     print_table(
-        f"{title}; seeds {seeds} together",
-        ["", "relaxed\nevaluations", *heads, f"{heads[-1]}, all", "best"],
+        f"{title}; seeds {seeds} together: new structures",
+        ["", "relaxed", "evaluations", *heads, "best"],
         [_finds_row(summary) for summary in pooled],
     )
+    print_table(
+        "New structures in 1,000 evaluations",
+        ["", *heads, f"{heads[-1]}, all"],
+        [_rates_row(summary) for summary in pooled],
+    )
     typer.echo(
-        "New structures within 0, 0.05 and 0.1 eV/atom of the hull; below in 1,000 evaluations of relaxations with the 95 % "
-        "interval, and of all evaluations, with those of labels and references; best: the lowest E_hull, eV/atom."
+        "New structures within 0, 0.05 and 0.1 eV/atom of the hull; best: the lowest E_hull, eV/atom. In 1,000 evaluations "
+        "of relaxations with the 95 % interval, and of all evaluations, with those of labels and references."
     )
     print_table(
-        "Candidates, as shares with their 95 % intervals; wall and CPU time of all seeds, s",
-        ["", "S.U.N.", "unique", "novel", "match", "RMSD", "valid", "wall", "CPU"],
+        "Candidates, as shares with their 95 % intervals",
+        ["", "S.U.N.", "unique", "novel", "match", "valid", "RMSD"],
         [_quality_row(summary) for summary in pooled],
     )
     typer.echo(
         "S.U.N.: within 0.1 eV/atom, no duplicate in its arm, and new; of all relaxations. Unique, novel, match (of proposed "
-        "and relaxed) and RMSD, (volume per atom)^(1/3): of the relaxed ones. Valid: of the candidates that were made.\n"
+        "and relaxed) and RMSD, (volume per atom)^(1/3): of the relaxed ones. Valid: of the candidates that were made."
+    )
+    print_table("Time of all seeds, s", ["", "wall", "CPU"], [_times_row(summary) for summary in pooled])
+    typer.echo(
         "Times: all jobs of a campaign, of which those that arms share were run once; time lost by a kill is not counted."
     )
     for summary in pooled:
@@ -117,28 +127,33 @@ def _print_differences(comparison: ArmComparison) -> None:
 
 
 def _finds_row(summary: ArmSummary) -> list[str]:
-    last = summary.near
     return [
         summary.arm,
-        f"{summary.relaxed} of {summary.relaxations}\n{summary.evaluations:,}",
-        *(_finds(finds) for finds in summary.within),
-        _rate(last.per_1000_in_all, last.interval_in_all),
+        f"{summary.relaxed} of {summary.relaxations}",
+        f"{summary.evaluations:,}",
+        *(str(finds.new) for finds in summary.within),
         _number(summary.best, ".3f"),
     ]
 
 
-def _finds(finds: Finds) -> str:
-    return f"{finds.new}: {_rate(finds.per_1000, finds.interval)}"
+def _rates_row(summary: ArmSummary) -> list[str]:
+    last = summary.near
+    rates = [(finds.per_1000, finds.interval) for finds in summary.within]
+    return [summary.arm, *(_rate(*rate) for rate in [*rates, (last.per_1000_in_all, last.interval_in_all)])]
 
 
 def _rate(value: float | None, interval: tuple[float, float] | None) -> str:
-    return f"{value:.2f}\n({_interval(interval, '.2f')})" if value is not None else ""
+    form = ".1f" if interval and interval[1] >= TEN else ".2f"
+    return f"{value:{form}}\n({_interval(interval, form)})" if value is not None else ""
 
 
 def _quality_row(summary: ArmSummary) -> list[str]:
-    shares = [_share(share) for share in (summary.sun, summary.unique, summary.novel, summary.matched)]
-    times = [f"{sum(times.values()):,.0f}" for times in (summary.wall, summary.cpu)]
-    return [summary.arm, *shares, _number(summary.rmsd, ".3f"), _share(summary.valid), *times]
+    shares = [_share(share) for share in (summary.sun, summary.unique, summary.novel, summary.matched, summary.valid)]
+    return [summary.arm, *shares, _number(summary.rmsd, ".3f")]
+
+
+def _times_row(summary: ArmSummary) -> list[str]:
+    return [summary.arm, *(f"{sum(times.values()):,.0f}" for times in (summary.wall, summary.cpu))]
 
 
 def _share(share: Share) -> str:

@@ -113,7 +113,7 @@ def baselines(
         typer.Option(
             min=1,
             help="Of a campaign file: parts of each campaign, each of which knows what those before it found.",
-            show_default="`sources.batches` of the campaign, or 4",
+            show_default="`sources.batches` of the campaign, or 8",
         ),
     ] = None,
     out: Annotated[
@@ -166,7 +166,7 @@ def _compare_sources(run: Path, settings: BaselineSettings, as_json: bool) -> No
     show_progress()
     system = RunDirectory.open(run).system
     inputs = baseline_inputs(run, settings.round_number, settings.samplers, settings.fmax)
-    result = run_benchmark(inputs.candidates, inputs.known, inputs.hull, inputs.relax, settings)
+    result = run_benchmark(inputs.candidates, inputs.known, inputs.hull, inputs.relax, settings, inputs.volume_ratio)
     found = {
         "system": system,
         "potential": inputs.hull.potential,

@@ -13,7 +13,7 @@ from imatgen_flows.cli.output import print_table
 from imatgen_flows.models.registry import PRETRAINED
 
 if TYPE_CHECKING:
-    from imatgen_flows.sources.generated import Generated
+    from imatgen_flows.sources.generated import GeneratedCrystals
 
 app = typer.Typer()
 
@@ -69,7 +69,7 @@ def generate(
         raise typer.Exit(1)
 
 
-def _print(found: Generated, path: Path, system: str) -> None:
+def _print(found: GeneratedCrystals, path: Path, system: str) -> None:
     rows = [[name, f"{number:,}"] for name, number in found.counts().items()]
     print_table(f"{system}: {found.drawn:,} samples drawn", ["", "samples"], rows)
     if len(found.structures) < found.wanted:

@@ -42,11 +42,14 @@ def import_networks(
     as_json: AsJson = False,
 ) -> None:
     """Check a model file, keep a copy, and print the lines by which a campaign starts from it."""
+    from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
     from imatgen_flows.models.model_file import place_model, read_model
 
     card, _networks = read_model(file)
     path = directory / file.name
     place_model(path, file.read_bytes())
+    if card.is_of_prototypes:
+        PrototypeIndex.read(index_path(file)).write(index_path(path))
     _show(path, card, as_json)
 
 
@@ -103,7 +106,8 @@ def pretrain_networks(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random choices.")] = 7,
     epochs: Annotated[float, typer.Option("--epochs", min=0.001, help="Factor on the epochs of the preset.")] = 1.0,
     licence: Annotated[
-        str | None, typer.Option("--licence", help="Licence of the data and attribution, for the card.")
+        str | None,
+        typer.Option("--licence", help="Licence of the data and attribution, for the card.", show_default="none"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -127,6 +131,10 @@ def _show(path: Path, card: ModelCard, as_json: bool) -> None:
         typer.echo(json.dumps({"file": str(path)} | asdict(card)))
         return
     print_table(f"{path}: {card.name}", ["", ""], [[name, value] for name, value in _lines(card).items()])
+    if card.is_of_prototypes:
+        typer.echo(
+            f"It generates crystals of any system: imatgen generate V-O --model {path.absolute()} --out generated"
+        )
     typer.echo("A campaign starts from it with these lines; with `fine_tune: 0` nothing is trained.")
     preset = {"preset": card.preset["name"], "grid": card.preset["basis"]["grid"]}
     lines = {"system": card.data["system"], "model": preset | {"start": str(path.absolute())}}

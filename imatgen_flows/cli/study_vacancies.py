@@ -50,6 +50,7 @@ def vacancies(
         inputs.relax,
         inputs.single_point,
         VacancySettings(at_most, everything, control, seed),
+        inputs.volume_ratio,
     )
     found = {
         "potential": inputs.hull.potential,

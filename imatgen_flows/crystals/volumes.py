@@ -45,6 +45,11 @@ def expected_volume(composition: Composition) -> float:
     return float(counts @ (volumes + slopes * (mean - negativities)))
 
 
+def relative_volume(structure: Structure) -> float:
+    """Return the volume of a crystal over that expected of its composition."""
+    return float(structure.volume) / expected_volume(structure.composition)
+
+
 def smallest_volume(structure: Structure) -> float:
     """Estimate the volume in A^3 to which a crystal can be compressed before its bonds are too short.
 

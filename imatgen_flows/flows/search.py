@@ -44,11 +44,14 @@ class SearchMaker(Maker):
         """
         config = self.config
         part = CampaignData(dataset=data["dataset"], labels=data["labels"], references=data["references"])
+        sections = {name: value for name, value in plain(config).items() if name in SECTIONS}
+        # of the rounds this alone: with more of them, those that are finished are not proposed again
+        sections["rounds"] = {"kappa": config.rounds.kappa}
+        sections["model"] = config.model.training
         proposed = propose_candidates(
             root,
             data=part,
-            campaign={name: value for name, value in plain(config).items() if name in SECTIONS}
-            | {"model": config.model.training},
+            campaign=sections,
             candidates=candidates,
             previous=previous,
             files=InputFile.of(config.sources.files),

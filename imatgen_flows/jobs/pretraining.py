@@ -56,7 +56,8 @@ def pretrain(
     Raises
     ------
     InputError
-        Where the data cannot be read, or the directory belongs to the pretraining of other data, preset or seed.
+        Where the data cannot be read, the preset has no volume, or the directory belongs to the pretraining of other data,
+        preset or seed.
     """
     from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
     from imatgen_flows.models.model_file import SUFFIX, write_model
@@ -66,6 +67,11 @@ def pretrain(
     if not data.is_file():
         raise InputError(f"{data}: no such file. A pretraining needs crystals, one JSON object a line.")
     preset = get_preset(preset_name, epochs=epochs)
+    if preset.volume is None:
+        raise InputError(
+            f"the preset `{preset_name}` draws crystals at their own volumes, which belong to their elements; networks for "
+            f"any system need one that draws all at one volume, as `{PRETRAINED}` does."
+        )
     directory.mkdir(parents=True, exist_ok=True)
     _refuse_other(directory, {"data": file_hash(data), "preset": preset_name, "seed": seed, "epochs": epochs})
     read = _read_data(data, directory, preset)

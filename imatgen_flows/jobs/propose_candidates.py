@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 RECORD = ("source", "round", "parents", "state", "rejected_stage", "novelty", "e_above_hull", "evaluations")
 SEED_STEP = 1000  # between the seeds of two rounds, as `sample_candidates` has it
 # sections of a campaign that decide what is proposed
-SECTIONS = ("system", "limits", "validity", "labels", "search", "screen", "sources", "rounds", "model")
+SECTIONS = ("system", "limits", "validity", "labels", "search", "screen", "sources", "model")
 
 
 @cached_job(CandidatesDocument, profile=Profile.LIGHT, label="propose candidates")

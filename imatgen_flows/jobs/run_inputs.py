@@ -82,6 +82,7 @@ class BaselineInputs:
     hull: Hull
     relax: Evaluator
     screen: Screen
+    volume_ratio: float
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class VacancyInputs:
     relax: Evaluator
     single_point: Evaluator
     screen: Screen
+    volume_ratio: float
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def baseline_inputs(run: Path, round_number: int, samplers: Sequence[str], fmax:
         hull=hull_of(references, screen, run, pressure),
         relax=relax,
         screen=screen,
+        volume_ratio=_volume_ratio(references, config),
     )
 
 
@@ -178,6 +181,7 @@ def vacancy_inputs(run: Path, pair: tuple[str, str]) -> VacancyInputs:
         relax=relax,
         single_point=single_point,
         screen=screen,
+        volume_ratio=_volume_ratio(references, config),
     )
 
 
@@ -269,6 +273,14 @@ def _known_structures(
         row["id"]: row["energy_per_atom"] for row in read_lines(labels.labels) if row["energy_per_atom"] is not None
     }
     return KnownStructures(known, substituted, energies, relaxed)
+
+
+def _volume_ratio(references: ReferenceDocument, config: CampaignConfig) -> float:
+    """Estimate the volume of crystals at the pressure of a campaign over that expected at zero pressure."""
+    from imatgen_flows.sources.random_search import volume_ratio
+
+    relaxed = (structure_of(row) for row in read_lines(references.phases) if row["state"] == "relaxed")
+    return volume_ratio(config.search.pressure, config.system, relaxed)
 
 
 def _relaxed_new(finished: RoundDocument) -> list[RelaxedCandidate]:

@@ -37,10 +37,13 @@ def train_autoencoder(
 ) -> dict[str, Any]:
     """Train the autoencoder of the images of cells or of atoms; `start` is a network to continue from."""
     from imatgen_flows.models.fitting import fit_basis_autoencoder, fit_cell_autoencoder
+    from imatgen_flows.representation.views import at_volume
 
     settings = Model.model_validate(model)
     preset = preset_of(settings)
     crystals = load_crystals(dataset)[training_rows(dataset, settings)]
+    if preset.volume is not None:
+        crystals = at_volume(crystals, preset.volume)
     fit = fit_cell_autoencoder if role == ModelRole.CELL else fit_basis_autoencoder
     network, history = fit(
         crystals, getattr(preset, role), settings.seed, scratch, use_device(), start.weights.path() if start else None

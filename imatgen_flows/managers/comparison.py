@@ -64,11 +64,12 @@ class ComparisonSettings:
         InputError
             Where seeds are no numbers, an arm is not known or makes no sense, or a batch would have no relaxation.
         """
+        number = config.screen.at_most if relaxations is None else relaxations
         settings = cls(
             seeds=parse_seeds(seeds) if seeds is not None else (config.model.seed,),
             arms=parse_arms(arms) if arms is not None else default_arms(config),
-            relaxations=config.screen.at_most if relaxations is None else relaxations,
-            batches=(config.sources.batches or BATCHES) if batches is None else batches,
+            relaxations=number,
+            batches=batches if batches is not None else config.sources.batches or max(1, min(BATCHES, number)),
         )
         settings.check(config)
         return settings
@@ -184,6 +185,12 @@ def campaign_of(config: CampaignConfig, settings: ComparisonSettings, arm: str, 
 def run_directory(directory: Path, arm: str, seed: int) -> Path:
     """Name the run directory of an arm and a seed."""
     return directory / f"seed-{seed}" / arm
+
+
+def comparison_of(run: Path) -> Path | None:
+    """Find the directory of the comparison whose store of artifacts a run directory uses; None where the store is its own."""
+    directory = (run / STORE).resolve().parent
+    return directory if directory != run.resolve() and (directory / COMPARISON_FILE).is_file() else None
 
 
 def run_comparison(config: CampaignConfig, settings: ComparisonSettings, directory: Path) -> None:

@@ -23,7 +23,7 @@ from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
 from imatgen_flows.managers.plan import Plan
 from imatgen_flows.managers.potential_check import check_potentials
 from imatgen_flows.managers.search_check import check_search, describe_search
-from imatgen_flows.managers.source_check import check_sources, describe_sources
+from imatgen_flows.managers.source_check import check_sources, describe_sources, refuse_nothing_to_propose
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -90,8 +90,9 @@ def make_plan(config: CampaignConfig) -> Plan:
     Raises
     ------
     InputError
-        Where a source cannot be read, the dataset is too small or too much of it is held out, the starting model does not
-        fit, the potential does not know the elements, or the first round exceeds the budget of evaluations.
+        Where a source cannot be read, no candidate is possible or none would be proposed, the dataset is too small or too
+        much of it is held out, the starting model does not fit, the potential does not know the elements, or the first
+        round exceeds the budget of evaluations.
     """
     from pymatgen.core import Composition
 
@@ -106,6 +107,7 @@ def make_plan(config: CampaignConfig) -> Plan:
     dataset = collect_dataset(config.system, config.templates, config.known, config.limits)
     trained_rows(dataset.rows, config.model)
     made = [row for row in dataset.rows if not row["known"]]
+    refuse_nothing_to_propose(config, [structure_of(row) for row in made])
     formulas = {row["formula"] for row in made}
     unbalanced = {formula for formula in formulas if not is_charge_balanced(Composition(formula))}
     pressure = config.search.pressure
@@ -244,7 +246,7 @@ def _check_templates(config: CampaignConfig, phases: tuple[list[ReferencePhase],
     """Check that templates can be read, and, where the known phases are here, that enough structures come of both."""
     from imatgen_flows.jobs.build_dataset import substitute_templates
     from imatgen_flows.jobs.campaign_inputs import count_reasons, read_templates
-    from imatgen_flows.jobs.dataset_rows import trained_rows
+    from imatgen_flows.jobs.dataset_rows import structure_of, trained_rows
 
     try:
         templates = read_templates(config.system, config.templates, config.limits)
@@ -254,6 +256,7 @@ def _check_templates(config: CampaignConfig, phases: tuple[list[ReferencePhase],
         if phases:
             dataset = substitute_templates(config.system, templates, phases, config.known, config.limits)
             trained_rows(dataset.rows, config.model)
+            refuse_nothing_to_propose(config, [structure_of(row) for row in dataset.rows if not row["known"]])
             said += f"; {len(dataset.rows):,} training structures"
     except ImatgenError as error:
         return Check("templates", False, str(error))

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.managers.checks import Check
-from imatgen_flows.sources.registry import FILES, SOURCES
+from imatgen_flows.sources.registry import (
+    FILES,
+    GENERATOR,
+    GENETIC,
+    RANDOM_SEARCH,
+    RATTLED,
+    SOURCES,
+    SUBSTITUTION,
+)
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 
 def check_sources(config: CampaignConfig) -> list[Check]:
@@ -23,6 +36,33 @@ def check_sources(config: CampaignConfig) -> list[Check]:
         except InputError as error:
             checks.append(Check(f"source {source.name}", False, str(error)))
     return checks
+
+
+def refuse_nothing_to_propose(config: CampaignConfig, made: Sequence[Structure]) -> None:
+    """Refuse a campaign whose sources propose from the dataset alone, where that has nothing of what is searched for.
+
+    Parameters
+    ----------
+    config : the campaign
+    made : structures of its dataset that substitution made
+
+    Raises
+    ------
+    InputError
+        Where no source would propose a candidate.
+    """
+    from imatgen_flows.jobs.search_space import search_space
+
+    space = search_space(config)
+    # random search needs no dataset where formulas say which cells to fill
+    alone = {SUBSTITUTION, RATTLED} if space.targets() else {SUBSTITUTION, RATTLED, RANDOM_SEARCH}
+    if not alone.issuperset(config.sources.competing) or any(space.is_wanted(crystal) for crystal in made):
+        return
+    raise InputError(
+        f"sources: {' and '.join(config.sources.competing)} propose from the substituted structures of the dataset, and none "
+        f"of these {len(made):,} is within `search`, `limits` and `validity.charge`. Widen these, add templates, or give "
+        f"`{GENETIC}` or `{GENERATOR}` a share (`sources.shares`)."
+    )
 
 
 def describe_sources(config: CampaignConfig) -> str:

@@ -105,7 +105,12 @@ class BaselineBenchmark:
 
 
 def run_benchmark(
-    candidates: Sequence[Generated], known: KnownStructures, hull: Hull, relax: Evaluator, settings: BaselineSettings
+    candidates: Sequence[Generated],
+    known: KnownStructures,
+    hull: Hull,
+    relax: Evaluator,
+    settings: BaselineSettings,
+    volume_ratio: float = 1.0,
 ) -> BaselineBenchmark:
     """Let each source fill the cells of the generator's candidates, relax all proposals, and count what is new.
 
@@ -116,6 +121,7 @@ def run_benchmark(
     hull : on the energy scale of `relax`
     relax : relaxes structures by name
     settings : of the benchmark
+    volume_ratio : of crystals at the pressure of the run over that expected at zero pressure
 
     Raises
     ------
@@ -139,6 +145,7 @@ def run_benchmark(
         generated=chosen,
         substituted={name: structure for name, structure in known.substituted.items() if limits.admit(structure)},
         is_new=is_new,
+        volume_ratio=volume_ratio,
     )
     proposals = {source: SOURCES[source].load_filler()(targets, context, settings.seed) for source in settings.sources}
     kinds = {item.sample: f"{item.sampler}, {'clean' if item.clean else 'doubtful'}" for item in chosen}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from imatgen_flows.errors import InputError
+from imatgen_flows.io.files import write_atomic
 from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder
 from imatgen_flows.models.excess_atoms import remove_excess_atoms
 from imatgen_flows.models.materials_vae import MaterialsVAE
@@ -30,6 +31,7 @@ BATCH = 128  # crystals whose images are held in memory at once
 # shortest distance of two atoms in units of (volume per atom)^(1/3), where elements are not known: 0.2 % of the structures of
 # the Materials Project have a shorter one
 SHORTEST_OF_ROLES = 0.38
+LOOSEST = 1.5  # largest volume of a decoded crystal, in units of that of its composition in other compounds; a choice
 
 
 class ImageCompressor:
@@ -197,17 +199,19 @@ class CrystalModel:
 def natural_scale(crystals: PackedCrystals) -> Tensor:
     """Find the factors (B,) on lengths that bring crystals to the volume that their elements take up.
 
-    It is that of the composition in other compounds, or larger where bonds would be too short, as for substituted structures.
-    The factor is one where a crystal has no cell or no atoms.
+    It is that of the composition in other compounds, or larger where bonds would be too short, as for substituted structures,
+    but not much larger: atoms that overlap all the same were not drawn where they belong. The factor is one where a crystal
+    has no cell or no atoms.
     """
-    from imatgen_flows.crystals.volumes import fitting_volume
+    from imatgen_flows.crystals.volumes import expected_volume, fitting_volume
 
-    return torch.tensor(
-        [
-            1.0 if crystal is None else (fitting_volume(crystal) / crystal.volume) ** (1 / 3)
-            for crystal in crystals.structures()
-        ]
-    )
+    def factor(crystal: Structure | None) -> float:
+        if crystal is None:
+            return 1.0
+        volume = min(fitting_volume(crystal), LOOSEST * expected_volume(crystal.composition))
+        return float((volume / crystal.volume) ** (1 / 3))
+
+    return torch.tensor([factor(crystal) for crystal in crystals.structures()])
 
 
 def _centred(crystals: PackedCrystals) -> PackedCrystals:
@@ -218,10 +222,10 @@ def _centred(crystals: PackedCrystals) -> PackedCrystals:
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
-    """Write the weights of a network as safetensors."""
+    """Write the weights of a network as safetensors, whole or not at all."""
     from safetensors.torch import save
 
-    path.write_bytes(save({name: value.contiguous() for name, value in model.state_dict().items()}))
+    write_atomic(path, save({name: value.contiguous() for name, value in model.state_dict().items()}))
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

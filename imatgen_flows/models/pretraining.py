@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from imatgen_flows.io.files import writing
 from imatgen_flows.models.autoencoder import ImageAutoencoder, build_autoencoder
 from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor, load_weights, save_weights
 from imatgen_flows.models.fitting import fit_basis_autoencoder, fit_cell_autoencoder, fit_prior, fit_vae
@@ -100,5 +101,6 @@ def encode_views(compressor: ImageCompressor, crystals: PackedCrystals, seed: in
     random, strain = torch.Generator().manual_seed(seed), compressor.preset.basis.strain
     parts = [compressor.encode(random_views(crystals, random, strain)) for _ in range(VIEWS)]
     codes, present = (torch.cat(part) for part in zip(*parts, strict=True))
-    save_file({"codes": codes, "present": present}, path)
+    with writing(path) as temporary:  # a part of a file would be taken for all codes
+        save_file({"codes": codes, "present": present}, temporary)
     return codes, present

@@ -25,7 +25,7 @@ Unwanted = Callable[[Row], str | None]  # of a valid crystal: why it is not one 
 
 
 @dataclass
-class Generated:
+class GeneratedCrystals:
     """Crystals that were generated, and the draws that they took.
 
     Attributes

@@ -17,7 +17,7 @@ from pymatgen.core import Structure
 from imatgen_flows.crystals.distances import periodic_distances
 from imatgen_flows.crystals.shortest_distances import minimum_distances
 from imatgen_flows.crystals.standard import primitive_cell, standardise
-from imatgen_flows.crystals.volumes import expected_volume
+from imatgen_flows.crystals.volumes import expected_volume, relative_volume
 from imatgen_flows.errors import InputError
 from imatgen_flows.matching.grouping import StructureIndex
 from imatgen_flows.sources.crossover import cut_and_splice
@@ -185,4 +185,4 @@ def bring_within(structure: Structure, space: SearchSpace, excess: float = 1.0) 
 
 def _excess_volume(structure: Structure) -> float:
     """Compute the volume of a crystal over that expected of its composition, between 1/1.5 and 1.5."""
-    return float(np.clip(structure.volume / expected_volume(structure.composition), 1 / VOLUME, VOLUME))
+    return float(np.clip(relative_volume(structure), 1 / VOLUME, VOLUME))

@@ -59,11 +59,13 @@ class SourceContext:
     generated : candidates of the generator, one for each target
     substituted : substituted structures, by name
     is_new : whether a structure, unrelaxed, matches nothing that is known
+    volume_ratio : of crystals at the pressure of the campaign over that expected at zero pressure
     """
 
     generated: Sequence[Generated] = ()
     substituted: Mapping[str, Structure] = field(default_factory=dict)
     is_new: Callable[[Structure], bool] = lambda _: True
+    volume_ratio: float = 1.0
 
 
 class FillCells(Protocol):

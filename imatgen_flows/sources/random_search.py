@@ -6,7 +6,8 @@ lattice of its crystal system, and the atoms on Wyckoff positions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from pymatgen.core import Structure
 from imatgen_flows.crystals.repair import repair
 from imatgen_flows.crystals.shortest_distances import minimum_distances
 from imatgen_flows.crystals.standard import standardise
-from imatgen_flows.crystals.volumes import expected_volume
+from imatgen_flows.crystals.volumes import expected_volume, relative_volume
 from imatgen_flows.sources.proposal import Proposal, SourceContext, redraw_known
 from imatgen_flows.sources.registry import RANDOM_SEARCH, SOURCES
 from imatgen_flows.sources.search import Candidate, SearchContext
@@ -38,17 +39,44 @@ def propose_random_cells(context: SearchContext, number: int, seed: int) -> list
     seed : of the cells and the crystals
     """
     targets = choose_cells(context, number, seed)
-    drawn = [proposal for proposal in draw_crystals(targets, seed) if proposal is not None]
-    return [Candidate(proposal.structure, made_by=proposal.name) for proposal in drawn]
+    space, relaxed = context.space, (crystal.structure for crystal in context.relaxed)
+    drawn = draw_crystals(targets, seed, volume_ratio(space.pressure, space.elements, relaxed))
+    return [Candidate(proposal.structure, made_by=proposal.name) for proposal in drawn if proposal]
 
 
 def propose_random(targets: Sequence[TargetCell], context: SourceContext, seed: int) -> list[Proposal | None]:
     """Fill each target with a random crystal, drawn again where it matches a known structure."""
-    return redraw_known(draw_crystals, targets, seed, context.is_new)
+    return redraw_known(partial(draw_crystals, ratio=context.volume_ratio), targets, seed, context.is_new)
 
 
-def draw_crystals(targets: Sequence[TargetCell], seed: int) -> list[Proposal | None]:
+def volume_ratio(pressure: float, elements: Collection[str], relaxed: Iterable[Structure]) -> float:
+    """Estimate the volume of crystals at a pressure over that which `expected_volume` gives them, at zero pressure.
+
+    Parameters
+    ----------
+    pressure : GPa
+    elements : of the system
+    relaxed : crystals that were relaxed at the pressure
+
+    Returns
+    -------
+    The median of those that hold all elements, or of all where there is none; 1 at zero pressure, or where there are none
+    """
+    if not pressure:
+        return 1.0
+    found = list(relaxed)
+    compounds = [crystal for crystal in found if len(crystal.composition) == len(elements)]
+    return float(np.median([relative_volume(crystal) for crystal in compounds or found] or [1.0]))
+
+
+def draw_crystals(targets: Sequence[TargetCell], seed: int, ratio: float = 1.0) -> list[Proposal | None]:
     """Draw a random crystal for each target; None where none of 300 space groups holds its atoms.
+
+    Parameters
+    ----------
+    targets : contents of the primitive cells
+    seed : of all random choices
+    ratio : of the volumes over those expected of the compositions; see `volume_ratio`
 
     Raises
     ------
@@ -56,26 +84,29 @@ def draw_crystals(targets: Sequence[TargetCell], seed: int) -> list[Proposal | N
         Where PyXtal is not installed.
     """
     SOURCES[RANDOM_SEARCH].check()
-    return [_draw(target, np.random.default_rng((seed, index))) for index, target in enumerate(targets)]
+    return [_draw(target, np.random.default_rng((seed, index)), ratio) for index, target in enumerate(targets)]
 
 
-def _draw(target: TargetCell, random: np.random.Generator) -> Proposal | None:
+def _draw(target: TargetCell, random: np.random.Generator, ratio: float) -> Proposal | None:
     for _ in range(ATTEMPTS):
         number = int(random.integers(1, GROUPS + 1))
-        structure = random_crystal(target, number, random)
+        structure = random_crystal(target, number, random, ratio)
         if structure is not None:
             return Proposal(f"space group {number}", structure)
     return None
 
 
-def random_crystal(target: TargetCell, number: int, random: np.random.Generator) -> Structure | None:
-    """Draw one crystal of a space group, at the volume that its composition has in other compounds.
+def random_crystal(
+    target: TargetCell, number: int, random: np.random.Generator, ratio: float = 1.0
+) -> Structure | None:
+    """Draw one crystal of a space group, at the volume that its composition has in other compounds, or a ratio of it.
 
     Parameters
     ----------
     target : contents of the primitive cell
     number : of the space group
     random : source of all random numbers
+    ratio : of the volume over that expected of the composition
 
     Returns
     -------
@@ -95,7 +126,8 @@ def random_crystal(target: TargetCell, number: int, random: np.random.Generator)
     crystal = pyxtal()
     try:
         # the Lattice draws its angles and edges anew after each few attempts, at this volume
-        lattice = Lattice(group.lattice_type, expected_volume(target.composition) * centring, random_state=random)
+        volume = ratio * expected_volume(target.composition) * centring
+        lattice = Lattice(group.lattice_type, volume, random_state=random)
         crystal.from_random(
             3,
             group,

@@ -22,7 +22,7 @@ from imatgen_flows.crystals.charge_balance import is_charge_balanced
 from imatgen_flows.crystals.search_formulas import read_sites
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.sampling import Samples, sample_gaussian, sample_perturbed, sample_prior
-from imatgen_flows.sources.generated import Generated, Unwanted, valid_structure
+from imatgen_flows.sources.generated import GeneratedCrystals, Unwanted, valid_structure
 from imatgen_flows.sources.model_inputs import latent_vectors, standard_structures
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class TrainedModel:
         seed: int = 0,
         sites: str | int | None = None,
         space_group: int | None = None,
-    ) -> Generated:
+    ) -> GeneratedCrystals:
         """Generate structures from the prior.
 
         Parameters
@@ -292,10 +292,10 @@ class TrainedModel:
         seed: int,
         unwanted: Unwanted | None = None,
         cure: str = "",
-    ) -> Generated:
+    ) -> GeneratedCrystals:
         """Draw batches until there are `n` valid structures that were asked for, and count out the others."""
         n, _ = whole_number(n, "n", 1), whole_number(seed, "seed", 0, MAX_SEED)
-        found, drawn, batch = Generated(n), 0, 0
+        found, drawn, batch = GeneratedCrystals(n), 0, 0
         while len(found.structures) < n and drawn < DRAWS_OF_A_STRUCTURE * n:
             samples = draw(min(n, DRAWS_OF_A_STRUCTURE * n - drawn), batch)
             for item in self._decode(samples):

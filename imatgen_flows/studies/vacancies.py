@@ -276,6 +276,7 @@ def study_vacancies(
     relax: Evaluator,
     single_point: Evaluator,
     settings: VacancySettings,
+    volume_ratio: float = 1.0,
 ) -> VacancyStudy:
     """Fill the candidates that lack one cation, relax them, and compare them with the known crystals AB.
 
@@ -287,6 +288,7 @@ def study_vacancies(
     hull : on the energy scale of `relax`
     relax, single_point : relax structures by name, and compute their energies as they are
     settings : of the study
+    volume_ratio : of random crystals over the volume expected of their composition, as at the pressure of the run
     """
     deficient, exclusions = find_deficient(candidates, *pair)
     chosen = (deficient if settings.everything else lowest_of_each(deficient))[: settings.at_most]
@@ -297,7 +299,7 @@ def study_vacancies(
         relaxed, counts = relax_compounds(compounds, relax)
         checks = check_vacancies(chosen, relaxed, hull, pair[0], relax, single_point)
         if settings.controls:
-            controls = check_controls(checks, relaxed, hull, relax, settings.controls, settings.seed)
+            controls = check_controls(checks, relaxed, hull, relax, settings.controls, settings.seed, volume_ratio)
     return VacancyStudy(*pair, checks, controls, counts, exclusions, settings.seed)
 
 
@@ -491,7 +493,13 @@ def check_vacancies(
 
 
 def check_controls(
-    checks: Sequence[VacancyCheck], compounds: Sequence[Compound], hull: Hull, relax: Evaluator, each: int, seed: int
+    checks: Sequence[VacancyCheck],
+    compounds: Sequence[Compound],
+    hull: Hull,
+    relax: Evaluator,
+    each: int,
+    seed: int,
+    volume_ratio: float = 1.0,
 ) -> list[Control]:
     """Relax random crystals in place of the candidates: for each as many as it has voids, of which the lowest counts.
 
@@ -503,10 +511,11 @@ def check_controls(
     compounds, hull, relax : the same as theirs
     each : controls for each candidate
     seed : of the random search
+    volume_ratio : of its crystals over the volume expected of their composition
     """
     rounds = [(number, check) for number in range(each) for check in checks]
     targets = [_target_cell(check.filled_formula) for _, check in rounds for _ in range(check.sites)]
-    proposals = iter(draw_crystals(targets, seed))
+    proposals = iter(draw_crystals(targets, seed, volume_ratio))
     trials = {
         f"{check.id}/random {number}": [
             proposal for _ in range(check.sites) if (proposal := next(proposals)) is not None

@@ -36,6 +36,25 @@ def test_a_misspelt_key_is_a_sentence_and_status_2(imatgen, tmp_path):
     assert "Traceback" not in error
 
 
+def test_status_of_a_run_on_this_machine_needs_no_cluster(imatgen, run, tmp_path, monkeypatch):
+    monkeypatch.delenv("IMATGEN_CLUSTER", raising=False)
+    code, text, _ = imatgen("status", run)
+    assert code == 0 and "finished" in text and "the run is finished." in text and "candidates: " in text
+    found = json.loads(imatgen("status", run, "--json")[1])
+    assert (found["state"], found["failure"]) == ("finished", "") and sum(found["candidates"].values()) == 40
+    stopped = tmp_path / "stopped"
+    (stopped / "artifacts").mkdir(parents=True)
+    shutil.copy(run / "campaign.yaml", stopped)
+    code, text, _ = imatgen("status", stopped)
+    assert code == 0 and "stopped" in text and "no samples have been drawn yet" in text and "--resume" in text
+    code, _, error = imatgen("status", stopped, "--watch")
+    assert code == 2 and "--watch is for campaigns on a cluster" in error
+    code, _, error = imatgen("status")
+    assert code == 2 and "which cluster?" in error and "`imatgen status RUN`" in error
+    code, _, error = imatgen("status", tmp_path)
+    assert code == 2 and "not a run directory" in error
+
+
 def test_plan_counts_before_anything_runs(imatgen, campaign):
     code, text, _ = imatgen("plan", campaign, "--json")
     plan = json.loads(text)

@@ -138,6 +138,27 @@ def test_table_figure_and_sentence_are_there(out, found, campaign):
     assert all(arm in printed for arm in ARMS) and "substitution made the same relaxations" in printed
 
 
+def test_the_tables_are_as_readable_in_a_terminal_of_80_columns_as_in_a_wide_one(monkeypatch, capsys):
+    from imatgen_flows.cli.evaluate_arms import print_comparison
+    from imatgen_flows.metrics.arm_comparison import ArmComparison
+    from imatgen_flows.metrics.arms import ArmRelaxation, ArmRun
+
+    def run(arm, seed):
+        found = [ArmRelaxation(arm, "AB", 37, -0.123, "new", 0.123)] * 590 + [ArmRelaxation(arm, "AB", 1)] * 810
+        return ArmRun(arm, seed, 1400, found, 9999, 9900, {arm: 1400}, 99_999, {"search": 9e5}, {"search": 9e6})
+
+    comparison = ArmComparison.of(
+        [run(arm, seed) for arm in ("random_search", "substitution") for seed in (11, 12, 13)]
+    )
+    printed = []
+    for columns in (80, 300):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        print_comparison(comparison, "V-O, E_hull of chgnet")
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] and "random_search" in printed[0]
+    assert max(len(line) for line in printed[0].splitlines() if line[0] in "│┃┏") <= 80
+
+
 def test_a_comparison_that_was_killed_goes_on_with_the_same_command(out, found, campaign, tmp_path, monkeypatch):
     killed = tmp_path / "killed"
     shutil.copytree(out, killed, symlinks=True)
@@ -203,7 +224,7 @@ def test_the_generator_takes_part(tiny, run_once_trained, tmp_path):
         (("--arms", ","), "--arms names none"),
         (("--arms", "files"), "the arm `files` needs structures"),
         (("--arms", "genetic,adaptive"), "the arm `adaptive` shares its relaxations among the other arms"),
-        (("--relaxations", 3), "--relaxations 3 is too few for 4 batches"),
+        (("--relaxations", 3, "--batches", 4), "--relaxations 3 is too few for 4 batches"),
         (("--batches", 10), "--relaxations 9 is too few for 10 batches"),
         (("--per-source", 10), "is a campaign file, for which --per-source means nothing"),
         (("--seed", 3), "is a campaign file, for which --seed means nothing"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from private_slurm import wait_until
 
 from imatgen_flows.config import CampaignConfig
@@ -52,6 +53,17 @@ def small_campaign(batch_size: int = 5, at_most: int = 10, potential: str = "toy
 def rows_of(directory: Path) -> list[dict[str, Any]]:
     """Read the candidates of a run."""
     return pq.read_table(directory / "candidates.parquet", columns=list(KEPT)).to_pylist()
+
+
+def nearly(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Expect texts and counts as they are, and numbers to 1e-9: in another process their last bit may differ."""
+    return [
+        {
+            name: pytest.approx(value, abs=1e-9, nan_ok=True) if isinstance(value, float) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
 
 
 def submit(lab: Any, config: CampaignConfig, run: Path) -> str:

@@ -6,17 +6,23 @@ import re
 
 import pytest
 import torch
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Lattice, Structure
 from typer.testing import CliRunner
 
 import imatgen_flows as imf
 from imatgen_flows.cli.main import app
+from imatgen_flows.crystals.distances import shortest_distance
 from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
+from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.crystals.structure_files import crystal_row
+from imatgen_flows.crystals.volumes import fitting_volume
 from imatgen_flows.errors import InputError
 from imatgen_flows.jobs.pretraining import pretrain
 from imatgen_flows.models.model_file import read_model
 from imatgen_flows.models.pretraining_data import PretrainingData, read_pretraining_data
+from imatgen_flows.representation import pack
+from imatgen_flows.representation.views import volumes_per_atom
 
 CORNER, MIDDLE = [0, 0, 0], [0.5, 0.5, 0.5]
 METALS = ("Ti", "V", "Zr", "Nb", "Hf", "Ta")
@@ -115,7 +121,7 @@ def test_one_model_generates_crystals_of_any_system(trained, system, formula):
         assert crystal.composition.reduced_composition == Composition(formula)
         assert crystal.get_neighbor_list(1.0)[0].size == 0  # no two atoms closer than 1 A
         volume = {"VO2": 10.5, "PbTiO3": 12.6}[formula]  # A^3 per atom, of rutile and of the perovskite
-        assert 0.8 * volume < crystal.volume / len(crystal) < 2.5 * volume  # networks hardly trained draw short bonds
+        assert 0.8 * volume < crystal.volume / len(crystal) < 2.5 * volume  # an atom that overlapped leaves its room
 
 
 def test_encoding_does_not_see_the_elements_nor_the_volume(trained):
@@ -126,6 +132,29 @@ def test_encoding_does_not_see_the_elements_nor_the_volume(trained):
     other.replace_species({"V": "Ti"})
     other.scale_lattice(1.3 * crystal.volume)
     assert vo2.encode([crystal]) == pytest.approx(tio2.encode([other]), abs=1e-3)
+
+
+def test_what_is_read_from_images_has_the_volume_of_its_elements(trained):
+    compressor = imf.load_model(trained[0], system="V-O").networks.compressor
+    crystal = standardise(list(crystals())[5])
+    drawn = compressor.drawn(pack([crystal], ("V", "O")))
+    assert float(volumes_per_atom(drawn)) == pytest.approx(18.0, rel=1e-4)
+    ([found], [quality]) = compressor.read(compressor.codec.encode(drawn))
+    assert StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.5).fit(found, crystal)
+    assert found.volume == pytest.approx(fitting_volume(crystal), rel=1e-3)
+    assert quality.min_distance == pytest.approx(shortest_distance(found), rel=1e-3)
+
+
+def test_a_preset_without_a_volume_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="`paper` draws crystals at their own volumes"):
+        pretrain(data, tmp_path / "out", preset_name="paper")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_imported_model_brings_its_index(trained, tmp_path):
+    result = CliRunner().invoke(app, ["models", "import", str(trained[0]), "--directory", str(tmp_path)])
+    assert result.exit_code == 0 and "imatgen generate V-O --model" in result.output
+    assert imf.load_model(tmp_path / trained[0].name, system="V-O").index
 
 
 def test_equal_seeds_generate_equal_crystals(trained):
@@ -178,19 +207,19 @@ def test_the_command_writes_what_other_programs_read(trained, tmp_path, name):
         ["generate", "V-O", "--n", "4", "--formula", "VO2", "--model", str(trained[0]), "--out", str(out), "--json"],
     )
     assert result.exit_code == 0, result.output
-    told = json.loads(result.output)
-    kept = told["counts"]["kept"]
-    assert 0 < kept <= 4 and told["drawn"] >= kept
+    shown = json.loads(result.stdout)
+    kept = shown["counts"]["kept"]
+    assert 0 < kept <= 4 and shown["drawn"] >= kept
     if name == "crystals":
         found = [Structure.from_file(path) for path in out.glob("*.cif")]
-        assert {path.stem for path in out.glob("*.cif")} == {one["id"] for one in told["structures"]}
+        assert {path.stem for path in out.glob("*.cif")} == {one["id"] for one in shown["structures"]}
     elif name.endswith("extxyz"):
         found = read_ase(out, index=":")
-        assert [atoms.info["novelty"] for atoms in found] == [one["novelty"] for one in told["structures"]]
+        assert [atoms.info["novelty"] for atoms in found] == [one["novelty"] for one in shown["structures"]]
     else:
         found = [json.loads(line) for line in out.read_text().splitlines()]
-        assert [row["residual"] for row in found] == [one["residual"] for one in told["structures"]]
-    assert len(found) in (kept, len({one["id"] for one in told["structures"]}))
+        assert [row["residual"] for row in found] == [one["residual"] for one in shown["structures"]]
+    assert len(found) in (kept, len({one["id"] for one in shown["structures"]}))
 
 
 def test_the_command_says_what_it_drew(trained, tmp_path):

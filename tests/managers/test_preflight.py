@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.managers.preflight import check_machine, make_plan
+from imatgen_flows.sources.search import SearchSpace
 
 
 def check_of(config, name):
@@ -89,6 +92,44 @@ def test_what_the_hull_rests_on_is_said_before_anything_runs(tiny, tmp_path):
     (tmp_path / "known.jsonl").write_text("no crystal")
     broken = check_of(tiny(known={"path": tmp_path / "known.jsonl"}), "hull")
     assert not broken.ok and "known: no line of" in broken.detail
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "said"),
+    [
+        (
+            ("Mg", "Al", "O"),
+            {"search": {"sites": 4}},
+            "`search.sites: 4` leaves no candidate: .* of which 7, 9, 11 sites ",
+        ),
+        (("V", "O"), {"search": {"sites": 1}}, "a cell with each element of V-O has 2 sites at least"),
+        (("Li", "V", "O"), {"limits": {"max_sites": 2, "max_edge": 5}}, "`limits.max_sites: 2` leaves no candidate"),
+    ],
+)
+def test_a_search_that_no_candidate_can_satisfy_is_refused_before_anything_runs(tiny, system, changes, said):
+    config = tiny(system, **changes)
+    found = check_of(config, "search")
+    assert not found.ok and re.search(said, found.detail)
+    with pytest.raises(InputError, match=said):
+        make_plan(config)
+
+
+def test_a_search_with_charge_balanced_contents_is_not_refused(tiny):
+    for search in ({"sites": 4}, {"sites": "2-3"}):
+        assert check_of(tiny(search=search), "search") is None
+    unbalanced = {"search": {"sites": 4}, "validity": {"charge": "flag"}}
+    assert check_of(tiny(("Mg", "Al", "O"), **unbalanced), "search") is None
+
+
+def test_sources_that_have_nothing_to_propose_are_refused_before_anything_runs(tiny, monkeypatch):
+    monkeypatch.setattr(SearchSpace, "is_wanted", lambda *_: False)
+    config = tiny(sources={"shares": {"substitution": 0.5, "rattled": 0.5}})
+    said = "substitution and rattled propose from the substituted structures of the dataset, and none of these"
+    found = check_of(config, "templates")
+    assert not found.ok and said in found.detail
+    with pytest.raises(InputError, match=said):
+        make_plan(config)
+    assert check_of(tiny(), "templates").ok  # the generator needs none of them
 
 
 def test_the_key_of_the_materials_project_is_asked_for_known_phases_too(tiny, monkeypatch):

@@ -17,9 +17,10 @@ from imatgen_flows.crystals.volumes import expected_volume
 from imatgen_flows.errors import InputError
 from imatgen_flows.sources.generator import choose_generated
 from imatgen_flows.sources.proposal import Generated, Proposal, SourceContext, redraw_known
-from imatgen_flows.sources.random_search import draw_crystals
+from imatgen_flows.sources.random_search import draw_crystals, propose_random_cells, volume_ratio
 from imatgen_flows.sources.rattled import DISPLACEMENT, rattle, rattle_proposals
 from imatgen_flows.sources.registry import RANDOM_SEARCH, SOURCES
+from imatgen_flows.sources.search import RelaxedCrystal, SearchContext, SearchSpace
 from imatgen_flows.sources.substitution import propose_substituted
 from imatgen_flows.sources.target_cell import CellRange, TargetCell, anion_ratio
 
@@ -169,6 +170,33 @@ def test_random_crystals_have_the_formula_the_volume_and_the_distances_that_are_
         assert (matrix[apart] > limits[apart] - 1e-3).all()
         own = limits.diagonal().min()
         assert shortest_distance(crystal) > min(own, matrix[matrix > 0].min()) - 1e-3
+
+
+@pytest.mark.parametrize(("pressure", "expected"), [(0.0, 1.0), (50.0, 0.8)])
+def test_random_crystals_are_drawn_at_the_volume_of_crystals_relaxed_at_the_pressure(pressure, expected):
+    pytest.importorskip("pyxtal")
+    relaxed = []
+    for number, ratio in enumerate((0.5, 0.8, 0.9)):
+        crystal = rutile()
+        crystal.scale_lattice(ratio * expected_volume(crystal.composition))
+        relaxed.append(RelaxedCrystal(f"rutile {number}", crystal, 0.0))
+    metal = Structure(Lattice.cubic(2.0), ["V"], [[0, 0, 0]])  # an element says nothing of compounds
+    relaxed += [RelaxedCrystal(f"V {number}", metal, 0.0) for number in range(9)]
+    space = SearchSpace(("V", "O"), pressure=pressure)
+    context = SearchContext(
+        space, {"fluorite": fluorite().get_primitive_structure(), "rutile": rutile()}, relaxed=relaxed
+    )
+    drawn = [candidate.structure for candidate in propose_random_cells(context, 4, seed=1)]
+    assert [c.volume / expected_volume(c.composition) for c in drawn] == pytest.approx([expected] * 4, rel=1e-6)
+    filled = SOURCES[RANDOM_SEARCH].load_filler()([target(V=2, O=4)], SourceContext(volume_ratio=expected), 1)[0]
+    assert filled.structure.volume == pytest.approx(expected * expected_volume(filled.structure.composition), rel=1e-6)
+
+
+def test_without_a_relaxed_compound_elements_say_how_a_pressure_changes_volumes():
+    metal = Structure(Lattice.cubic(1.0), ["V"], [[0, 0, 0]])
+    metal.scale_lattice(0.7 * expected_volume(metal.composition))
+    assert volume_ratio(50.0, ["V", "O"], [metal]) == pytest.approx(0.7)
+    assert volume_ratio(50.0, ["V", "O"], []) == 1.0
 
 
 def test_random_crystals_follow_their_seed_and_differ_from_each_other():

@@ -29,8 +29,9 @@ def shipped_model(name: str = PRETRAINED) -> Path:
     """
     models = shipped_models()
     if name not in models:
-        listed = ", ".join(models) or "none"
+        shipped = f"ships {', '.join(models)}" if models else "ships none"
         raise InputError(
-            f"the weights of `{name}` are missing from this installation, which has {listed}: install the package again."
+            f"no pretrained model `{name}`: this version {shipped}. Give a model file, which `imatgen models pretrain` and "
+            "`imatgen models export` write, or the directory of a finished run."
         )
     return models[name]
