@@ -16,7 +16,12 @@ from imatgen_flows.models.registry import ANEW, PRETRAINED
 
 CAMPAIGN_FILE = "campaign.yaml"
 # keys that hold the path of a file or folder, and the words that may stand there instead
-PATHS = {("templates", "path"): (), ("known", "path"): (), ("model", "start"): (ANEW, PRETRAINED)}
+PATHS = {
+    ("templates", "path"): (),
+    ("known", "path"): (),
+    ("sources", "files"): (),
+    ("model", "start"): (ANEW, PRETRAINED),
+}
 
 
 def write_starter(directory: Path) -> Path:

@@ -16,6 +16,7 @@ generator: {preset: default, seed: 3}
 start: {model: networks.safetensors, use: fine_tune, share: 0.5}
 sampling: {random: 11, around_known: 5}
 rounds: {at_most: 2, caution: 0.5, fine_tune: 0.5}
+sources: {shares: {generator: 0.5, files: 0.5}, files: other/structures.extxyz}
 """
 
 
@@ -50,6 +51,7 @@ def test_init_from_a_campaign_of_version_1_renames_its_keys_and_keeps_its_values
     assert str(campaign.known.path) == "/elsewhere/known.jsonl.gz"
     assert (campaign.model.seed, campaign.rounds.kappa, campaign.rounds.at_most) == (3, 0.5, 2)
     assert (campaign.model.start, campaign.model.fine_tune) == (str(old.parent / "networks.safetensors"), 0.5)
+    assert campaign.sources.files == old.parent / "other" / "structures.extxyz"
     assert campaign.sampling.root == {"perturb": 5, "slerp": 400, "prior": 11, "ascent": 0}
 
     again = imatgen("init", tmp_path / "third", "--from", path)  # one of version 2 stays as it is
