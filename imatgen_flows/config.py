@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -212,7 +212,7 @@ class References(Section):
 class Model(Section):
     """The networks: settings of their training, and the model that they start from."""
 
-    preset: str = Field("default", description=PRESETS.help())
+    preset: str = Field("default", description=PRESETS.help() + " With `start: pretrained` that of the model.")
     grid: Literal[32, 64] | None = Field(
         None, description="Voxels along an edge of the image of the atoms; the preset's own if unset."
     )
@@ -234,6 +234,14 @@ class Model(Section):
 
     _known_preset = field_validator("preset")(_choice_of(PRESETS))
     _some_path = field_validator("start", mode="before")(_refuse_no_path)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_of_the_pretrained(cls, section: Any) -> Any:
+        """Take the preset of the pretrained model where none is given."""
+        if isinstance(section, Mapping) and section.get("start") == PRETRAINED:
+            return {"preset": PRETRAINED, **section}
+        return section
 
     @field_validator("start", mode="before")
     @classmethod
