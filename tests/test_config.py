@@ -339,7 +339,9 @@ def test_the_model_to_start_from_is_a_word_or_a_path_relative_to_the_file(read, 
         assert read(f"system: [V, O]\n{text}").model.start == "none"
     model = read("system: [V, O]\nmodel: {start: pretrained}").model
     assert (model.start, model.preset) == ("pretrained", "pretrained")
-    assert read("system: [V, O]\nmodel: {start: pretrained, preset: paper}").model.preset == "paper"  # `plan` refuses it
+    assert (
+        read("system: [V, O]\nmodel: {start: pretrained, preset: paper}").model.preset == "paper"
+    )  # `plan` refuses it
     config = read("system: [V, O]\nmodel: {start: kept/vo.safetensors, fine_tune: 0}")
     assert config.model.start == str(tmp_path / "kept" / "vo.safetensors")
     with pytest.raises(InputError, match=r"`model\.start` may have seen the phases that `known\.held_out` keeps"):

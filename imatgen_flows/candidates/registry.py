@@ -5,9 +5,10 @@ from __future__ import annotations
 from imatgen_flows.registry import Entry, Registry
 
 REJECT_UNBALANCED = "reject"
+KEEP_UNBALANCED = "none"
 CHARGE_CHECKS = Registry(
     "choice for charge balance",
-    Entry("none", "Kept", "It decides nothing; the column `charge_balanced` alone tells."),
+    Entry(KEEP_UNBALANCED, "Kept", "It decides nothing; the column `charge_balanced` alone tells."),
     Entry("flag", "Kept and marked", "They are kept, and the report counts and marks them."),
     Entry(REJECT_UNBALANCED, "Rejected", "They are rejected before they are compared and relaxed."),
 )

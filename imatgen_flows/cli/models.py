@@ -166,7 +166,16 @@ def _lines(card: ModelCard) -> dict[str, str]:
     for way, summary in card.reconstruction.items():
         whole, total = summary["fully_reconstructed"], summary["n"]
         lines[f"come back, {way.replace('_', ' ')}"] = f"{whole:,} of {total:,} structures"
+    for of, quality in card.samples.items():
+        clean, new = (_share(quality[f"share_{name}"]) for name in ("clean", "clean_new"))
+        lines[f"samples, {of}"] = f"{clean} clean; {new} clean and no prototype of the data"
     lines["versions"] = ", ".join(f"{name} {version}" for name, version in card.versions.items())
     lines["sha256"] = "\n".join(f"{role} {digest}" for role, digest in card.sha256.items())
     lines["note"] = card.note
     return lines
+
+
+def _share(share: list[float]) -> str:
+    """Format a share and its interval."""
+    value, low, high = (round(100 * number) for number in share)
+    return f"{value} % ({low}-{high})"

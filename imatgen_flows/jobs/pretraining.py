@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from imatgen_flows.settings import get_settings
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from imatgen_flows.crystals.prototype_index import PrototypeIndex
     from imatgen_flows.models.crystal_model import CrystalModel
     from imatgen_flows.models.model_file import ModelCard
     from imatgen_flows.models.presets import Preset
@@ -27,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 DATA, HISTORY = "data.npz", "history.json"
 HELD_OUT = 0.02  # share of the protostructures that are kept from training, to measure on
-MEASURED = 500  # held-out crystals of each number of elements that are measured on, at most
+MEASURED = 500  # samples, and held-out crystals at most, of each number of elements that are measured on
 
 
 def pretrain(
@@ -60,7 +62,7 @@ def pretrain(
         preset or seed.
     """
     from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
-    from imatgen_flows.models.model_file import SUFFIX, write_model
+    from imatgen_flows.models.model_file import SUFFIX, in_half_precision, write_model
     from imatgen_flows.models.presets import get_preset
     from imatgen_flows.models.pretraining import pretrain_autoencoders, pretrain_vae
 
@@ -83,12 +85,19 @@ def pretrain(
     _keep(directory, histories)
     path = directory / f"{preset_name}{SUFFIX}"
     networks = {"cell": compressor.cell, "basis": compressor.basis, "vae": model.vae}
-    weights = {role: network.state_dict() for role, network in networks.items()}
-    card = _card(read, held_out, model, seed, directory, licence)
-    PrototypeIndex(
+    weights = {role: in_half_precision(network.state_dict()) for role, network in networks.items()}
+    for role, network in networks.items():
+        network.load_state_dict(weights[role])  # what is measured is what ships
+    index = PrototypeIndex(
         label for label, held in zip(read.labels, held_out.tolist(), strict=True) if label and not held
-    ).write(index_path(path))
-    return path, write_model(path, card, weights, half=True)
+    )
+    card = replace(
+        _card(read, held_out, model, seed, directory, licence),
+        reconstruction=reconstruct_held_out(model, read, held_out),
+        samples=_sample_quality(model, read, held_out, index, seed),
+    )
+    index.write(index_path(path))
+    return path, write_model(path, card, weights)
 
 
 def _refuse_other(directory: Path, identity: dict[str, Any]) -> None:
@@ -161,7 +170,7 @@ def _card(
             }
             for role in ROLES
         },
-        reconstruction=measure(model, data, held_out),
+        reconstruction={},
         versions=versions_of(("torch", "numpy", "pymatgen", "spglib")),
         note=NOTE,
     )
@@ -173,29 +182,40 @@ NOTE = (
 )
 
 
-def measure(model: CrystalModel, data: PretrainingData, held_out: Tensor) -> dict[str, dict[str, Any]]:
-    """Reconstruct crystals of held-out protostructures by the encoders, apart for each number of elements."""
+def _sample_quality(
+    model: CrystalModel, data: PretrainingData, held_out: Tensor, index: PrototypeIndex, seed: int
+) -> dict[str, dict[str, Any]]:
+    from imatgen_flows.metrics.sample_quality import measure_samples
+
+    limits = Limits()
+    found = measure_samples(
+        model, data, ~held_out, index, (limits.max_sites, limits.max_edge), number=MEASURED, seed=seed
+    )
+    return {f"{number} elements": quality.to_dict() for number, quality in found.items()}
+
+
+def reconstruct_held_out(model: CrystalModel, data: PretrainingData, held_out: Tensor) -> dict[str, dict[str, Any]]:
+    """Send crystals of held-out protostructures through the networks, by the encoder and by latent inversion."""
     import torch
 
     from imatgen_flows.metrics.reconstruction import compare, summarise
     from imatgen_flows.models.crystal_model import BATCH
+    from imatgen_flows.models.inversion import invert_decoder
 
     summaries = {}
     number_of_elements = data.crystals.mask.any(dim=2).sum(dim=1)
-    for number in number_of_elements.unique().tolist():
+    for number in number_of_elements[held_out].unique().tolist():
         rows = (held_out & (number_of_elements == number)).nonzero()[:MEASURED, 0]
         # what the networks draw for a role that a crystal lacks has no meaning
-        crystals, narrowed = (
-            data.crystals[rows].first_elements(number),
-            model.with_elements(data.crystals.elements[:number]),
-        )
-        errors = [
-            error
-            for part in torch.arange(len(rows)).split(BATCH)
-            for error in compare(
-                crystals[part],
-                narrowed.compressor.codec.read_unchecked(narrowed.decode(narrowed.encode(crystals[part])))[0],
-            )
-        ]
-        summaries[f"{number} elements, held out"] = summarise(errors).to_dict()
+        crystals = data.crystals[rows].first_elements(number)
+        narrowed = model.with_elements(data.crystals.elements[:number])
+        for way, latent in (("encoded", narrowed.encode(crystals)), ("inverted", invert_decoder(narrowed, crystals))):
+            errors = [
+                error
+                for part in torch.arange(len(rows)).split(BATCH)
+                for error in compare(
+                    crystals[part], narrowed.compressor.codec.read_unchecked(narrowed.decode(latent[part]))[0]
+                )
+            ]
+            summaries[f"{number} elements, held out, {way}"] = summarise(errors).to_dict()
     return summaries

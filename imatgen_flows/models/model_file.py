@@ -37,6 +37,7 @@ LAYOUT = {
     "vae": ("style", "latent", "channels", "latent_scale"),
     "prior": ("width", "blocks"),  # a part of the VAE; a preset may have none
 }
+OPTIONAL = ("samples",)  # entries of a card that files of earlier versions lack
 AGAIN = "Copy it again from where it was exported."
 
 Networks: TypeAlias = Mapping[str, Mapping[str, Tensor]]
@@ -85,6 +86,7 @@ class ModelCard:
     data : what they were trained on
     training : by role
     reconstruction : by path through the networks, number of structures and reconstruction errors
+    samples : by number of elements, what became of samples with contents and systems as in the data; of prototypes alone
     versions : of the program and the libraries that trained them
     sha256 : of the weights, by role; `write_model` sets it
     note : limits of use
@@ -98,6 +100,7 @@ class ModelCard:
     training: dict[str, TrainingRecord]
     reconstruction: dict[str, dict[str, Json]]
     versions: dict[str, str]
+    samples: dict[str, dict[str, Any]] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     note: str = NOTE
     format: int = FORMAT
@@ -117,7 +120,7 @@ class ModelCard:
         return f"{{preset: {self.preset['name']}, grid: {self.preset['basis']['grid']}}}"
 
 
-def write_model(path: Path, card: ModelCard, networks: Networks, half: bool = False) -> ModelCard:
+def write_model(path: Path, card: ModelCard, networks: Networks) -> ModelCard:
     """Write a model file atomically; equal models give equal bytes.
 
     Parameters
@@ -125,7 +128,6 @@ def write_model(path: Path, card: ModelCard, networks: Networks, half: bool = Fa
     path : ends in .safetensors
     card : its hashes are computed again
     networks : the state of each network, by role
-    half : write numbers in half precision, which takes half the space
 
     Raises
     ------
@@ -134,14 +136,17 @@ def write_model(path: Path, card: ModelCard, networks: Networks, half: bool = Fa
     """
     from safetensors.torch import save
 
-    if half:
-        networks = {role: {name: _halved(value) for name, value in state.items()} for role, state in networks.items()}
     card = replace(card, sha256={role: weights_hash(networks[role]) for role in ROLES})
     tensors = {f"{role}.{name}": value.contiguous() for role in ROLES for name, value in networks[role].items()}
     content = asdict(card)
     text = json.dumps({"sha256": _card_hash(content), "card": content})
     place_model(path, save(tensors, {KEY: text}))
     return card
+
+
+def in_half_precision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Round the numbers of a network to half precision, in which they take half the space."""
+    return {name: value.half() if value.dtype == torch.float32 else value for name, value in state.items()}
 
 
 def place_model(path: Path, content: bytes) -> None:
@@ -289,7 +294,7 @@ def _read_card(path: Path, text: str | None) -> ModelCard:
     missing = _missing(content)
     if missing:
         raise InputError(f"{path}: its card lacks {', '.join(missing)}. Export the model again.")
-    return ModelCard(**{item.name: content[item.name] for item in fields(ModelCard)})
+    return ModelCard(**{item.name: content[item.name] for item in fields(ModelCard) if item.name in content})
 
 
 def _missing(content: Mapping[str, Any]) -> list[str]:
@@ -303,7 +308,7 @@ def _missing(content: Mapping[str, Any]) -> list[str]:
                 return {}
         return inner
 
-    missing = [item.name for item in fields(ModelCard) if item.name not in content]
+    missing = [item.name for item in fields(ModelCard) if item.name not in content and item.name not in OPTIONAL]
     missing += [f"preset.{name}" for name in ("name", "max_elements", "box") if name not in part("preset")]
     missing += [f"data.{name}" for name in sorted(DataRecord.__required_keys__ - set(part("data")))]
     for role in ROLES:
@@ -317,10 +322,6 @@ def _missing(content: Mapping[str, Any]) -> list[str]:
 def _card_hash(content: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a card."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _halved(value: Tensor) -> Tensor:
-    return value.half() if value.dtype == torch.float32 else value
 
 
 def _single(value: Tensor) -> Tensor:

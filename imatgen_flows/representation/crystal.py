@@ -193,6 +193,10 @@ class CrystalImages:
     def __len__(self) -> int:
         return len(self.cell)
 
+    def __getitem__(self, index: Tensor | slice | list[int]) -> CrystalImages:
+        """Select images by an index tensor, a mask or a slice."""
+        return CrystalImages(self.cell[index], self.basis[index])
+
 
 @dataclass(frozen=True)
 class DecodeQuality:

@@ -18,6 +18,7 @@ from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.crystals.structure_files import crystal_row
 from imatgen_flows.crystals.volumes import fitting_volume
 from imatgen_flows.errors import InputError
+from imatgen_flows.jobs import pretraining
 from imatgen_flows.jobs.pretraining import pretrain
 from imatgen_flows.models.model_file import read_model
 from imatgen_flows.models.pretraining_data import PretrainingData, read_pretraining_data
@@ -50,6 +51,13 @@ def data(tmp_path_factory):
             stream.write(json.dumps(crystal_row(f"c{number}", "test", crystal)) + "\n")
         stream.write('{"id": "broken"}\n')
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_are_measured():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, "MEASURED", 40)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +94,13 @@ def test_the_model_file_says_what_it_is(trained, data):
     assert card.data["counts"]["kept"] == 24 and card.data["templates"]["name"] == data.name
     assert card.data["licence"] == "CC0" and card.training["vae"]["seed"] == 7
     assert path.stat().st_size < 32e6
+    assert set(card.samples) == {"2 elements", "3 elements"}
+    for quality in card.samples.values():
+        rejected = sum(quality["rejected"].values())
+        assert quality["drawn"] == quality["valid"] + rejected and 0 < quality["clean"] <= quality["valid"]
+        share, low, high = quality["share_clean_new"]
+        assert low <= share == quality["clean_new"] / quality["drawn"] <= high < quality["share_clean"][2]
+        assert quality["large"] == 0  # no crystal of the data has 15 sites
     assert "AB2_tP6_136_a_f" in PrototypeIndex.read(index_path(path))
 
 
