@@ -174,7 +174,7 @@ PRETRAINED = replace(
     DEFAULT,
     name="pretrained",
     basis=replace(DEFAULT.basis, epochs=12, origins=True, strain=0.01),
-    vae=replace(DEFAULT.vae, epochs=80),
+    vae=replace(DEFAULT.vae, epochs=20),  # each of `VIEWS` views of all crystals
     prior=PriorSettings(width=512, blocks=6, steps=50, learning_rate=1e-3, batch_size=256, epochs=80, min_steps=2000),
     volume=18.0,
 )

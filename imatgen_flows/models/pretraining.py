@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VIEWS = 4  # origins of its cell from which the VAE and the prior see each crystal
+# origins of its cell from which the VAE sees each crystal: that of its standard cell, and random ones. The prior knows the
+# first alone: one frame of each crystal is easier to learn than all, and enough to draw from
+VIEWS = 4
 SUFFIX = ".safetensors"
 
 
@@ -60,10 +62,10 @@ def pretrain_autoencoders(
 def pretrain_vae(
     compressor: ImageCompressor, crystals: PackedCrystals, seed: int, directory: Path, device: str = "cpu"
 ) -> tuple[CrystalModel, dict[str, History]]:
-    """Train VAE and prior on several views of each crystal, or read them where an earlier call has finished them.
+    """Train the VAE on all views and the prior on the first, or read both where an earlier call has finished them.
 
-    A pass over all views counts as `VIEWS` of the preset's epochs. The prior is conditioned on the atoms of each role, and on
-    no energy, since there is none.
+    An epoch of the VAE passes over all views. The prior is conditioned on the atoms of each role, and on no energy, since
+    there is none.
 
     Parameters
     ----------
@@ -79,15 +81,16 @@ def pretrain_vae(
         trained, histories[ModelRole.VAE.value] = fit_vae(
             codes, present, unknown, preset, seed, directory / "vae", device
         )
-        conditions = torch.cat([crystals.counts().float().repeat(VIEWS, 1), unknown[:, None]], dim=1)
-        histories["prior"] = fit_prior(trained, codes, conditions, seed, directory / "prior")
+        number = len(crystals)
+        conditions = torch.cat([crystals.counts().float(), unknown[:number, None]], dim=1)
+        histories["prior"] = fit_prior(trained, codes[:number], conditions, seed, directory / "prior")
         save_weights(trained.to("cpu"), path)
     load_weights(vae, path)
     return CrystalModel(compressor, vae), histories
 
 
 def encode_views(compressor: ImageCompressor, crystals: PackedCrystals, seed: int, path: Path) -> tuple[Tensor, Tensor]:
-    """Encode `VIEWS` views of each crystal, or read the codes that an earlier call has written.
+    """Encode `VIEWS` views of each crystal, the first as it is, or read the codes that an earlier call has written.
 
     Returns
     -------
@@ -99,7 +102,8 @@ def encode_views(compressor: ImageCompressor, crystals: PackedCrystals, seed: in
         read = load_file(path)
         return read["codes"], read["present"]
     random, strain = torch.Generator().manual_seed(seed), compressor.preset.basis.strain
-    parts = [compressor.encode(random_views(crystals, random, strain)) for _ in range(VIEWS)]
+    views = [crystals, *(random_views(crystals, random, strain) for _ in range(VIEWS - 1))]
+    parts = [compressor.encode(view) for view in views]
     codes, present = (torch.cat(part) for part in zip(*parts, strict=True))
     with writing(path) as temporary:  # a part of a file would be taken for all codes
         save_file({"codes": codes, "present": present}, temporary)
