@@ -10,13 +10,13 @@ CAMPAIGN ?= workflows/campaigns/vanadium-oxides.yaml
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help install campaign pretrain test test-slurm lint browser slurm test-torchsim clean
+.PHONY: help install campaign pretrain pretrain-large test test-slurm lint browser slurm test-torchsim clean
 
 help:
 	@echo "make campaign   run the vanadium-oxide campaign, from installation to report"
 	@echo "make test       lint, type checks, import rules and tests"
 	@echo "make test-slurm campaigns under FireWorks on a private SLURM of this machine, with kills and walltimes"
-	@echo "make pretrain DATA=FILE  train networks for any chemical system, from crystals of many"
+	@echo "make pretrain DATA=FILE  train networks for any chemical system, from crystals of many; pretrain-large: for a GPU"
 	@echo "make clean      remove the environment and caches (runs/ stays)"
 
 install: $(STAMP)
@@ -55,9 +55,9 @@ browser:
 	else echo "chromium and chromium-driver are missing: the browser tests of the report will be skipped."; fi
 
 # networks for any system from crystals of many, for hours: make pretrain DATA=crystals.jsonl.gz LICENCE="..."
-pretrain: $(STAMP)
-	@test -n "$(DATA)" || { echo "make pretrain DATA=FILE: name a file of crystals, one JSON object a line."; exit 1; }
-	$(BIN)/imatgen models pretrain "$(DATA)" --out runs/pretrained --licence "$(LICENCE)"
+pretrain pretrain-large: $(STAMP)
+	@test -n "$(DATA)" || { echo "make $@ DATA=FILE: name a file of crystals, one JSON object a line."; exit 1; }
+	$(BIN)/imatgen models pretrain "$(DATA)" --preset $(@:pretrain%=pretrained%) --out runs/$(@:pretrain%=pretrained%) --licence "$(LICENCE)"
 
 test: $(STAMP) browser lint
 	$(BIN)/pytest -m "not slurm" -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=85

@@ -42,10 +42,10 @@ def load_model(source: str | Path = PRETRAINED, system: str | None = None) -> Tr
     >>> imf.load_model("runs/vanadium-oxides").elements
     ('V', 'O')
     """
-    from imatgen_flows.models.pretrained import shipped_model
+    from imatgen_flows.models.pretrained import find_model
     from imatgen_flows.sources.model_reading import read_trained_model
 
-    path = shipped_model() if source == PRETRAINED else Path(source)
+    path = find_model(str(source))
     if path.is_dir():
         return Run.open(path).model
     return read_trained_model(path, None if system is None else _elements(system))

@@ -23,7 +23,7 @@ CELL, BASIS, VAE = (role.value for role in ModelRole)
 
 @dataclass
 class GenerateMaker(Maker):
-    """Train the three networks or take trained ones, measure them, sample, and keep what is valid, unique and new."""
+    """Train the three networks and measure them, or take trained ones; sample, and keep what is valid, unique and new."""
 
     name: str = "generate"
     model: Model = field(default_factory=Model)
@@ -53,7 +53,8 @@ class GenerateMaker(Maker):
         trained = self._train(root, data, networks, settings) if share else {}
         networks = _outputs(trained) or networks
         common = {"networks": networks, "model": settings}
-        reconstruction = evaluate_reconstruction(root, dataset=dataset, **common)
+        # what was not trained here was measured where it was
+        measured = [evaluate_reconstruction(root, dataset=dataset, **common)] if trained else []
         samples = sample_candidates(
             root,
             data=CampaignData(dataset=dataset, labels=data["labels"], references=data["references"]),
@@ -63,8 +64,9 @@ class GenerateMaker(Maker):
             **common,
         )
         candidates = filter_candidates(root, candidates=samples.output, dataset=dataset, references=data["references"])
-        output = {"networks": networks, "reconstruction": reconstruction.output, "candidates": candidates.output}
-        jobs = [*imported.values(), *trained.values(), reconstruction, samples, candidates]
+        reconstruction = measured[0].output if measured else None
+        output = {"networks": networks, "reconstruction": reconstruction, "candidates": candidates.output}
+        jobs = [*imported.values(), *trained.values(), *measured, samples, candidates]
         return Flow(jobs, output=output, name=self.name)
 
     def _checks(self) -> CandidateChecks:

@@ -65,8 +65,7 @@ def export_model(run: Path, destination: Path) -> tuple[Path, ModelCard]:
 
 def networks_of(store: ArtifactStore, finished: RoundDocument) -> NetworkDocuments:
     """Read the documents of the three networks that a round sampled from, whether they were trained or imported."""
-    reconstruction = parent(store, finished, ReconstructionDocument, evaluate_reconstruction)
-    networks = parents(store, reconstruction, ModelDocument, train_autoencoder, train_vae, import_network)
+    networks = parents(store, finished, ModelDocument, train_autoencoder, train_vae, import_network)
     return NetworkDocuments(**{network.role: network for network in networks})  # type: ignore[typeddict-item]
 
 
@@ -89,7 +88,7 @@ def _card(
 ) -> ModelCard:
     from imatgen_flows.models.model_file import ModelCard
 
-    reconstruction = parent(store, finished, ReconstructionDocument, evaluate_reconstruction)
+    measured = parents(store, finished, ReconstructionDocument, evaluate_reconstruction)
     dataset = parent(store, finished, DatasetDocument, build_dataset, extend_dataset)
     labels = parent(store, finished, LabelDocument, label_dataset, extend_labels)
     documents: dict[str, ModelDocument] = {role: networks[role] for role in ROLES}  # type: ignore[literal-required]
@@ -115,7 +114,7 @@ def _card(
         preset=preset_of(config.model).to_dict(settings),
         data=data,
         training={role: _training(network) for role, network in documents.items()},
-        reconstruction=reconstruction.summaries,
+        reconstruction=measured[0].summaries if measured else {},
         versions=networks["vae"].versions,
     )
 

@@ -85,7 +85,6 @@ def finish_partially(root: Path, documents: list[JobDocument], config: CampaignC
     from imatgen_flows.jobs.label_dataset import label_dataset
     from imatgen_flows.jobs.propose_candidates import propose_candidates
     from imatgen_flows.jobs.rank_candidates import rank_candidates
-    from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
     from imatgen_flows.jobs.references import extend_hull, relax_references
 
     def last(kind: type[Document], job: Any) -> Document:
@@ -95,6 +94,7 @@ def finish_partially(root: Path, documents: list[JobDocument], config: CampaignC
         return found[-1]
 
     screen = config.screen
+    reconstructions = [document for document in documents if isinstance(document, ReconstructionDocument)]
     dataset, labels = last(DatasetDocument, build_dataset), last(LabelDocument, label_dataset)
     data = CampaignData(
         dataset=dataset,
@@ -117,6 +117,6 @@ def finish_partially(root: Path, documents: list[JobDocument], config: CampaignC
         samples=config.sampling.total if config.sources.uses_generator else 0,
         data=data,
         models=[document for document in documents if isinstance(document, ModelDocument)],
-        reconstruction=last(ReconstructionDocument, evaluate_reconstruction) if config.sources.uses_generator else None,
+        reconstruction=reconstructions[-1] if reconstructions else None,  # there is none where nothing was trained
         candidates=ranked,
     )

@@ -168,6 +168,10 @@ LARGE = replace(
 )
 
 
+PRETRAINED_PRIOR = PriorSettings(
+    width=512, blocks=6, steps=50, learning_rate=1e-3, batch_size=256, epochs=80, min_steps=2000
+)
+
 # Of many chemical systems. The volume per atom is near the mean of the Materials Project: crystals have room in the box, and
 # atoms are far enough apart for the grid
 PRETRAINED = replace(
@@ -175,11 +179,21 @@ PRETRAINED = replace(
     name="pretrained",
     basis=replace(DEFAULT.basis, epochs=12, origins=True, strain=0.01),
     vae=replace(DEFAULT.vae, epochs=20),  # each of `VIEWS` views of all crystals
-    prior=PriorSettings(width=512, blocks=6, steps=50, learning_rate=1e-3, batch_size=256, epochs=80, min_steps=2000),
+    prior=PRETRAINED_PRIOR,
     volume=18.0,
 )
 
-SETTINGS = {preset.name: preset for preset in (DEFAULT, LARGE, PAPER, PRETRAINED)}  # one for each entry of `PRESETS`
+# Its sizes are a choice: it was never trained
+PRETRAINED_LARGE = replace(
+    PRETRAINED,
+    name="pretrained-large",
+    basis=replace(LARGE.basis, epochs=40, origins=True, strain=0.01),
+    vae=replace(PRETRAINED.vae, latent=512, channels=2048, epochs=60),
+    prior=replace(PRETRAINED_PRIOR, width=1024, blocks=8, epochs=300),
+)
+
+# one for each entry of `PRESETS`
+SETTINGS = {preset.name: preset for preset in (DEFAULT, LARGE, PAPER, PRETRAINED, PRETRAINED_LARGE)}
 
 
 def get_preset(name: str, grid: int | None = None, epochs: float = 1.0) -> Preset:

@@ -40,6 +40,7 @@ SAMPLERS = Registry(
 )
 
 PRETRAINED = "pretrained"  # preset and name of the model that ships with the program
+PRETRAINED_LARGE = "pretrained-large"
 ANEW = "none"  # where the name or file of a model may stand: no model, so that networks are trained anew
 
 PRESETS = Registry(
@@ -48,6 +49,7 @@ PRESETS = Registry(
     Entry("large", "Large", "With convolutions, for thousands of structures and a GPU."),
     Entry("paper", "Paper", "As published."),
     Entry(PRETRAINED, "Pretrained", "Of prototypes, for any system of two to five elements."),
+    Entry(PRETRAINED_LARGE, "Pretrained, large", "The same with convolutions, wider and longer, for a GPU."),
 )
 
 

@@ -41,7 +41,7 @@ def test_networks_that_exist_are_trained_by_a_share_or_not_at_all(settings, netw
     assert further["train_vae"] == further["sample_candidates"] == TRAINING | {"epochs": 0.5}
     assert set(further) - imports == {"train_autoencoder", "train_vae", "evaluate_reconstruction", "sample_candidates"}
     as_they_are = settings(networks, start=start, fine_tune=0)
-    assert set(as_they_are) == imports | {"evaluate_reconstruction", "sample_candidates"}
+    assert set(as_they_are) == imports | {"sample_candidates"}
     assert all(section == TRAINING for section in as_they_are.values())
 
 
@@ -52,4 +52,4 @@ def test_proposals_do_not_depend_on_where_networks_come_from():
         return proposed.function_kwargs["campaign"]
 
     assert campaign()["model"] == TRAINING
-    assert campaign(start=FILE, fine_tune=0) == campaign(start="pretrained") == campaign()
+    assert campaign(start=FILE, fine_tune=0) == campaign(start="pretrained", preset="default") == campaign()
