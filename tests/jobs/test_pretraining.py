@@ -21,6 +21,8 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.jobs import pretraining
 from imatgen_flows.jobs.pretraining import pretrain
 from imatgen_flows.models.model_file import read_model
+from imatgen_flows.models.presets import get_preset
+from imatgen_flows.models.pretraining import VIEWS, encode_views, pretrain_autoencoders
 from imatgen_flows.models.pretraining_data import PretrainingData, read_pretraining_data
 from imatgen_flows.representation import pack
 from imatgen_flows.representation.views import volumes_per_atom
@@ -99,7 +101,8 @@ def test_the_model_file_says_what_it_is(trained, data):
         rejected = sum(quality["rejected"].values())
         assert quality["drawn"] == quality["valid"] + rejected and 0 < quality["clean"] <= quality["valid"]
         share, low, high = quality["share_clean_new"]
-        assert low <= share == quality["clean_new"] / quality["drawn"] <= high < quality["share_clean"][2]
+        assert low <= share == quality["clean_new"] / quality["drawn"] <= high
+        assert quality["clean_new"] <= quality["clean"]  # distorted ones are new too, where so little was learnt
         assert quality["large"] == 0  # no crystal of the data has 15 sites
     assert "AB2_tP6_136_a_f" in PrototypeIndex.read(index_path(path))
 
@@ -111,6 +114,18 @@ def test_a_finished_pretraining_is_read_and_an_interrupted_one_ends_alike(traine
     (path.parent / "vae.safetensors").unlink()  # as if it had been killed in the second half
     again, card_again = pretrain(data, path.parent, epochs=0.1, licence="CC0")
     assert card_again.sha256 == card.sha256 and again.read_bytes() == before
+
+
+def test_the_prior_knows_the_frame_of_the_standard_cell_and_the_vae_others_too(trained, data):
+    directory = trained[0].parent
+    read = PretrainingData.load(directory / pretraining.DATA)
+    crystals = read.crystals[~read.held_out(pretraining.HELD_OUT, seed=7)]
+    compressor, trained_now = pretrain_autoencoders(crystals, get_preset("pretrained"), 7, directory)
+    codes, _ = encode_views(compressor, crystals, 7, directory / "codes.safetensors")
+    assert not trained_now and len(codes) == VIEWS * len(crystals)
+    standard, *others = codes.split(len(crystals))
+    assert torch.equal(standard, compressor.encode(crystals)[0])
+    assert all((other != standard).any(dim=(1, 2)).all() for other in others)
 
 
 def test_a_directory_of_another_pretraining_is_refused(trained, data):
