@@ -92,7 +92,7 @@ def measure_samples(
         rows = (trained_on & (number_of_elements == elements)).nonzero()[:, 0]
         rows = rows[torch.randint(len(rows), (number,), generator=random)]
         drawn = draw_decoded(model, counts[rows], [data.systems[row] for row in rows.tolist()], limits, seed)
-        found[elements] = _judge(drawn, counts[rows].sum(dim=1).tolist(), index)
+        found[elements] = _count(drawn, counts[rows].sum(dim=1).tolist(), index)
     return found
 
 
@@ -123,7 +123,7 @@ def draw_decoded(
     return examined
 
 
-def _judge(drawn: list[Examined], sites: list[int], index: PrototypeIndex) -> SampleQuality:
+def _count(drawn: list[Examined], sites: list[int], index: PrototypeIndex) -> SampleQuality:
     """Count samples by their quality; `sites` were asked for."""
     labels = [find_label(item.crystal.structure()) if item.is_clean and item.crystal else None for item in drawn]
     large = [item for item, asked in zip(drawn, sites, strict=True) if asked >= LARGE]

@@ -169,7 +169,7 @@ LARGE = replace(
 
 
 PRETRAINED_PRIOR = PriorSettings(
-    width=512, blocks=6, steps=50, learning_rate=1e-3, batch_size=256, epochs=80, min_steps=2000
+    width=512, blocks=6, steps=20, learning_rate=1e-3, batch_size=256, epochs=80, min_steps=2000
 )
 
 # Of many chemical systems. The volume per atom is near the mean of the Materials Project: crystals have room in the box, and
