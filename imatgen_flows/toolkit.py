@@ -104,17 +104,19 @@ def generate_counted(
     seed: int = 0,
 ) -> GeneratedCrystals:
     """Generate crystals as `generate`, and count the draws that gave none."""
+    from imatgen_flows.jobs.device import use_device
     from imatgen_flows.settings import get_settings
 
-    elements = _elements(system)
+    elements, workers = _elements(system), get_settings().n_workers
+    use_device()  # its threads: more of them wait for each other where other work shares the machine
     trained = _model(model, system)
     if set(elements) != set(trained.elements):
         from imatgen_flows.crystals.system import system_name
 
         own = system_name(trained.elements)
         raise InputError(f"{trained.name} is a model of {own}, not of {system}. Take a model of this system.")
-    found = trained.generate(n, formula, seed, sites, space_group)
-    found.classify(trained.index, get_settings().n_workers)
+    found = trained.generate(n, formula, seed, sites, space_group, workers)
+    found.classify(trained.index, workers)
     return found
 
 

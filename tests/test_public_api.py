@@ -143,7 +143,7 @@ def test_different_seeds_draw_different_vectors_and_equal_seeds_the_same(run, mo
     decoded = run.structure(run.shortlist.index[0], stage="decoded")
     drawn: list[tuple[float, ...]] = []
 
-    def decode_none(_, samples):
+    def decode_none(_, samples, workers=1):
         drawn.extend(map(tuple, samples.latent.tolist()))
         return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -185,6 +186,7 @@ class TrainedModel:
         seed: int = 0,
         sites: str | int | None = None,
         space_group: int | None = None,
+        workers: int = 1,
     ) -> GeneratedCrystals:
         """Generate structures from the prior.
 
@@ -196,6 +198,7 @@ class TrainedModel:
         seed : of the draws; those of two seeds are independent
         sites : number of sites of the primitive cell, or a range such as `10-20`; the prior is conditioned on it
         space_group : its number; crystals of others are left out after they were drawn
+        workers : processes that decode; the crystals are the same whatever their number
 
         Returns
         -------
@@ -229,7 +232,7 @@ class TrainedModel:
         cure = "Networks that are trained longer, or on more structures, decode more."
         if wanted:
             cure = f"Ask without `formula`, or near a known crystal of {wanted} (`model.neighbours`). {cure}"
-        return self._collect(draw, n, seed, unwanted, cure)
+        return self._collect(draw, n, seed, unwanted, cure, workers)
 
     def _contents(self, formula: str | None, sites: str | int | None = None) -> tuple[Tensor, Tensor]:
         """List the contents of a cell that are drawn, with their weights."""
@@ -292,13 +295,16 @@ class TrainedModel:
         seed: int,
         unwanted: Unwanted | None = None,
         cure: str = "",
+        workers: int = 1,
     ) -> GeneratedCrystals:
         """Draw batches until there are `n` valid structures that were asked for, and count out the others."""
         n, _ = whole_number(n, "n", 1), whole_number(seed, "seed", 0, MAX_SEED)
-        found, drawn, batch = GeneratedCrystals(n), 0, 0
-        while len(found.structures) < n and drawn < DRAWS_OF_A_STRUCTURE * n:
-            samples = draw(min(n, DRAWS_OF_A_STRUCTURE * n - drawn), batch)
-            for item in self._decode(samples):
+        found, drawn, batch, most = GeneratedCrystals(n), 0, 0, DRAWS_OF_A_STRUCTURE * n
+        while (missing := n - len(found.structures)) and drawn < most:
+            # as many as should give those that are missing, by the share that was kept so far
+            due = math.ceil(missing * drawn / len(found.structures)) if found.structures else n
+            samples = draw(min(due, most - drawn), batch)
+            for item in self._decode(samples, workers):
                 found.add(item, unwanted)
             drawn += len(samples.latent)
             batch += 1
@@ -316,10 +322,10 @@ class TrainedModel:
             )
         return found
 
-    def _decode(self, samples: Samples) -> list[Examined]:
+    def _decode(self, samples: Samples, workers: int = 1) -> list[Examined]:
         from imatgen_flows.candidates.decode_samples import decode_samples
 
-        return decode_samples(self.networks, samples, self.max_sites, self.max_edge, charge=self.charge)[1]
+        return decode_samples(self.networks, samples, self.max_sites, self.max_edge, workers, self.charge)[1]
 
 
 _CONTENTS, _VECTORS = 0, 1  # what is drawn from a random stream of its own: contents of the cell, latent vectors
