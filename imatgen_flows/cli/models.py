@@ -109,13 +109,22 @@ def pretrain_networks(
         str | None,
         typer.Option("--licence", help="Licence of the data and attribution, for the card.", show_default="none"),
     ] = None,
+    hold_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--hold-out",
+            metavar="PATH",
+            help="Crystals whose prototypes the networks shall not see, for a test whether they find them.",
+            show_default="none",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train networks on the prototypes of many chemical systems, once for all: hours. Stopped, it goes on."""
     from imatgen_flows.jobs.pretraining import pretrain
 
     show_progress()
-    path, card = pretrain(data, out, preset, seed, epochs, licence or "")
+    path, card = pretrain(data, out, preset, seed, epochs, licence or "", hold_out)
     if as_json:
         typer.echo(json.dumps({"file": str(path), "reconstruction": card.reconstruction}))
     else:

@@ -17,6 +17,7 @@ from imatgen_flows.models.registry import PRETRAINED, ROLES
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
     from torch import Tensor
 
     from imatgen_flows.crystals.prototype_index import PrototypeIndex
@@ -39,6 +40,7 @@ def pretrain(
     seed: int = 7,
     epochs: float = 1.0,
     licence: str = "",
+    hold_out: Path | None = None,
 ) -> tuple[Path, ModelCard]:
     """Train networks on the prototypes of many systems, and write them with their card; the same call goes on after a stop.
 
@@ -50,6 +52,7 @@ def pretrain(
     seed : of all random numbers
     epochs : factor on the preset's numbers of epochs
     licence : of the data, with its attribution, for the card
+    hold_out : file or folder of crystals whose prototypes the networks shall not see, so that to find them is a result
 
     Returns
     -------
@@ -58,9 +61,11 @@ def pretrain(
     Raises
     ------
     InputError
-        Where the data cannot be read, the preset has no volume, or the directory belongs to the pretraining of other data,
-        preset or seed.
+        Where the data or what is held out cannot be read, the preset has no volume, or the directory belongs to the
+        pretraining of other data, preset, seed or held-out crystals.
     """
+    from imatgen_flows.candidates.holdout import mark_prototypes
+    from imatgen_flows.crystals.identity import structure_id
     from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
     from imatgen_flows.models.model_file import SUFFIX, in_half_precision, write_model
     from imatgen_flows.models.presets import get_preset
@@ -75,9 +80,14 @@ def pretrain(
             f"any system need one that draws all at one volume, as `{PRETRAINED}` does."
         )
     directory.mkdir(parents=True, exist_ok=True)
-    _refuse_other(directory, {"data": file_hash(data), "preset": preset_name, "seed": seed, "epochs": epochs})
+    identity = {"data": file_hash(data), "preset": preset_name, "seed": seed, "epochs": epochs}
+    found_again = _read_held_out(hold_out) if hold_out else []
+    if hold_out:
+        identity["hold_out"] = sorted(map(structure_id, found_again))
+    _refuse_other(directory, identity)
     read = _read_data(data, directory, preset)
-    held_out = read.held_out(HELD_OUT, seed)
+    held_out = read.held_out(HELD_OUT, seed) | mark_prototypes(read.crystals, found_again, get_settings().n_workers)
+    logger.info("%d of %d crystals are held out", held_out.sum(), len(read))
     crystals, device = read.crystals[~held_out], use_device()
     compressor, histories = pretrain_autoencoders(crystals, preset, seed, directory, device)
     _keep(directory, histories)
@@ -100,6 +110,27 @@ def pretrain(
     return path, write_model(path, card, weights)
 
 
+def _read_held_out(path: Path) -> list[Structure]:
+    """Read the crystals whose prototypes are held out, in their primitive cells.
+
+    Raises
+    ------
+    InputError
+        Where one of them cannot be read: a test would be easier without it.
+    """
+    from pymatgen.core import Structure
+
+    from imatgen_flows.crystals.standard import standardise
+    from imatgen_flows.crystals.structure_files import read_crystals
+
+    structures = []
+    for raw in read_crystals(path, None, "held-out crystals"):
+        if not isinstance(raw.crystal, Structure):
+            raise InputError(f"{path}: {raw.id} cannot be held out: {raw.crystal.detail}.")
+        structures.append(standardise(raw.crystal))
+    return structures
+
+
 def _refuse_other(directory: Path, identity: dict[str, Any]) -> None:
     """Write down what a directory is of, or refuse it where it is of something else."""
     path = directory / "pretraining.json"
@@ -107,11 +138,14 @@ def _refuse_other(directory: Path, identity: dict[str, Any]) -> None:
         write_atomic(path, json.dumps(identity, indent=1))
         return
     found = json.loads(path.read_text(encoding="utf-8"))
-    differing = [f"{name} {found.get(name)}" for name, value in identity.items() if found.get(name) != value]
+    differing = sorted(name for name in identity | found if found.get(name) != identity.get(name))
     if differing:
-        raise InputError(
-            f"{directory} belongs to another pretraining, of {', '.join(differing)}. Choose another directory."
-        )
+        said = ", ".join(f"{name.replace('_', ' ')} {_brief(found.get(name))}" for name in differing)
+        raise InputError(f"{directory} belongs to another pretraining, of {said}. Choose another directory.")
+
+
+def _brief(value: Any) -> str:
+    return f"{len(value)} crystals" if isinstance(value, list) else "nothing" if value is None else str(value)
 
 
 def _read_data(data: Path, directory: Path, preset: Preset) -> PretrainingData:

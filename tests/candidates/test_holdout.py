@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.candidates.holdout import hold_out_compounds, hold_out_prototypes
+from imatgen_flows.candidates.holdout import hold_out_compounds, hold_out_prototypes, mark_prototypes
 from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.crystals.substitution import Substituted, substitute
 from imatgen_flows.crystals.templates import Template
 from imatgen_flows.matching.grouping import StructureIndex
+from imatgen_flows.representation.crystal import pack_roles
 
 
 def relabelled(structure, *symbols):
@@ -59,3 +60,18 @@ def test_a_slightly_distorted_prototype_does_not_come_in(prototypes):
     )
     kept, _ = hold_out_prototypes([item], [("rutile VO2", prototypes["rutile"])])
     assert not kept
+
+
+def test_prototypes_are_marked_in_any_elements_roles_and_volume(templates, prototypes):
+    perovskite = Structure.from_spacegroup(
+        "Pm-3m", Lattice.cubic(3.9), ["Sr", "Ti", "O"], [[0.5] * 3, [0] * 3, [0.5, 0, 0]]
+    )
+    larger = relabelled(prototypes["rutile"], "Zr", "S")
+    larger.scale_lattice(2 * larger.volume)
+    anti = relabelled(prototypes["rutile"], "N", "Ti")
+    structures = [template.structure for template in templates] + [perovskite, standardise(larger), standardise(anti)]
+    assert mark_prototypes(pack_roles(structures, 5), [prototypes["rutile"]]).tolist() == [True] + 4 * [False] + 2 * [
+        True
+    ]
+    assert mark_prototypes(pack_roles(structures, 5), [perovskite]).tolist() == 4 * [False] + [True] + 2 * [False]
+    assert not mark_prototypes(pack_roles(structures, 5), []).any()

@@ -133,6 +133,22 @@ def test_a_directory_of_another_pretraining_is_refused(trained, data):
         pretrain(data, trained[0].parent, seed=8, epochs=0.1)
 
 
+def test_held_out_prototypes_are_not_learnt(data, tmp_path):
+    rutile = tmp_path / "VO2.cif"
+    Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.55, 2.85), ["V", "O"], [CORNER, [0.3, 0.3, 0]]).to(
+        filename=str(rutile)
+    )
+    path, card = pretrain(data, tmp_path / "out", epochs=0.01, hold_out=rutile)
+    labels = PrototypeIndex.read(index_path(path))
+    assert "AB2_tP6_136_a_f" not in labels and "AB_cF8_225_a_b" in labels
+    assert card.data["counts"]["held_out"] == len(METALS)
+    with pytest.raises(InputError, match="belongs to another pretraining, of hold out 1 crystals"):
+        pretrain(data, tmp_path / "out", epochs=0.01)
+    (tmp_path / "broken.cif").write_text("no crystal")
+    with pytest.raises(InputError, match="broken cannot be held out: .*no CIF"):
+        pretrain(data, tmp_path / "other", hold_out=tmp_path)
+
+
 def test_data_without_a_crystal_is_refused_with_the_reasons(tmp_path):
     with pytest.raises(InputError, match="no such file. A pretraining needs crystals"):
         pretrain(tmp_path / "none.jsonl", tmp_path / "out")
