@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import gzip
 import json
 import re
 import shutil
@@ -169,6 +170,17 @@ def test_fewer_crystals_than_asked_for_come_with_the_reasons(run, caplog):
     assert f"gave {len(found)} of the 3 structures: of 60 draws" in warning and "Ask without `formula`" in warning
     counts = [int(number) for number in re.findall(r"(\d+) were", warning)]
     assert counts and sum(counts) + len(found) == 60
+
+
+def test_what_substitution_gives_is_not_new_wherever_it_relaxes_to(run):
+    (path,) = (run.path / "artifacts" / "objects").glob("crystals-*.jsonl.gz")
+    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    made = [Structure.from_dict(row["structure"]) for row in rows if not row["known"]]
+    for structure in made:
+        structure.scale_lattice(1.3 * structure.volume)  # it is the same prototype all the same
+    table = imf.screen(made, on=run)
+    assert table["structure"].notna().any()
+    assert "new" not in set(table["novelty"]) and "shortlisted" not in set(table["state"])
 
 
 def test_a_screening_has_the_same_columns_for_every_list(run):

@@ -90,6 +90,11 @@ def print_comparison(comparison: ArmComparison, title: str) -> None:
         "S.U.N.: within 0.1 eV/atom, no duplicate in its arm, and new; of all relaxations. Unique, novel, match (of proposed "
         "and relaxed) and RMSD, (volume per atom)^(1/3): of the relaxed ones. Valid: of the candidates that were made."
     )
+    if stopped := sum(summary.stopped for summary in pooled):
+        typer.echo(
+            f"Of the relaxations {stopped:,} were stopped, since they had become something that was relaxed before, and "
+            f"{sum(summary.failed for summary in pooled):,} failed."
+        )
     print_table("Time of all seeds, s", ["", "wall", "CPU"], [_times_row(summary) for summary in pooled])
     typer.echo(
         "Times: all jobs of a campaign, of which those that arms share were run once; time lost by a kill is not counted."

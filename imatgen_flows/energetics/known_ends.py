@@ -13,6 +13,7 @@ from imatgen_flows.matching.grouping import StructureIndex
 # may lie above the end that it matches: measured on relaxations of V-O candidates, notebook/2026-11-29-basins.md
 TOLERANCES = {"ltol": 0.1, "stol": 0.2, "angle_tol": 3}
 ENERGY_TOLERANCE = 0.02
+KNOWN_END = "known_end"  # why a relaxation was stopped that had become something relaxed before
 FIRST_CHECK, CHECK_EVERY = 8, 4  # steps of the optimiser
 
 

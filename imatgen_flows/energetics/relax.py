@@ -12,7 +12,7 @@ from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.energetics.compression import find_lowest
 from imatgen_flows.energetics.guard import COMPRESSION, PROPERTIES, VOLUME_CHANGE, StoppedError, guarded
-from imatgen_flows.energetics.known_ends import CHECK_EVERY, FIRST_CHECK, EndCheck, KnownEnd
+from imatgen_flows.energetics.known_ends import CHECK_EVERY, FIRST_CHECK, KNOWN_END, EndCheck, KnownEnd
 from imatgen_flows.energetics.optimisers import OPTIMISER, OPTIMISERS
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.energetics.pressure import enthalpy_per_atom
@@ -259,7 +259,7 @@ def _stop_at_known_end(optimiser: Any, atoms: Atoms, start: Structure, find_end:
         return
     structure = _structure_of(atoms, start)
     if name := find_end(structure, _enthalpy(atoms, pressure)):
-        raise StoppedError("known_end", f"after {optimiser.nsteps} steps it is {name}, which was relaxed before")
+        raise StoppedError(KNOWN_END, f"after {optimiser.nsteps} steps it is {name}, which was relaxed before")
 
 
 def _structure_of(atoms: Atoms, start: Structure) -> Structure:

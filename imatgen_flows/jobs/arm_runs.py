@@ -10,6 +10,7 @@ from typing import Any
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Geometry, Stage
 from imatgen_flows.config import CampaignConfig
+from imatgen_flows.energetics.known_ends import KNOWN_END
 from imatgen_flows.io.artifacts import read_json
 from imatgen_flows.jobs.build_dataset import build_dataset
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
@@ -30,7 +31,8 @@ PURPOSES = {
 }
 SEARCH = "search"
 COLUMNS = (
-    "sample", "round", "batch", "source", "formula", "state", "rejected_stage", "evaluations", "e_above_hull", "novelty",
+    "sample", "round", "batch", "source", "formula", "state", "rejected_stage", "rejected_reason", "evaluations",
+    "e_above_hull", "novelty",
 )  # fmt: skip
 NOT_VALID = (Stage.DECODE.value, Stage.VALIDITY.value)
 
@@ -84,6 +86,7 @@ def _relaxations(document: RoundDocument, rows: list[Row]) -> list[ArmRelaxation
             **value,
             novelty=str(row["novelty"]) if sample in relaxed else "",
             displacement=displacement(proposed[sample], relaxed[sample]) if sample in relaxed else None,
+            was_known=row["rejected_reason"] == KNOWN_END,
         )
         for value, row, sample in zip(values, tried, samples, strict=True)
     ]

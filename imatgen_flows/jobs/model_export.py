@@ -64,8 +64,19 @@ def export_model(run: Path, destination: Path) -> tuple[Path, ModelCard]:
 
 
 def networks_of(store: ArtifactStore, finished: RoundDocument) -> NetworkDocuments:
-    """Read the documents of the three networks that a round sampled from, whether they were trained or imported."""
+    """Read the documents of the three networks that a round sampled from, whether they were trained or imported.
+
+    Raises
+    ------
+    InputError
+        Where there are none.
+    """
     networks = parents(store, finished, ModelDocument, train_autoencoder, train_vae, import_network)
+    if not networks:
+        raise InputError(
+            f"{store.root.parent}: the generator was no source of its candidates (`sources.shares`), so that there are no "
+            "networks."
+        )
     return NetworkDocuments(**{network.role: network for network in networks})  # type: ignore[typeddict-item]
 
 

@@ -189,16 +189,23 @@ def _ask(
     files: InputFile | None,
 ) -> Callable[[str, int, int], list[str]]:
     """Make the function by which the batch asks a source for candidates."""
+    from imatgen_flows.candidates.given import read_given
     from imatgen_flows.sources.batch import ask_source
 
     others = [source for source in config.sources.competing if source != GENERATOR]
-    context = _context(batch, data, tables, records, files) if others else None
+    given, faults = read_given(Path(files.path)) if files else ({}, [])
+    if any(row["source"] == FILES for row in records):
+        faults = []  # counted when the source was asked for the first time
+    context = _context(batch, data, tables, records, given) if others else None
     ask_other = ask_source(batch, context) if context else None
     ask_generator = _from_pool(batch, candidates, data, config.rounds.kappa)
 
     def ask(source: str, number: int, call: int) -> list[str]:
         if source == GENERATOR:
             return ask_generator(number)
+        if source == FILES and faults:
+            batch.reject(FILES, faults)
+            faults.clear()
         assert ask_other is not None
         return ask_other(source, number, call)
 
@@ -234,7 +241,7 @@ def _context(
     data: CampaignData,
     tables: Sequence[CandidateTable],
     records: Sequence[Row],
-    files: InputFile | None,
+    given: Mapping[str, Structure],
 ) -> SearchContext:
     """Gather what sources propose from."""
     from imatgen_flows.sources.search import SearchContext
@@ -261,7 +268,7 @@ def _context(
         dataset=dataset,
         energies={name: energy for name, energy in energies.items() if name not in names},
         relaxed=[*_phases(references, hull), *(crystal for table in tables for crystal in _relaxed(table))],
-        given=_given(batch, files) if files else {},
+        given=given,
         taken_by={source: frozenset(used) for source, used in taken.items()},
     )
 
@@ -286,16 +293,6 @@ def _relaxed(table: CandidateTable) -> list[RelaxedCrystal]:
         for sample, structure in structures.items()
         if isinstance(energy := energies[sample], float)
     ]
-
-
-def _given(batch: Batch, files: InputFile) -> dict[str, Structure]:
-    """Read the structures of files; what holds none that can be relaxed is rejected once, in the first batch."""
-    from imatgen_flows.candidates.given import read_given
-
-    crystals, faults = read_given(Path(files.path))
-    if batch.number == (0, 0):
-        batch.reject(FILES, faults)
-    return crystals
 
 
 def _arrays(crystals: Mapping[str, Structure]) -> list[tuple[str, Any]] | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imatgen_flows.candidates.candidate import place_relaxation
+from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.states import State
 from imatgen_flows.candidates.table import count_by, join, table_part
 from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs.comparison import Comparison, ComparisonSource
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from imatgen_flows.candidates.ledger import Ledger
+    from imatgen_flows.candidates.novelty import NoveltyClassifier
     from imatgen_flows.candidates.schema import Row
     from imatgen_flows.crystals.raw_crystal import RawCrystal
 
@@ -85,9 +88,18 @@ def screen_structures(source: ComparisonSource, crystals: Sequence[RawCrystal], 
             relaxed[name] = structure
     threshold = comparison.screen.threshold
     shortlist_relaxed(rows, relaxed, {name: name for name in relaxed}, comparison.classifier, threshold)
+    _take_back_known(rows, {name: valid[name] for name in relaxed}, comparison.classifier)
     table = join([table_part(list(rows.values()), COLUMNS)], COLUMNS)
     ledger = _ledger(table, len(crystals), {**comparison.evaluations, "screen": sum(spent.values())})
     return Screening(table, [relaxed.get(raw.id) for raw in crystals], ledger, comparison)
+
+
+def _take_back_known(rows: Mapping[str, Row], given: Mapping[str, Structure], classifier: NoveltyClassifier) -> None:
+    """Class what was known or substituted before it was relaxed as such, wherever it relaxed to, as a campaign does."""
+    for name, (novelty, match, _) in zip(given, classifier.classify_all(list(given.values())), strict=True):
+        row = rows[name]
+        if novelty != Novelty.NEW and row["novelty"] == Novelty.NEW.value:
+            row |= {"novelty": novelty.value, "novelty_match": match, "state": State.SCREENED.value}
 
 
 def _ledger(table: pyarrow.Table, entered: int, evaluations: Mapping[str, int]) -> Ledger:

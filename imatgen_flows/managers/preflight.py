@@ -25,6 +25,7 @@ from imatgen_flows.managers.potential_check import check_potentials
 from imatgen_flows.managers.search_check import check_search, describe_search
 from imatgen_flows.managers.source_check import check_sources, describe_sources, refuse_nothing_to_propose
 from imatgen_flows.settings import get_settings
+from imatgen_flows.sources.registry import FILES
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -103,7 +104,9 @@ def make_plan(config: CampaignConfig) -> Plan:
     from imatgen_flows.jobs.references import substitute_subsystem, subsystems
     from imatgen_flows.jobs.screen_batches import EVALUATIONS_OF_A_RELAXATION
 
-    refuse_faults(_input_checks(config))
+    checks = _input_checks(config)
+    refuse_faults(checks)
+    files = [check.detail for check in checks if check.name == f"source {FILES}"]
     dataset = collect_dataset(config.system, config.templates, config.known, config.limits)
     trained_rows(dataset.rows, config.model)
     made = [row for row in dataset.rows if not row["known"]]
@@ -142,7 +145,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         evaluations=once | {"screen": rounds * in_a_round},
         excluded=dataset.exclusion_rows(),
         search=_search(config, [structure_of(row) for row in dataset.rows]),
-        sources=describe_sources(config),
+        sources="; ".join([describe_sources(config), *files]),
         trains=config.sources.uses_generator,
     )
     if config.validation.is_wanted:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.managers.checks import Check
 from imatgen_flows.sources.registry import (
+    ADAPTIVE,
     FILES,
     GENERATOR,
     GENETIC,
@@ -30,9 +30,7 @@ def check_sources(config: CampaignConfig) -> list[Check]:
         try:
             source.check()
             if source.name == FILES and config.sources.files:
-                checks.append(
-                    Check(f"source {source.name}", True, _describe_files(config.sources.files, config.system))
-                )
+                checks.append(Check(f"source {source.name}", True, _describe_files(config)))
         except InputError as error:
             checks.append(Check(f"source {source.name}", False, str(error)))
     return checks
@@ -71,15 +69,16 @@ def describe_sources(config: CampaignConfig) -> str:
     shares = ", ".join(f"{name} {share:.0%}" for name, share in sources.shares.items())
     batches = sources.number_of_batches
     parts = f"; {batches:,} batches a round" if batches > 1 else ""
-    return (
-        f"{shares}; {sources.allocation}{parts}"
-        if len(sources.shares) > 1
-        else f"{', '.join(sources.competing)}{parts}"
-    )
+    if len(sources.shares) == 1:
+        return f"{', '.join(sources.competing)}{parts}"
+    first = config.screen.at_most // batches
+    if sources.allocation == ADAPTIVE and first < len(sources.competing):
+        parts += f"; the first has {first:,} relaxations, too few to try all {len(sources.competing)} sources"
+    return f"{shares}; {sources.allocation}{parts}"
 
 
-def _describe_files(path: Path, system: list[str]) -> str:
-    """Say how many crystals of the system files hold.
+def _describe_files(config: CampaignConfig) -> str:
+    """Say how many crystals that a campaign looks for its files hold.
 
     Raises
     ------
@@ -87,17 +86,19 @@ def _describe_files(path: Path, system: list[str]) -> str:
         Where there is none.
     """
     from imatgen_flows.candidates.given import read_given
+    from imatgen_flows.jobs.search_space import search_space
 
+    path, system = config.sources.files, "-".join(config.system)
+    assert path is not None
     crystals, faults = read_given(path)
-    own = [one for one in crystals.values() if {element.symbol for element in one.composition} == set(system)]
-    others = len(crystals) - len(own)
-    if own:
-        return (
-            f"{path}: {len(own):,} crystals of all of {'-'.join(system)}, {others:,} of other elements, {len(faults):,} "
-            "that cannot be read"
-        )
+    space = search_space(config)
+    own = [one for one in crystals.values() if {element.symbol for element in one.composition} == set(config.system)]
+    wanted = sum(space.permits(one.composition) for one in own)
+    counted = f"{len(own) - wanted:,} are not what is searched for, " if wanted < len(own) else ""
+    counted += f"{len(crystals) - len(own):,} are of other elements, {len(faults):,} cannot be read or relaxed"
+    if wanted:
+        return f"{path}: {wanted:,} crystals of all of {system}; {counted}"
     first = f" The first fault: {faults[0]['rejected_detail']}." if faults else ""
     raise InputError(
-        f"`sources.files: {path}` holds no crystal of all of {'-'.join(system)}: {others:,} are of other elements, "
-        f"{len(faults):,} cannot be read.{first}"
+        f"`sources.files: {path}` holds no crystal of all of {system} that is searched for: {counted}.{first}"
     )

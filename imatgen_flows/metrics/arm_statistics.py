@@ -60,7 +60,7 @@ class ArmSummary:
     copies : the number of seeds where all made the same relaxations, as substitution does, else 1: intervals are those of one
         of them
     budget, relaxations, unfilled : relaxations that it might make, those that it made, and those without a candidate
-    relaxed, failed : of the relaxations
+    relaxed, stopped, failed : of the relaxations: to the end, as known before the end, and neither
     evaluations, preparation : of the relaxations; of labels and references
     within : finds up to each of `LIMITS`
     stable : within `NEAR` of the hull, of the relaxations
@@ -83,6 +83,7 @@ class ArmSummary:
     relaxations: int
     unfilled: int
     relaxed: int
+    stopped: int
     failed: int
     evaluations: int
     preparation: int
@@ -131,7 +132,8 @@ def summarise_arm(runs: Sequence[ArmRun]) -> ArmSummary:
         relaxations=len(tried),
         unfilled=sum(run.unfilled for run in runs),
         relaxed=len(relaxed),
-        failed=len(tried) - len(relaxed),
+        stopped=sum(one.was_known for one in tried),
+        failed=sum(not one.is_relaxed and not one.was_known for one in tried),
         evaluations=sum(run.evaluations for run in runs),
         preparation=preparation,
         within=within,

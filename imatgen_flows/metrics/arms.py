@@ -31,10 +31,11 @@ class ArmRelaxation:
     source : that proposed its candidate
     formula : reduced
     evaluations : energy-and-force evaluations that it took
-    e_above_hull : eV/atom; None where it failed
-    novelty : class of the relaxed structure, a value of `Novelty`; empty where it failed
+    e_above_hull : eV/atom; None where it failed or was stopped
+    novelty : class of the relaxed structure, a value of `Novelty`; empty where there is none
     displacement : between the structure as proposed and as relaxed, root mean square in
         units of (volume per atom)^(1/3); None where they do not match
+    was_known : stopped when it had become something that was relaxed before
     """
 
     source: str
@@ -43,6 +44,7 @@ class ArmRelaxation:
     e_above_hull: float | None = None
     novelty: str = ""
     displacement: float | None = None
+    was_known: bool = False
 
     @property
     def is_relaxed(self) -> bool:
@@ -86,7 +88,7 @@ class ArmRun:
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of all its relaxations, those that failed included."""
+        """Evaluations of all its relaxations, those that failed or were stopped included."""
         return sum(one.evaluations for one in self.relaxations)
 
     @property

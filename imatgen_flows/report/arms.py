@@ -55,7 +55,7 @@ def _table(comparison: ArmComparison) -> str:
 def flat_row(summary: ArmSummary, seed: str) -> dict[str, Any]:
     """Write a summary as one row; what does not exist is empty."""
     row: dict[str, Any] = {"arm": summary.arm, "seed": seed}
-    for name in ("budget", "relaxations", "unfilled", "relaxed", "failed", "evaluations", "preparation"):
+    for name in ("budget", "relaxations", "unfilled", "relaxed", "stopped", "failed", "evaluations", "preparation"):
         row[name] = getattr(summary, name)
     for finds in summary.within:
         key = f"new_{finds.e_above_hull:g}"

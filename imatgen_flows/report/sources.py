@@ -102,21 +102,18 @@ def sources_section(run: RunDirectory) -> Markup:
 
 
 def exhausted_sources(run: RunDirectory) -> list[str]:
-    """Say of each source that could not fill its part of the relaxations what became of its candidates."""
-    planned: Counter[str] = Counter()
-    given: Counter[str] = Counter()
-    for row in _batches(run):
-        planned[row["source"]] += row["planned"]
-        given[row["source"]] += min(row["given"], row["planned"])
-    unused = planned.total() - sum(row["given"] for row in _batches(run))
+    """Say of each source that could not fill its part of the relaxations, or had none, what became of its candidates."""
+    wanted, given, unused = _demand(_batches(run))
     rest = "the rest went to the other sources" if not unused else "what other sources could not take stayed unused"
-    notes = (
-        [f"{unused:,} of {planned.total():,} relaxations stayed unused: no source had more candidates."]
-        if unused
-        else []
-    )
-    for source, wanted in planned.items():
-        if given[source] >= wanted:
+    total = sum(row["given"] for row in _batches(run)) + unused
+    notes = [f"{unused:,} of {total:,} relaxations stayed unused: no source had more candidates."] if unused else []
+    for source, number in wanted.items():
+        if not any(row["given"] or row["planned"] for row in _batches(run) if row["source"] == source):
+            notes.append(
+                f"{SOURCES[source].label} was asked for nothing: the allocation gave it no relaxation. In a larger first "
+                "batch (a larger `screen.at_most`, fewer `sources.batches`) each source is tried before finds decide."
+            )
+        if given[source] >= number:
             continue
         own = run.table.filter(pc.field("source") == source)
         reasons = count_by(own, "rejected_stage", "rejected_reason")
@@ -124,13 +121,31 @@ def exhausted_sources(run: RunDirectory) -> list[str]:
         left = Counter(
             {why: number for (stage, why), number in reasons.items() if stage and stage != Stage.SCREEN.value}
         )
-        why = ", ".join(f"{number:,} {words(reason)}" for reason, number in left.most_common(NAMED))
+        why = ", ".join(f"{count:,} {words(reason)}" for reason, count in left.most_common(NAMED))
         notes.append(
-            f"{SOURCES[source].label} filled {given[source]:,} of its {wanted:,} relaxations"
-            f"{f'; {rest}' if len(planned) > 1 else ''}. Of its candidates left before: {why or 'none, it had no more'}."
+            f"{SOURCES[source].label} filled {given[source]:,} of its {number:,} relaxations"
+            f"{f'; {rest}' if len(wanted) > 1 else ''}. Of its candidates left before: {why or 'none, it had no more'}."
             + (f" {put_off:,} resemble something known or found, and were put off." if put_off else "")
         )
     return notes
+
+
+def _demand(batches: list[dict[str, Any]]) -> tuple[Counter[str], Counter[str], int]:
+    """Sum up the relaxations that each source was to have and had of these, and those that no source took.
+
+    What a source could not fill of a batch is planned again in the next one of the round, and counts once.
+    """
+    last = {row["round"]: row["batch"] for row in batches}
+    wanted: Counter[str] = Counter({row["source"]: 0 for row in batches})
+    given: Counter[str] = Counter()
+    unused: Counter[int] = Counter()
+    for row in batches:
+        filled = min(row["given"], row["planned"])
+        given[row["source"]] += filled
+        wanted[row["source"]] += row["planned"] if row["batch"] == last[row["round"]] else filled
+        if row["batch"] == last[row["round"]]:
+            unused[row["round"]] += row["planned"] - row["given"]
+    return wanted, given, sum(max(0, number) for number in unused.values())
 
 
 def _batches(run: RunDirectory) -> list[dict[str, Any]]:
