@@ -173,3 +173,9 @@ def test_displacement_is_that_of_pymatgen():
     assert displacement(proposed, relaxed) == pytest.approx(expected, rel=1e-3)
     other = Structure(Lattice.cubic(4.0), ["V", "O", "O"], [[0, 0, 0], [0.5, 0.1, 0], [0, 0.5, 0.5]])
     assert displacement(proposed, other) is None
+
+
+def test_what_was_stopped_as_known_did_not_fail_and_costs_what_it_spent():
+    stopped = ArmRelaxation("genetic", "AB", 12, was_known=True)
+    summary = summarise_arm([arm([one(), stopped, FAILED, stopped])])
+    assert (summary.relaxed, summary.stopped, summary.failed, summary.evaluations) == (1, 2, 1, 534)
