@@ -33,7 +33,7 @@ class SampleQuality:
     drawn : samples
     valid : those that pass the checks of validity
     clean : of these with matching atom counts, a small residual and no repair
-    clean_new : of these with a protostructure that no training structure has
+    clean_new : of these with a protostructure that no training structure has; one without a label does not count
     large, large_clean : samples that were asked for `LARGE` sites and more, and the clean ones among them
     rejected : by reason
     """
@@ -125,13 +125,13 @@ def draw_decoded(
 
 def _count(drawn: list[Examined], sites: list[int], index: PrototypeIndex) -> SampleQuality:
     """Count samples by their quality; `sites` were asked for."""
-    labels = [find_label(item.crystal.structure()) if item.is_clean and item.crystal else None for item in drawn]
+    labels = [find_label(item.crystal.structure()) if item.is_clean and item.crystal else "" for item in drawn]
     large = [item for item, asked in zip(drawn, sites, strict=True) if asked >= LARGE]
     return SampleQuality(
         drawn=len(drawn),
         valid=sum(item.is_valid for item in drawn),
         clean=sum(item.is_clean for item in drawn),
-        clean_new=sum(label is not None and label not in index for label in labels),
+        clean_new=sum(bool(label) and label not in index for label in labels),
         large=len(large),
         large_clean=sum(item.is_clean for item in large),
         rejected=dict(Counter(str(item.row["rejected_reason"]) for item in drawn if not item.is_valid)),

@@ -37,7 +37,7 @@ LAYOUT = {
     "vae": ("style", "latent", "channels", "latent_scale"),
     "prior": ("width", "blocks"),  # a part of the VAE; a preset may have none
 }
-OPTIONAL = ("samples",)  # entries of a card that files of earlier versions lack
+OPTIONAL_ENTRIES = ("samples",)  # entries of a card that files of earlier versions lack
 AGAIN = "Copy it again from where it was exported."
 
 Networks: TypeAlias = Mapping[str, Mapping[str, Tensor]]
@@ -308,7 +308,9 @@ def _missing(content: Mapping[str, Any]) -> list[str]:
                 return {}
         return inner
 
-    missing = [item.name for item in fields(ModelCard) if item.name not in content and item.name not in OPTIONAL]
+    missing = [
+        item.name for item in fields(ModelCard) if item.name not in content and item.name not in OPTIONAL_ENTRIES
+    ]
     missing += [f"preset.{name}" for name in ("name", "max_elements", "box") if name not in part("preset")]
     missing += [f"data.{name}" for name in sorted(DataRecord.__required_keys__ - set(part("data")))]
     for role in ROLES:

@@ -63,7 +63,8 @@ class GeneratedCrystals:
         """Write the novelty of each structure among its properties.
 
         A `duplicate` matches an earlier one here. Where there is an index of the training data, a crystal whose
-        protostructure is in it is `substituted`: a known prototype with other elements, and another one is `new`.
+        protostructure is in it is `substituted`: a known prototype with other elements, and another one is `new`. One that
+        no symmetry was found of is neither.
 
         Parameters
         ----------
@@ -76,7 +77,9 @@ class GeneratedCrystals:
         firsts = group_duplicates(self.structures, workers=workers)
         labels = map_items(find_label, self.structures, workers, "labelling protostructures")
         for place, (structure, first, label) in enumerate(zip(self.structures, firsts, labels, strict=True)):
-            novelty = "" if index is None else str((Novelty.SUBSTITUTED if label in index else Novelty.NEW).value)
+            novelty = ""
+            if index is not None and label:
+                novelty = str((Novelty.SUBSTITUTED if label in index else Novelty.NEW).value)
             structure.properties |= {
                 "protostructure": label,
                 "novelty": Novelty.DUPLICATE.value if first != place else novelty,

@@ -26,6 +26,7 @@ from imatgen_flows.models.pretraining import VIEWS, encode_views, pretrain_autoe
 from imatgen_flows.models.pretraining_data import PretrainingData, read_pretraining_data
 from imatgen_flows.representation import pack
 from imatgen_flows.representation.views import volumes_per_atom
+from imatgen_flows.sources.generated import GeneratedCrystals
 
 CORNER, MIDDLE = [0, 0, 0], [0.5, 0.5, 0.5]
 METALS = ("Ti", "V", "Zr", "Nb", "Hf", "Ta")
@@ -274,3 +275,14 @@ def test_the_command_says_what_it_drew(trained, tmp_path):
     )
     assert re.search(r"V-O: [\d,]+ samples drawn", result.output), result.output
     assert "of these clean and new" in result.output
+
+
+def test_a_crystal_without_a_label_is_not_said_to_be_new(monkeypatch):
+    rutile, rocksalt = list(crystals())[1], list(crystals())[0]
+    labels = {"TiO2": "", "TiO": "AB_cF8_225_a_b"}
+    monkeypatch.setattr(
+        "imatgen_flows.sources.generated.find_label", lambda crystal: labels[crystal.composition.reduced_formula]
+    )
+    found = GeneratedCrystals(2, [rutile, rocksalt])
+    found.classify(PrototypeIndex(["AB2_cF12_225_a_c"]))
+    assert [crystal.properties["novelty"] for crystal in found.structures] == ["", "new"]
