@@ -228,7 +228,9 @@ def _sample_quality(
     return {f"{number} elements": quality.to_dict() for number, quality in found.items()}
 
 
-def reconstruct_held_out(model: CrystalModel, data: PretrainingData, held_out: Tensor) -> dict[str, dict[str, Any]]:
+def reconstruct_held_out(
+    model: CrystalModel, data: PretrainingData, held_out: Tensor, number: int = MEASURED
+) -> dict[str, dict[str, Any]]:
     """Send crystals of held-out protostructures through the networks, by the encoder and by latent inversion."""
     import torch
 
@@ -238,11 +240,11 @@ def reconstruct_held_out(model: CrystalModel, data: PretrainingData, held_out: T
 
     summaries = {}
     number_of_elements = data.crystals.mask.any(dim=2).sum(dim=1)
-    for number in number_of_elements[held_out].unique().tolist():
-        rows = (held_out & (number_of_elements == number)).nonzero()[:MEASURED, 0]
+    for elements in number_of_elements[held_out].unique().tolist():
+        rows = (held_out & (number_of_elements == elements)).nonzero()[:number, 0]
         # what the networks draw for a role that a crystal lacks has no meaning
-        crystals = data.crystals[rows].first_elements(number)
-        narrowed = model.with_elements(data.crystals.elements[:number])
+        crystals = data.crystals[rows].first_elements(elements)
+        narrowed = model.with_elements(data.crystals.elements[:elements])
         for way, latent in (("encoded", narrowed.encode(crystals)), ("inverted", invert_decoder(narrowed, crystals))):
             errors = [
                 error
@@ -251,5 +253,5 @@ def reconstruct_held_out(model: CrystalModel, data: PretrainingData, held_out: T
                     crystals[part], narrowed.compressor.codec.read_unchecked(narrowed.decode(latent[part]))[0]
                 )
             ]
-            summaries[f"{number} elements, held out, {way}"] = summarise(errors).to_dict()
+            summaries[f"{elements} elements, held out, {way}"] = summarise(errors).to_dict()
     return summaries

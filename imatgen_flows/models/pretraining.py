@@ -60,7 +60,12 @@ def pretrain_autoencoders(
 
 
 def pretrain_vae(
-    compressor: ImageCompressor, crystals: PackedCrystals, seed: int, directory: Path, device: str = "cpu"
+    compressor: ImageCompressor,
+    crystals: PackedCrystals,
+    seed: int,
+    directory: Path,
+    device: str = "cpu",
+    views: int = VIEWS,
 ) -> tuple[CrystalModel, dict[str, History]]:
     """Train the VAE on all views and the prior on the first, or read both where an earlier call has finished them.
 
@@ -71,12 +76,13 @@ def pretrain_vae(
     ----------
     compressor : trained image autoencoders
     crystals, seed, directory, device : as for `pretrain_autoencoders`
+    views : of each crystal
     """
     preset, path = compressor.preset, directory / f"{ModelRole.VAE.value}{SUFFIX}"
     vae = MaterialsVAE(preset.vae, preset.max_elements + 1, compressor.width, preset.prior)
     histories: dict[str, History] = {}
     if not path.is_file():
-        codes, present = encode_views(compressor, crystals, seed, directory / f"codes{SUFFIX}")
+        codes, present = encode_views(compressor, crystals, views, seed, directory / f"codes{SUFFIX}")
         unknown = torch.full((len(codes),), torch.nan)
         trained, histories[ModelRole.VAE.value] = fit_vae(
             codes, present, unknown, preset, seed, directory / "vae", device
@@ -89,12 +95,14 @@ def pretrain_vae(
     return CrystalModel(compressor, vae), histories
 
 
-def encode_views(compressor: ImageCompressor, crystals: PackedCrystals, seed: int, path: Path) -> tuple[Tensor, Tensor]:
-    """Encode `VIEWS` views of each crystal, the first as it is, or read the codes that an earlier call has written.
+def encode_views(
+    compressor: ImageCompressor, crystals: PackedCrystals, views: int, seed: int, path: Path
+) -> tuple[Tensor, Tensor]:
+    """Encode some views of each crystal, the first as it is, or read the codes that an earlier call has written.
 
     Returns
     -------
-    codes (VIEWS B, C, width) and present channels, view by view, as `ImageCompressor.encode`
+    codes (views B, C, width) and present channels, view by view, as `ImageCompressor.encode`
     """
     from safetensors.torch import load_file, save_file
 
@@ -102,8 +110,8 @@ def encode_views(compressor: ImageCompressor, crystals: PackedCrystals, seed: in
         read = load_file(path)
         return read["codes"], read["present"]
     random, strain = torch.Generator().manual_seed(seed), compressor.preset.basis.strain
-    views = [crystals, *(random_views(crystals, random, strain) for _ in range(VIEWS - 1))]
-    parts = [compressor.encode(view) for view in views]
+    seen = [crystals, *(random_views(crystals, random, strain) for _ in range(views - 1))]
+    parts = [compressor.encode(view) for view in seen]
     codes, present = (torch.cat(part) for part in zip(*parts, strict=True))
     with writing(path) as temporary:  # a part of a file would be taken for all codes
         save_file({"codes": codes, "present": present}, temporary)

@@ -122,7 +122,7 @@ def test_the_prior_knows_the_frame_of_the_standard_cell_and_the_vae_others_too(t
     read = PretrainingData.load(directory / pretraining.DATA)
     crystals = read.crystals[~read.held_out(pretraining.HELD_OUT, seed=7)]
     compressor, trained_now = pretrain_autoencoders(crystals, get_preset("pretrained"), 7, directory)
-    codes, _ = encode_views(compressor, crystals, 7, directory / "codes.safetensors")
+    codes, _ = encode_views(compressor, crystals, VIEWS, 7, directory / "codes.safetensors")
     assert not trained_now and len(codes) == VIEWS * len(crystals)
     standard, *others = codes.split(len(crystals))
     assert torch.equal(standard, compressor.encode(crystals)[0])
