@@ -528,14 +528,6 @@ class CampaignConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _nothing_seen_before(self) -> Self:
-        if self.model.start != ANEW and self.known.held_out != "none":
-            raise ValueError(
-                "`model.start` may have seen the phases that `known.held_out` keeps from the networks: leave out one of them"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _one_dft_scale(self) -> Self:
         backend = BACKENDS[self.validation.backend]
         if self.validation.references == "mp" and self.validation.is_wanted and not backend.mp_references:

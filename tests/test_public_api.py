@@ -344,7 +344,7 @@ def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
         (lambda run: run.structure(""), "give a sample or an id"),
         (lambda run: run.structure("r0-slerp"), "begins 60 names of candidates: r0-slerp-0"),
         (lambda run: imf.generate("vanadium oxide", model=run), "A system is written V-O"),
-        (lambda run: imf.load_model("pretrained"), "no pretrained model `pretrained`: this version ships none"),
+        (lambda run: imf.load_model("pretrained"), "suits any system: say which"),
         (lambda run: imf.load_model("nowhere.safetensors"), "no such model file"),
         (lambda run: imf.screen([Structure(Lattice.cubic(3), ["Ti"], [[0, 0, 0]])], on=run), "has Ti; .* is a run of V-O"),
         (lambda run: run.model.encode([Structure(Lattice.cubic(3), ["Ti"], [[0, 0, 0]])]), "has Ti; .* is a model of V-O"),

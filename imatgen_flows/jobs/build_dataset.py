@@ -126,7 +126,7 @@ def substitute_templates(
 
     (found, unusable), (competing, unfit) = templates, published
     number, exclusions = len(found), list(unusable)
-    phases, outside = _known_rows(system, competing, limits)
+    phases, outside = known_rows(system, competing, limits)
     if known.held_out != "none":
         found, held_out = hold_out_compounds(found, system)
         exclusions += held_out
@@ -146,7 +146,7 @@ def substitute_templates(
     return CollectedDataset(number, substituted, rows, phases, competing, exclusions, outside, unfit)
 
 
-def _known_rows(system: list[str], phases: list[ReferencePhase], limits: Limits) -> tuple[list[dict], list[Exclusion]]:
+def known_rows(system: list[str], phases: list[ReferencePhase], limits: Limits) -> tuple[list[dict], list[Exclusion]]:
     """Choose the published compounds of the system that the images can hold, in the standard frame."""
     from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.crystals.standard import extent, standardise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import Model
 from imatgen_flows.errors import InputError
@@ -13,6 +13,11 @@ from imatgen_flows.jobs.dataset_rows import UNSEEN_TEMPLATES
 from imatgen_flows.jobs.documents import DatasetDocument, InputFile, ModelDocument
 from imatgen_flows.jobs.networks import preset_of, put_weights
 from imatgen_flows.profiles import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imatgen_flows.models.model_file import ModelCard
 
 
 @cached_job(ModelDocument, profile=Profile.LIGHT, label="import {role} network")
@@ -30,6 +35,8 @@ def import_network(
 
     path = Path(file.path)
     card, networks = open_model(path, dataset.elements, preset_of(Model.model_validate(model)))
+    if dataset.held_out is not None:
+        refuse_seen_system(path, card, dataset.elements)
     if InputFile.of(path) != file:
         raise InputError(f"{path} has changed since the campaign was started. Put the file of then back.")
     training = card.training[role]
@@ -47,3 +54,20 @@ def import_network(
         "seed": training["seed"],
         "extra": {UNSEEN_TEMPLATES: store.put_json("unseen-templates", card.data["unseen_templates"])},
     }
+
+
+def refuse_seen_system(path: Path, card: ModelCard, system: Sequence[str]) -> None:
+    """Refuse networks that learnt from crystals of a system whose published phases are to be found again.
+
+    Raises
+    ------
+    InputError
+        Where they did, or their card does not tell.
+    """
+    from imatgen_flows.crystals.system import system_name
+
+    if card.has_seen(system):
+        raise InputError(
+            f"{path} may have seen the phases of {system_name(system)} that `known.held_out` keeps from the networks: train "
+            "them anew (`model.start: none`), or take a model of prototypes whose data have no crystal of this system."
+        )

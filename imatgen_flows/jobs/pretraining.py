@@ -102,7 +102,7 @@ def pretrain(
         label for label, held in zip(read.labels, held_out.tolist(), strict=True) if label and not held
     )
     card = replace(
-        _card(read, held_out, model, seed, directory, licence),
+        _card(read, held_out, model, directory, identity, licence),
         reconstruction=reconstruct_held_out(model, read, held_out),
         samples=_sample_quality(model, read, held_out, index, seed),
     )
@@ -174,7 +174,12 @@ def _histories(directory: Path) -> dict[str, Any]:
 
 
 def _card(
-    data: PretrainingData, held_out: Tensor, model: CrystalModel, seed: int, directory: Path, licence: str
+    data: PretrainingData,
+    held_out: Tensor,
+    model: CrystalModel,
+    directory: Path,
+    identity: dict[str, Any],
+    licence: str,
 ) -> ModelCard:
     from imatgen_flows.models.model_file import DataRecord, ModelCard
     from imatgen_flows.sources.trained_model import TrainingSummary
@@ -189,6 +194,8 @@ def _card(
         "labels": {},
         "unseen_templates": sorted({label for label, held in zip(data.labels, held_out.tolist(), strict=True) if held}),
         "licence": licence,
+        "systems": sorted({"-".join(sorted(data.systems[row])) for row in (~held_out).nonzero()[:, 0].tolist()}),
+        "hold_out": identity.get("hold_out", []),
         "training": {name: getattr(summary, name).tolist() for name in ("scale", "atom_counts", "weights")},
     }
     return ModelCard(
@@ -199,7 +206,7 @@ def _card(
         training={
             role: {
                 "epochs": len(histories.get(role, [])),
-                "seed": seed,
+                "seed": identity["seed"],
                 "losses": [row["loss"] for row in histories.get(role, [])],
             }
             for role in ROLES

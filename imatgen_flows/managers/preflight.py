@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.energetics.references import ReferencePhase
+    from imatgen_flows.models.model_file import ModelCard
 
 FREE_DISK = 2.0  # GB that a campaign may need
 CURE_OF_HULL = "Give `known` a source of published phases: a file, mp or optimade."
@@ -304,12 +305,39 @@ def _check_model(config: CampaignConfig) -> list[Check]:
         from imatgen_flows.models.model_file import open_model  # and with it torch
 
         card, _networks = open_model(path, config.system, preset_of(config.model))
+        _refuse_seen(path, card, config)
     except ImatgenError as error:
         return [Check("model", False, str(error))]
     share = config.model.fine_tune
     use = f"trained further by {share:g} of the training" if share else "used as it is"
     suits = "any system" if card.is_of_prototypes else "-".join(card.elements)
     return [Check("model", True, f"{path}: {card.name}, {suits}, {use}")]
+
+
+def _refuse_seen(path: Path, card: ModelCard, config: CampaignConfig) -> None:
+    """Refuse a model that learnt from what the campaign holds out: phases, or crystals of their prototypes.
+
+    Raises
+    ------
+    InputError
+        Where it did, or its card does not tell.
+    """
+    from imatgen_flows.crystals.identity import structure_id
+    from imatgen_flows.jobs.build_dataset import known_rows
+    from imatgen_flows.jobs.campaign_inputs import published_phases
+    from imatgen_flows.jobs.dataset_rows import structure_of
+    from imatgen_flows.jobs.import_network import refuse_seen_system
+
+    if config.known.held_out != "none":
+        refuse_seen_system(path, card, config.system)
+    if config.known.held_out == "prototypes":
+        kept = set(card.data.get("hold_out", []))
+        phases, _ = known_rows(config.system, published_phases(config.system, config.known)[0], config.limits)
+        if seen := [row["id"] for row in phases if structure_id(structure_of(row)) not in kept]:
+            raise InputError(
+                f"{path} may have seen the prototypes of {len(seen)} of {len(phases)} known phases ({', '.join(seen[:3])}), "
+                "which `known.held_out: prototypes` keeps from the networks: pretrain with these crystals as `--hold-out`."
+            )
 
 
 def _existing(path: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
@@ -53,6 +53,8 @@ class _CampaignRecord(TypedDict, total=False):
     fine_tune: float
     licence: str  # of the data, with the attribution that it asks for
     training: dict[str, list]  # what sampling needs of the training structures: scale, atom_counts and weights
+    systems: list[str]  # of a model of prototypes: the chemical systems that it was trained on, as `O-V`
+    hold_out: list[str]  # structure ids of crystals whose prototypes were kept from it
 
 
 class DataRecord(_CampaignRecord):
@@ -113,6 +115,11 @@ class ModelCard:
     def is_of_prototypes(self) -> bool:
         """Whether the channels belong to roles, so that the networks suit any chemical system."""
         return not self.data["system"]
+
+    def has_seen(self, elements: Iterable[str]) -> bool:
+        """Whether it was trained on crystals of a chemical system; true where its card does not tell."""
+        systems = self.data.get("systems")
+        return systems is None or "-".join(sorted(elements)) in systems
 
     @property
     def campaign_section(self) -> str:

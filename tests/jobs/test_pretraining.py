@@ -20,6 +20,7 @@ from imatgen_flows.crystals.volumes import fitting_volume
 from imatgen_flows.errors import InputError
 from imatgen_flows.jobs import pretraining
 from imatgen_flows.jobs.pretraining import pretrain
+from imatgen_flows.managers.preflight import check_machine
 from imatgen_flows.models.model_file import read_model
 from imatgen_flows.models.presets import get_preset
 from imatgen_flows.models.pretraining import VIEWS, encode_views, pretrain_autoencoders
@@ -134,15 +135,45 @@ def test_a_directory_of_another_pretraining_is_refused(trained, data):
         pretrain(data, trained[0].parent, seed=8, epochs=0.1)
 
 
-def test_held_out_prototypes_are_not_learnt(data, tmp_path):
-    rutile = tmp_path / "VO2.cif"
-    Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.55, 2.85), ["V", "O"], [CORNER, [0.3, 0.3, 0]]).to(
-        filename=str(rutile)
+@pytest.fixture
+def rutile(tmp_path):
+    """The file of a crystal of a system that the data lack."""
+    path = tmp_path / "CrO2.cif"
+    Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.42, 2.92), ["Cr", "O"], [CORNER, [0.3, 0.3, 0]]).to(
+        filename=str(path)
     )
+    return path
+
+
+def model_check(campaign):
+    (found,) = [check for check in check_machine(campaign, read_templates=False) if check.name == "model"]
+    return found
+
+
+def test_phases_are_held_out_from_networks_that_saw_no_crystal_of_their_system(trained, tiny, rutile):
+    path, card = trained
+    assert card.data["systems"] == sorted(
+        "-".join(sorted((*others, metal, "O"))) for metal in METALS for others in ((), ("Sr",))
+    )
+    model = {"start": path, "preset": "pretrained", "fine_tune": 0}
+    known = {"source": "file", "path": rutile}
+    limits = {"max_sites": 6, "max_edge": 6}
+    assert model_check(tiny(("Cr", "O"), model=model, known=known | {"held_out": "structures"})).ok
+    seen = model_check(tiny(("V", "O"), model=model, known={"held_out": "structures"}))
+    assert not seen.ok and "may have seen the phases of V-O" in seen.detail
+    of_prototypes = model_check(tiny(("Cr", "O"), model=model, known=known | {"held_out": "prototypes"}, limits=limits))
+    assert not of_prototypes.ok and "may have seen the prototypes of 1 of 1 known phases" in of_prototypes.detail
+
+
+def test_held_out_prototypes_are_not_learnt(data, tiny, rutile, tmp_path):
     path, card = pretrain(data, tmp_path / "out", epochs=0.01, hold_out=rutile)
     labels = PrototypeIndex.read(index_path(path))
     assert "AB2_tP6_136_a_f" not in labels and "AB_cF8_225_a_b" in labels
     assert card.data["counts"]["held_out"] == len(METALS)
+    known = {"source": "file", "path": rutile, "held_out": "prototypes"}
+    assert model_check(
+        tiny(("Cr", "O"), model={"start": path, "preset": "pretrained"}, known=known, limits={"max_sites": 6})
+    ).ok
     with pytest.raises(InputError, match="belongs to another pretraining, of hold out 1 crystals"):
         pretrain(data, tmp_path / "out", epochs=0.01)
     (tmp_path / "broken.cif").write_text("no crystal")
