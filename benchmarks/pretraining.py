@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 SMALLEST = 16  # of how many parts of the data the variants see one
 # by name: settings of basis autoencoder and VAE that differ from the preset, and how many origins the VAE sees
-VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "as the preset": {},
     "roles by the alphabet": {},
-    "one origin": {"views": {"views": 1}},
+    "one origin": {"views": 1},
     "no strain": {"basis": {"strain": 0.0}},
     "strain of 3 %": {"basis": {"strain": 0.03}},
     "code of 64 numbers": {"basis": {"code": 64}},
@@ -43,7 +43,7 @@ PRESET, ALPHABET = list(VARIANTS)[:2]
 def variant(name: str) -> tuple[Preset, int]:
     """Return the settings of a variant and its number of views; the VAE takes the same number of steps with any."""
     changes = VARIANTS[name]
-    views = changes.get("views", {}).get("views", VIEWS)
+    views = changes.get("views", VIEWS)
     vae = replace(PRETRAINED.vae, epochs=PRETRAINED.vae.epochs * VIEWS // views, **changes.get("vae", {}))
     return replace(PRETRAINED, basis=replace(PRETRAINED.basis, **changes.get("basis", {})), vae=vae), views
 

@@ -14,7 +14,7 @@ from imatgen_flows.cli.output import print_table, show_progress
 from imatgen_flows.models.registry import PRETRAINED
 
 if TYPE_CHECKING:
-    from imatgen_flows.models.model_file import ModelCard
+    from imatgen_flows.models.model_file import DataRecord, ModelCard
 
 models_app = typer.Typer(help="Take trained networks from one place to another.", no_args_is_help=True)
 
@@ -71,7 +71,7 @@ def list_models(as_json: AsJson = False) -> None:
         )
         return
     rows = [
-        [name, f"{len(card.elements)}", f"{card.data['counts']['kept']:,}", f"{card.data['limits']['max_sites']}"]
+        [name, f"{len(card.elements)}", f"{card.trained_on:,}", f"{card.data['limits']['max_sites']}"]
         for name, card in cards.items()
     ]
     print_table("pretrained models", ["name", "elements, at most", "structures", "sites, at most"], rows)
@@ -156,13 +156,13 @@ def _show(path: Path, card: ModelCard, as_json: bool) -> None:
 
 def _lines(card: ModelCard) -> dict[str, str]:
     """Format the card of a model for people."""
-    data, counts = card.data, card.data["counts"]
+    data = card.data
     lines = {
         "elements": "any two to five"
         if card.is_of_prototypes
         else f"{', '.join(card.elements)} (in the order of the channels)",
         "networks": f"preset {card.preset['name']}, basis image of {card.preset['basis']['grid']} voxels an edge",
-        "trained on": f"{counts['kept']:,} structures; templates: {data['templates']['source']}",
+        "trained on": f"{card.trained_on:,} structures{_systems(data)}; templates: {data['templates']['source']}",
         "limits": f"{data['limits']['max_sites']} sites, edges up to {data['limits']['max_edge']:g} A",
     }
     if labels := data["labels"]:
@@ -182,6 +182,11 @@ def _lines(card: ModelCard) -> dict[str, str]:
     lines["sha256"] = "\n".join(f"{role} {digest}" for role, digest in card.sha256.items())
     lines["note"] = card.note
     return lines
+
+
+def _systems(data: DataRecord) -> str:
+    """Say of how many chemical systems the training structures are, where the card tells."""
+    return f" of {len(data['systems']):,} chemical systems" if "systems" in data else ""
 
 
 def _share(share: list[float]) -> str:

@@ -116,6 +116,12 @@ class ModelCard:
         """Whether the channels belong to roles, so that the networks suit any chemical system."""
         return not self.data["system"]
 
+    @property
+    def trained_on(self) -> int:
+        """Number of structures that it was trained on; of a campaign, with those of templates that were held out."""
+        counts = self.data["counts"]
+        return counts["kept"] - counts.get("held_out", 0)
+
     def has_seen(self, elements: Iterable[str]) -> bool:
         """Whether it was trained on crystals of a chemical system; true where its card does not tell."""
         systems = self.data.get("systems")

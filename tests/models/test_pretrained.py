@@ -27,6 +27,7 @@ def test_they_are_small_and_say_where_they_come_from(path, card):
     assert counts["kept"] == counts["read"] - sum(
         counts[reason] for reason in set(counts) - {"read", "kept", "held_out"}
     )
+    assert card.trained_on == counts["kept"] - counts["held_out"] == 65_407
     assert not any(card.has_seen(system.split("-")) for system in LEFT_OUT) and card.has_seen(["Li", "Fe", "O"])
 
 
