@@ -63,7 +63,9 @@ def _decode_part(
     latent: Tensor,
     atom_counts: Tensor | None,
 ) -> tuple[Tensor, list[Examined]]:
-    latent = model.project(latent, atom_counts)
+    from imatgen_flows.models.projection import project
+
+    latent = project(model, latent, atom_counts)
     structures, qualities = model.compressor.read(model.decode(latent))
     elements = model.compressor.elements
     return latent, [

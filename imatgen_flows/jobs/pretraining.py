@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from imatgen_flows.models.model_file import ModelCard
     from imatgen_flows.models.presets import Preset
     from imatgen_flows.models.pretraining_data import PretrainingData
+    from imatgen_flows.representation import PackedCrystals
 
 logger = logging.getLogger(__name__)
 
 DATA, HISTORY = "data.npz", "history.json"
 HELD_OUT = 0.02  # share of the protostructures that are kept from training, to measure on
 MEASURED = 500  # samples, and held-out crystals at most, of each number of elements that are measured on
+ORIGINS = 16  # of the cell, that held-out crystals are inverted from until one is reproduced
 
 
 def pretrain(
@@ -103,7 +105,7 @@ def pretrain(
     )
     card = replace(
         _card(read, held_out, model, directory, identity, licence),
-        reconstruction=reconstruct_held_out(model, read, held_out),
+        reconstruction=reconstruct_held_out(model, read, held_out, seed=seed),
         samples=_sample_quality(model, read, held_out, index, seed),
     )
     index.write(index_path(path))
@@ -236,29 +238,47 @@ def _sample_quality(
 
 
 def reconstruct_held_out(
-    model: CrystalModel, data: PretrainingData, held_out: Tensor, number: int = MEASURED
+    model: CrystalModel,
+    data: PretrainingData,
+    held_out: Tensor,
+    number: int = MEASURED,
+    seed: int = 0,
+    origins: int = ORIGINS,
 ) -> dict[str, dict[str, Any]]:
-    """Send crystals of held-out protostructures through the networks, by the encoder and by latent inversion."""
+    """Send crystals of held-out protostructures through the networks, by the encoder and by inversion from some origins."""
     import torch
 
-    from imatgen_flows.metrics.reconstruction import compare, summarise
-    from imatgen_flows.models.crystal_model import BATCH
-    from imatgen_flows.models.inversion import invert_decoder
+    from imatgen_flows.models.inversion import invert_decoder_over_origins
+    from imatgen_flows.representation.views import random_views
 
     summaries = {}
     number_of_elements = data.crystals.mask.any(dim=2).sum(dim=1)
     for elements in number_of_elements[held_out].unique().tolist():
         rows = (held_out & (number_of_elements == elements)).nonzero()[:number, 0]
         # what the networks draw for a role that a crystal lacks has no meaning
-        crystals = data.crystals[rows].first_elements(elements)
         narrowed = model.with_elements(data.crystals.elements[:elements])
-        for way, latent in (("encoded", narrowed.encode(crystals)), ("inverted", invert_decoder(narrowed, crystals))):
-            errors = [
-                error
-                for part in torch.arange(len(rows)).split(BATCH)
-                for error in compare(
-                    crystals[part], narrowed.compressor.codec.read_unchecked(narrowed.decode(latent[part]))[0]
-                )
-            ]
-            summaries[f"{elements} elements, held out, {way}"] = summarise(errors).to_dict()
+        crystals = narrowed.compressor.drawn(data.crystals[rows].first_elements(elements))
+        turns = torch.arange(len(rows)).repeat(origins)
+        shown = random_views(crystals[turns], torch.Generator().manual_seed(seed))
+        # the first is the crystal as it is
+        shown.lattices[: len(rows)], shown.positions[: len(rows)] = crystals.lattices, crystals.positions
+        latent, of = invert_decoder_over_origins(narrowed, shown, turns)
+        ways = {"encoded": (crystals, narrowed.encode(crystals)), "inverted": (shown[of], latent)}
+        for way, (reference, vectors) in ways.items():
+            summaries[f"{elements} elements, held out, {way}"] = _reconstruction(narrowed, reference, vectors)
     return summaries
+
+
+def _reconstruction(model: CrystalModel, crystals: PackedCrystals, latent: Tensor) -> dict[str, Any]:
+    """Compare crystals with what latent vectors decode to."""
+    import torch
+
+    from imatgen_flows.metrics.reconstruction import compare, summarise
+    from imatgen_flows.models.crystal_model import BATCH
+
+    errors = [
+        error
+        for rows in torch.arange(len(latent)).split(BATCH)
+        for error in compare(crystals[rows], model.compressor.codec.read_unchecked(model.decode(latent[rows]))[0])
+    ]
+    return summarise(errors).to_dict()

@@ -312,7 +312,7 @@ def _own_latent(model: CrystalModel, knowns: Sequence[KnownPhase], seed: int) ->
         if cell is known.structure or extent(cell) < box
     ]
     origin_shifts = pack([cell for _, cell in shifted], compressor.elements, box)
-    return invert_decoder_over_origins(model, origin_shifts, torch.tensor([number for number, _ in shifted]))
+    return invert_decoder_over_origins(model, origin_shifts, torch.tensor([number for number, _ in shifted]))[0]
 
 
 def _best_hits(known: KnownPhase, samples: Iterable[Sample], state: str) -> dict[str, Hit | None]:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from imatgen_flows.candidates.decoding import Examined, examine
@@ -13,6 +14,7 @@ from imatgen_flows.candidates.registry import KEEP_UNBALANCED
 from imatgen_flows.crystals.protostructure import find_label
 from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.models.crystal_model import BATCH
+from imatgen_flows.models.projection import project
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,13 +114,18 @@ def draw_decoded(
         raise ValueError("the model has no prior")
     conditions = torch.cat([contents.float(), torch.full((len(contents), 1), torch.nan)], dim=1)
     latent = model.vae.prior.sample(conditions, seed)
+    roles = model.with_elements(model.compressor.elements[: len(systems[0])])
+    of_systems = [roles.with_elements(system).compressor for system in systems]
+    contents = contents[:, : len(systems[0])]
+    shortest = np.concatenate(
+        [compressor.shortest_distances(row[None]) for compressor, row in zip(of_systems, contents, strict=True)]
+    )
+    latent = project(roles, latent, contents, shortest)
     examined = []
     for rows in torch.arange(len(latent)).split(BATCH):
-        roles = model.with_elements(model.compressor.elements[: len(systems[0])])
-        images = roles.decode(roles.project(latent[rows], contents[rows, : len(systems[0])]))
+        images = roles.decode(latent[rows])
         for place, row in enumerate(rows.tolist()):
-            of_system = roles.with_elements(systems[row]).compressor
-            structures, qualities = of_system.read(images[torch.tensor([place])])
+            structures, qualities = of_systems[row].read(images[torch.tensor([place])])
             examined.append(examine(structures[0], qualities[0], systems[row], *limits, KEEP_UNBALANCED))
     return examined
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder
-from imatgen_flows.models.excess_atoms import remove_excess_atoms
 from imatgen_flows.models.materials_vae import MaterialsVAE
 from imatgen_flows.models.presets import Preset
 from imatgen_flows.representation import CrystalCodec, CrystalImages
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 
 BATCH = 128  # crystals whose images are held in memory at once
-# shortest distance of two atoms in units of (volume per atom)^(1/3), where elements are not known: 0.2 % of the structures of
-# the Materials Project have a shorter one
-SHORTEST_OF_ROLES = 0.38
 LOOSEST = 1.5  # largest volume of a decoded crystal, in units of that of its composition in other compounds; a choice
 
 
@@ -118,13 +114,26 @@ class ImageCompressor:
                     )
         return codes, present
 
-    def shortest_distances(self) -> NDArray[np.float64]:
-        """Return the distances (E, E) below which two atoms in the images overlap, A."""
-        from imatgen_flows.crystals.shortest_distances import minimum_distances
+    def shortest_distances(self, atom_counts: Tensor) -> NDArray[np.float64]:
+        """Return the distances (B, E, E) in A below which atoms overlap in the images of crystals of these contents (B, E).
 
-        if self.preset.volume is None:
-            return minimum_distances(self.elements)
-        return np.full((len(self.elements),) * 2, SHORTEST_OF_ROLES * (self.preset.volume) ** (1 / 3))
+        Raises
+        ------
+        InputError
+            Where the channels are roles, or an element is beyond Cm.
+        """
+        from pymatgen.core import Composition
+
+        from imatgen_flows.crystals.shortest_distances import minimum_distances
+        from imatgen_flows.crystals.volumes import expected_volume
+
+        distances = minimum_distances(self.elements)
+        scales = np.ones(len(atom_counts))
+        if (volume := self.preset.volume) is not None:
+            crystals = [dict(zip(self.elements, row, strict=True)) for row in atom_counts.tolist()]
+            taken_up = np.array([expected_volume(Composition(crystal)) for crystal in crystals])
+            scales = (volume * atom_counts.sum(dim=1).numpy() / taken_up) ** (1 / 3)
+        return np.asarray(scales[:, None, None] * distances)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> CrystalImages:
@@ -162,35 +171,6 @@ class CrystalModel:
         return self.compressor.decode(self.vae.decode(latent))
 
     @torch.no_grad()
-    def project(self, latent: Tensor, atom_counts: Tensor | None = None) -> Tensor:
-        """Project latent vectors on those of crystals that the networks reproduce.
-
-        Each of the preset's passes reads the atoms of the decoded images, removes excess atoms where there are target atom
-        counts (`remove_excess_atoms`), renders the others in the middle of the box, and encodes these images. A vector
-        whose images hold no crystal stays as it is.
-
-        Parameters
-        ----------
-        latent : (B, latent)
-        atom_counts : (B, elements), target number of atoms of each element; None where there is no target
-        """
-        for _ in range(self.compressor.preset.projections):
-            parts = latent.split(BATCH)
-            targets = [None] * len(parts) if atom_counts is None else atom_counts.split(BATCH)
-            latent = torch.cat([self._project_once(*part) for part in zip(parts, targets, strict=True)])
-        return latent
-
-    def _project_once(self, latent: Tensor, atom_counts: Tensor | None) -> Tensor:
-        crystals, heights = self.compressor.codec.read_unchecked(self.decode(latent))
-        if atom_counts is not None:  # without a target, samples from few structures would only become known ones
-            crystals = remove_excess_atoms(crystals, heights, atom_counts, self.compressor.shortest_distances())
-        whole = crystals.mask.flatten(1).any(dim=1) & crystals.lattices.isfinite().all(dim=(1, 2))
-        if whole.any():
-            latent = latent.clone()
-            latent[whole] = self.encode(_centred(crystals[whole]))
-        return latent
-
-    @torch.no_grad()
     def stability(self, latent: Tensor) -> Tensor:
         """Probability (B,) that the unrelaxed structure is stable."""
         return torch.sigmoid(self.vae.stability(latent))
@@ -212,13 +192,6 @@ def natural_scale(crystals: PackedCrystals) -> Tensor:
         return float((volume / crystal.volume) ** (1 / 3))
 
     return torch.tensor([factor(crystal) for crystal in crystals.structures()])
-
-
-def _centred(crystals: PackedCrystals) -> PackedCrystals:
-    """Move the centroid of each crystal's atoms to the middle of the box, where training images have it."""
-    weights = crystals.mask[..., None].to(crystals.positions.dtype)
-    centroid = (crystals.positions * weights).sum(dim=(1, 2), keepdim=True) / weights.sum(dim=(1, 2), keepdim=True)
-    return replace(crystals, positions=crystals.positions - centroid + crystals.box / 2)
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:

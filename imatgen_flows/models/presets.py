@@ -91,7 +91,8 @@ class Preset:
     prior: PriorSettings | None = None  # a Gaussian, as published, where there is none
     max_elements: int = 5  # channels of the VAE, beside the cell's
     box: float = BOX  # A
-    projections: int = 0  # passes of decode, render, encode for each sample (`CrystalModel.project`)
+    projections: int = 0  # passes of decode, render, encode for each sample (`models.projection`)
+    inversion_steps: int = 0  # steps of latent inversion after each of them, where the encoder has lost something
     volume: float | None = None  # A^3 per atom at which crystals are drawn; None as they are
 
     def to_dict(self, trained: Mapping[str, dict[str, Json]] | None = None) -> PresetRecord:
@@ -115,6 +116,7 @@ class PresetRecord(TypedDict):
     max_elements: int
     box: float
     projections: int
+    inversion_steps: int
     volume: float | None
 
 
@@ -180,6 +182,8 @@ PRETRAINED = replace(
     basis=replace(DEFAULT.basis, epochs=12, origins=True, strain=0.01),
     vae=replace(DEFAULT.vae, epochs=20),  # each of `VIEWS` views of all crystals
     prior=PRETRAINED_PRIOR,
+    projections=4,
+    inversion_steps=20,
     volume=18.0,
 )
 

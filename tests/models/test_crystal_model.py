@@ -5,12 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pymatgen.core import Composition
 
 from imatgen_flows.candidates.decode_samples import decode_samples
+from imatgen_flows.crystals.shortest_distances import minimum_distances
+from imatgen_flows.crystals.volumes import expected_volume
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder
-from imatgen_flows.models.crystal_model import CrystalModel, load_weights, save_weights
+from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor, load_weights, save_weights
 from imatgen_flows.models.materials_vae import MaterialsVAE
+from imatgen_flows.models.projection import project
 from imatgen_flows.models.sampling import Samples
 
 
@@ -48,47 +52,11 @@ def test_images_have_one_channel_for_each_element(model):
     assert images.basis.shape == (3, 2, 16, 16, 16)
 
 
-def test_projection_leaves_vectors_without_a_crystal_alone(crystals, model, monkeypatch):
-    latent = model.encode(crystals)
-    images = model.decode(latent)
-    images.basis[1] = 0  # no atoms
-    images.cell[2] = 0  # no cell
-    monkeypatch.setattr(model, "decode", lambda _: images)
-    projected = model.project(latent)
-    assert torch.equal(projected[[1, 2]], latent[[1, 2]])
-    assert not torch.equal(projected[0], latent[0])
-
-
-def test_projection_brings_atoms_back_to_the_middle_of_the_box(crystals, model, monkeypatch):
-    latent = model.encode(crystals)
-    codec = model.compressor.codec
-    images = codec.encode(crystals)
-    shifted = codec.encode(type(crystals)(**(vars(crystals) | {"positions": crystals.positions + 0.6})))
-    results = []
-    for drawn in (images, shifted):
-        monkeypatch.setattr(model, "decode", lambda _, drawn=drawn: drawn)
-        results.append(model.project(latent))
-    torch.testing.assert_close(results[0], results[1], atol=0.05, rtol=0)
-
-
-def test_projection_leaves_out_an_atom_that_cannot_be_there(crystals, model, monkeypatch):
-    latent, codec, rutile = model.encode(crystals)[1:2], model.compressor.codec, crystals[torch.tensor([1])]
-    clean, more = codec.encode(rutile), codec.encode(rutile)
-    more.basis[:, 0] += 0.5 * codec.basis.encode(rutile.positions[:, 0, :1] + 1.6)
-    crystal, _ = codec.read_unchecked(more)
-    assert crystal.counts().tolist() == [[5, 2]]
-    results = []
-    for images, targets in ((clean, None), (more, rutile.counts())):
-        monkeypatch.setattr(model, "decode", lambda _, images=images: images)
-        results.append(model.project(latent, targets))
-    torch.testing.assert_close(results[1], results[0], atol=0.05, rtol=0)
-
-
 @pytest.mark.parametrize("spread", [1.0, 10.0, 1000.0])
 def test_the_wildest_latent_vector_costs_no_crash(model, spread):
     latent = spread * torch.randn(20, 16, generator=torch.Generator().manual_seed(0))
     before = latent.clone()
-    projected = model.project(latent)
+    projected = project(model, latent)
     assert torch.equal(latent, before)  # the samples drawn are kept as drawn
     assert projected.shape == latent.shape and projected.isfinite().all()
     images = model.decode(projected)
@@ -133,3 +101,17 @@ def test_weights_of_another_network_are_refused(model, preset, tmp_path):
     wider = replace(preset.vae, latent=preset.vae.latent + 1)
     with pytest.raises(InputError, match="weights of another network"):
         load_weights(MaterialsVAE(wider, 6, model.compressor.width, preset.prior), tmp_path / "vae")
+
+
+def test_in_images_of_one_volume_atoms_overlap_where_they_would_at_the_volume_of_their_elements(compressor):
+    preset = replace(compressor.preset, volume=18.0)
+    own, drawn = (
+        ImageCompressor(settings, ("O", "V"), compressor.cell, compressor.basis)
+        for settings in (compressor.preset, preset)
+    )
+    counts = torch.tensor([[4, 2], [3, 2]])
+    taken_up = [expected_volume(Composition(formula)) for formula in ("V2O4", "V2O3")]
+    for row, volume in enumerate(taken_up):
+        scale = (18.0 * int(counts[row].sum()) / volume) ** (1 / 3)
+        assert own.shortest_distances(counts)[row] == pytest.approx(minimum_distances(["O", "V"]))
+        assert drawn.shortest_distances(counts)[row] == pytest.approx(scale * minimum_distances(["O", "V"]))

@@ -5,7 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from imatgen_flows.models.inversion import _Target, invert_autoencoder, invert_decoder, invert_decoder_over_origins
+from imatgen_flows.models.inversion import (
+    GOOD_MISFIT,
+    _Target,
+    invert_autoencoder,
+    invert_decoder,
+    invert_decoder_over_origins,
+    invert_where_needed,
+)
 
 
 @pytest.fixture
@@ -57,12 +64,20 @@ def test_of_several_origins_of_a_crystal_the_one_with_the_smallest_misfit_is_kep
         mask=torch.cat([strange.mask, crystals.mask]),
     )
     whose = torch.arange(n).repeat(2)
-    found = invert_decoder_over_origins(model, origin_shifts, whose, steps=3)
+    found, rows = invert_decoder_over_origins(model, origin_shifts, whose, steps=3)
     of_strange, of_seen = invert_decoder(model, strange, steps=3), invert_decoder(model, crystals, steps=3)
     # the networks reproduce crystals of the training set better than those that are 0.3 A from them
     torch.testing.assert_close(found, of_seen, atol=1e-3, rtol=0)
-    alone = invert_decoder_over_origins(model, strange, torch.arange(n), steps=3)
+    assert rows.tolist() == list(range(n, 2 * n))
+    alone, _ = invert_decoder_over_origins(model, strange, torch.arange(n), steps=3)
     torch.testing.assert_close(alone, of_strange, atol=1e-3, rtol=0)
+
+
+def test_a_crystal_that_is_reproduced_is_not_tried_from_another_origin(crystals, model, monkeypatch):
+    monkeypatch.setattr("imatgen_flows.models.inversion.EXACT_MISFIT", 1e9)
+    twice = crystals[torch.arange(len(crystals)).repeat(2)]
+    _, rows = invert_decoder_over_origins(model, twice, torch.arange(len(crystals)).repeat(2), steps=3)
+    assert rows.tolist() == list(range(len(crystals)))
 
 
 def test_without_a_step_the_result_is_the_encoder_s(crystals, model):
@@ -81,3 +96,22 @@ def test_inversion_leaves_the_weights_of_the_networks_alone(strange, model):
     assert all(torch.equal(before[name], value) for name, value in model.vae.named_parameters())
     networks = (model.vae, model.compressor.basis)
     assert all(weight.grad is None for network in networks for weight in network.parameters())
+
+
+def test_a_few_steps_correct_what_the_encoder_reproduces_badly_and_leave_the_rest(crystals, strange, model):
+    both = replace(
+        crystals,
+        lattices=torch.cat([crystals.lattices, strange.lattices]),
+        positions=torch.cat([crystals.positions, strange.positions]),
+        mask=torch.cat([crystals.mask, strange.mask]),
+    )
+    encoded, well = invert_where_needed(model, both, 0)
+    torch.testing.assert_close(encoded, model.encode(both))
+    inverted, better = invert_where_needed(model, both, 20)
+    target = _Target(model.compressor, both, *model.compressor.encode(both))
+    with torch.no_grad():
+        before, after = (target.misfit(model.vae.decode(z), torch.arange(len(both))) for z in (encoded, inverted))
+    assert torch.equal(well, before <= GOOD_MISFIT) and torch.equal(better, after <= GOOD_MISFIT)
+    assert (~well).any()
+    assert torch.equal(inverted[well], encoded[well])
+    assert after[~well].mean() < 0.9 * before[~well].mean()
