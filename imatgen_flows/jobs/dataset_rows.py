@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from imatgen_flows.representation import PackedCrystals
 
 FEWEST_TRAINED = 2  # structures; the networks need the spread of their data, and samples two neighbours
-UNSEEN_TEMPLATES = "unseen_templates"  # among the other results of a network whose training began elsewhere
+# among the other results of a network whose training began elsewhere: prototypes that it has not seen, and what a model of
+# prototypes was trained on, as its card has it
+UNSEEN_TEMPLATES, LEARNT = "unseen_templates", "learnt"
 
 
 def crystal_row(name: str, structure: Structure, template: str = "", known: bool = False) -> dict[str, Any]:

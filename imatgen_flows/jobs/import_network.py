@@ -9,9 +9,10 @@ from imatgen_flows.config import Model
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.dataset_rows import UNSEEN_TEMPLATES
+from imatgen_flows.jobs.dataset_rows import LEARNT, UNSEEN_TEMPLATES
 from imatgen_flows.jobs.documents import DatasetDocument, InputFile, ModelDocument
 from imatgen_flows.jobs.networks import preset_of, put_weights
+from imatgen_flows.models.registry import ModelRole
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def import_network(
         raise InputError(f"{path} has changed since the campaign was started. Put the file of then back.")
     training = card.training[role]
     losses = training["losses"]
+    extra = {UNSEEN_TEMPLATES: store.put_json("unseen-templates", card.data["unseen_templates"])}
+    if role == ModelRole.VAE and card.is_of_prototypes:
+        extra[LEARNT] = store.put_json("learnt", card.data["training"])
     return {
         "role": role,
         "preset": card.preset["name"],
@@ -52,7 +56,7 @@ def import_network(
         "epochs": training["epochs"],
         "loss": losses[-1] if losses else 0.0,
         "seed": training["seed"],
-        "extra": {UNSEEN_TEMPLATES: store.put_json("unseen-templates", card.data["unseen_templates"])},
+        "extra": extra,
     }
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.config import Limits, Model, Search, Validity
-from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_lines
+from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import count_states, extend_table
-from imatgen_flows.jobs.dataset_rows import load_crystals, relaxed_finds, structure_of, training_rows
+from imatgen_flows.jobs.dataset_rows import LEARNT, load_crystals, relaxed_finds, structure_of, training_rows
 from imatgen_flows.jobs.documents import (
     CampaignData,
     CandidateChecks,
     CandidatesDocument,
     CandidateTable,
+    ModelDocument,
     NetworkDocuments,
 )
 from imatgen_flows.jobs.hulls import load_hull
@@ -28,6 +30,8 @@ from imatgen_flows.settings import get_settings
 from imatgen_flows.sources.registry import GENERATOR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from imatgen_flows.crystals.arrays import CrystalArrays
@@ -72,6 +76,8 @@ def sample_candidates(
     searched = space_of(elements, bounds, validity, Search(**checks["search"])) if "search" in checks else None
     trained = load_model(data["dataset"], networks, settings)
     start = starting_points(trained, data, settings, balanced_only=charge == REJECT_UNBALANCED, searched=searched)
+    if searched is None:
+        start = replace(start, learnt_contents=learnt_contents(networks["vae"], elements, charge))
     ids = [row["id"] for row in read_lines(data["dataset"].crystals)]
     components = principal_components(start.latent)
     seed = settings.seed + SEED_STEP * round_number
@@ -111,6 +117,15 @@ def sample_candidates(
         "seed": seed,
         "extra": {"latents": pending.ref, "latent_map": latent_map},
     }
+
+
+def learnt_contents(network: ModelDocument, elements: Sequence[str], charge: str) -> Tensor | None:
+    """Return the contents (L, elements) that imported networks of prototypes learnt and this system can have; else None."""
+    from imatgen_flows.sources.trained_model import TrainingSummary
+
+    if LEARNT not in network.extra:
+        return None
+    return TrainingSummary.read(read_json(network.extra[LEARNT])).of_system(elements, charge).atom_counts
 
 
 def ascent_objective(latent: Tensor, data: CampaignData) -> Objective | None:

@@ -24,6 +24,7 @@ from imatgen_flows.models.sampling import (
 if TYPE_CHECKING:
     from imatgen_flows.models.crystal_model import CrystalModel
     from imatgen_flows.models.presets import VAESettings
+    from imatgen_flows.models.prior import LatentPrior
     from imatgen_flows.representation import PackedCrystals
 
 ANCHORS = 31  # the paper interpolates between this many known structures
@@ -49,6 +50,7 @@ class StartingPoints:
     balanced_only : whether the prior starts from charge-balanced compositions alone, as where others are rejected
     searched : whether each row is of what the campaign looks for; None where all are
     contents : (C, elements), atoms of the cells that the campaign looks for, where it names any
+    learnt_contents : (L, elements), atoms of the cells that pretrained networks learnt; None of others
     """
 
     crystals: PackedCrystals
@@ -62,6 +64,7 @@ class StartingPoints:
     balanced_only: bool = True
     searched: Sequence[bool] | None = None
     contents: Tensor | None = None
+    learnt_contents: Tensor | None = None
 
     def rows(self) -> list[int]:
         """List the rows that samples start from: of those that the networks were trained on, what is looked for.
@@ -148,8 +151,9 @@ def draw_with_prior(
 ) -> dict[str, Samples]:
     """Draw samples near anchors, between neighbours of the same atoms, and from the conditional prior.
 
-    The prior is conditioned on the atoms and the formation energy of training structures, those near the hull more often.
-    Where none are of what is looked for, it is conditioned on the atoms that are, and a low energy.
+    The prior is conditioned on the atoms and the formation energy of training structures, those near the hull more often;
+    that of pretrained networks every second time on the atoms of any cell that they learnt. Where no training structures are
+    of what is looked for, it is conditioned on the atoms that are, and a low energy.
     """
     latent, rows, atoms = start.latent, start.rows(), start.crystals.counts()
     anchors = choose_anchors(start.known, start.e_above_hull, rows)
@@ -165,21 +169,34 @@ def draw_with_prior(
         interpolated = _ask_for_atoms_of_parents(_name_parents(between, starts), atoms)
     else:  # no two structures of the same atoms, as in a very small dataset
         interpolated = _name_parents(sample_slerp(latent[anchors], numbers[SLERP], seed + 1), anchors)
-    random = torch.Generator().manual_seed(seed + 2)
-    chosen = torch.multinomial(weights, max(numbers[PRIOR], 1), replacement=True, generator=random)[: numbers[PRIOR]]
     assert model.vae.prior is not None
-    asked, targets = conditions[chosen], atoms[torch.tensor(starts)[chosen]]
-    if (contents := start.missing_contents()) is not None:
-        targets = contents[torch.randint(len(contents), (numbers[PRIOR],), generator=random)]
-        asked = torch.zeros(len(targets), conditions.shape[1])
-        asked[:, : targets.shape[1]] = targets.float()
-        asked[:, -1] = model.vae.prior.energy[0] - model.vae.prior.energy[1]  # eV/atom: lower than most structures
+    asked, targets = _ask_prior(model.vae.prior, start, starts, conditions, numbers[PRIOR], seed + 2)
     of_prior = sample_prior(model.vae.prior, asked, seed + 2)
     return {
         PERTURB: _ask_for_atoms_of_parents(perturbed, atoms),
         SLERP: interpolated,
         PRIOR: replace(of_prior, atom_counts=targets),
     }
+
+
+def _ask_prior(
+    prior: LatentPrior, start: StartingPoints, starts: Sequence[int], conditions: Tensor, number: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Choose what the prior is asked for: conditions (n, channels + 1) and target contents (n, elements)."""
+    random = torch.Generator().manual_seed(seed)
+    weights = hull_weights(start, starts)
+    chosen = torch.multinomial(weights, max(number, 1), replacement=True, generator=random)[:number]
+    asked, targets = conditions[chosen], start.crystals.counts()[torch.tensor(starts)[chosen]]
+    contents, every = start.missing_contents(), 1
+    if contents is None and start.learnt_contents is not None:
+        contents, every = start.learnt_contents, 2
+    if contents is not None:
+        others = slice(every - 1, None, every)
+        targets[others] = contents[torch.randint(len(contents), (len(targets[others]),), generator=random)]
+        asked[others] = 0.0
+        asked[others, : targets.shape[1]] = targets[others].float()
+        asked[others, -1] = prior.energy[0] - prior.energy[1]  # eV/atom: lower than most structures
+    return asked, targets
 
 
 def draw_by_ascent(model: CrystalModel, start: StartingPoints, number: int, seed: int, objective: Objective) -> Samples:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import torch
 from pymatgen.core import Composition
 
 from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
@@ -53,7 +52,7 @@ def read_trained_model(path: Path, system: Sequence[str] | None = None) -> Train
     summary = card.data.get("training")
     if summary is None:
         raise InputError(f"{path}: its card lacks the summary of its training structures. Export the model again.")
-    training = TrainingSummary(*(torch.tensor(summary[name]) for name in ("scale", "atom_counts", "weights")))
+    training = TrainingSummary.read(summary)
     max_sites, max_edge = (cast("float", card.data["limits"][name]) for name in ("max_sites", "max_edge"))
     charge = str(card.data.get("validity", {}).get("charge", DEFAULT_CHARGE_CHECK))
     index = None

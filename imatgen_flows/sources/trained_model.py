@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -58,6 +58,11 @@ class TrainingSummary:
         """Summarise training structures with latent vectors (n, latent) and contents (n, elements)."""
         contents, numbers = atom_counts.unique(dim=0, return_counts=True)
         return cls(latent.std(0), contents, numbers, latent)
+
+    @classmethod
+    def read(cls, record: Mapping[str, list[Any]]) -> TrainingSummary:
+        """Read the summary of a model file's card."""
+        return cls(*(torch.tensor(record[name]) for name in ("scale", "atom_counts", "weights")))
 
     def of_system(self, elements: Sequence[str], charge: str) -> TrainingSummary:
         """Choose the contents with as many roles as a system has elements; where others are rejected, of these the balanced.
