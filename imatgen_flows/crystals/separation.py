@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 CELLS = np.array(list(product((-1, 0, 1), repeat=3)))  # of a reduced lattice, those that a nearest image can be in
 STEPS = 30  # at most; most crystals need fewer than ten
 LONGEST = 0.3  # A, by which an atom moves along an axis in a step
-MARGIN = (
-    1.05  # the distances aimed at, in units of the shortest: what is separated stays so when it is drawn and read again
-)
+# the distances aimed at, in units of the shortest: what is separated stays so when it is drawn and read again
+MARGIN = 1.05
 GRID = 8  # places along each axis that are tried for an atom
 
 

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
     from imatgen_flows.representation import PackedCrystals
 
-SAME = (
-    0.5  # of the shortest distance of two atoms, below which the fainter is taken for a shadow of the other; a choice
-)
+# of the shortest distance of two atoms, below which the fainter is taken for a shadow of the other; a choice
+SAME = 0.5
 
 Atoms = list[tuple[int, "NDArray[np.float64]"]]  # channel and place of each
 
@@ -66,7 +65,10 @@ def with_contents(
 
 
 def _chosen(lattice: Lattice, peaks: Atoms, targets: NDArray[np.int64], shortest: NDArray[np.float64]) -> Atoms:
-    """Choose as many atoms as are asked for, of peaks from the highest down, then where there is most room."""
+    """Choose as many atoms as are asked for, of peaks from the highest down, then where there is most room.
+
+    Where no peak is of an element that is asked for, the first atom takes the place of the highest.
+    """
     from imatgen_flows.crystals.distances import periodic_distances
     from imatgen_flows.crystals.separation import roomiest_place
 
@@ -81,6 +83,9 @@ def _chosen(lattice: Lattice, peaks: Atoms, targets: NDArray[np.int64], shortest
             missing[element] -= 1
     atoms = [peaks[index] for index in kept]
     for element in np.repeat(np.arange(len(missing)), missing):
+        if not atoms:
+            atoms.append((int(element), peaks[0][1]))
+            continue
         others, places = np.array([other for other, _ in atoms], dtype=int), np.array([place for _, place in atoms])
         atoms.append((int(element), roomiest_place(lattice, places, shortest[element, others])))
     return atoms

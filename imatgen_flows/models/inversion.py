@@ -63,17 +63,13 @@ def invert_where_needed(model: CrystalModel, crystals: PackedCrystals, steps: in
     latent vectors (B, latent), and which of them (B,) reproduce their crystals well
     """
     codes, present = model.compressor.encode(crystals)
-    target = _Target(model.compressor, crystals, codes, present)
-
-    def misfit(latent: Tensor, rows: Tensor) -> Tensor:
-        return target.misfit(model.vae.decode(latent), rows)
-
     latent = model.vae.encode(codes)
-    missed = _in_parts(misfit, latent)
-    bad = (missed > GOOD_MISFIT).nonzero()[:, 0]
-    if steps and len(bad):
-        latent[bad] = _descend(latent[bad], lambda place, rows: misfit(place, bad[rows]), steps, FEW_STEP_SIZE)
-        missed[bad] = _in_parts(lambda place, rows: misfit(place, bad[rows]), latent[bad])
+    missed = _in_parts(_misfit_of(model, crystals, codes, present), latent)
+    bad = missed > GOOD_MISFIT
+    if steps and bad.any():
+        misfit = _misfit_of(model, crystals[bad], codes[bad], present[bad])
+        latent[bad] = _descend(latent[bad], misfit, steps, FEW_STEP_SIZE)
+        missed[bad] = _in_parts(misfit, latent[bad])
     return latent, missed <= GOOD_MISFIT
 
 
@@ -117,14 +113,16 @@ def invert_decoder_over_origins(
 def _invert(model: CrystalModel, crystals: PackedCrystals, steps: int) -> tuple[Tensor, Misfit]:
     """Find latent vectors by descent; return them, and the misfit that was minimised."""
     codes, present = model.compressor.encode(crystals)
-    target = _Target(model.compressor, crystals, codes, present)
-
-    def misfit(latent: Tensor, rows: Tensor) -> Tensor:
-        return target.misfit(model.vae.decode(latent), rows)
-
+    misfit = _misfit_of(model, crystals, codes, present)
     with torch.no_grad():
         latent = model.vae.encode(codes)
     return _descend(latent, misfit, steps), misfit
+
+
+def _misfit_of(model: CrystalModel, crystals: PackedCrystals, codes: Tensor, present: Tensor) -> Misfit:
+    """Return the misfit of latent vectors with crystals, and with their codes as encoded."""
+    target = _Target(model.compressor, crystals, codes, present)
+    return lambda latent, rows: target.misfit(model.vae.decode(latent), rows)
 
 
 class _Target:
@@ -133,19 +131,27 @@ class _Target:
     def __init__(self, compressor: ImageCompressor, crystals: PackedCrystals, codes: Tensor, present: Tensor) -> None:
         self.compressor, self.crystals = compressor, compressor.drawn(crystals)
         self.present, self.cell = present[:, : len(compressor.elements)], codes[:, -1, : compressor.preset.cell.code]
+        self.rows, self.images = torch.empty(0), torch.empty(0)
 
     def misfit(self, codes: Tensor, rows: Tensor) -> Tensor:
         """Return the misfit (B,): relative squared error of the atoms' images, plus mean squared error of the cell's code."""
-        compressor, preset = self.compressor, self.compressor.preset
-        with torch.no_grad():
-            images = compressor.codec.encode(self.crystals[rows])
+        preset, drawn = self.compressor.preset, self._draw(rows)
         crystal, element = self.present[rows].nonzero(as_tuple=True)
-        decoded = compressor.basis.decode(codes[crystal, element, : preset.basis.code])
-        missed = _squares(decoded - images.basis[crystal, element])
-        whole = _squares(images.basis.flatten(1))
+        decoded = self.compressor.basis.decode(codes[crystal, element, : preset.basis.code])
+        missed = _squares(decoded - drawn[crystal, element])
+        whole = _squares(drawn.flatten(1))
         atoms = torch.zeros_like(whole).index_add(0, crystal, missed) / whole
         # the code of a cell determines its image, and is cheaper to compare
         return atoms + ((codes[:, -1, : preset.cell.code] - self.cell[rows]) ** 2).mean(dim=1)
+
+    @torch.no_grad()
+    def _draw(self, rows: Tensor) -> Tensor:
+        """Draw the images of the atoms of some crystals (B, E, N, N, N), once for all steps of a batch."""
+        if rows is not self.rows:
+            crystals, codec = self.crystals[rows], self.compressor.codec.basis
+            images = codec.encode(crystals.positions.flatten(0, 1), crystals.mask.flatten(0, 1))
+            self.rows, self.images = rows, images.unflatten(0, crystals.mask.shape[:2])
+        return self.images
 
 
 def _descend(start: Tensor, misfit: Misfit, steps: int, step_size: float = STEP_SIZE) -> Tensor:

@@ -53,6 +53,11 @@ def test_missing_atoms_are_placed_where_there_is_most_room():
     assert np.abs(np.array(vanadium[0]) - 1) == pytest.approx(2.5)  # the middle of the cell around the other
 
 
+def test_where_nothing_is_shown_of_what_is_asked_for_it_takes_the_place_of_what_is():
+    oxygen, vanadium = made((0, (1.0, 2.0, 3.0), 0.9), atom_counts=(0, 2))
+    assert oxygen == [] and len(vanadium) == 2 and [1, 2, 3] in vanadium
+
+
 def test_crystals_without_a_cell_or_atoms_are_left_alone():
     no_cell = torch.full((3, 3), torch.nan)
     assert made((0, (1.0, 1.0, 1.0), 0.6), atom_counts=(2, 1), lattice=no_cell) == [[[1, 1, 1]], []]

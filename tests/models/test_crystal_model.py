@@ -56,9 +56,10 @@ def test_images_have_one_channel_for_each_element(model):
 def test_the_wildest_latent_vector_costs_no_crash(model, spread):
     latent = spread * torch.randn(20, 16, generator=torch.Generator().manual_seed(0))
     before = latent.clone()
-    projected = project(model, latent)
-    assert torch.equal(latent, before)  # the samples drawn are kept as drawn
-    assert projected.shape == latent.shape and projected.isfinite().all()
+    for counts in (None, torch.tensor([[4, 2], [0, 3]] * 10)):
+        projected = project(model, latent, counts)
+        assert torch.equal(latent, before)  # the samples drawn are kept as drawn
+        assert projected.shape == latent.shape and projected.isfinite().all()
     images = model.decode(projected)
     assert images.cell.isfinite().all() and images.basis.isfinite().all()
     stable = model.stability(projected)
