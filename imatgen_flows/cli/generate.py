@@ -26,7 +26,7 @@ def generate(
         typer.Option(
             "--out",
             metavar="PATH",
-            help="A folder for CIF files, or a file that ends in .extxyz or .jsonl.",
+            help="A new folder for CIF files and a table, or a new file that ends in .extxyz or .jsonl.",
             parser=parse_path,
         ),
     ],
@@ -56,9 +56,10 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Generate crystals of a system by networks that are trained already: no campaign, no potential, no network needed."""
-    from imatgen_flows.crystals.structure_writer import write_structures
+    from imatgen_flows.crystals.structure_writer import refuse_overwriting, write_structures
     from imatgen_flows.toolkit import generate_counted
 
+    refuse_overwriting(out)
     found = generate_counted(system, n, model=model, formula=formula, sites=sites, space_group=space_group, seed=seed)
     path = write_structures(found.structures, out, f"imatgen-flows, model {model}, seed {seed}")
     if as_json:

@@ -15,7 +15,7 @@ CELLS = np.array(list(product((-1, 0, 1), repeat=3)))  # of a reduced lattice, t
 STEPS = 30  # at most; most crystals need fewer than ten
 LONGEST = 0.3  # A, by which an atom moves along an axis in a step
 # the distances aimed at, in units of the shortest: what is separated stays so when it is drawn and read again
-MARGIN = 1.05
+MARGIN = 1.03
 GRID = 8  # places along each axis that are tried for an atom
 
 
@@ -41,7 +41,7 @@ def separate(lattice: Lattice, positions: NDArray[np.float64], shortest: NDArray
     >>> from pymatgen.core import Lattice
     >>> places = np.array([[0.0, 0, 0], [1.0, 0, 0]])
     >>> separate(Lattice.cubic(8), places, np.full((2, 2), 2.0)).round(2).tolist()
-    [[-0.55, 0.0, 0.0], [1.55, 0.0, 0.0]]
+    [[-0.53, 0.0, 0.0], [1.53, 0.0, 0.0]]
     """
     cell = lattice.get_lll_reduced_lattice().matrix
     inverse, images = np.linalg.inv(cell), CELLS @ cell

@@ -24,17 +24,17 @@ Atoms = list[tuple[int, "NDArray[np.float64]"]]  # channel and place of each
 def with_contents(
     crystals: PackedCrystals, heights: Tensor, atom_counts: Tensor, shortest: NDArray[np.float64]
 ) -> PackedCrystals:
-    """Give crystals their target numbers of atoms, none of which overlap.
+    """Give crystals their target numbers of atoms, none of which come too close to another.
 
     Of each element the atoms of the highest peaks are kept, as many as are asked for; those that are still missing are
-    placed where there is most room. Then atoms that overlap are moved apart (`separate`).
+    placed where there is most room. Then atoms that are closer than in any compound are moved apart (`separate`).
 
     Parameters
     ----------
     crystals : as read from images
     heights : (B, E, A), heights of the atoms' peaks in the images
     atom_counts : (B, E), target number of atoms of each element
-    shortest : (B, E, E), distances below which two atoms overlap, A
+    shortest : (B, E, E), shortest distances of two atoms, A
 
     Returns
     -------

@@ -115,7 +115,7 @@ class ImageCompressor:
         return codes, present
 
     def shortest_distances(self, atom_counts: Tensor) -> NDArray[np.float64]:
-        """Return the distances (B, E, E) in A below which atoms overlap in the images of crystals of these contents (B, E).
+        """Return the shortest known distances (B, E, E) in A of two elements, in the images of these contents (B, E).
 
         Raises
         ------
@@ -124,10 +124,10 @@ class ImageCompressor:
         """
         from pymatgen.core import Composition
 
-        from imatgen_flows.crystals.shortest_distances import minimum_distances
+        from imatgen_flows.crystals.shortest_distances import shortest_distances
         from imatgen_flows.crystals.volumes import expected_volume
 
-        distances = minimum_distances(self.elements)
+        distances = shortest_distances(self.elements)
         scales = np.ones(len(atom_counts))
         if (volume := self.preset.volume) is not None:
             crystals = [dict(zip(self.elements, row, strict=True)) for row in atom_counts.tolist()]

@@ -35,8 +35,8 @@ def project(
     model : the trained networks
     latent : (B, latent)
     atom_counts : (B, elements), target number of atoms of each element; None where there is no target
-    shortest : (B, elements, elements), distances below which atoms overlap in the images, A; by default those of the
-        elements (`ImageCompressor.shortest_distances`)
+    shortest : (B, elements, elements), shortest distances of two atoms in the images, A; by default those that are known
+        of the elements (`ImageCompressor.shortest_distances`)
 
     Returns
     -------

@@ -18,8 +18,14 @@ from imatgen_flows.crystals.protostructure import find_label
 if TYPE_CHECKING:
     from imatgen_flows.crystals.prototype_index import PrototypeIndex
 
-UNWANTED = "unwanted"  # beside the stages, where a valid crystal is not one that was asked for
-WORDS = {Stage.DECODE: "not decodable", Stage.VALIDITY: "not valid", UNWANTED: "not what was asked for"}
+# beside the stages: a valid crystal that is not one that was asked for, and one beyond the number that was
+UNWANTED, SURPLUS = "unwanted", "surplus"
+WORDS = {
+    Stage.DECODE: "not decodable",
+    Stage.VALIDITY: "not valid",
+    UNWANTED: "not what was asked for",
+    SURPLUS: "not needed",
+}
 
 Unwanted = Callable[[Row], str | None]  # of a valid crystal: why it is not one that was asked for, or None
 
@@ -55,7 +61,7 @@ class GeneratedCrystals:
         elif unwanted is not None and (reason := unwanted(item.row)):
             self.left[UNWANTED, reason] += 1
         elif len(self.structures) == self.wanted:
-            self.left[UNWANTED, f"more than {self.wanted}"] += 1
+            self.left[SURPLUS, f"more than the {self.wanted} that were asked for"] += 1
         else:
             self.structures.append(structure)
 

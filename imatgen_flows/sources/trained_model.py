@@ -237,6 +237,8 @@ class TrainedModel:
         cure = "Networks that are trained longer, or on more structures, decode more."
         if wanted:
             cure = f"Ask without `formula`, or near a known crystal of {wanted} (`model.neighbours`). {cure}"
+        if space_group is not None:  # networks that are better do not help
+            cure = "Samples have little symmetry before they are relaxed: ask without a space group, or for fewer."
         return self._collect(draw, n, seed, unwanted, cure, workers)
 
     def _contents(self, formula: str | None, sites: str | int | None = None) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Pretraining from a data file to a model file, and what is generated with it."""
 
+import csv
 import gzip
 import json
 import re
@@ -304,6 +305,10 @@ def test_the_command_writes_what_other_programs_read(trained, tmp_path, name):
     if name == "crystals":
         found = [Structure.from_file(path) for path in out.glob("*.cif")]
         assert {path.stem for path in out.glob("*.cif")} == {one["id"] for one in shown["structures"]}
+        table = list(csv.DictReader((out / "crystals.csv").open()))
+        assert [(row["id"], row["novelty"]) for row in table] == [
+            (one["id"], one["novelty"]) for one in shown["structures"]
+        ]
     elif name.endswith("extxyz"):
         found = read_ase(out, index=":")
         assert [atoms.info["novelty"] for atoms in found] == [one["novelty"] for one in shown["structures"]]
@@ -311,6 +316,17 @@ def test_the_command_writes_what_other_programs_read(trained, tmp_path, name):
         found = [json.loads(line) for line in out.read_text().splitlines()]
         assert [row["residual"] for row in found] == [one["residual"] for one in shown["structures"]]
     assert len(found) in (kept, len({one["id"] for one in shown["structures"]}))
+
+
+@pytest.mark.parametrize("name", ["crystals", "crystals.extxyz"])
+def test_the_command_overwrites_nothing(tmp_path, name):
+    out = tmp_path / name
+    before = out if out.suffix else out / "mine.cif"
+    before.parent.mkdir(exist_ok=True)
+    before.write_text("mine")
+    result = CliRunner().invoke(app, ["generate", "V-O", "--n", "4", "--out", str(out)])
+    assert isinstance(result.exception, InputError) and str(out) in str(result.exception)
+    assert before.read_text() == "mine" and [path for path in tmp_path.rglob("*") if path.is_file()] == [before]
 
 
 def test_the_command_says_what_it_drew(trained, tmp_path):

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.crystals.shortest_distances import minimum_distances
+from imatgen_flows.crystals.shortest_distances import shortest_distances
 from imatgen_flows.models.contents import with_contents
 from imatgen_flows.representation import PackedCrystals
 
 ELEMENTS = ("O", "V")
-SHORTEST = minimum_distances(ELEMENTS)[None]
+SHORTEST = shortest_distances(ELEMENTS)[None]
 CELL = 5.0 * torch.eye(3)
 
 

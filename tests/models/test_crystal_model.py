@@ -8,7 +8,7 @@ import torch
 from pymatgen.core import Composition
 
 from imatgen_flows.candidates.decode_samples import decode_samples
-from imatgen_flows.crystals.shortest_distances import minimum_distances
+from imatgen_flows.crystals.shortest_distances import shortest_distances
 from imatgen_flows.crystals.volumes import expected_volume
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder
@@ -114,5 +114,5 @@ def test_in_images_of_one_volume_atoms_overlap_where_they_would_at_the_volume_of
     taken_up = [expected_volume(Composition(formula)) for formula in ("V2O4", "V2O3")]
     for row, volume in enumerate(taken_up):
         scale = (18.0 * int(counts[row].sum()) / volume) ** (1 / 3)
-        assert own.shortest_distances(counts)[row] == pytest.approx(minimum_distances(["O", "V"]))
-        assert drawn.shortest_distances(counts)[row] == pytest.approx(scale * minimum_distances(["O", "V"]))
+        assert own.shortest_distances(counts)[row] == pytest.approx(shortest_distances(["O", "V"]))
+        assert drawn.shortest_distances(counts)[row] == pytest.approx(scale * shortest_distances(["O", "V"]))
