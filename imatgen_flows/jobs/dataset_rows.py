@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FEWEST_TRAINED = 2  # structures; the networks need the spread of their data, and samples two neighbours
 # among the other results of a network whose training began elsewhere: prototypes that it has not seen, and what a model of
 # prototypes was trained on, as its card has it
-UNSEEN_TEMPLATES, LEARNT = "unseen_templates", "learnt"
+UNSEEN_TEMPLATES, TRAINED_ON = "unseen_templates", "trained_on"
 
 
 def crystal_row(name: str, structure: Structure, template: str = "", known: bool = False) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from imatgen_flows.config import Model
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs.cached_job import cached_job
-from imatgen_flows.jobs.dataset_rows import LEARNT, UNSEEN_TEMPLATES
+from imatgen_flows.jobs.dataset_rows import TRAINED_ON, UNSEEN_TEMPLATES
 from imatgen_flows.jobs.documents import DatasetDocument, InputFile, ModelDocument
 from imatgen_flows.jobs.networks import preset_of, put_weights
 from imatgen_flows.models.registry import ModelRole
@@ -44,7 +44,7 @@ def import_network(
     losses = training["losses"]
     extra = {UNSEEN_TEMPLATES: store.put_json("unseen-templates", card.data["unseen_templates"])}
     if role == ModelRole.VAE and card.is_of_prototypes:
-        extra[LEARNT] = store.put_json("learnt", card.data["training"])
+        extra[TRAINED_ON] = store.put_json("trained-on", card.data["training"])
     return {
         "role": role,
         "preset": card.preset["name"],

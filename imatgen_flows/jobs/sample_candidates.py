@@ -12,7 +12,7 @@ from imatgen_flows.config import Limits, Model, Search, Validity
 from imatgen_flows.io.artifacts import ArtifactRef, ArtifactStore, read_json, read_lines
 from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.candidate_table import count_states, extend_table
-from imatgen_flows.jobs.dataset_rows import LEARNT, load_crystals, relaxed_finds, structure_of, training_rows
+from imatgen_flows.jobs.dataset_rows import TRAINED_ON, load_crystals, relaxed_finds, structure_of, training_rows
 from imatgen_flows.jobs.documents import (
     CampaignData,
     CandidateChecks,
@@ -77,7 +77,7 @@ def sample_candidates(
     trained = load_model(data["dataset"], networks, settings)
     start = starting_points(trained, data, settings, balanced_only=charge == REJECT_UNBALANCED, searched=searched)
     if searched is None:
-        start = replace(start, learnt_contents=learnt_contents(networks["vae"], elements, charge))
+        start = replace(start, trained_contents=trained_contents(networks["vae"], elements, charge))
     ids = [row["id"] for row in read_lines(data["dataset"].crystals)]
     components = principal_components(start.latent)
     seed = settings.seed + SEED_STEP * round_number
@@ -119,13 +119,13 @@ def sample_candidates(
     }
 
 
-def learnt_contents(network: ModelDocument, elements: Sequence[str], charge: str) -> Tensor | None:
+def trained_contents(network: ModelDocument, elements: Sequence[str], charge: str) -> Tensor | None:
     """Return the contents (L, elements) that imported networks of prototypes learnt and this system can have; else None."""
     from imatgen_flows.sources.trained_model import TrainingSummary
 
-    if LEARNT not in network.extra:
+    if TRAINED_ON not in network.extra:
         return None
-    return TrainingSummary.read(read_json(network.extra[LEARNT])).of_system(elements, charge).atom_counts
+    return TrainingSummary.read(read_json(network.extra[TRAINED_ON])).of_system(elements, charge).atom_counts
 
 
 def ascent_objective(latent: Tensor, data: CampaignData) -> Objective | None:

@@ -50,7 +50,7 @@ class StartingPoints:
     balanced_only : whether the prior starts from charge-balanced compositions alone, as where others are rejected
     searched : whether each row is of what the campaign looks for; None where all are
     contents : (C, elements), atoms of the cells that the campaign looks for, where it names any
-    learnt_contents : (L, elements), atoms of the cells that pretrained networks learnt; None of others
+    trained_contents : (L, elements), atoms of the cells that pretrained networks learnt; None of others
     """
 
     crystals: PackedCrystals
@@ -64,7 +64,7 @@ class StartingPoints:
     balanced_only: bool = True
     searched: Sequence[bool] | None = None
     contents: Tensor | None = None
-    learnt_contents: Tensor | None = None
+    trained_contents: Tensor | None = None
 
     def rows(self) -> list[int]:
         """List the rows that samples start from: of those that the networks were trained on, what is looked for.
@@ -188,8 +188,8 @@ def _ask_prior(
     chosen = torch.multinomial(weights, max(number, 1), replacement=True, generator=random)[:number]
     asked, targets = conditions[chosen], start.crystals.counts()[torch.tensor(starts)[chosen]]
     contents, every = start.missing_contents(), 1
-    if contents is None and start.learnt_contents is not None:
-        contents, every = start.learnt_contents, 2
+    if contents is None and start.trained_contents is not None:
+        contents, every = start.trained_contents, 2
     if contents is not None:
         others = slice(every - 1, None, every)
         targets[others] = contents[torch.randint(len(contents), (len(targets[others]),), generator=random)]

@@ -22,9 +22,9 @@ from imatgen_flows.crystals.volumes import fitting_volume
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs import pretraining
-from imatgen_flows.jobs.dataset_rows import LEARNT
+from imatgen_flows.jobs.dataset_rows import TRAINED_ON
 from imatgen_flows.jobs.pretraining import pretrain
-from imatgen_flows.jobs.sample_candidates import learnt_contents
+from imatgen_flows.jobs.sample_candidates import trained_contents
 from imatgen_flows.managers.preflight import check_machine
 from imatgen_flows.models.model_file import read_model
 from imatgen_flows.models.presets import get_preset
@@ -241,12 +241,12 @@ def test_an_imported_model_brings_its_index(trained, tmp_path):
 
 
 def test_a_campaign_knows_the_contents_that_imported_prototypes_were_learnt_with(trained, tmp_path):
-    record = ArtifactStore(tmp_path).put_json("learnt", trained[1].data["training"])
-    of_prototypes, of_a_system = (SimpleNamespace(extra=extra) for extra in ({LEARNT: record}, {}))
-    contents = learnt_contents(of_prototypes, ("Ti", "O"), "reject")
+    record = ArtifactStore(tmp_path).put_json("trained-on", trained[1].data["training"])
+    of_prototypes, of_a_system = (SimpleNamespace(extra=extra) for extra in ({TRAINED_ON: record}, {}))
+    contents = trained_contents(of_prototypes, ("Ti", "O"), "reject")
     assert sorted(map(tuple, contents.tolist())) == [(1, 1), (1, 2), (2, 4)]  # rock salt, fluorite and rutile
-    assert learnt_contents(of_prototypes, ("Sr", "Ti", "O"), "reject").tolist() == [[1, 1, 3]]
-    assert learnt_contents(of_a_system, ("Ti", "O"), "reject") is None
+    assert trained_contents(of_prototypes, ("Sr", "Ti", "O"), "reject").tolist() == [[1, 1, 3]]
+    assert trained_contents(of_a_system, ("Ti", "O"), "reject") is None
 
 
 def test_equal_seeds_generate_equal_crystals(trained):

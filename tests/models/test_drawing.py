@@ -102,14 +102,14 @@ def test_the_prior_is_asked_for_what_no_training_structure_is_of(start, model):
 
 
 def test_the_prior_of_pretrained_networks_is_asked_every_second_time_for_a_cell_that_they_learnt(start, model):
-    learnt = torch.tensor([[4, 2], [5, 2], [7, 3]])
-    drawn = draw_samples(model, replace(start, learnt_contents=learnt), SAMPLING, seed=3)
+    cells = torch.tensor([[4, 2], [5, 2], [7, 3]])
+    drawn = draw_samples(model, replace(start, trained_contents=cells), SAMPLING, seed=3)
     plain = draw_samples(model, start, SAMPLING, seed=3)
     asked, before = drawn["prior"].atom_counts, plain["prior"].atom_counts
     assert torch.equal(asked[::2], before[::2])
     assert {tuple(row) for row in asked[1::2].tolist()} == {(4, 2), (5, 2), (7, 3)}
     assert drawn["perturb"].latent.equal(plain["perturb"].latent)
-    searched = replace(start, learnt_contents=learnt, searched=[False] * 40, contents=torch.tensor([[3, 2]]))
+    searched = replace(start, trained_contents=cells, searched=[False] * 40, contents=torch.tensor([[3, 2]]))
     assert set(map(tuple, draw_samples(model, searched, SAMPLING, 3)["prior"].atom_counts.tolist())) == {(3, 2)}
 
 
