@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 DATA, HISTORY = "data.npz", "history.json"
 HELD_OUT = 0.02  # share of the protostructures that are kept from training, to measure on
-MEASURED = 500  # samples, and held-out crystals at most, of each number of elements that are measured on
+MEASURED = 500  # samples of each number of elements that are measured on
+INVERTED = 200  # held-out crystals at most of each number of elements that are sent through the networks
 ORIGINS = 16  # of the cell, that held-out crystals are inverted from until one is reproduced
 
 
@@ -105,7 +106,7 @@ def pretrain(
     )
     card = replace(
         _card(read, held_out, model, directory, identity, licence),
-        reconstruction=reconstruct_held_out(model, read, held_out, seed=seed),
+        reconstruction=reconstruct_held_out(model, read, held_out, INVERTED, seed),
         samples=_sample_quality(model, read, held_out, index, seed),
     )
     index.write(index_path(path))
@@ -241,7 +242,7 @@ def reconstruct_held_out(
     model: CrystalModel,
     data: PretrainingData,
     held_out: Tensor,
-    number: int = MEASURED,
+    number: int,
     seed: int = 0,
     origins: int = ORIGINS,
 ) -> dict[str, dict[str, Any]]:

@@ -66,6 +66,7 @@ def data(tmp_path_factory):
 def fewer_are_measured():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretraining, "MEASURED", 40)
+        patch.setattr(pretraining, "INVERTED", 40)
         yield
 
 
