@@ -55,7 +55,12 @@ def generate(
     ] = PRETRAINED,
     as_json: AsJson = False,
 ) -> None:
-    """Generate crystals of a system by networks that are trained already: no campaign, no potential, no network needed."""
+    """Generate crystals of a system by networks that are trained already: no campaign, no potential, no network needed.
+
+    A crystal is `clean` where the networks' images hold just its atoms, `substituted` where its prototype is one of the
+    training data with other elements, `new` where it is not, and a `duplicate` where it matches an earlier one of the call.
+    None is relaxed: `imatgen screen` does that.
+    """
     from imatgen_flows.crystals.structure_writer import refuse_overwriting, write_structures
     from imatgen_flows.toolkit import generate_counted
 
