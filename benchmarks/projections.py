@@ -15,27 +15,8 @@ from imatgen_flows.models.pretrained import shipped_model
 
 if TYPE_CHECKING:
     from imatgen_flows.metrics.sample_quality import SampleQuality
-    from imatgen_flows.models.crystal_model import CrystalModel
 
 WAYS = ((0, 0), (1, 0), (4, 0), (1, 20), (2, 20), (4, 20))  # passes, and steps of inversion in each
-
-
-def read_networks(path: Path) -> CrystalModel:
-    """Read the networks of a model file of prototypes, with their roles as elements."""
-    from imatgen_flows.models.autoencoder import ImageAutoencoder, build_autoencoder
-    from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
-    from imatgen_flows.models.materials_vae import MaterialsVAE
-    from imatgen_flows.models.model_file import read_model
-    from imatgen_flows.models.presets import get_preset
-
-    card, weights = read_model(path)
-    preset = get_preset(card.name)
-    cell, basis = build_autoencoder(preset.cell), ImageAutoencoder(preset.basis)
-    compressor = ImageCompressor(preset, tuple(card.elements), cell, basis)
-    vae = MaterialsVAE(preset.vae, preset.max_elements + 1, compressor.width, preset.prior)
-    for role, network in (("cell", cell), ("basis", basis), ("vae", vae)):
-        network.load_state_dict(weights[role])
-    return CrystalModel(compressor, vae)
 
 
 def as_row(passes: int, steps: int, found: dict[int, SampleQuality]) -> str:
@@ -59,9 +40,14 @@ def main() -> None:
     from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
     from imatgen_flows.jobs.pretraining import HELD_OUT
     from imatgen_flows.metrics.sample_quality import measure_samples
+    from imatgen_flows.models.crystal_model import build_model
+    from imatgen_flows.models.model_file import read_model
+    from imatgen_flows.models.presets import get_preset
     from imatgen_flows.models.pretraining_data import PretrainingData
 
-    data, model, limits = PretrainingData.load(args.data), read_networks(args.model), Limits()
+    card, weights = read_model(args.model)
+    model = build_model(get_preset(card.name), card.elements, weights)
+    data, limits = PretrainingData.load(args.data), Limits()
     trained_on, index = ~data.held_out(HELD_OUT, args.seed), PrototypeIndex.read(index_path(args.model))
     bounds = (limits.max_sites, limits.max_edge)
     print("| passes | steps | clean | clean and new | of 15 to 20 sites |")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
-from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder
+from imatgen_flows.models.autoencoder import ImageAutoencoder, MetricAutoencoder, build_autoencoder
 from imatgen_flows.models.materials_vae import MaterialsVAE
 from imatgen_flows.models.presets import Preset
+from imatgen_flows.models.registry import ModelRole
 from imatgen_flows.representation import CrystalCodec, CrystalImages
 from imatgen_flows.representation.views import at_volume, scaled
 
@@ -174,6 +175,16 @@ class CrystalModel:
     def stability(self, latent: Tensor) -> Tensor:
         """Probability (B,) that the unrelaxed structure is stable."""
         return torch.sigmoid(self.vae.stability(latent))
+
+
+def build_model(preset: Preset, elements: Sequence[str], weights: Mapping[str, Mapping[str, Tensor]]) -> CrystalModel:
+    """Build the model of a preset for the channels of some elements, with the weights of a model file, by role."""
+    cell, basis = build_autoencoder(preset.cell), ImageAutoencoder(preset.basis)
+    compressor = ImageCompressor(preset, tuple(elements), cell, basis)
+    vae = MaterialsVAE(preset.vae, preset.max_elements + 1, compressor.width, preset.prior)
+    for role, network in ((ModelRole.CELL, cell), (ModelRole.BASIS, basis), (ModelRole.VAE, vae)):
+        network.load_state_dict(weights[role.value])
+    return CrystalModel(compressor, vae)
 
 
 def natural_scale(crystals: PackedCrystals) -> Tensor:

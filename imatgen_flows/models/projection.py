@@ -46,13 +46,15 @@ def project(
         shortest = model.compressor.shortest_distances(atom_counts)
     latent, left = latent.clone(), torch.arange(len(latent))
     for _ in range(model.compressor.preset.projections):
+        if not len(left):
+            break
         again = []
         for rows in left.split(BATCH):
             targets = None if atom_counts is None else atom_counts[rows]
             limits = None if shortest is None else shortest[rows.numpy()]
             latent[rows], reproduced = _project_once(model, latent[rows], targets, limits)
             again.append(rows[~reproduced])
-        left = torch.cat(again) if again else left
+        left = torch.cat(again)
     return latent
 
 

@@ -33,9 +33,7 @@ def read_trained_model(path: Path, system: Sequence[str] | None = None) -> Train
     InputError
         Where the file is no sound model file of this version, is of another system, or needs one.
     """
-    from imatgen_flows.models.autoencoder import ImageAutoencoder, build_autoencoder
-    from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
-    from imatgen_flows.models.materials_vae import MaterialsVAE
+    from imatgen_flows.models.crystal_model import build_model
     from imatgen_flows.models.model_file import open_model, read_model
     from imatgen_flows.models.presets import get_preset
 
@@ -44,11 +42,6 @@ def read_trained_model(path: Path, system: Sequence[str] | None = None) -> Train
     grid = card.preset["basis"]["grid"]
     preset = get_preset(card.preset["name"], grid if isinstance(grid, int) else None)
     _, weights = open_model(path, elements, preset)
-    cell, basis = build_autoencoder(preset.cell), ImageAutoencoder(preset.basis)
-    compressor = ImageCompressor(preset, elements, cell, basis)
-    vae = MaterialsVAE(preset.vae, preset.max_elements + 1, compressor.width, preset.prior)
-    for role, network in (("cell", cell), ("basis", basis), ("vae", vae)):
-        network.load_state_dict(weights[role])
     summary = card.data.get("training")
     if summary is None:
         raise InputError(f"{path}: its card lacks the summary of its training structures. Export the model again.")
@@ -58,8 +51,9 @@ def read_trained_model(path: Path, system: Sequence[str] | None = None) -> Train
     index = None
     if card.is_of_prototypes:
         training, index = training.of_system(elements, charge), PrototypeIndex.read(index_path(path))
-    networks = CrystalModel(compressor, vae)
-    return TrainedModel(networks, training, int(max_sites), max_edge, path.name, charge, index)
+    return TrainedModel(
+        build_model(preset, elements, weights), training, int(max_sites), max_edge, path.name, charge, index
+    )
 
 
 def _elements_of(card: ModelCard, path: Path, system: Sequence[str] | None) -> tuple[str, ...]:

@@ -71,3 +71,18 @@ def test_further_passes_are_for_what_is_not_reproduced_yet(crystals, model, monk
     monkeypatch.setattr(model.compressor, "preset", replace(model.compressor.preset, projections=3))
     project(model, latent)
     assert seen == [len(crystals), len(crystals) - 1, len(crystals) - 2]
+
+
+def test_there_is_no_further_pass_where_all_are_reproduced(crystals, model, monkeypatch):
+    seen = []
+
+    def inverted(_, crystals, __):
+        seen.append(len(crystals))
+        return latent, torch.ones(len(crystals), dtype=torch.bool)
+
+    latent = model.encode(crystals)
+    monkeypatch.setattr("imatgen_flows.models.projection.invert_where_needed", inverted)
+    monkeypatch.setattr(model.compressor, "preset", replace(model.compressor.preset, projections=3))
+    assert torch.equal(project(model, latent), latent)
+    assert project(model, latent[:0]).shape == latent[:0].shape
+    assert seen == [len(crystals)]
