@@ -309,6 +309,22 @@ class Screen(Section):
     )
 
 
+class Committee(Section):
+    """Further potentials, each of which relaxes the shortlist and places it on a hull of its own."""
+
+    potentials: list[str] = Field(
+        default_factory=list, description="Potentials beside that of the screening; none where it is empty."
+    )
+    at_most: int = Field(
+        60, ge=1, description="Shortlisted candidates of a round that are voted on, lowest E_hull first."
+    )
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        description="Largest E_hull that is a vote for a candidate, eV/atom; where unset, `screen.threshold`.",
+    )
+
+
 # of a round whose allocation is adaptive: the first tries all sources, the others learn. With four, adaptive campaigns of
 # V-O found an eighth less in as many evaluations (notebook/2026-11-29-arms.md)
 BATCHES = 8
@@ -452,6 +468,7 @@ class CampaignConfig(Section):
     validity: Validity = Field(default_factory=Validity)
     sources: Sources = Field(default_factory=Sources)
     screen: Screen = Field(default_factory=Screen)
+    committee: Committee = Field(default_factory=Committee)
     # `validate` is the key in the file; a field of that name would shadow pydantic's own method
     validation: Validate = Field(default_factory=Validate, alias="validate")
     rounds: Rounds = Field(default_factory=Rounds)
@@ -510,6 +527,16 @@ class CampaignConfig(Section):
     def _one_scale(self) -> Self:
         if self.screen.potential != self.labels.potential:
             raise ValueError("`labels.potential` and `screen.potential` differ: one hull needs one energy model")
+        return self
+
+    @model_validator(mode="after")
+    def _several_potentials(self) -> Self:
+        names = [self.screen.potential, *self.committee.potentials]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"`{name}` votes twice: `committee.potentials` names others than `screen.potential`, each once"
+                )
         return self
 
     @model_validator(mode="after")

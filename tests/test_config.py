@@ -322,6 +322,12 @@ def test_where_networks_come_from_is_converted_to_what_it_meant(sections, model)
     CampaignConfig.model_validate(converted)
 
 
+def test_a_potential_votes_once():
+    for names in (["chgnet"], ["sevennet", "sevennet"]):
+        with pytest.raises(InputError, match=f"`{names[0]}` votes twice"):
+            CampaignConfig.model_validate({"system": ["V", "O"], "committee": {"potentials": names}})
+
+
 def test_two_shares_that_differ_cannot_become_one():
     old = {"start": {"model": "a", "share": 0.6}, "rounds": {"at_most": 2}}
     with pytest.raises(InputError, match=r"`start\.share: 0\.6` and `rounds\.fine_tune: 0\.3` are one key now"):

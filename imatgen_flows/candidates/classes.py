@@ -1,4 +1,4 @@
-"""Novelty classes of a candidate: whether it is known, and whether substitution alone would give it."""
+"""Classes of a candidate: its novelty, and the verdict of a committee of potentials on it."""
 
 from __future__ import annotations
 
@@ -16,3 +16,12 @@ class Novelty(DescribedEnum):
         "It matches a substituted structure; no generator was needed.",
     )
     NEW = "new", "New", "It matches none of these."
+
+
+class CommitteeVerdict(DescribedEnum):
+    """CommitteeVerdict of a committee of potentials on a candidate, most trusted first; see `candidates.committee`."""
+
+    AGREED = "agreed", "Agreed", "Each potential places it within the threshold of its own hull."
+    DISPUTED = "disputed", "Disputed", "Some place it above the threshold, but not the mean of all."
+    UNDECIDED = "undecided", "Undecided", "Fewer than two potentials could vote."
+    REFUSED = "refused", "Refused", "The mean of their distances lies above the threshold."

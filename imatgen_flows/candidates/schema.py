@@ -103,6 +103,15 @@ COLUMNS: list[Column] = [
            on_card=False),
     Column("scale", "text", "Energy scale", "Energy model, for example `chgnet 0.3.0`; energies of two scales do not "
            "compare.", in_header=True),
+    Column("committee", "text", "Committee", "Verdict of the committee of potentials; empty where it was not asked.",
+           in_header=True),
+    Column("committee_mean", "number", "Committee's E_hull", "Mean of E_hull by all potentials that voted, each on a hull of "
+           "its own.", EV, in_header=True),
+    Column("committee_spread", "number", "Committee's spread", "Largest less smallest E_hull of the potentials that voted.",
+           EV, in_header=True),
+    Column("committee_votes", "texts", "Votes", "E_hull (eV/atom) by each potential, or why it lost its vote."),
+    Column("committee_evaluations", "integer", "Committee's evaluations", "Energy-and-force evaluations that the committee "
+           "spent on it, those of the screening left out."),
     Column("validated_energy_per_atom", "number", "Validated energy", "Energy by DFT.", EV, on_card=False),
     Column("validated_e_above_hull", "number", "Validated E_hull", "E_hull by DFT, on a hull of its own scale; null "
            "where it was not validated.", EV),

@@ -8,6 +8,7 @@ from typing import Any
 from jobflow import Flow, Response
 
 from imatgen_flows.config import CampaignConfig
+from imatgen_flows.flows.committee import CommitteeMaker
 from imatgen_flows.flows.common import plain
 from imatgen_flows.flows.generate import GenerateMaker
 from imatgen_flows.flows.search import SearchMaker
@@ -47,6 +48,8 @@ def round_flow(
         jobs.append(_generate(config).make(root, data, number, start))
         made = jobs[-1].output
     jobs.append(SearchMaker(config, walltime=walltimes[0]).make(root, data, made["candidates"], previous))
+    if config.committee.potentials:
+        jobs.append(CommitteeMaker(config).make(root, jobs[-1].output, data["references"], number))
     if config.validation.is_wanted:
         pressure = config.search.pressure
         validate = ValidateMaker(validate=config.validation, walltime=walltimes[1], pressure=pressure)

@@ -19,6 +19,7 @@ __all__ = [
     "InputFile",
     "JobDocument",
     "LabelDocument",
+    "MemberDocument",
     "ModelDocument",
     "ReconstructionDocument",
     "ReferenceDocument",
@@ -116,6 +117,16 @@ class ReferenceDocument(JobDocument):
     counts: dict[str, int]
 
 
+class MemberDocument(JobDocument):
+    """The reference phases as a member of the committee relaxed them, and their hull."""
+
+    potential: str
+    hull: ArtifactRef | None = Field(None, description="As in `ReferenceDocument`; None where it could not be built.")
+    phases: ArtifactRef = Field(description="Rows as in `ReferenceDocument`.")
+    counts: dict[str, int]
+    note: str = Field("", description="Why there is no hull, or what it lacks.")
+
+
 class ModelDocument(JobDocument):
     """One trained network."""
 
@@ -210,6 +221,13 @@ class RelaxInputs(TypedDict):
     max_steps: int
     optimiser: str
     pressure: NotRequired[float]
+
+
+class MemberDocuments(TypedDict):
+    """What a member of the committee made; None where its job was lost."""
+
+    hull: MemberDocument | None
+    relaxations: BatchDocument | None
 
 
 class NetworkDocuments(TypedDict, total=False):

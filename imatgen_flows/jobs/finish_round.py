@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
     from imatgen_flows.candidates.ledger import Ledger, LedgerTable
 
-# columns that a ledger and the gain of a round are counted from
+# purpose of the evaluations that a column counts; then all columns that a ledger and the gain of a round are counted from
+SPENT_ON = {
+    "evaluations": "screen", "committee_evaluations": "committee", "validation_evaluations": "validate",
+}  # fmt: skip
 COUNTED = (
-    "source", "sampler", "state", "rejected_stage", "rejected_reason", "clean", "novelty", "e_above_hull", "evaluations",
-    "validation_evaluations",
+    "source", "sampler", "state", "rejected_stage", "rejected_reason", "clean", "novelty", "e_above_hull", *SPENT_ON,
 )  # fmt: skip
 
 
@@ -60,7 +62,7 @@ def finish_round(
     once = [] if previous else [*once, data.get("calculated")]
     allocation = read_json(candidates.extra["allocation"])
     ledger = _ledger(drawn, _made(samples, allocation), [*models, reconstruction, candidates, *once])
-    ledger.check(evaluations=_evaluations_on_record(drawn, data, is_first=previous is None))
+    ledger.check(evaluations=_evaluations_on_record(drawn, data, candidates, is_first=previous is None))
     gain = _gain(drawn, number, ledger)
     history, table = [], candidates.candidates
     if previous:
@@ -78,6 +80,8 @@ def finish_round(
         "rounds": {"rounds": [*history, gain]},
         "allocation": {"batches": allocation},
     }
+    if committee := candidates.extra.get("committee"):
+        tables["committee"] = read_json(committee)
     latent_map = candidates.extra.get("latent_map")  # none where the generator is no source
     return {
         "round": number,
@@ -108,12 +112,12 @@ def _ledger(drawn: pyarrow.Table, made: dict[str, int], documents: list[JobDocum
     ).items():
         ledger.count(state, stage, reason, count)
         ledger.sources[source or GENERATOR].count(state, stage, reason, count)
-    spent_on = [("evaluations", "sum"), ("validation_evaluations", "sum")]
+    spent_on = [(column, "sum") for column in SPENT_ON]
     for row in drawn.group_by("source").aggregate(spent_on).to_pylist():
         of_source = ledger.sources[row["source"] or GENERATOR]  # a run from before there were others names none
-        of_source.spend("screen", row["evaluations_sum"])
-        if row["validation_evaluations_sum"]:
-            of_source.spend("validate", row["validation_evaluations_sum"])
+        for column, purpose in SPENT_ON.items():
+            if row[f"{column}_sum"] or column == "evaluations":
+                of_source.spend(purpose, row[f"{column}_sum"])
     for document in documents:
         for purpose, number in document.evaluations.items() if document else ():
             ledger.spend(purpose, number)
@@ -140,15 +144,16 @@ def _gain(drawn: pyarrow.Table, number: int, ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _evaluations_on_record(drawn: pyarrow.Table, data: CampaignData, is_first: bool) -> dict[str, int]:
+def _evaluations_on_record(
+    drawn: pyarrow.Table, data: CampaignData, candidates: CandidatesDocument, is_first: bool
+) -> dict[str, int]:
     """Count the evaluations a second time, from the records of what they were spent on."""
-    counted = {
-        "screen": sum(drawn["evaluations"].to_pylist()),
-        "validate": sum(drawn["validation_evaluations"].to_pylist()),
-    }
+    counted = {purpose: sum(drawn[column].to_pylist()) for column, purpose in SPENT_ON.items()}
     if is_first:
         counted["labels"] = sum(row["evaluations"] for row in read_lines(data["labels"].labels))
         counted["references"] = sum(row["evaluations"] for row in read_lines(data["references"].phases))
         if calculated := data.get("calculated"):
             counted["validate references"] = sum(row["evaluations"] for row in read_lines(calculated.phases))
+        if committee := candidates.extra.get("committee"):
+            counted["committee references"] = sum(row["evaluations"] for row in read_json(committee)["members"])
     return counted

@@ -6,6 +6,7 @@ from typing import Any
 
 from jobflow import Flow, Maker, Response
 
+from imatgen_flows.candidates.committee import most_trusted_first
 from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.config import Validate
 from imatgen_flows.io.artifacts import ArtifactStore, read_lines
@@ -67,10 +68,11 @@ def validate_shortlist(
     table = candidates.candidates
     shortlist = samples_in(table, State.SHORTLISTED)
     structures = candidate_structures(table, Geometry.RELAXED, shortlist)
-    distances = {row["sample"]: row["e_above_hull"] for row in candidate_rows(table, ["e_above_hull"], shortlist)}
-    allowed = [sample for sample in shortlist if not f_element_of(structures[sample], settings)]
+    ranked = sorted(candidate_rows(table, ["e_above_hull", "committee"], shortlist), key=most_trusted_first)
+    samples = [str(row["sample"]) for row in ranked]
+    allowed = [sample for sample in samples if not f_element_of(structures[sample], settings)]
     rows = []
-    for sample in sorted(allowed, key=lambda sample: (distances[sample], sample))[: settings.at_most]:
+    for sample in allowed[: settings.at_most]:
         rows += _starts(sample, structures[sample].as_dict(), settings)
     subjects = ArtifactStore(root).put_lines("subjects", rows)
     at = pressure_input(pressure)

@@ -38,6 +38,7 @@ class Plan:
     search : what is searched for, in words, and how many training structures are of it; empty where everything is
     sources : who proposes what is relaxed, in words
     trains : whether networks are trained and sampled
+    committee : potentials that vote on the shortlist beside the first
     """
 
     potential: str
@@ -65,6 +66,7 @@ class Plan:
     search: str = ""
     sources: str = ""
     trains: bool = True
+    committee: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
@@ -86,7 +88,7 @@ class Plan:
             "samples": self._of_rounds(self.samples) if self.trains else "none: no networks are trained",
             "sources": self.sources,
             "relaxations": f"at most {self._of_rounds(self.relaxations).removeprefix('at most ')}",
-            "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self.potential})",
+            "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self._by_potential()})",
             "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine"
             + (", beside training" if self.trains else ""),
         }
@@ -122,6 +124,12 @@ class Plan:
             + (", from which the networks learn: most samples" if self.trains else ": most candidates")
             + " will be rejected. `validity: {charge: flag}` keeps and marks them."
         ]
+
+    def _by_potential(self) -> str:
+        """Say which potentials evaluate."""
+        voting = sum(number for purpose, number in self.evaluations.items() if purpose.startswith("committee"))
+        by_members = f"; {voting:,} of them by {', '.join(self.committee)} for the committee" if voting else ""
+        return f"{self.potential}{by_members}"
 
     def _of_rounds(self, total: int) -> str:
         return f"{total:,}" if self.rounds == 1 else f"at most {total:,} ({total // self.rounds:,} a round)"

@@ -28,11 +28,12 @@ HARMLESS = ("", "not_converged", "diverged")
 
 
 def check_potentials(config: CampaignConfig) -> list[Check]:
-    """Load the potential of a campaign, and the force field of its validation where there is one, and evaluate a crystal.
+    """Load the potentials of a campaign, and the force field of its validation where there is one, and evaluate a crystal.
 
-    Both run in a process of their own, as in a job: one that crashes is a failed check.
+    Each runs in a process of its own, as in a job: one that crashes is a failed check.
     """
     checks = [check_potential(config.screen.potential, config.system)]
+    checks += [check_potential(name, config.system, votes=True) for name in config.committee.potentials]
     if config.validation.is_wanted and not BACKENDS[config.validation.backend].is_vasp:
         name = config.validation.force_field
         force_field = Potential(
@@ -47,13 +48,14 @@ def check_potentials(config: CampaignConfig) -> list[Check]:
     return checks
 
 
-def check_potential(potential: str | Potential, system: list[str]) -> Check:
+def check_potential(potential: str | Potential, system: list[str], *, votes: bool = False) -> Check:
     """Check that a potential loads, and has an energy and forces for the elements of a system.
 
     Parameters
     ----------
     potential : see `get_potential`
     system : element symbols
+    votes : whether it is a member of a committee, which only loses its votes where it does not know an element
     """
     title = f"potential {potential.name if isinstance(potential, Potential) else potential}"
     try:
@@ -70,8 +72,8 @@ def check_potential(potential: str | Potential, system: list[str]) -> Check:
     unknown = {element: result for element, result in zip(system, alone, strict=True) if result.reason not in HARMLESS}
     blamed = f"it fails for {' and '.join(unknown)} alone" if unknown else "it fails for these together"
     reason = _reason(next(iter(unknown.values()), whole))
-    cure = "Choose another potential, or another system."
-    return Check(title, False, f"no energy for a trial crystal of {names}: {blamed} ({reason}). {cure}")
+    cure = "It will lose its votes." if votes else "Choose another potential, or another system."
+    return Check(title, votes, f"no energy for a trial crystal of {names}: {blamed} ({reason}). {cure}")
 
 
 def node_check(directory: Path, campaign: Path) -> Check | None:

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,9 @@ STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0
 # evaluations of a training structure at a pressure: 5.8 (CHGNet, 10 GPa) to 8.2 (toy potential, 100 GPa) in the mean over 31
 # of V-O
 POINTS_OF_A_COMPRESSION = 8
+# evaluations of 7net-0 from where CHGNet left 37 V-O references (21 each) and 60 candidates (13), to 0.05 eV/A
+# (notebook/2026-11-30-committee.md)
+EVALUATIONS_OF_A_MEMBER = 17
 VASP_RUNS = 3  # of a chain: two relaxations and a static calculation
 
 
@@ -124,8 +128,11 @@ def make_plan(config: CampaignConfig) -> Plan:
     references += len({item.structure.composition.reduced_formula for item in parts})
     points = POINTS_OF_A_COMPRESSION if pressure else 1
     once = {"labels": points * len(dataset.rows), "references": points * len(parts) + references * STEPS_OF_A_REFERENCE}
-    in_a_round = config.screen.at_most * EVALUATIONS_OF_A_RELAXATION
-    rounds = _rounds_within_budget(config.rounds, sum(once.values()), in_a_round)
+    voting = _committee_evaluations(config, references)
+    once |= {name: number for name, number in voting.items() if name != "committee"}
+    each = {"screen": config.screen.at_most * EVALUATIONS_OF_A_RELAXATION, "committee": voting.get("committee", 0)}
+    each = {name: number for name, number in each.items() if number}
+    rounds = _rounds_within_budget(config.rounds, sum(once.values()), sum(each.values()))
     plan = Plan(
         potential=config.screen.potential,
         backend=config.validation.backend,
@@ -143,7 +150,8 @@ def make_plan(config: CampaignConfig) -> Plan:
         samples=rounds * config.sampling.total if config.sources.uses_generator else 0,
         references=references,
         relaxations=rounds * config.screen.at_most,
-        evaluations=once | {"screen": rounds * in_a_round},
+        evaluations=once | {name: rounds * number for name, number in each.items()},
+        committee=list(config.committee.potentials),
         excluded=dataset.exclusion_rows(),
         search=_search(config, [structure_of(row) for row in dataset.rows]),
         sources="; ".join([describe_sources(config), *files]),
@@ -153,8 +161,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         plan.dft_chains = _chains(config, rounds, published)
         plan.dft_runs = plan.dft_chains * (VASP_RUNS if BACKENDS[config.validation.backend].is_vasp else 1)
         plan.dft_attempts = config.validation.attempts
-    cost = _seconds_per_evaluation([structure_of(row) for row in dataset.rows], config.screen.potential)
-    plan.seconds = {name: number * cost / get_settings().n_workers for name, number in plan.evaluations.items()}
+    plan.seconds = _seconds(config, [structure_of(row) for row in dataset.rows], plan.evaluations, voting)
     return plan
 
 
@@ -194,6 +201,27 @@ def _chains(config: CampaignConfig, rounds: int, published: int) -> int:
     references = published if validate.references == "computed" else 0
     starts = 2 if validate.antiferro else 1
     return starts * (references + rounds * min(validate.at_most, config.screen.at_most))
+
+
+def _committee_evaluations(config: CampaignConfig, references: int) -> dict[str, int]:
+    """Estimate the evaluations of all members of the committee, once and in a round; empty where there is none."""
+    committee = config.committee
+    if not committee.potentials:
+        return {}
+    of_each = {"committee references": references, "committee": min(committee.at_most, config.screen.at_most)}
+    return {name: len(committee.potentials) * n * EVALUATIONS_OF_A_MEMBER for name, n in of_each.items()}
+
+
+def _seconds(
+    config: CampaignConfig, structures: list[Structure], evaluations: Mapping[str, int], voting: Mapping[str, int]
+) -> dict[str, float]:
+    """Estimate the time of evaluations by purpose on this machine; those of the committee are shared by its members."""
+    cost = _seconds_per_evaluation(structures, config.screen.potential)
+    costs = dict.fromkeys(evaluations, cost)
+    if voting:
+        members = [_seconds_per_evaluation(structures, member) for member in config.committee.potentials]
+        costs |= dict.fromkeys(voting, sum(members) / len(members))
+    return {name: number * costs[name] / get_settings().n_workers for name, number in evaluations.items()}
 
 
 def _seconds_per_evaluation(structures: list[Structure], potential: str) -> float:

@@ -19,6 +19,8 @@ from imatgen_flows.jobs.provenance import PROVENANCE_FILE, ROUND_KEY, SETTINGS_K
 from imatgen_flows.registry import DescribedEnum
 
 CAMPAIGN_FILE = "campaign.yaml"
+# keys that may change under a finished campaign: what is done stays, and what is added is done on top of it
+EXTENDING = ("rounds", "committee")
 FAILURE_FILE = "failure.txt"  # why the last attempt ended without a result
 
 
@@ -72,7 +74,7 @@ def default_run_directory(campaign: Path) -> Path:
 
 
 def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
-    """Make or check the run directory of a campaign; other `rounds` extend the campaign that is there.
+    """Make or check the run directory of a campaign; other sections of `EXTENDING` extend the campaign that is there.
 
     Parameters
     ----------
@@ -88,14 +90,14 @@ def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
     written = directory / CAMPAIGN_FILE
     if written.exists():
         before = CampaignConfig.from_file(written)
-        if before.model_copy(update={"rounds": config.rounds}) != config:
+        if before.model_copy(update={key: getattr(config, key) for key in EXTENDING}) != config:
             raise InputError(
                 f"{directory} holds a run of another campaign: {_differing(before, config)}, in {written}. Choose another "
                 "directory with --directory, or undo the change."
             )
         if not resume:
             raise InputError(f"{directory} already holds this campaign. Add --resume to go on with it.")
-        if before != config:  # more rounds, or a larger budget: what is done stays
+        if before != config:  # more rounds, a larger budget, or a committee
             config.to_file(written)
         return
     if directory.is_dir() and any(not path.name.startswith(".") for path in directory.iterdir()):
@@ -110,8 +112,8 @@ def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
 
 
 def _differing(before: CampaignConfig, now: CampaignConfig) -> str:
-    """Name the sections in which two campaigns differ, but `rounds`, which may be changed."""
-    old, new = (config.model_dump(mode="json", by_alias=True, exclude={"rounds"}) for config in (before, now))
+    """Name the sections in which two campaigns differ, but those of `EXTENDING`, which may be changed."""
+    old, new = (config.model_dump(mode="json", by_alias=True, exclude=set(EXTENDING)) for config in (before, now))
     names = [f"`{name}`" for name in new if old[name] != new[name]]
     return f"{' and '.join(names)} differ{'s' * (len(names) == 1)}"
 
