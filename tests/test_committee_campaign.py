@@ -92,12 +92,13 @@ def test_a_member_that_knows_no_oxygen_loses_all_its_votes_and_says_why(run, row
     for row in rows:
         if row["committee"]:
             assert "no vote" in row["committee_votes"][3] and "no_oxygen" in row["committee_votes"][3]
-    (member,) = [
-        member
-        for member in json.loads((run / "committee.json").read_text())["members"]
-        if member["potential"].endswith("no_oxygen")
-    ]
-    assert "O" in member["note"] and member["lost"] == sum(bool(row["committee"]) for row in rows)
+    table = json.loads((run / "committee.json").read_text())
+    (note,) = [member["note"] for member in table["members"] if member["potential"].endswith("no_oxygen")]
+    votes = [vote for vote in table["votes"] if vote["potential"].endswith("no_oxygen")]
+    assert "no hull" in note and "O" in note
+    assert len(votes) == sum(bool(row["committee"]) for row in rows) and {vote["e_above_hull"] for vote in votes} == {
+        None
+    }
 
 
 @pytest.mark.parametrize("place", [4, 5])
@@ -123,6 +124,20 @@ def test_every_evaluation_of_the_committee_is_in_the_ledger(run, rows, documents
     assert ledger["committee references"] == sum(
         row["evaluations"] for member in of_references for row in read_lines(member.phases)
     )
+
+
+def test_the_report_says_what_each_member_said(run, rows):
+    from imatgen_flows.report.evidence import read_members
+    from imatgen_flows.report.html import build_report
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    asked = sum(bool(row["committee"]) for row in rows)
+    same, shifted, no_oxygen, *others = read_members(RunDirectory.open(run))
+    assert same.higher == pytest.approx(shifted.higher, abs=1e-6) and same.voted == asked
+    assert (no_oxygen.voted, no_oxygen.lost, no_oxygen.higher, no_oxygen.scale) == (0, asked, None, "")
+    assert all(member.voted + member.lost == asked for member in others)
+    page = build_report(run).read_text()
+    assert "it has no hull" in page and "agreed on by the committee" in page
 
 
 def test_another_threshold_takes_the_votes_again_and_relaxes_nothing(run, documents):

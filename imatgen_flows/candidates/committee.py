@@ -34,11 +34,6 @@ class Vote:
     e_above_hull: float | None
     detail: str = ""
 
-    @property
-    def is_cast(self) -> bool:
-        """Whether it counts."""
-        return self.e_above_hull is not None
-
     def __str__(self) -> str:
         value = "no vote" if self.e_above_hull is None else f"{self.e_above_hull:.3f}"
         return f"{self.potential}: {value}" + (f" ({self.detail})" if self.detail else "")

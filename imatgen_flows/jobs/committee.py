@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -130,7 +131,7 @@ def take_votes(
         for row in candidate_rows(candidates.candidates, ["e_above_hull"], samples)
     }
     votes = {sample: [Vote(potential, first[sample])] for sample in samples}
-    spent, table_of_members = dict.fromkeys(samples, 0), []
+    spent, described = dict.fromkeys(samples, 0), []
     for name, made in members.items():
         batch = made["relaxations"]
         relaxed = {row["sample"]: row for row in read_lines(batch.relaxations)} if batch else {}
@@ -138,18 +139,19 @@ def take_votes(
         for sample in samples:
             votes[sample].append(member.vote(relaxed.get(sample), structures[sample]))
             spent[sample] += relaxed[sample]["evaluations"] if sample in relaxed else 0
-        table_of_members.append(member.to_dict() | {"lost": sum(not votes[s][-1].is_cast for s in samples)})
+        described.append(member.to_dict())
     rows = [
         {"sample": sample, "committee_evaluations": spent[sample]} | decide(votes[sample], threshold).to_row()
         for sample in samples
     ]
     fields = candidates_fields(extend_table(store, candidates.candidates, rows), candidates)
-    members_table = store.put_json("committee", {"threshold": threshold, "members": table_of_members})
+    taken = [{"sample": sample} | asdict(vote) for sample in samples for vote in votes[sample]]
+    record = store.put_json("committee", {"threshold": threshold, "members": described, "votes": taken})
     evaluations = {"committee": _spent(members, "relaxations", "committee")}
     if is_first_round:
         evaluations["committee references"] = _spent(members, "hull", "committee references")
     return fields | {
-        "extra": candidates.extra | {"committee": members_table},
+        "extra": candidates.extra | {"committee": record},
         "evaluations": candidates.evaluations | evaluations,
     }
 

@@ -20,7 +20,7 @@ from imatgen_flows.jobs.documents import (
     ReconstructionDocument,
     RoundDocument,
 )
-from imatgen_flows.jobs.round_tables import hull_table, metrics_table
+from imatgen_flows.jobs.round_tables import committee_table, hull_table, metrics_table
 from imatgen_flows.profiles import Profile
 from imatgen_flows.sources.registry import GENERATOR
 
@@ -80,8 +80,8 @@ def finish_round(
         "rounds": {"rounds": [*history, gain]},
         "allocation": {"batches": allocation},
     }
-    if committee := candidates.extra.get("committee"):
-        tables["committee"] = read_json(committee)
+    if "committee" in candidates.extra:
+        tables["committee"] = committee_table(candidates, previous)
     latent_map = candidates.extra.get("latent_map")  # none where the generator is no source
     return {
         "round": number,

@@ -16,7 +16,13 @@ from imatgen_flows.io.artifacts import read_json, read_lines
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures, read_candidates
 from imatgen_flows.jobs.dataset_rows import structure_of
-from imatgen_flows.jobs.documents import ModelDocument, ReconstructionDocument, ReferenceDocument, RoundDocument
+from imatgen_flows.jobs.documents import (
+    CandidatesDocument,
+    ModelDocument,
+    ReconstructionDocument,
+    ReferenceDocument,
+    RoundDocument,
+)
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.references import has_failed
 from imatgen_flows.jobs.train import PRIOR_METRICS
@@ -42,6 +48,13 @@ def write_run_directory(document: RoundDocument, directory: Path) -> None:
     write_atomic(directory / "ledger.json", json.dumps(document.ledger, indent=1))
     for name, table in document.tables.items():
         write_atomic(directory / f"{name}.json", json.dumps(read_json(table), indent=1))
+
+
+def committee_table(candidates: CandidatesDocument, previous: RoundDocument | None) -> dict[str, Any]:
+    """Return the votes of this round and of those before it, with the members as they are now."""
+    table: dict[str, Any] = read_json(candidates.extra["committee"])
+    before = previous.tables.get("committee") if previous else None
+    return table | {"votes": (read_json(before)["votes"] if before else []) + table["votes"]}
 
 
 def metrics_table(

@@ -15,6 +15,9 @@ class _AddedColumns(TypedDict, total=False):
     source: str
     made_by: str
     validated_note: str
+    committee: str
+    committee_mean: float | None
+    committee_spread: float | None
 
 
 class Fate(TypedDict):

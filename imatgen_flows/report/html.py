@@ -14,6 +14,7 @@ from imatgen_flows.candidates.table import count_by
 from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report.composition_classes import classes_section
 from imatgen_flows.report.compositions import choose
+from imatgen_flows.report.evidence import evidence_section
 from imatgen_flows.report.figures import draw_figures
 from imatgen_flows.report.learning import reconstruction_section
 from imatgen_flows.report.markup import count, duration, plural, render, words
@@ -189,6 +190,7 @@ SECTIONS: dict[str, tuple[str, Callable[[RunDirectory], Markup]]] = {
     "hull": ("Hull", lambda run: hull_section(run, funnel=True)),
     "compositions": ("Compositions", _compositions),
     "best": ("Best structures", _fixed("best")),
+    "evidence": ("Evidence", evidence_section),
     "validation": ("Validation", validation_section),
     "vacancies": ("Vacancies", lambda run: vacancies_section(run.path)),
     "candidates": ("Candidates", _candidates),

@@ -13,6 +13,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.report.compositions import atomic_fraction, choose, compositions_data, lowest
 from imatgen_flows.report.documents import Fate, RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
+from imatgen_flows.report.evidence import evidence_filters, evidence_line
 from imatgen_flows.report.figures import ERRORS
 from imatgen_flows.report.markup import words
 from imatgen_flows.report.result_directory import ResultDirectory, crystal_id
@@ -80,6 +81,7 @@ def candidates_data(
             {"name": column.name, "label": column.label, "unit": column.unit, "type": column.type} for column in columns
         ],
         "candidates": candidates,
+        "evidence": evidence_filters(results.relaxed),
         "references": [
             {**_finite(ref), "fraction": ref["fractions"].get(results.system[1], 0.0)}
             for ref in results.hull["references"]
@@ -99,6 +101,7 @@ def _candidate(results: ResultDirectory, columns: Iterable[Column], row: Relaxed
     return {column.name: values[column.name] for column in columns} | {
         "fraction": atomic_fraction(row["formula"], results.system[1]),
         "made": how_made(row) if "sampler" in row else "",
+        "evidence": evidence_line(row),
         "fate": fate(row),
         "crystal": crystal_id(row),
         "cif": cif,

@@ -32,7 +32,7 @@
     if (WRITTEN[column.name]) return WRITTEN[column.name](row);
     if (column.type === "number") return fixed(held, 3);
     if (column.type === "boolean") return held === null ? "" : held ? "yes" : "no";
-    return escaped(Array.isArray(held) ? held.join(", ") : held ?? "–");
+    return escaped(Array.isArray(held) ? held.join("; ") : held ?? "–");
   }
 
   function element(tag, attributes = {}, html = "") {
@@ -301,6 +301,7 @@
       <h3><b>${formula(row.formula)}</b><span>${group(row.spacegroup)} (${row.spacegroup_number})</span></h3>
       <p class="energy">${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom</p>
       ${isValidated(row) ? `<p class="energy validated">${fixed(row.validated_e_above_hull, 3)} eV/atom by ${escaped(row.validated_scale)}</p>` : ""}
+      ${row.evidence ? `<p class="evidence">${escaped(row.evidence)}</p>` : ""}
       <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made || row.sample).replaceAll("-", "\u2011")}<br><code>${escaped(row.crystal)}</code></p>`);
     const actions = element("div", { class: "row" });
     const more = element("button", { type: "button", class: "more" }, "Details");
@@ -334,13 +335,13 @@
   $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
 
   // ---- table ------------------------------------------------------------------------------------------------------
-  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "nsites", "volume_per_atom", "novelty", "charge_balanced", "sampler", "file", "evaluations", "relaxed_id"];
+  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "committee", "nsites", "volume_per_atom", "novelty", "charge_balanced", "sampler", "file", "evaluations", "relaxed_id"];
   const CELLS = {
     spacegroup: (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`,
     novelty: (row) => `<span class="tag ${escaped(row.novelty)}">${novelty(row.novelty)}</span>`,
     relaxed_id: (row) => `<code>${escaped(row.relaxed_id)}</code>`,
   };
-  const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated)) && (name !== "charge_balanced" || data.candidates.some((row) => row.charge_balanced === false))).map((name) => {
+  const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated)) && (name !== "committee" || data.candidates.some((row) => row.committee)) && (name !== "charge_balanced" || data.candidates.some((row) => row.charge_balanced === false))).map((name) => {
     const column = byName.get(name);
     const heading = label(column.label) + (column.unit ? ` (${escaped(column.unit)})` : "");
     // space groups sort by their number
@@ -368,11 +369,18 @@
     if (number) $("filter-novelty").append(element("label", {}, `<input type="checkbox" value="${name}" checked> ${novelty(name)} <small>${number}</small>`));
   }
 
+  for (const [place, { label, column, value }] of data.evidence.entries()) {
+    const number = data.candidates.filter((row) => row[column] === value).length;
+    $("filter-evidence").append(element("label", {}, `<input type="checkbox" value="${place}"> ${escaped(label)} <small>${number}</small>`));
+  }
+  $("filter-evidence").hidden = !data.evidence.length;
+
   function chosen() {
     const terms = $("filter-text").value.toLowerCase().split(/\s+/).filter(Boolean);
     const limit = $("filter-hull").value === "" ? Infinity : Number($("filter-hull").value);
     const hidden = new Set([...$("filter-novelty").querySelectorAll("input:not(:checked)")].map((box) => box.value));
-    const rows = data.candidates.filter((row) => row.e_above_hull <= limit && !hidden.has(row.novelty) && terms.every((term) => searched.get(row).includes(term)));
+    const demanded = [...$("filter-evidence").querySelectorAll("input:checked")].map((box) => data.evidence[box.value]);
+    const rows = data.candidates.filter((row) => demanded.every(({ column, value }) => row[column] === value) && row.e_above_hull <= limit && !hidden.has(row.novelty) && terms.every((term) => searched.get(row).includes(term)));
     const sign = state.down ? -1 : 1;
     const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : a === null ? 1 : b === null ? -1 : String(a).localeCompare(String(b)));
     return rows.sort((a, b) => sign * order(a[state.key], b[state.key]) || a.e_above_hull - b.e_above_hull);

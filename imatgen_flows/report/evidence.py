@@ -1,0 +1,121 @@
+"""The report's section on the evidence for the shortlist beside its E_hull, and what a referee will ask of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from scipy.stats import spearmanr
+
+from imatgen_flows.candidates.classes import CommitteeVerdict
+from imatgen_flows.energetics.potentials import POTENTIALS
+from imatgen_flows.report.markup import energy, render, share
+from imatgen_flows.report.result_directory import read_json
+from imatgen_flows.report.run_directory import RunDirectory
+
+FEWEST = 3  # votes from which on a rank correlation is given
+# what the table of candidates can be restricted to, where the column holds such a value: column, value, words
+FILTERS: tuple[tuple[str, object, str], ...] = (
+    ("committee", CommitteeVerdict.AGREED.value, "agreed on by the committee"),
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a potential of the committee said of the candidates, beside the first potential.
+
+    Attributes
+    ----------
+    label : name of the potential
+    scale : energy scale of its hull; empty where it has none
+    relaxed, failed : phases of its hull
+    voted, lost : candidates that it voted on, and those where it lost its vote
+    higher : mean of its E_hull less that of the first potential, eV/atom; None without votes
+    rank : Spearman's correlation of both; None where there are too few votes, or all are equal
+    note : what its hull lacks
+    """
+
+    label: str
+    scale: str
+    relaxed: int
+    failed: int
+    voted: int
+    lost: int
+    higher: float | None
+    rank: float | None
+    note: str
+
+
+def evidence_section(run: RunDirectory) -> Markup:
+    """Write what the committee says of the shortlist; empty where there is none."""
+    members = read_members(run)
+    if not members:
+        return Markup()
+    verdicts = Counter(row["committee"] for row in run.relaxed if row["committee"])
+    return render(
+        "evidence",
+        run=run,
+        threshold=read_json(run.path / "committee.json")["threshold"],
+        asked=verdicts.total(),
+        verdicts=[
+            (each.label, each.description, share(verdicts[each.value], verdicts.total())) for each in CommitteeVerdict
+        ],
+        members=members,
+    )
+
+
+def evidence_line(row: Mapping[str, Any]) -> str:
+    """Write the evidence for one candidate in a line; empty where there is none."""
+    parts = []
+    if row.get("committee"):
+        verdict = CommitteeVerdict(row["committee"]).label
+        mean, spread = row["committee_mean"], row["committee_spread"]
+        votes = "" if spread is None else f": {energy(mean)} eV/atom in the mean, spread {energy(spread)}"
+        parts.append(f"{verdict}{votes}")
+    return "; ".join(parts)
+
+
+def evidence_filters(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """List what the table of candidates can be restricted to."""
+    return [
+        {"column": column, "value": value, "label": words}
+        for column, value, words in FILTERS
+        if any(row.get(column) == value for row in rows)
+    ]
+
+
+def read_members(run: RunDirectory) -> list[Member]:
+    """Read what each member of the committee said; none where the run has no committee."""
+    path = run.path / "committee.json"
+    if not path.is_file():
+        return []
+    table = read_json(path)
+    votes: dict[str, dict[str, float | None]] = {}
+    for vote in table["votes"]:
+        votes.setdefault(vote["potential"], {})[vote["sample"]] = vote["e_above_hull"]
+    first = next(iter(votes.values()), {})
+    return [_member(member, votes.get(member["potential"], {}), first) for member in table["members"]]
+
+
+def _member(member: Mapping[str, Any], votes: Mapping[str, float | None], first: Mapping[str, float | None]) -> Member:
+    pairs = [
+        (one, other) for sample, other in votes.items() if other is not None and (one := first[sample]) is not None
+    ]
+    before, now = np.array(pairs, dtype=float).reshape(-1, 2).T
+    rank = float(spearmanr(before, now)[0]) if len(pairs) >= FEWEST else float("nan")
+    name = member["potential"]
+    return Member(
+        label=POTENTIALS[name].label if name in POTENTIALS else name,
+        scale=member["scale"],
+        relaxed=member["counts"].get("relaxed", 0),
+        failed=member["counts"].get("failed", 0),
+        voted=len(pairs),
+        lost=len(votes) - len(pairs),
+        higher=float((now - before).mean()) if pairs else None,
+        rank=None if np.isnan(rank) else rank,
+        note=member["note"],
+    )
