@@ -396,6 +396,28 @@ class Sources(Section):
         return self.batches or 1
 
 
+class Elsewhere(Section):
+    """Databases that are asked whether they hold the shortlisted candidates; none by default, and nothing needs a network."""
+
+    providers: list[str] = Field(
+        default_factory=list,
+        description="`mp`, the Materials Project, which needs a key in MP_API_KEY; else aliases of OPTIMADE such as `oqmd`, "
+        "or URLs. What does not answer is recorded as such.",
+    )
+
+    @field_validator("providers", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("providers")
+    @classmethod
+    def _each_once(cls, providers: list[str]) -> list[str]:
+        if not all(name.strip() for name in providers):
+            raise ValueError("a provider has no name: give `mp`, an alias of OPTIMADE such as `oqmd`, or a URL")
+        return list(dict.fromkeys(name.strip() for name in providers))
+
+
 class Validate(Section):
     """DFT of the shortlist."""
 
@@ -469,6 +491,7 @@ class CampaignConfig(Section):
     sources: Sources = Field(default_factory=Sources)
     screen: Screen = Field(default_factory=Screen)
     committee: Committee = Field(default_factory=Committee)
+    elsewhere: Elsewhere = Field(default_factory=Elsewhere)
     # `validate` is the key in the file; a field of that name would shadow pydantic's own method
     validation: Validate = Field(default_factory=Validate, alias="validate")
     rounds: Rounds = Field(default_factory=Rounds)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -28,6 +29,7 @@ from imatgen_flows.jobs.candidate_scores import score_candidates
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures, samples_in
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
+from imatgen_flows.jobs.known_elsewhere import known_elsewhere
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.references import extend_hull
 from imatgen_flows.jobs.relax_batch import relax_batch
@@ -36,7 +38,7 @@ from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.run import Run
 
-JOBS_OF_A_ROUND = 14  # with one batch
+JOBS_OF_A_ROUND = 15  # with one batch
 
 
 @pytest.fixture(scope="module")
@@ -131,18 +133,18 @@ def test_the_files_of_relaxed_structures_are_named_by_the_ids_of_the_crystals_in
 
 def test_structures_of_decoded_candidates_are_written_once_and_referred_to_ever_after(run, documents):
     objects = run / "artifacts" / "objects"
-    (drawn,), (filtered,), (ranked,), (finished,) = (
-        documents(run, job) for job in (sample_candidates, filter_candidates, rank_candidates, finish_round)
-    )
+    jobs = (sample_candidates, filter_candidates, rank_candidates, known_elsewhere, finish_round)
+    (drawn,), (filtered,), (ranked,), (looked_up,), (finished,) = (documents(run, job) for job in jobs)
     (decoded,) = drawn.candidates.structures[Geometry.DECODED.value]
     assert list(objects.glob(f"{Geometry.DECODED.value}-structures-*")) == [decoded.path()]
-    for document in (filtered, ranked, finished):
+    for document in (filtered, ranked, looked_up, finished):
         assert document.candidates.structures[Geometry.DECODED.value] == [decoded]
     # each job puts one part behind those of the jobs before it, and rewrites none
-    parts = [document.candidates.parts for document in (drawn, filtered, ranked)]
-    assert [len(part) for part in parts] == [1, 2, 3] and parts[2][:2] == parts[1] and parts[1][:1] == parts[0]
-    assert finished.candidates == ranked.candidates
-    assert set(objects.glob("candidates-*")) == {part.path() for part in parts[2]}
+    parts = [document.candidates.parts for document in (drawn, filtered, ranked, looked_up)]
+    assert [len(part) for part in parts] == [1, 2, 3, 4]
+    assert all(later[: len(earlier)] == earlier for earlier, later in pairwise(parts))
+    assert finished.candidates == looked_up.candidates
+    assert set(objects.glob("candidates-*")) == {part.path() for part in parts[3]}
     samples = {row["sample"] for row in rows_of(run)}
     held = candidate_structures(finished.candidates, Geometry.DECODED)
     assert set(held) == samples - {row["sample"] for row in rows_of(run) if row["rejected_stage"] == "decode"}

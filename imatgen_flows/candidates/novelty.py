@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import nan
-from typing import cast
+from typing import Any, cast
 
 from pymatgen.core import Structure
 
@@ -81,7 +81,12 @@ class NoveltyClassifier:
         return classes
 
 
-def classify_relaxed(structures: Sequence[Structure], names: Sequence[str], classifier: NoveltyClassifier) -> list[Row]:
+def classify_relaxed(
+    structures: Sequence[Structure],
+    names: Sequence[str],
+    classifier: NoveltyClassifier,
+    tolerances: Mapping[str, Any] | None = None,
+) -> list[Row]:
     """Write the novelty of relaxed structures; of several equal ones, each after the first is a duplicate of that.
 
     Parameters
@@ -89,9 +94,10 @@ def classify_relaxed(structures: Sequence[Structure], names: Sequence[str], clas
     structures : lowest E_hull first
     names : that a duplicate of each is said to match
     classifier : of what is known besides
+    tolerances : by which the structures are compared with each other; the classifier has its own
     """
     found: list[Row] = []
-    for index, first in enumerate(group_duplicates(structures)):
+    for index, first in enumerate(group_duplicates(structures, **(tolerances or {}))):
         if first != index:
             found.append({"novelty": Novelty.DUPLICATE.value, "novelty_match": names[first]})
             continue

@@ -126,6 +126,26 @@ COLUMNS: list[Column] = [
     Column("spacegroup_number", "integer", "Space group number", "Number of that space group.", in_header=True),
     Column("novelty", "text", "Novelty", "Class of a unique or relaxed candidate.", in_header=True),
     Column("novelty_match", "text", "Matches", "What it matches.", in_header=True),
+    Column("tight_novelty", "text", "Tight novelty", "The same class by tight tolerances (`ltol` 0.1, as LeMat-GenBench), "
+           "of a relaxed candidate; nothing is decided by it."),
+    Column("tight_match", "text", "Tight match", "What it matches by these."),
+    Column("protostructure", "text", "Protostructure", "Space group and occupied positions, of a shortlisted candidate."),
+    Column("prototype_known", "boolean", "Prototype known", "Whether a crystal of the Materials Project has this one, "
+           "whatever its elements; null where it has no label."),
+    Column("nearest", "text", "Nearest known", "Published crystal of its formula, or else of its stoichiometry, with the "
+           "smallest distance."),
+    Column("nearest_distance", "number", "Distance", "Cosine distance of the fingerprints of Oganov and Valle, from 0 (the "
+           "same) to 1; null where nothing can be compared."),
+    Column("variant_of", "text", "Ordered variant of", "Crystal that has the same sites, with the cations or the anions "
+           "distributed in another way, or at random."),
+    Column("elsewhere", "texts", "Elsewhere", "What each provider of `elsewhere.providers` holds of it, with a link, or "
+           "that it has not answered."),
+    Column("magnetic_order", "text", "Magnetic order", "`nonmagnetic` or `magnetic`, by the unsigned moments of the "
+           "potential, which cannot tell a ferromagnet from an antiferromagnet; empty where it gives none."),
+    Column("mean_moment", "number", "Mean moment", "Mean of these moments over all atoms.", "μB/atom"),
+    Column("moment_evaluations", "integer", "Moment evaluations", "Evaluations that its moments took.", on_card=False),
+    Column("validated_magnetic_order", "text", "Validated magnetic order", "Which magnetic start DFT found lower, and by how "
+           "much; empty where it made one start."),
     Column("evaluations", "integer", "Evaluations", "Energy-and-force evaluations of its relaxation."),
     Column("steps", "integer", "Steps", "Steps of its relaxation."),
     Column("fmax", "number", "Force", "Largest force that the relaxation left.", "eV/Å", on_card=False),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from pymatgen.core import Structure
 
@@ -17,6 +16,8 @@ from imatgen_flows.crystals.rate_limit import RateLimit, RateLimitError, retry_a
 from imatgen_flows.crystals.registry import SourceOptions
 from imatgen_flows.crystals.structure_files import RawCrystal
 from imatgen_flows.errors import InputError
+
+Answer = TypeVar("Answer")
 
 KEY_PAGE = "https://next-gen.materialsproject.org/api"
 
@@ -35,50 +36,89 @@ def read_materials_project(options: SourceOptions, query: Query) -> Iterator[Raw
 
 
 def _download(key: str | None, query: Query) -> Download:
-    """Ask for all documents, as often as the limit of requests makes necessary, and compare their number with the count."""
-    if not key:
-        raise InputError(
-            f"{query.section}: the Materials Project needs a key. Get one at {KEY_PAGE} and "
-            f"set MP_API_KEY. {query.instead}"
-        )
-    try:
-        from mp_api.client import MPRester
-    except ImportError:
-        raise InputError(
-            f'{query.section}: the Materials Project needs mp-api: pip install "imatgen-flows[mp]". {query.instead}'
-        ) from None
-    rate_limit = RateLimit("the Materials Project")
-    while True:
-        try:
-            version, documents, counted = _ask(MPRester(key, use_document_model=False), query)
-            break
-        except Exception as error:  # the client lets through what requests, urllib3 and its own decoder raise
-            # the address is long and says nothing of the cause, which stands behind it
-            said = re.sub(r" on URL \S+", "", f"{type(error).__name__}: {error}").replace(key, "***")
-            _wait_or_explain(error, " ".join(said.split()), query, rate_limit)
-    rate_limit.report()
-    names = [str(d.get("material_id") or f"document-{n}") for n, d in enumerate(documents, start=1)]
-    if len(set(names)) < counted:
-        raise InputError(
-            f"{query.section}: the Materials Project sent {len(set(names)):,} of the {counted:,} documents that it counts. "
-            f"No part is kept. Try later. {query.instead}"
-        )
-    source = f"Materials Project {version}"
-    crystals = {name: _crystal(name, document) for name, document in zip(names, documents, strict=True)}
-    return Download("the Materials Project", version, [RawCrystal(n, source, x) for n, x in crystals.items()])
+    """Ask for all documents, and compare their number with the count."""
 
-
-def _ask(client: AbstractContextManager[Any], query: Query) -> tuple[str, list[dict[str, Any]], int]:
-    """Return the version of the database, the documents, and how many there should be."""
-    with client as rester:
-        version = rester.get_database_version() or date.today().isoformat()
+    def ask(rester: Any) -> tuple[list[dict[str, Any]], Any]:
         documents = rester.materials.summary.search(
             **_criteria(query), deprecated=False, include_gnome=False,
             all_fields=False, chunk_size=1000, fields=["material_id", "structure"],
         )  # fmt: skip
         # `search` stops without a word at a page that is empty before all have come
-        counted = rester.materials.summary.count(_server_criteria(query))
-    return str(version), documents or [], counted if isinstance(counted, int) else 0
+        return documents or [], rester.materials.summary.count(_server_criteria(query))
+
+    version, (documents, counted) = ask_materials_project(key, ask, query.section, query.instead)
+    names = [str(d.get("material_id") or f"document-{n}") for n, d in enumerate(documents, start=1)]
+    refuse_part(len(set(names)), counted, query.section, query.instead)
+    source = f"Materials Project {version}"
+    crystals = {name: _crystal(name, document) for name, document in zip(names, documents, strict=True)}
+    return Download("the Materials Project", version, [RawCrystal(n, source, x) for n, x in crystals.items()])
+
+
+def ask_materials_project(
+    key: str | None, ask: Callable[[Any], Answer], section: str, instead: str
+) -> tuple[str, Answer]:
+    """Ask the Materials Project, as often as its limit of requests makes necessary.
+
+    Parameters
+    ----------
+    key : API key
+    ask : what is asked of an open `MPRester` of mp-api, which returns plain dictionaries
+    section : of the campaign file, to begin messages with
+    instead : what can be done without the Materials Project, to end them with
+
+    Returns
+    -------
+    version of the database, and what `ask` returned
+
+    Raises
+    ------
+    InputError
+        Where the key or the client is missing, the key is refused, or the Materials Project does not answer.
+    """
+    if not key:
+        raise InputError(
+            f"{section}: the Materials Project needs a key. Get one at {KEY_PAGE} and set MP_API_KEY. {instead}"
+        )
+    try:
+        from mp_api.client import MPRester
+    except ImportError:
+        raise InputError(
+            f'{section}: the Materials Project needs mp-api: pip install "imatgen-flows[mp]". {instead}'
+        ) from None
+    rate_limit = RateLimit("the Materials Project")
+    while True:
+        try:
+            with MPRester(key, use_document_model=False) as rester:
+                version, answer = _database_version(rester), ask(rester)
+            break
+        except Exception as error:  # the client lets through what requests, urllib3 and its own decoder raise
+            # the address is long and says nothing of the cause, which stands behind it
+            said = re.sub(r" on URL \S+", "", f"{type(error).__name__}: {error}").replace(key, "***")
+            _wait_or_explain(error, " ".join(said.split()), rate_limit, section, instead)
+    rate_limit.report()
+    return version, answer
+
+
+def refuse_part(came: int, counted: object, section: str, instead: str) -> None:
+    """Refuse fewer documents than the Materials Project counts, or a number that is none.
+
+    Raises
+    ------
+    InputError
+        Where documents are missing.
+    """
+    if not isinstance(counted, int) or came < counted:
+        number = f"{counted:,}" if isinstance(counted, int) else "unknown number of"
+        raise InputError(
+            f"{section}: the Materials Project sent {came:,} of the {number} documents that it counts. "
+            f"No part is kept. Try later. {instead}"
+        )
+
+
+def _database_version(rester: Any) -> str:
+    """Read the version of the database, for example `2026.02.01`; where the server names none, the date stands for it."""
+    version = getattr(rester, "db_version", None)  # from mp-api 0.46 on, where the method is deprecated
+    return str(version or rester.get_database_version() or f"unknown-{date.today().isoformat()}")
 
 
 def _criteria(query: Query) -> dict[str, Any]:
@@ -107,14 +147,14 @@ def _crystal(name: str, document: dict[str, Any]) -> Structure | Exclusion:
         return Exclusion(name, "unreadable", f"{type(error).__name__}: {error}"[:200])
 
 
-def _wait_or_explain(error: Exception, said: str, query: Query, rate_limit: RateLimit) -> None:
+def _wait_or_explain(error: Exception, said: str, rate_limit: RateLimit, section: str, instead: str) -> None:
     """Wait where the Materials Project limits the requests; otherwise raise the sentence about an error."""
     if _status(error) != 429:
-        raise InputError(f"{query.section}: {_explain(_status(error), said)} {query.instead}") from error
+        raise InputError(f"{section}: {_explain(_status(error), said)} {instead}") from error
     try:
         rate_limit.wait(_waiting_time(error, said))
     except RateLimitError as limit:
-        raise InputError(f"{query.section}: the Materials Project {limit}. Try later. {query.instead}") from error
+        raise InputError(f"{section}: the Materials Project {limit}. Try later. {instead}") from error
 
 
 def _status(error: Exception) -> int | None:

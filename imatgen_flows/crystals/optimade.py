@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from math import inf
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pymatgen.core import Structure
 
@@ -41,9 +41,26 @@ def read_optimade(options: SourceOptions, query: Query) -> Iterator[RawCrystal]:
         raise InputError(
             f"{query.section}: source `optimade` needs a `provider`, for example `oqmd`, `mp` or `jarvis`."
         )
-    label = "".join(c if c.isalnum() or c in ".-" else "-" for c in provider)
+    label = label_of(provider)
     pattern = f"optimade_{label}_*_{query.label}.jsonl.gz"
     return iter(cached_crystals(options.cache, pattern, query, lambda: _download(provider, label, query)))
+
+
+def label_of(provider: str) -> str:
+    """Return the beginning of the names of a provider's crystals, which is a part of names of files too."""
+    return "".join(c if c.isalnum() or c in ".-" else "-" for c in provider)
+
+
+def entry_link(provider: str, name: str) -> str:
+    """Return the address of an entry.
+
+    Parameters
+    ----------
+    provider : an alias that pymatgen knows, or a URL
+    name : of its crystal, as `read_optimade` gives it
+    """
+    client = OptimadeClient(base_url(provider, "elsewhere"), RateLimit(provider))
+    return f"{client.endpoint}/{quote(name.removeprefix(f'{label_of(provider)}-'))}"
 
 
 @dataclass(frozen=True)
@@ -106,7 +123,7 @@ def _download(provider: str, label: str, query: Query) -> Download:
     An entry that several answers hold counts once, and as a crystal where one of the answers takes it.
     """
     service = f"OPTIMADE provider `{provider}`"
-    client = OptimadeClient(_base_url(provider, query.section), RateLimit(service))
+    client = OptimadeClient(base_url(provider, query.section), RateLimit(service))
     found: dict[str, Structure | Exclusion] = {}
     questions = _questions(query)
     with closing(client.session):
@@ -184,8 +201,14 @@ def _check_entry(name: str, entry: dict[str, Any], question: _Question) -> Struc
     return crystal
 
 
-def _base_url(provider: str, section: str) -> str:
-    """Address of a provider that is given as an alias of pymatgen or as a URL."""
+def base_url(provider: str, section: str) -> str:
+    """Address of a provider that is given as an alias of pymatgen or as a URL.
+
+    Raises
+    ------
+    InputError
+        Where it is neither; the message begins with the section of the campaign file.
+    """
     if provider.startswith(("http://", "https://")):
         try:
             urlsplit(provider)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pymatgen.core import Composition
 
+from imatgen_flows.crystals.materials_project import ask_materials_project, refuse_part
 from imatgen_flows.crystals.system import chemical_system
 from imatgen_flows.energetics.backends import MP2020
 from imatgen_flows.energetics.hull import HullEntry
@@ -19,6 +21,14 @@ from imatgen_flows.io.files import write_atomic
 
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+
+SECTION = "references"  # to begin error messages with
+INSTEAD = "Or compute the reference phases with the same flow, which needs no key."
+THERMO_TYPE = "GGA_GGA+U"  # of the documents on the corrected scale of GGA and GGA+U
+FIELDS = ("material_id", "thermo_type", "energy_per_atom", "entries")
+PAGE = 1000  # documents that are asked for at once; the server sends no more
+ENERGY_TOLERANCE = 1e-4  # eV/atom, between a document and its entry; what both are computed from is the same
 
 
 class _Row(TypedDict):
@@ -56,8 +66,7 @@ def fetch_mp_entries(chemsys: str | Iterable[str], cache_dir: Path, key: str | N
     pattern = f"mp_*_{'-'.join(symbols)}_GGA_GGA+U.json"
     if cached := sorted(Path(cache_dir).glob(pattern)):
         return _read_cache(cached[-1])
-    version, answer = _download(symbols, key)
-    rows = _rows(answer, symbols)
+    version, rows = _download(symbols, key)
     path = Path(cache_dir) / pattern.replace("*", version)
     content = {"database": version, "scale": MP2020, "sha256": _digest(rows), "entries": rows}
     try:
@@ -68,31 +77,76 @@ def fetch_mp_entries(chemsys: str | Iterable[str], cache_dir: Path, key: str | N
     return _read_cache(path)
 
 
-def _download(symbols: list[str], key: str | None) -> tuple[str, list[ComputedStructureEntry]]:
-    instead = "Or compute the reference phases with the same flow, which needs no key."
-    if not key:
-        raise InputError(
-            "references: the Materials Project needs a key. Get one at https://next-gen.materialsproject.org/api and "
-            f"set MP_API_KEY. {instead}"
+def _download(symbols: list[str], key: str | None) -> tuple[str, list[_Row]]:
+    """Ask for the thermodynamic documents of a system and its parts, and compare their number with the count.
+
+    Raises
+    ------
+    InputError
+        Where there is no answer, or not all of it.
+    ImatgenError
+        Where the answer is not on the scale, or does not agree with itself.
+    """
+    chemsys = ["-".join(part) for size in range(1, len(symbols) + 1) for part in combinations(symbols, size)]
+
+    def ask(rester: Any) -> tuple[list[Mapping[str, Any]], Any]:
+        thermo = rester.materials.thermo
+        # without the type, energies of several scales come in one list
+        documents = thermo.search(
+            chemsys=chemsys, thermo_types=[THERMO_TYPE], all_fields=False, chunk_size=PAGE, fields=list(FIELDS)
         )
-    try:
-        from mp_api.client import MPRester
-    except ImportError:
+        # `search` stops without a word at a page that is empty before all have come
+        return documents or [], thermo.count({"chemsys": ",".join(chemsys), "thermo_types": THERMO_TYPE})
+
+    version, (documents, counted) = ask_materials_project(key, ask, SECTION, INSTEAD)
+    names = [str(document.get("material_id")) for document in documents]
+    if not names:
         raise InputError(
-            f'references: the Materials Project needs mp-api: pip install "imatgen-flows[mp]". {instead}'
-        ) from None
+            f"{SECTION}: the Materials Project {version} sent nothing of {'-'.join(symbols)} on the scale {MP2020}. {INSTEAD}"
+        )
+    refuse_part(len(set(names)), counted, SECTION, INSTEAD)
+    entries = [_entry_of(name, document) for name, document in zip(names, documents, strict=True)]
+    return version, _rows(entries, symbols)
+
+
+def _entry_of(name: str, document: Mapping[str, Any]) -> ComputedStructureEntry:
+    """Read the entry of a thermodynamic document whose energy the document gives.
+
+    Raises
+    ------
+    ImatgenError
+        Where the document is of another type, has no entry that can be read, or none with its own corrected energy: the
+        corrections were read in another way than they were written.
+    """
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    said = f"{SECTION}: the Materials Project returned {name}"
+    if str(_value(document.get("thermo_type"))) != THERMO_TYPE:
+        raise ImatgenError(f"{said} of the type {_value(document.get('thermo_type'))}; asked for was {THERMO_TYPE}.")
     try:
-        with MPRester(key, use_document_model=False) as rester:
-            version = str(rester.get_database_version())
-            # without this criterion, energies of three scales come in one list
-            answer = rester.get_entries_in_chemsys(symbols, additional_criteria={"thermo_types": ["GGA_GGA+U"]})
-    except Exception as error:  # the client lets through what requests, urllib3 and its own decoder raise
-        said = str(error).replace(key, "***")[:200]
-        raise InputError(
-            f"references: the Materials Project did not answer ({type(error).__name__}: {said}). "
-            f"Check the key and the network. {instead}"
+        # mp-api returns dictionaries; versions that decode them, entries
+        entries = [
+            ComputedStructureEntry.from_dict(dict(entry)) if isinstance(entry, Mapping) else entry
+            for entry in document["entries"].values()
+        ]
+        energy = float(document["energy_per_atom"])
+    except Exception as error:  # a document may hold anything
+        raise ImatgenError(
+            f"{said}, whose entry cannot be read ({type(error).__name__}: {str(error)[:200]})."
         ) from error
-    return version, answer
+    for entry in entries:
+        if abs(entry.energy_per_atom - energy) <= ENERGY_TOLERANCE:
+            return entry
+    read = ", ".join(f"{entry.energy_per_atom:.4f}" for entry in entries) or "none"
+    raise ImatgenError(
+        f"{said} with {energy:.4f} eV/atom, but with its corrections its entries have {read}: the format of the Materials "
+        "Project has changed. Compute the references with the same flow instead."
+    )
+
+
+def _value(member: Any) -> Any:
+    """Return the value of a member of an enum, or what is none."""
+    return getattr(member, "value", member)
 
 
 def _rows(answer: Iterable[ComputedStructureEntry], symbols: list[str]) -> list[_Row]:

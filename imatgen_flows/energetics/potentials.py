@@ -33,6 +33,7 @@ class Potential(Entry):
     correction : ``none``, or ``mp2020`` where the training labels are plain PBE / PBE+U energies, to which the
         Materials Project 2020 scheme must be applied (CHGNet's labels already carry it)
     options : further keyword arguments of the factory
+    has_moments : whether its calculator gives the magnetic moments of atoms, ASE's property `magmoms`
     """
 
     factory: str
@@ -41,6 +42,7 @@ class Potential(Entry):
     weights: str = ""
     correction: str = "none"
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # a dictionary has no hash
+    has_moments: bool = False
 
     @property
     def scale(self) -> str:
@@ -75,6 +77,7 @@ POTENTIALS = Registry(
         factory="imatgen_flows.energetics.chgnet:chgnet",
         package="chgnet",
         weights="0.3.0",
+        has_moments=True,
     ),
     Potential(
         "emt",

@@ -106,15 +106,23 @@ def novelty_classifier(
     """
     from imatgen_flows.candidates.novelty import NoveltyClassifier
 
+    known, substituted = known_structures(dataset, references)
+    if found is None:
+        found = {row["id"]: structure_of(row) for row in read_lines(dataset.found)} if dataset.found else {}
+    return NoveltyClassifier(known, substituted, found=found, **(tolerances or {}))
+
+
+def known_structures(
+    dataset: DatasetDocument, references: ReferenceDocument
+) -> tuple[dict[str, Structure], dict[str, Structure]]:
+    """Read the published phases of a round, and its substituted structures, both by id, as made and as relaxed."""
     known: dict[str, Structure] = {}
     substituted: dict[str, Structure] = {}
     for row in (*read_lines(dataset.crystals), *(read_lines(dataset.held_out) if dataset.held_out else ())):
-        if not row.get("round_find"):  # what an earlier round found is among `found`
+        if not row.get("round_find"):  # what an earlier round found is no published phase
             (known if row["known"] else substituted)[row["id"]] = structure_of(row)
     published, others = relaxed_phases(read_lines(references.phases))
-    if found is None:
-        found = {row["id"]: structure_of(row) for row in read_lines(dataset.found)} if dataset.found else {}
-    return NoveltyClassifier(known | published, substituted | others, found=found, **(tolerances or {}))
+    return known | published, substituted | others
 
 
 def relaxed_phases(rows: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Structure], dict[str, Structure]]:

@@ -115,6 +115,9 @@ class ReferenceDocument(JobDocument):
     hull: ArtifactRef = Field(description="The hull, as `Hull.to_dict` writes it.")
     phases: ArtifactRef = Field(description="Rows: name, structure, kind, source, energy_per_atom, fmax, steps.")
     counts: dict[str, int]
+    database: str = Field(
+        "", description="Where energies of the hull were read, with its version; empty if all computed."
+    )
 
 
 class MemberDocument(JobDocument):

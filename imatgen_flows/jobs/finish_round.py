@@ -20,6 +20,7 @@ from imatgen_flows.jobs.documents import (
     ReconstructionDocument,
     RoundDocument,
 )
+from imatgen_flows.jobs.known_elsewhere import MOMENTS
 from imatgen_flows.jobs.round_tables import committee_table, hull_table, metrics_table
 from imatgen_flows.profiles import Profile
 from imatgen_flows.sources.registry import GENERATOR
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # purpose of the evaluations that a column counts; then all columns that a ledger and the gain of a round are counted from
 SPENT_ON = {
     "evaluations": "screen", "committee_evaluations": "committee", "validation_evaluations": "validate",
+    "moment_evaluations": MOMENTS,
 }  # fmt: skip
 COUNTED = (
     "source", "sampler", "state", "rejected_stage", "rejected_reason", "clean", "novelty", "e_above_hull", *SPENT_ON,
@@ -74,7 +76,7 @@ def finish_round(
         drawn = read_candidates(table, COUNTED)
     exclusions = read_lines(data["dataset"].exclusions)
     tables: dict[str, Any] = {
-        "metrics": metrics_table(models, reconstruction, drawn) | {"notes": [labels.note] if labels.note else []},
+        "metrics": metrics_table(models, reconstruction, drawn) | {"notes": _notes(data)},
         "hull": hull_table(data["references"]),
         "dataset": {"counts": data["dataset"].counts, "labels": labels.counts, "exclusions": exclusions},
         "rounds": {"rounds": [*history, gain]},
@@ -91,6 +93,18 @@ def finish_round(
         | {"latent": latent_map or store.put_json("latent-map", {"explained": [], "training": []})},
         "seed": candidates.seed,
     }
+
+
+def _notes(data: CampaignData) -> list[str]:
+    """Collect what a reader of the report should know of the data that a round started from."""
+    calculated = data.get("calculated")
+    notes = [data["labels"].note]
+    if calculated and calculated.database:
+        notes.append(
+            f"The hull of the validation holds {calculated.counts['phases']:,} energies that were read and not computed: "
+            f"{calculated.database}, on the scale {calculated.potential}."
+        )
+    return [note for note in notes if note]
 
 
 def _made(samples: int, allocation: list[dict[str, Any]]) -> dict[str, int]:

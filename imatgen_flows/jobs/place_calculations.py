@@ -53,8 +53,9 @@ def place_references(
     starts = _best_starts(rows)
     if settings.references == "mp":
         entries = fetch_mp_entries(system, get_settings().cache_dir, os.environ.get("MP_API_KEY"))
+        database = entries[0].source
     else:
-        entries = []
+        entries, database = [], ""
         for name, row in starts.items():
             if row["state"] == "accepted":
                 energy, row["note"] = _scaled_energy(row, settings)
@@ -73,6 +74,7 @@ def place_references(
         "hull": store.put_json("hull", hull.to_dict()),
         "phases": store.put_lines("phases", rows),
         "counts": {"phases": len(entries), "refused": len(failed)},
+        "database": database,
         "evaluations": {"validate references": calculations.spent},
     }
 
@@ -104,10 +106,11 @@ def place_candidates(
     steps: Counter[str] = Counter()
     for row in calculated:
         steps[row["name"].removesuffix(ANTIFERRO)] += row["evaluations"]
-    crystals = []
+    crystals, orders = [], _magnetic_orders(calculated)
     for sample, row in _best_starts(calculated).items():
         rows[sample], validated = _place(row, hull, settings)
         rows[sample] |= {"sample": sample, "validation_evaluations": steps[sample]}
+        rows[sample]["validated_magnetic_order"] = orders.get(sample, "")
         if validated is not None:
             crystals.append((sample, CrystalArrays.of(validated)))
     table = extend_table(store, table, list(rows.values()), crystals, Geometry.VALIDATED)
@@ -174,6 +177,21 @@ def _best_starts(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if row["state"] == "accepted" and lower:
             chosen[name] = row
     return chosen
+
+
+def _magnetic_orders(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Say of each structure that was accepted from two magnetic starts which one is lower, by name.
+
+    A calculation mostly keeps the order that it starts with; which order it ended with is not read from it.
+    """
+    energies = {row["name"]: row["energy_per_atom"] for row in rows if row["state"] == "accepted"}
+    found = {}
+    for name, ferro in energies.items():
+        antiferro = energies.get(f"{name}{ANTIFERRO}")
+        if antiferro is not None:
+            lower, other = ("antiferromagnetic", "ferromagnetic")[:: 1 if antiferro < ferro else -1]
+            found[name] = f"{lower} start, {abs(antiferro - ferro):.3f} eV/atom below the {other} one"
+    return found
 
 
 def _scaled_energy(row: Mapping[str, Any], validate: Validate) -> tuple[float, str]:

@@ -13,6 +13,7 @@ from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, JobDocument, RoundDocument, job_of
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
+from imatgen_flows.jobs.known_elsewhere import known_elsewhere
 from imatgen_flows.jobs.place_calculations import place_candidates
 from imatgen_flows.jobs.propose_candidates import propose_candidates
 from imatgen_flows.jobs.rank_candidates import rank_candidates
@@ -114,7 +115,17 @@ def candidates_so_far(run: Path) -> CandidateTable | None:
     return (ended or CandidateTable()) + (current or CandidateTable())
 
 
-_WITH_CANDIDATES = (sample_candidates, filter_candidates, propose_candidates, rank_candidates, place_candidates)
+# that go on from ranked candidates, in any order
+_AFTER_RANKING = (known_elsewhere, place_candidates)
+_WITH_CANDIDATES = (sample_candidates, filter_candidates, propose_candidates, rank_candidates, *_AFTER_RANKING)
+
+
+def ranked_candidates(store: ArtifactStore, document: RoundDocument) -> CandidatesDocument:
+    """Go back from a round to its candidates as they were ranked, before anything was added to them."""
+    found = parent(store, document, CandidatesDocument, rank_candidates, *_AFTER_RANKING)
+    while not found.made_by(rank_candidates):
+        found = parent(store, found, CandidatesDocument, rank_candidates, *_AFTER_RANKING)
+    return found
 
 
 def first_round(store: ArtifactStore, document: RoundDocument) -> RoundDocument:

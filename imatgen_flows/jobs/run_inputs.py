@@ -28,9 +28,8 @@ from imatgen_flows.jobs.extend_dataset import extend_dataset, extend_labels
 from imatgen_flows.jobs.label_dataset import label_dataset
 from imatgen_flows.jobs.model_export import networks_of
 from imatgen_flows.jobs.networks import load_model
-from imatgen_flows.jobs.place_calculations import place_candidates
 from imatgen_flows.jobs.propose_candidates import propose_candidates
-from imatgen_flows.jobs.provenance import finished_round, first_round, parent, parents
+from imatgen_flows.jobs.provenance import finished_round, first_round, parent, parents, ranked_candidates
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.references import extend_hull
 from imatgen_flows.models.registry import ANEW
@@ -116,8 +115,7 @@ def screen_inputs(run: Path) -> tuple[str, CandidatesDocument, CampaignData]:
     store = ArtifactStore(run / "artifacts")
     first = first_round(store, finished_round(run))
     # a document names those that it was made from: from the round back to its filtered candidates
-    ended = parent(store, first, CandidatesDocument, place_candidates, rank_candidates)
-    ranked = ended if ended.made_by(rank_candidates) else parent(store, ended, CandidatesDocument, rank_candidates)
+    ranked = ranked_candidates(store, first)
     labels = parent(store, first, LabelDocument, label_dataset)
     data = CampaignData(
         dataset=parent(store, first, DatasetDocument, build_dataset),

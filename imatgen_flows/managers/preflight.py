@@ -21,6 +21,7 @@ from imatgen_flows.energetics.hull_basis import HullBasis
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check, refuse_faults
 from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
+from imatgen_flows.managers.elsewhere_check import check_elsewhere
 from imatgen_flows.managers.plan import Plan
 from imatgen_flows.managers.potential_check import check_potentials
 from imatgen_flows.managers.search_check import check_search, describe_search
@@ -63,10 +64,11 @@ def check_machine(
     for package in ("torch", "pymatgen", "jobflow", "ase"):
         checks.append(Check(package, find_spec(package) is not None, "installed" if find_spec(package) else "missing"))
     checks += check_potentials(config) if config else [_check_potential(Screen().potential)]
-    checks += [*check_search(config), *check_sources(config)] if config else []
+    checks += [*check_search(config), *check_sources(config), *check_elsewhere(config)] if config else []
     if config and config.validation.is_wanted:
         checks += check_dft(config)
-    wants_key = config and "mp" in (config.templates.source, config.known.source, config.validation.references)
+    asked = (config.templates.source, config.known.source, config.validation.references) if config else ()
+    wants_key = config and "mp" in (*asked, *config.elsewhere.providers)
     if wants_key:
         here = bool(os.environ.get("MP_API_KEY"))
         advice = "set" if here else "not set; get a key at materialsproject.org and export it, or choose other sources"
@@ -168,7 +170,7 @@ def make_plan(config: CampaignConfig) -> Plan:
 def _input_checks(config: CampaignConfig) -> list[Check]:
     """Check the inputs of a campaign that are the same on every machine."""
     checks = [*check_search(config), *check_potentials(config), *check_dft_elements(config), *check_sources(config)]
-    return [*checks, *_check_model(config)]
+    return [*checks, *check_elsewhere(config), *_check_model(config)]
 
 
 def _search(config: CampaignConfig, structures: list[Structure]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -12,8 +12,20 @@ from imatgen_flows.energetics.mp_entries import fetch_mp_entries
 from imatgen_flows.errors import ImatgenError, InputError
 
 
+def document(entry, **changes):
+    """The thermodynamic document of an entry, as far as it is asked for."""
+    name, _, run_type = entry.entry_id.rpartition("-")
+    content = {
+        "material_id": name,
+        "thermo_type": "GGA_GGA+U",
+        "energy_per_atom": entry.energy_per_atom,
+        "entries": {run_type: entry.as_dict()},
+    }
+    return content | changes
+
+
 class FakeRester:
-    """Answers as MPRester(use_document_model=False) does; this is no test of the server or of mp-api itself."""
+    """Answers as MPRester(use_document_model=False) does; `test_mp_server.py` plays the server."""
 
     asked = 0
     network = True
@@ -22,6 +34,7 @@ class FakeRester:
     def __init__(self, api_key, use_document_model):
         if not type(self).network:
             raise ConnectionError(f"Failed to resolve 'api.materialsproject.org' with {api_key}")
+        self.materials = SimpleNamespace(thermo=self)
 
     def __enter__(self):
         return self
@@ -32,10 +45,14 @@ class FakeRester:
     def get_database_version(self):
         return "2026.02.01"
 
-    def get_entries_in_chemsys(self, elements, additional_criteria):
-        assert additional_criteria == {"thermo_types": ["GGA_GGA+U"]}
+    def search(self, chemsys, thermo_types, **_):
+        assert thermo_types == ["GGA_GGA+U"] and set(chemsys) == {"O", "V", "O-V"}
         type(self).asked += 1
-        return list(type(self).answer)
+        return [document(entry) if hasattr(entry, "entry_id") else entry for entry in type(self).answer]
+
+    def count(self, criteria):
+        assert criteria == {"chemsys": "O,V,O-V", "thermo_types": "GGA_GGA+U"}
+        return len(type(self).answer)
 
 
 @pytest.fixture

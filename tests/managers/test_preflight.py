@@ -135,3 +135,14 @@ def test_sources_that_have_nothing_to_propose_are_refused_before_anything_runs(t
 def test_the_key_of_the_materials_project_is_asked_for_known_phases_too(tiny, monkeypatch):
     monkeypatch.delenv("MP_API_KEY", raising=False)
     assert not check_of(tiny(known={"source": "mp"}), "Materials Project key").ok
+
+
+def test_providers_elsewhere_are_known_by_name_and_the_materials_project_needs_its_key(tiny, monkeypatch):
+    monkeypatch.delenv("MP_API_KEY", raising=False)
+    config = tiny(elsewhere={"providers": ["mp", "oqmd", "oqdm", "https://a.org/optimade"]})
+    checks = {check.name: check for check in check_machine(config, read_templates=False)}
+    assert not checks["Materials Project key"].ok
+    assert checks["elsewhere oqmd"].ok and checks["elsewhere https://a.org/optimade"].ok
+    assert not checks["elsewhere oqdm"].ok and "Did you mean `oqmd`?" in checks["elsewhere oqdm"].detail
+    with pytest.raises(InputError, match=r"elsewhere oqdm: elsewhere.providers: unknown OPTIMADE provider `oqdm`"):
+        make_plan(config)

@@ -1,0 +1,128 @@
+"""The job that says what is already known of relaxed candidates, and of their magnetic order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from imatgen_flows.candidates.schema import Row
+from imatgen_flows.candidates.states import Geometry, State
+from imatgen_flows.config import Elsewhere, Known
+from imatgen_flows.errors import InputError
+from imatgen_flows.io.artifacts import ArtifactStore
+from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.campaign_inputs import read_section, source_options
+from imatgen_flows.jobs.candidate_table import (
+    candidate_rows,
+    candidate_structures,
+    candidates_fields,
+    extend_table,
+    known_structures,
+    novelty_classifier,
+)
+from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, ReferenceDocument
+from imatgen_flows.profiles import Profile
+from imatgen_flows.settings import get_settings
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from imatgen_flows.candidates.known_elsewhere import KnownCrystals
+
+MOMENTS = "moments"  # purpose of the evaluations that magnetic moments take
+
+logger = logging.getLogger(__name__)
+
+
+@cached_job(CandidatesDocument, profile=Profile.LIGHT, label="look up what is known")
+def known_elsewhere(
+    store: ArtifactStore,
+    scratch: Path,
+    *,
+    candidates: CandidatesDocument,
+    dataset: DatasetDocument,
+    references: ReferenceDocument,
+    system: list[str],
+    known: dict[str, Any],
+    elsewhere: dict[str, Any],
+    potential: str,
+) -> dict[str, Any]:
+    """Say what is known of candidates, here and elsewhere, and of their magnetic order. Their state and novelty stay.
+
+    A provider that does not answer costs its own word on each candidate, and nothing else.
+    """
+    from imatgen_flows.candidates.known_elsewhere import TIGHT, classify_tightly, describe_known
+
+    states = {
+        str(row["sample"]): row
+        for row in candidate_rows(candidates.candidates, ["state", "e_above_hull"])
+        if row["state"] in (State.SCREENED.value, State.SHORTLISTED.value)
+    }
+    found = candidate_structures(candidates.candidates, Geometry.RELAXED, states)
+    lowest_first = sorted(found, key=lambda sample: cast("float", states[sample]["e_above_hull"]))
+    relaxed = {sample: found[sample] for sample in lowest_first}
+    tightly = classify_tightly(relaxed, novelty_classifier(dataset, references, tolerances=TIGHT))
+    rows: dict[str, Row] = {str(row["sample"]): row for row in tightly}
+    shortlist = {name: one for name, one in relaxed.items() if states[name]["state"] == State.SHORTLISTED.value}
+    spent = 0
+    if shortlist:
+        published, _ = known_structures(dataset, references)
+        crystals = _known_crystals(system, read_section(Known, known), Elsewhere.model_validate(elsewhere), published)
+        moments = _describe_moments(shortlist, potential)
+        spent = sum(cast("int", row["moment_evaluations"]) for row in moments)
+        for row in (*describe_known(shortlist, crystals), *moments):
+            rows[str(row["sample"])] |= row
+    table = candidates.candidates
+    if rows:
+        table = extend_table(store, table, list(rows.values()))
+    evaluations = candidates.evaluations | ({MOMENTS: spent} if spent else {})
+    return candidates_fields(table, candidates) | {"evaluations": evaluations}
+
+
+def _known_crystals(
+    system: list[str], known: Known, elsewhere: Elsewhere, published: Mapping[str, Structure]
+) -> KnownCrystals:
+    """Gather what a shortlist is compared with: phases, prototypes, and what the providers answer."""
+    from imatgen_flows.candidates.known_elsewhere import KnownCrystals
+    from imatgen_flows.crystals.elsewhere import ask_provider
+    from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
+    from imatgen_flows.models.pretrained import shipped_model
+
+    options = source_options(known)
+    answers = [ask_provider(provider, system, options) for provider in elsewhere.providers]
+    index = PrototypeIndex.read(index_path(shipped_model()))
+    return KnownCrystals(published, _disordered_phases(system, known), index, answers)
+
+
+def _disordered_phases(system: list[str], known: Known) -> dict[str, Structure]:
+    """Read the disordered phases of the source of known phases, which stand on no hull; none where it cannot be read."""
+    from imatgen_flows.crystals.elsewhere import sort_crystals
+    from imatgen_flows.crystals.query import SystemQuery
+    from imatgen_flows.crystals.registry import KNOWN_SOURCES
+
+    try:
+        read = list(KNOWN_SOURCES[known.source].read(source_options(known), SystemQuery.of(system)))
+    except InputError as error:
+        logger.warning("disordered phases cannot be looked up, so that none is a parent: %s", error)
+        return {}
+    return sort_crystals(read, system)[1]
+
+
+def _describe_moments(structures: Mapping[str, Structure], potential: str) -> list[Row]:
+    """Write the magnetic order of candidates where the potential has moments; a candidate on which it fails has none."""
+    from imatgen_flows.energetics.moments import magnetic_order, site_moments
+    from imatgen_flows.energetics.potentials import get_potential
+
+    if not get_potential(potential).has_moments:
+        return []
+    # on the CPU, where the other light jobs run: it is one evaluation a candidate
+    moments, spent = site_moments(list(structures.values()), potential, get_settings().n_workers)
+    rows: list[Row] = []
+    for sample, found, evaluations in zip(structures, moments, spent, strict=True):
+        row: Row = {"sample": sample, "moment_evaluations": evaluations}
+        if found is not None:
+            row |= {"magnetic_order": magnetic_order(found).value, "mean_moment": float(abs(found).mean())}
+        rows.append(row)
+    return rows
