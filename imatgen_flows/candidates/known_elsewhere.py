@@ -29,12 +29,14 @@ class KnownCrystals:
     Attributes
     ----------
     published : published phases by id, as given and as relaxed
+    substituted : substituted structures by id, as made and as relaxed
     disordered : published phases with sites that elements share
     prototypes : protostructures of published crystals
     answers : of databases elsewhere
     """
 
     published: Mapping[str, Structure]
+    substituted: Mapping[str, Structure]
     disordered: Mapping[str, Structure]
     prototypes: PrototypeIndex
     answers: Sequence[Answer] = field(default_factory=list)
@@ -43,8 +45,8 @@ class KnownCrystals:
 class NearestKnown:
     """Look up which known crystal is the nearest to another, by the distance of their fingerprints; see `Fingerprint`.
 
-    Compared are the known crystals of the same reduced formula; where there are none, those in which as many atoms of other
-    elements take the same roles, as V2O3 and Ti2O3, or LiV2O4 and VLi2O4.
+    Compared are the known crystals of the same reduced formula; where there are none, those of the same stoichiometry, in
+    which elements have other roles, as LiV2O4 and VLi2O4.
 
     Parameters
     ----------
@@ -102,11 +104,13 @@ def describe_known(structures: Mapping[str, Structure], known: KnownCrystals) ->
     """
     elsewhere = {f"{name} ({answer.provider})": one for answer in known.answers for name, one in answer.ordered.items()}
     nearest_known = NearestKnown({**known.published, **elsewhere})
+    # a formula that nobody has published: how far it is from what plain substitution gives
+    nearest_made = NearestKnown({f"{name} (substituted)": one for name, one in known.substituted.items()})
     variants = find_variants(structures, known)
     lookups = [(answer, StructureIndex(answer.ordered.items())) for answer in known.answers]
     rows: list[Row] = []
     for sample, structure in structures.items():
-        label, nearest = find_label(structure), nearest_known.find(structure)
+        label, nearest = find_label(structure), nearest_known.find(structure) or nearest_made.find(structure)
         rows.append(
             {
                 "sample": sample,

@@ -133,7 +133,7 @@ COLUMNS: list[Column] = [
     Column("prototype_known", "boolean", "Prototype known", "Whether a crystal of the Materials Project has this one, "
            "whatever its elements; null where it has no label."),
     Column("nearest", "text", "Nearest known", "Published crystal of its formula, or else of its stoichiometry, with the "
-           "smallest distance."),
+           "smallest distance; where none is published, such a substituted structure."),
     Column("nearest_distance", "number", "Distance", "Cosine distance of the fingerprints of Oganov and Valle, from 0 (the "
            "same) to 1; null where nothing can be compared."),
     Column("variant_of", "text", "Ordered variant of", "Crystal that has the same sites, with the cations or the anions "

@@ -68,8 +68,8 @@ def known_elsewhere(
     shortlist = {name: one for name, one in relaxed.items() if states[name]["state"] == State.SHORTLISTED.value}
     spent = 0
     if shortlist:
-        published, _ = known_structures(dataset, references)
-        crystals = _known_crystals(system, read_section(Known, known), Elsewhere.model_validate(elsewhere), published)
+        held = known_structures(dataset, references)
+        crystals = _known_crystals(system, read_section(Known, known), Elsewhere.model_validate(elsewhere), held)
         moments = _describe_moments(shortlist, potential)
         spent = sum(cast("int", row["moment_evaluations"]) for row in moments)
         for row in (*describe_known(shortlist, crystals), *moments):
@@ -82,9 +82,16 @@ def known_elsewhere(
 
 
 def _known_crystals(
-    system: list[str], known: Known, elsewhere: Elsewhere, published: Mapping[str, Structure]
+    system: list[str], known: Known, elsewhere: Elsewhere, held: tuple[dict[str, Structure], dict[str, Structure]]
 ) -> KnownCrystals:
-    """Gather what a shortlist is compared with: phases, prototypes, and what the providers answer."""
+    """Gather what a shortlist is compared with: phases, prototypes, and what the providers answer.
+
+    Parameters
+    ----------
+    system : element symbols
+    known, elsewhere : sections of the campaign
+    held : published phases, and substituted structures, of the round
+    """
     from imatgen_flows.candidates.known_elsewhere import KnownCrystals
     from imatgen_flows.crystals.elsewhere import ask_provider
     from imatgen_flows.crystals.prototype_index import PrototypeIndex, index_path
@@ -93,7 +100,7 @@ def _known_crystals(
     options = source_options(known)
     answers = [ask_provider(provider, system, options) for provider in elsewhere.providers]
     index = PrototypeIndex.read(index_path(shipped_model()))
-    return KnownCrystals(published, _disordered_phases(system, known), index, answers)
+    return KnownCrystals(*held, _disordered_phases(system, known), index, answers)
 
 
 def _disordered_phases(system: list[str], known: Known) -> dict[str, Structure]:

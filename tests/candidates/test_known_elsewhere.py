@@ -66,7 +66,7 @@ def described(known, prototypes):
         Answer("https://a.org", ordered={"https---a.org-7": prototypes["caesium chloride"]}, unread=3),
         Answer("oqmd", fault="OPTIMADE provider `oqmd` sent 3 of the 12 entries that it counts"),
     ]
-    rows = describe_known(candidates, KnownCrystals(known, {}, PrototypeIndex(["AB_cP2_221_a_b"]), answers))
+    rows = describe_known(candidates, KnownCrystals(known, {}, {}, PrototypeIndex(["AB_cP2_221_a_b"]), answers))
     return {row["sample"]: row for row in rows}
 
 
@@ -104,10 +104,18 @@ def test_a_known_disordered_phase_is_named_before_a_known_ordering_and_another_c
     candidates = {"one": layered, "two": tetragonal}
     mixed = cell({"Li": 0.5, "Fe": 0.5})
     index = PrototypeIndex([])
-    alone = describe_known(candidates, KnownCrystals({}, {}, index))
+    alone = describe_known(candidates, KnownCrystals({}, {}, {}, index))
     assert [row["variant_of"] for row in alone] == ["", "one (candidate)"]
-    beside = describe_known(candidates, KnownCrystals({"mp-1": tetragonal}, {}, index))
+    beside = describe_known(candidates, KnownCrystals({"mp-1": tetragonal}, {}, {}, index))
     assert [row["variant_of"] for row in beside] == ["mp-1 (known)", "one (candidate)"]
     answer = Answer("oqmd", disordered={"oqmd-5": mixed})
-    below = describe_known(candidates, KnownCrystals({}, {}, index, [answer]))
+    below = describe_known(candidates, KnownCrystals({}, {}, {}, index, [answer]))
     assert [row["variant_of"] for row in below] == ["oqmd-5 (disordered, oqmd)"] * 2
+
+
+def test_where_no_crystal_of_the_stoichiometry_is_published_the_nearest_substituted_one_is_named(prototypes):
+    candidate = prototypes["rutile"].copy().perturb(0.02, seed=1)
+    made = {"mp-3:Ti=V": prototypes["rutile"], "mp-2:Ca=V,F=O": prototypes["fluorite"]}
+    known = KnownCrystals({"VO": prototypes["rocksalt"]}, made, {}, PrototypeIndex([]))
+    (row,) = describe_known({"one": candidate}, known)
+    assert row["nearest"] == "mp-3:Ti=V (substituted)" and row["nearest_distance"] < 0.01
