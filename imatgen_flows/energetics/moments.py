@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pymatgen.core import Structure
 
-# Bohr magnetons: an atom with less has no moment. By CHGNet 0.3.0, the largest in eleven V2O5, TiO2, TiO and Ti2O3, published or
-# generated, is 0.01 to 0.20; in all 56 other vanadium oxides of a shortlist, and in seven published ones, 0.73 and more
+# Bohr magnetons: an atom with less has no moment. By CHGNet 0.3.0, the largest in eleven V2O5, TiO2, TiO and Ti2O3, published
+# or generated, is 0.01 to 0.20; in all 56 other vanadium oxides of a shortlist, and in seven published ones, 0.73 and more
 NONMAGNETIC = 0.4
 TIMEOUT = 300.0  # s, of one structure
 

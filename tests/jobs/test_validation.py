@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
 from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.config import Validate
 from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.energetics.backends import MP2020, R2SCAN
+from imatgen_flows.energetics.hull import HullEntry
 from imatgen_flows.energetics.mp_settings import prescribed_u
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import read_lines
@@ -144,6 +145,47 @@ def test_of_two_magnetic_orders_the_lower_is_kept_and_both_are_paid_for(hull, pl
     rows = [refused("a"), accepted("a" + ANTIFERRO, VO2, -8.0, evaluations=7)]
     placed, _ = place([candidate("a", VO2)], rows, hull())
     assert (placed["a"]["state"], placed["a"]["validation_evaluations"]) == (State.VALIDATED, 16)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            [accepted("a", VO2, -8.0), accepted("a" + ANTIFERRO, VO2, -8.1)],
+            "antiferromagnetic start, 0.100 eV/atom below the ferromagnetic one",
+        ),
+        (
+            [accepted("a", VO2, -8.1), accepted("a" + ANTIFERRO, VO2, -8.0)],
+            "ferromagnetic start, 0.100 eV/atom below the antiferromagnetic one",
+        ),
+        ([accepted("a", VO2, -8.1)], ""),
+        ([accepted("a", VO2, -8.1), refused("a" + ANTIFERRO)], ""),
+        ([refused("a"), accepted("a" + ANTIFERRO, VO2, -8.1)], ""),
+    ],
+)
+def test_the_lower_of_two_magnetic_starts_is_said_where_both_were_accepted(hull, place, rows, words):
+    placed, _ = place([candidate("a", VO2)], rows, hull())
+    assert placed["a"]["validated_magnetic_order"] == words
+
+
+def test_a_hull_of_published_energies_names_the_database_and_its_version(store, calculations, run, monkeypatch):
+    entries = [
+        HullEntry(name, Composition(name), energy, "Materials Project 2025_09_25")
+        for name, energy in (("V", -9.08), ("O2", -4.95), ("VO2", -8.97))
+    ]
+    asked = []
+    place = "imatgen_flows.energetics.mp_entries.fetch_mp_entries"
+    monkeypatch.setattr(place, lambda system, *_: asked.append(system) or entries)
+    job = place_references(
+        str(store.root),
+        calculations=calculations(),
+        system=["V", "O"],
+        validate=settings(**MP_GGA, references="mp"),
+    )
+    document = run(job)[place_references.spec.name]
+    assert asked == [["V", "O"]] and document.counts == {"phases": 3, "refused": 0}
+    assert document.database == "Materials Project 2025_09_25" and document.potential == MP2020
+    assert {entry.source for entry in load_hull(document).entries} == {"Materials Project 2025_09_25"}
 
 
 def test_a_refused_candidate_has_the_one_reason_of_its_first_start(hull, place):
