@@ -22,7 +22,7 @@ from imatgen_flows.candidates.registry import CHARGE_CHECKS, DEFAULT_CHARGE_CHEC
 from imatgen_flows.crystals.box import BOX, MAX_EDGE, MAX_SITES
 from imatgen_flows.crystals.registry import HOLD_OUT, KNOWN_SOURCES, TEMPLATE_SOURCES
 from imatgen_flows.energetics.backends import BACKENDS, NONE
-from imatgen_flows.energetics.potentials import DEFAULT_POTENTIAL, POTENTIALS
+from imatgen_flows.energetics.potential_registry import DEFAULT_POTENTIAL, POTENTIALS
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import Section, explain, read_user_file, resolve_path, write_user_file
 from imatgen_flows.models.registry import ANEW, PRESETS, PRETRAINED, SAMPLERS
@@ -305,7 +305,7 @@ class Screen(Section):
         None,
         ge=1,
         description="Candidates in one job; where unset, as many as fit into half the walltime of `gpu_relax`, at the cost "
-        "that the labels had, 500 at most.",
+        "that labels and references had, 500 at most.",
     )
 
 

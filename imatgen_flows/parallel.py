@@ -13,6 +13,7 @@ import queue
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -67,6 +68,7 @@ def run_isolated(
     workers: int,
     timeout: float,
     on_outcome: Callable[[int, Outcome[Value]], None],
+    interpreter: str = "",
 ) -> None:
     """Evaluate ``make(*setup)(item, tick)`` for each item in worker processes, in the order in which workers become free.
 
@@ -78,6 +80,8 @@ def run_isolated(
     workers : number of processes, each limited to one thread
     timeout : time limit of an item, s; the time to load does not count
     on_outcome : called in this thread with the index of an item and its outcome, when the item ends
+    interpreter : Python that the workers run, which must have this version of this program; empty for this one. It has
+        packages of its own: of the import path of this process it gets what PYTHONPATH holds
 
     Raises
     ------
@@ -91,7 +95,10 @@ def run_isolated(
     for index in range(len(items)):
         waiting.put(index)
     ended: queue.SimpleQueue[tuple[int, Outcome[Value]] | BaseException] = queue.SimpleQueue()
-    threads = [_Worker(_Process(make, setup), items, timeout, waiting, ended) for _ in range(min(workers, len(items)))]
+    threads = [
+        _Worker(_Process(make, setup, interpreter), items, timeout, waiting, ended)
+        for _ in range(min(workers, len(items)))
+    ]
     try:
         for thread in threads:
             thread.start()
@@ -206,11 +213,12 @@ class _Process:
 
     Parameters
     ----------
-    make, setup : see `run_isolated`
+    make, setup, interpreter : see `run_isolated`
     """
 
-    def __init__(self, make: Callable, setup: tuple) -> None:
+    def __init__(self, make: Callable, setup: tuple, interpreter: str = "") -> None:
         self.setup = (make, setup)
+        self.interpreter = interpreter
         self.closed = False
         self.child: subprocess.Popen | None = None
 
@@ -220,14 +228,7 @@ class _Process:
             self.channel, theirs = Pipe()
             self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child is stopped
             with theirs:
-                self.child = subprocess.Popen(
-                    [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
-                    pass_fds=[theirs.fileno()],
-                    env=_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self.stderr,
-                )
+                self.child = self._open(theirs.fileno())
             try:
                 _send(self.channel, self.setup)
                 if self.channel.poll(START_SECONDS):
@@ -244,6 +245,21 @@ class _Process:
             if self.closed:
                 break
         raise ImatgenError(f"worker processes cannot be started ({START_ATTEMPTS} attempts): {reason}.")
+
+    def _open(self, descriptor: int) -> subprocess.Popen:
+        """Start a process that serves the other end of the pipe."""
+        python = self.interpreter or sys.executable
+        try:
+            return subprocess.Popen(
+                [python, "-P", "-c", f"from {__name__} import serve; serve({descriptor})"],
+                pass_fds=[descriptor],
+                env=worker_environment(self.interpreter),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self.stderr,
+            )
+        except OSError as error:
+            raise ImatgenError(f"worker processes cannot be started: {python}: {error.strerror}.") from error
 
     def evaluate(self, item: Any, timeout: float) -> Outcome:
         """Evaluate one item in the process; stop the process where it dies or takes too long."""
@@ -287,10 +303,21 @@ class _Process:
             self.child = None
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment of a worker: one thread, and the import path of this process."""
+def worker_environment(interpreter: str = "") -> dict[str, str]:
+    """Return the environment of a worker: one thread, and the import path of this process.
+
+    Another interpreter than this one gets PYTHONPATH without what lies in this installation of Python: the packages there
+    are of other versions than its own, and may be compiled for another Python.
+    """
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**os.environ, **single, "PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in sys.path)}
+    paths = [os.path.abspath(path) for path in sys.path]
+    environment = {**os.environ, **single}
+    if interpreter:
+        installed = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        paths = [path for path in given if path and not os.path.abspath(path).startswith(installed)]
+        environment.pop("PYTHONHOME", None)
+    return {**environment, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def serve(descriptor: int) -> None:

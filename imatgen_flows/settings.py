@@ -38,6 +38,11 @@ class Settings(BaseSettings):
     )
     stand_in: bool = Field(False, description="Accept results of the stand-in for VASP: for tests of the DFT path.")
     cluster: Path | None = Field(None, description="Configuration directory of the cluster.")
+    interpreters: dict[str, Path] = Field(
+        {},
+        description="By the name of a potential: the Python that runs it, where its package cannot stand beside ours. "
+        "This program must be installed there too.",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -56,6 +61,12 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path | None) -> Path | None:
         """Make a path absolute, since jobs run in directories of their own."""
         return path.expanduser().absolute() if path else None
+
+    @field_validator("interpreters")
+    @classmethod
+    def _absolute_each(cls, interpreters: dict[str, Path]) -> dict[str, Path]:
+        """Make the paths absolute; a link stays one, since it is by its place that a virtual environment is found."""
+        return {name: path.expanduser().absolute() for name, path in interpreters.items()}
 
     @property
     def n_workers(self) -> int:

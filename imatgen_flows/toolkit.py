@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from imatgen_flows.energetics.potentials import DEFAULT_POTENTIAL
+from imatgen_flows.energetics.potential_registry import DEFAULT_POTENTIAL
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.registry import PRETRAINED
 from imatgen_flows.run import Run
@@ -158,6 +158,7 @@ def relax(
     """
     from imatgen_flows.crystals.arguments import positive_number, structure_list, whole_number
     from imatgen_flows.energetics.relax import RelaxSettings, relax_many
+    from imatgen_flows.jobs.potentials import installed_potential
 
     settings = RelaxSettings(
         positive_number(fmax, "fmax", "eV/A"),
@@ -166,7 +167,7 @@ def relax(
     )
     if workers is not None:
         whole_number(workers, "workers", 1)
-    return relax_many(structure_list(structures), potential, settings, workers=workers)
+    return relax_many(structure_list(structures), installed_potential(potential), settings, workers=workers)
 
 
 def screen(

@@ -12,7 +12,7 @@ import typer
 
 from imatgen_flows.cli.options import AsJson, parse_path, parse_system
 from imatgen_flows.cli.output import print_table, show_progress
-from imatgen_flows.energetics.potentials import DEFAULT_POTENTIAL
+from imatgen_flows.energetics.potential_registry import DEFAULT_POTENTIAL
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def read_lines(path: Path, where: Mapping[str, object] | None, section: str) -> 
     crystals = chosen = 0
     first = ""
     values: dict[str, Counter[str]] = {field: Counter() for field in where or {}}
-    for number, line in enumerate(_text_lines(path, section), start=1):
+    for number, line in enumerate(text_lines(path, section), start=1):
         if not line.strip():
             continue
         name, row, crystal = read_line(line, f"{path.name}:{number}")
@@ -77,7 +77,7 @@ def _describe_values(values: dict[str, Counter[str]]) -> str:
     return " ".join(sentences)
 
 
-def _text_lines(path: Path, section: str) -> Iterator[str]:
+def text_lines(path: Path, section: str) -> Iterator[str]:
     """Yield the lines of a file; one that is not whole raises, naming how much of it could be read."""
     number = 0
     try:

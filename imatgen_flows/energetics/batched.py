@@ -20,7 +20,8 @@ from imatgen_flows.energetics.guard import (
     check_geometry,
     check_results,
 )
-from imatgen_flows.energetics.potentials import Potential, get_potential
+from imatgen_flows.energetics.potential_registry import Potential
+from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.energetics.relax import (
     DEFAULT,
     Relaxation,
@@ -106,6 +107,8 @@ def batching_obstacle(potential: str | Potential, device: str = "cuda") -> str:
     potential = get_potential(potential)
     if potential.factory not in _TORCHSIM_MODELS:
         return "torch-sim has no model for it"
+    if potential.interpreter:
+        return "it runs in an interpreter of its own"
     if sys.version_info < (3, 12):
         return f"atomate2's torch-sim makers need Python 3.12 or newer, this is {sys.version_info[0]}.{sys.version_info[1]}"
     if missing := [name for name in ("atomate2", "torch_sim") if find_spec(name) is None]:
@@ -373,6 +376,6 @@ def _mace(options: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
 
 # by the factory of the ASE calculator: model type, weights and options of the same model in torch-sim
 _TORCHSIM_MODELS: dict[str, Callable[[dict[str, Any]], tuple[str, str, dict[str, Any]]]] = {
-    "sevenn.calculator:SevenNetCalculator": _sevennet,
+    "imatgen_flows.energetics.sevennet:sevennet": _sevennet,
     "mace.calculators:mace_mp": _mace,
 }

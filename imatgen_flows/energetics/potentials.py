@@ -1,130 +1,22 @@
-"""Registry of interatomic potentials: where each comes from, and on which energy scale its energies are."""
+"""Potentials by name: how they are found, in which interpreter they run, and which of them share training data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
 
+from imatgen_flows.energetics.interpreters import inspect_interpreter
+from imatgen_flows.energetics.potential_registry import CORRECTIONS, POTENTIALS, Potential
 from imatgen_flows.errors import InputError
-from imatgen_flows.registry import Entry, Registry, load_object
 
-if TYPE_CHECKING:
-    from ase.calculators.calculator import Calculator
-    from pymatgen.core import Structure
-
-DEFAULT_POTENTIAL = "chgnet"
-CORRECTIONS = ("none", "mp2020")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Potential(Entry):
-    """An interatomic potential that is described but not loaded; it can be pickled.
-
-    Parameters
-    ----------
-    name, label, description : see `Entry`
-    factory : ``module:function``; called as ``function(device=..., **options)``, it returns an ASE calculator
-    package : the distribution on PyPI that provides it
-    version : of that package, as installed
-    weights : the trained parameters, by the name that their authors use; empty where there are none
-    correction : ``none``, or ``mp2020`` where the training labels are plain PBE / PBE+U energies, to which the
-        Materials Project 2020 scheme must be applied (CHGNet's labels already carry it)
-    options : further keyword arguments of the factory
-    has_moments : whether its calculator gives the magnetic moments of atoms, ASE's property `magmoms`
-    """
-
-    factory: str
-    package: str = ""
-    version: str = ""
-    weights: str = ""
-    correction: str = "none"
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # a dictionary has no hash
-    has_moments: bool = False
-
-    @property
-    def scale(self) -> str:
-        """Name of the energy scale; energies of two scales must never be combined on one hull."""
-        return f"{self.name} {self.weights or self.version}".strip()
-
-    def calculator(self, device: str = "cpu") -> Calculator:
-        """Load the weights onto a device and return the ASE calculator."""
-        return load_object(self.factory)(device=device, **self.options)
-
-    def correction_per_atom(self, structure: Structure) -> float:
-        """Return the energy that the correction scheme adds to a structure, eV/atom."""
-        if self.correction == "none":
-            return 0.0
-        from imatgen_flows.energetics.mp_corrections import mp2020_correction
-
-        return mp2020_correction(structure)
-
-
-def _emt(device: str) -> Calculator:
-    from ase.calculators.emt import EMT
-
-    return EMT()
-
-
-POTENTIALS = Registry(
-    "potential",
-    Potential(
-        "chgnet",
-        "CHGNet",
-        "CHGNet 0.3.0, trained on the Materials Project with its corrections of 2020.",
-        factory="imatgen_flows.energetics.chgnet:chgnet",
-        package="chgnet",
-        weights="0.3.0",
-        has_moments=True,
-    ),
-    Potential(
-        "emt",
-        "EMT",
-        "Effective medium theory of ASE, for Al, Cu, Ag, Au, Ni, Pd and Pt.",
-        factory="imatgen_flows.energetics.potentials:_emt",
-        package="ase",
-    ),
-    Potential(
-        "toy",
-        "Toy potential",
-        "A Morse potential for any elements, for tests; its energies mean nothing.",
-        factory="imatgen_flows.energetics.toy:ToyCalculator",
-        package="imatgen-flows",
-        weights="1",
-    ),
-    Potential(
-        "mace",
-        "MACE",
-        "MACE-MPA-0 (package mace-torch).",
-        factory="mace.calculators:mace_mp",
-        package="mace-torch",
-        weights="mpa-0-medium",
-        correction="mp2020",
-        options={"model": "medium-mpa-0", "default_dtype": "float64"},
-    ),
-    Potential(
-        "sevennet",
-        "SevenNet",
-        "SevenNet-0 (package sevenn); on a GPU it relaxes structures in batches.",
-        factory="sevenn.calculator:SevenNetCalculator",
-        package="sevenn",
-        weights="7net-0",
-        correction="mp2020",
-        options={"model": "7net-0"},
-    ),
-    Potential(
-        "mattersim",
-        "MatterSim",
-        "MatterSim 1.0.0 with 1M parameters (package mattersim).",
-        factory="mattersim.forcefield:MatterSimCalculator",
-        package="mattersim",
-        weights="v1.0.0-1M",
-        correction="mp2020",
-        options={"load_path": "MatterSim-v1.0.0-1M.pth"},
-    ),
-)
+MODULES = {
+    "orb-models": "orb_models",
+    "mace-torch": "mace",
+}  # what a distribution is imported as, where not by its name
+OWN = "`interpreters: {name: /path/to/python}` in ~/.imatgen.yaml."
 
 
 def register_potential(potential: Potential) -> None:
@@ -142,19 +34,21 @@ def register_potential(potential: Potential) -> None:
     POTENTIALS.add(potential)
 
 
-def get_potential(name: str | Potential) -> Potential:
+def get_potential(name: str | Potential, interpreter: str = "") -> Potential:
     """Find a potential by name, without loading it.
 
     Parameters
     ----------
     name : a name in `POTENTIALS`, or ``module:function`` for a function that takes ``device`` and returns an ASE
         calculator
+    interpreter : Python in which it is to run, with its package and this program installed there; where empty, the one
+        that it has, or else the one that runs this program
 
     Raises
     ------
     InputError
-        Where the name is unknown or has no module or no function, or the package behind it is not installed (the message
-        says what to install).
+        Where the name is unknown or has no module or no function, the package behind it is not installed (the message
+        says what to install), or the interpreter is missing or cannot import this program.
     """
     if isinstance(name, Potential):
         potential = name
@@ -173,11 +67,64 @@ def get_potential(name: str | Potential) -> Potential:
             "that returns an ASE calculator."
         )
     if needed == "imatgen_flows" and potential.package:
-        needed = potential.package.replace("-", "_")
+        needed = MODULES.get(potential.package, potential.package.replace("-", "_"))
+    if interpreter := interpreter or potential.interpreter:
+        found = inspect_interpreter(interpreter, needed, potential.package)
+        found.refuse_faults(f"potential `{potential.name}`", potential.package)
+        return replace(potential, interpreter=interpreter, version=found.version)
     if find_spec(needed) is None:
         cure = f"`pip install {potential.package}`" if potential.package else "put its folder on PYTHONPATH"
-        raise InputError(f"potential `{potential.name}` needs the Python package `{needed}`, which is missing: {cure}.")
+        own = (
+            ""
+            if name not in POTENTIALS.names
+            else f" Or name, in the setting `interpreters`, a Python that has it: {OWN}"
+        )
+        raise InputError(
+            f"potential `{potential.name}` needs the Python package `{needed}`, which is missing: {cure}.{own}"
+        )
     return replace(potential, version=potential.version or _installed(potential.package))
+
+
+def shared_training(potentials: Sequence[str | Potential]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Say which of several potentials learnt from the same data: their agreement is not independent evidence.
+
+    Parameters
+    ----------
+    potentials : names in `POTENTIALS`, or potentials; one whose training data are not on record shares nothing
+
+    Returns
+    -------
+    label of one, label of another, and the data sets that both learnt from, for each such pair
+
+    Examples
+    --------
+    >>> shared_training(["chgnet", "sevennet", "toy"])
+    [('CHGNet', 'SevenNet', ('MPtrj',))]
+    """
+    found = [item if isinstance(item, Potential) else POTENTIALS[item] for item in potentials if _is_listed(item)]
+    pairs = []
+    for one, other in itertools.combinations(found, 2):
+        if both := tuple(name for name in one.trained_on if name in other.trained_on):
+            pairs.append((one.label, other.label, both))
+    return pairs
+
+
+def describe_shared_training(potentials: Sequence[str | Potential]) -> str:
+    """Say in sentences which of several potentials share training data; empty where none do.
+
+    Examples
+    --------
+    >>> describe_shared_training(["chgnet", "sevennet"])
+    'CHGNet and SevenNet were both trained on MPtrj: their agreement is not independent evidence.'
+    """
+    return " ".join(
+        f"{one} and {other} were both trained on {' and '.join(data)}: their agreement is not independent evidence."
+        for one, other, data in shared_training(potentials)
+    )
+
+
+def _is_listed(item: str | Potential) -> bool:
+    return isinstance(item, Potential) or item in POTENTIALS
 
 
 def _installed(package: str) -> str:

@@ -14,7 +14,8 @@ from imatgen_flows.energetics.compression import find_lowest
 from imatgen_flows.energetics.guard import COMPRESSION, PROPERTIES, VOLUME_CHANGE, StoppedError, guarded
 from imatgen_flows.energetics.known_ends import CHECK_EVERY, FIRST_CHECK, KNOWN_END, EndCheck, KnownEnd
 from imatgen_flows.energetics.optimisers import OPTIMISER, OPTIMISERS
-from imatgen_flows.energetics.potentials import Potential, get_potential
+from imatgen_flows.energetics.potential_registry import DEFAULT_POTENTIAL, Potential
+from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.energetics.pressure import enthalpy_per_atom
 from imatgen_flows.errors import InputError
 from imatgen_flows.parallel import Outcome, Tick, core_count, run_isolated
@@ -102,7 +103,7 @@ class Task:
 
 def relax_many(
     structures: Sequence[Structure],
-    potential: str | Potential = "chgnet",
+    potential: str | Potential = DEFAULT_POTENTIAL,
     settings: RelaxSettings = DEFAULT,
     *,
     fixed_cell: bool | Sequence[bool] = False,
@@ -140,7 +141,7 @@ def relax_many(
 
 def single_points(
     structures: Sequence[Structure],
-    potential: str | Potential = "chgnet",
+    potential: str | Potential = DEFAULT_POTENTIAL,
     workers: int | None = None,
     timeout: float = 300.0,
     device: str = "cpu",
@@ -329,6 +330,7 @@ def run_tasks(
         workers=(core_count() if device == "cpu" else 1) if workers is None else workers,
         timeout=timeout,
         on_outcome=receive,
+        interpreter=potential.interpreter,
     )
     return [results[index] for index in range(len(tasks))]
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.candidates.states import Geometry
 from imatgen_flows.config import CampaignConfig, Known, Screen, Search, Validity
-from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.jobs.build_dataset import build_dataset
@@ -22,6 +21,7 @@ from imatgen_flows.jobs.candidate_table import candidate_structures, novelty_cla
 from imatgen_flows.jobs.documents import DatasetDocument, InputFile, ReferenceDocument
 from imatgen_flows.jobs.evaluators import hull_of, structure_key
 from imatgen_flows.jobs.extend_dataset import extend_dataset
+from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.provenance import finished_round, parent, refuse_edited
 from imatgen_flows.jobs.references import build_hull, extend_hull, has_failed, relax_published
 from imatgen_flows.jobs.round_tables import hull_table, phase_table
@@ -181,7 +181,7 @@ class PublishedPhases(ComparisonSource):
         if missing := next((path for path in self.known if not path.exists()), None):
             raise InputError(f"--known {missing} does not exist. Give a file or a folder of published phases.")
         files = {str(path.absolute()): file.key for path in self.known if (file := InputFile.of(path))}
-        scale = get_potential(self.screen.potential).scale
+        scale = installed_potential(self.screen.potential).scale
         return {
             "system": self.system,
             "scale": scale,
@@ -206,7 +206,8 @@ class PublishedPhases(ComparisonSource):
             logger.info("known phases left out: %s", count_reasons(exclusions))
         relax = relax_inputs(self.screen, pressure=0.0)
         contents = {phase.name: (structure_key(phase.structure), phase.molecule) for phase in phases}
-        key = content_key(contents, relax, get_potential(self.screen.potential).scale, versions_of(CACHE_KEY_PACKAGES))
+        scale = installed_potential(self.screen.potential).scale
+        key = content_key(contents, relax, scale, versions_of(CACHE_KEY_PACKAGES))
         logger.info("published phases to relax: %d", len(phases))
         rows = relax_published(cache.scratch(f"references-{key}"), self.system, phases, relax)
         hull = build_hull(rows, self.screen.potential)

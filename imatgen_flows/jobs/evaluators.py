@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import Screen
-from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.energetics.pressure import scale_at
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
 from imatgen_flows.jobs.documents import ReferenceDocument
 from imatgen_flows.jobs.hulls import load_hull
+from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.result_cache import relax_cached, relaxation_of, single_points_cached
 from imatgen_flows.jobs.search_space import pressure_input, relax_inputs
 
@@ -32,7 +32,7 @@ def hull_of(references: ReferenceDocument, screen: Screen, run: Path, pressure: 
     InputError
         Where the potential that is installed gives energies of another scale.
     """
-    hull, scale = load_hull(references), scale_at(get_potential(screen.potential).scale, pressure)
+    hull, scale = load_hull(references), scale_at(installed_potential(screen.potential).scale, pressure)
     if scale != hull.potential:
         raise InputError(f"{run} has energies of {hull.potential}, installed is {scale}: they do not compare.")
     return hull
@@ -51,7 +51,7 @@ def evaluators(store: ArtifactStore, screen: Screen, pressure: float = 0.0) -> t
     pressure : of its campaign, GPa; above zero, energies are enthalpies
     """
     settings = relax_inputs(screen, pressure)
-    scale = get_potential(screen.potential).scale
+    scale = installed_potential(screen.potential).scale
 
     def evaluate(
         how: Callable[..., list[dict[str, Any]]], structures: Mapping[str, Structure], **options: Any

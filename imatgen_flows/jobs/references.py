@@ -15,6 +15,7 @@ from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.campaign_inputs import fallback_phases, hull_phases, read_section
 from imatgen_flows.jobs.dataset_rows import structure_of
 from imatgen_flows.jobs.documents import DatasetDocument, LabelDocument, ReferenceDocument, RelaxInputs
+from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.result_cache import relax_cached, single_points_cached
 from imatgen_flows.jobs.search_space import pressure_input
 from imatgen_flows.profiles import Profile
@@ -239,7 +240,6 @@ def build_hull(rows: list[dict[str, Any]], potential: str, pressure: float = 0.0
         Where no phase, or none of an element, could be relaxed.
     """
     from imatgen_flows.energetics.hull import Hull, HullEntry
-    from imatgen_flows.energetics.potentials import get_potential
     from imatgen_flows.energetics.pressure import scale_at
 
     relaxed = [row for row in rows if row["state"] == "relaxed"]
@@ -263,7 +263,7 @@ def build_hull(rows: list[dict[str, Any]], potential: str, pressure: float = 0.0
         )
         for row in relaxed
     ]
-    return Hull(entries, potential=scale_at(get_potential(potential).scale, pressure))
+    return Hull(entries, potential=scale_at(installed_potential(potential).scale, pressure))
 
 
 def _reference_fields(store: ArtifactStore, rows: list[dict[str, Any]], potential: str, hull: Hull) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from imatgen_flows.io.artifacts import content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.device import relaxation_resources
 from imatgen_flows.jobs.documents import RelaxInputs
+from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.search_space import pressure_input
 
 if TYPE_CHECKING:
@@ -80,7 +81,11 @@ def relax_cached(
     from imatgen_flows.energetics.batched import batching_obstacle, relax_batched
     from imatgen_flows.energetics.relax import RelaxSettings, relax_tasks, run_tasks
 
-    cells, known, potential = fixed_cell or [False] * len(names), ends or [[] for _ in names], relax["potential"]
+    cells, known, potential = (
+        fixed_cell or [False] * len(names),
+        ends or [[] for _ in names],
+        installed_potential(relax["potential"]),
+    )
     settings = RelaxSettings(**{name: value for name, value in relax.items() if name != "potential"})  # type: ignore[arg-type]
     resources = relaxation_resources()
     alone = resources["device"] == "cpu" or settings.pressure  # batches know none
@@ -107,7 +112,7 @@ def single_points_cached(
     def evaluate(places: list[int], on_result: Callable[[int, Any], None]) -> None:
         single_points(
             [structures[i] for i in places],
-            potential,
+            installed_potential(potential),
             on_result=on_result,
             **relaxation_resources(),
             **pressure_input(pressure),

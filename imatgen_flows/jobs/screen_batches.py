@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jobflow import Flow, OnMissing, Response
 
 from imatgen_flows.config import Screen
 from imatgen_flows.jobs.cached_job import dynamic_job
-from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument
+from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, LabelDocument, ReferenceDocument
+from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.relax_batch import relax_batch
 from imatgen_flows.jobs.search_space import relax_inputs
 from imatgen_flows.profiles import Profile
 
-# evaluations of one relaxation to 0.05 eV/A: the mean over CHGNet relaxations of 80 generated V-O candidates
-# (notebook/2026-11-29-relaxations.md); in batches on a GPU, with torch-sim's FIRE, it takes about twice as many
-EVALUATIONS_OF_A_RELAXATION = 50
 SHARE_OF_WALLTIME = 0.5  # that a batch is planned to take, so that a slow structure does not meet the walltime
 LARGEST_BATCH = 500  # structures; more would make the loss of a batch expensive, and save no time of dispatch
 
@@ -36,7 +35,8 @@ def screen_batches(
     Of `data` it takes the dataset, the labels that were evaluated, and the references.
     """
     settings = Screen.model_validate(screen)
-    size = settings.batch_size or batch_size(data["evaluated"], walltime)
+    evaluations = installed_potential(settings.potential).evaluations
+    size = settings.batch_size or batch_size([data["evaluated"], data["references"]], evaluations, walltime)
     known = {name: data[name] for name in ("dataset", "references")} if settings.distinct else {}
     common = {"candidates": candidates, "relax": relax_inputs(settings, pressure)}
     batches = [
@@ -57,16 +57,19 @@ def screen_batches(
     return Response(replace=Flow([*batches, ranked], output=ranked.output, name="relax and rank"))
 
 
-def batch_size(labels: LabelDocument, walltime: float | None) -> int:
+def batch_size(measured: Sequence[LabelDocument | ReferenceDocument], evaluations: int, walltime: float | None) -> int:
     """Choose the number of structures that one job relaxes: as many as fit well into its walltime.
 
     Parameters
     ----------
-    labels : their time for an evaluation, on the same kind of node, with its loading and all its processes
+    measured : jobs of the same potential on the same kind of node, with its loading and all its processes: the slowest
+        evaluation of them counts. Labels are energies alone, which take a third or a quarter of what a step of a relaxation
+        takes, and references are such steps
+    evaluations : of one relaxation, in the mean; in batches on a GPU, with torch-sim's FIRE, it takes about twice as many
     walltime : of a job, s; None where there is no limit
     """
-    evaluations = labels.evaluations.get("labels", 0)
-    if not walltime or not labels.seconds or not evaluations:
+    spent = [(document.seconds, sum(document.evaluations.values())) for document in measured]
+    slowest = max((seconds / number for seconds, number in spent if number), default=0.0)
+    if not walltime or not slowest:
         return LARGEST_BATCH
-    relaxation = EVALUATIONS_OF_A_RELAXATION * labels.seconds / evaluations
-    return max(1, min(LARGEST_BATCH, int(SHARE_OF_WALLTIME * walltime / relaxation)))
+    return max(1, min(LARGEST_BATCH, int(SHARE_OF_WALLTIME * walltime / (evaluations * slowest))))

@@ -39,6 +39,7 @@ class Plan:
     sources : who proposes what is relaxed, in words
     trains : whether networks are trained and sampled
     committee : potentials that vote on the shortlist beside the first
+    threshold, suggested_threshold : of the shortlist, eV/atom: that of the campaign, and that of the potential's calibration
     """
 
     potential: str
@@ -67,6 +68,8 @@ class Plan:
     sources: str = ""
     trains: bool = True
     committee: list[str] = field(default_factory=list)
+    threshold: float = 0.0
+    suggested_threshold: float | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
@@ -116,13 +119,20 @@ class Plan:
 
     def warnings(self) -> list[str]:
         """Say what will probably make the campaign end with little or nothing."""
+        said = []
+        if self.suggested_threshold is not None and self.threshold < self.suggested_threshold:
+            said.append(
+                f"`screen.threshold: {self.threshold:g}` may lose crystals near the hull: {self.potential} kept 90 % of "
+                f"those within 0.05 eV/atom of it up to {self.suggested_threshold:g} (docs/potentials.md)."
+            )
         share = self.unbalanced_structures / max(1, self.structures)
         if self.charge != REJECT_UNBALANCED or share <= MANY_UNBALANCED:
-            return []
+            return said
         return [
+            *said,
             f"`validity.charge: reject` refuses the compositions of {share:.0%} of the substituted structures"
             + (", from which the networks learn: most samples" if self.trains else ": most candidates")
-            + " will be rejected. `validity: {charge: flag}` keeps and marks them."
+            + " will be rejected. `validity: {charge: flag}` keeps and marks them.",
         ]
 
     def _by_potential(self) -> str:

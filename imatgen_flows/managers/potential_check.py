@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from imatgen_flows.cluster import ClusterConfig
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.backends import BACKENDS
-from imatgen_flows.energetics.potentials import POTENTIALS, Potential, get_potential
+from imatgen_flows.energetics.potential_registry import POTENTIALS, Potential
 from imatgen_flows.errors import ImatgenError
+from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.managers.checks import Check
 from imatgen_flows.profiles import Profile
 
@@ -59,14 +60,14 @@ def check_potential(potential: str | Potential, system: list[str], *, votes: boo
     """
     title = f"potential {potential.name if isinstance(potential, Potential) else potential}"
     try:
-        found = get_potential(potential)
+        found = installed_potential(potential)
         whole, *alone = _try_crystals(found, tuple(system))
     except ImatgenError as error:
         loads = "cannot start" in str(error) or "cannot be started" in str(error)
         return Check(title, False, f"{_sentence(str(error))}{_cure_of_loading(potential) if loads else ''}")
     names = " and ".join(system)
     if whole.reason in HARMLESS:
-        said = f"{found.scale}, package version {found.version or 'none'}"
+        said = describe_installed(found)
         energy = f"{whole.energy_per_atom:.3f} eV/atom" if whole.energy_per_atom is not None else whole.detail
         return Check(title, True, f"{said}; {energy} for a trial crystal of {names}")
     unknown = {element: result for element, result in zip(system, alone, strict=True) if result.reason not in HARMLESS}
@@ -74,6 +75,12 @@ def check_potential(potential: str | Potential, system: list[str], *, votes: boo
     reason = _reason(next(iter(unknown.values()), whole))
     cure = "It will lose its votes." if votes else "Choose another potential, or another system."
     return Check(title, votes, f"no energy for a trial crystal of {names}: {blamed} ({reason}). {cure}")
+
+
+def describe_installed(potential: Potential) -> str:
+    """Name the energy scale, the version of the package, and the interpreter where that is one of its own."""
+    said = f"{potential.scale}, package version {potential.version or 'none'}"
+    return f"{said}, in {potential.interpreter}" if potential.interpreter else said
 
 
 def node_check(directory: Path, campaign: Path) -> Check | None:

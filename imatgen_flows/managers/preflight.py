@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 import os
 import shutil
+import statistics
 import sys
-import time
 from collections import Counter
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +16,12 @@ from imatgen_flows.config import CampaignConfig, Rounds, Screen
 from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.energetics.hull_basis import HullBasis
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.managers.checks import Check, refuse_faults
 from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
 from imatgen_flows.managers.elsewhere_check import check_elsewhere
 from imatgen_flows.managers.plan import Plan
-from imatgen_flows.managers.potential_check import check_potentials
+from imatgen_flows.managers.potential_check import check_potentials, describe_installed
 from imatgen_flows.managers.search_check import check_search, describe_search
 from imatgen_flows.managers.source_check import check_sources, describe_sources, refuse_nothing_to_propose
 from imatgen_flows.settings import get_settings
@@ -33,12 +31,12 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from imatgen_flows.crystals.exclusion import Exclusion
+    from imatgen_flows.energetics.potential_registry import Potential
     from imatgen_flows.energetics.references import ReferencePhase
     from imatgen_flows.models.model_file import ModelCard
 
 FREE_DISK = 2.0  # GB that a campaign may need
 CURE_OF_HULL = "Give `known` a source of published phases: a file, mp or optimade."
-STEPS_OF_A_REFERENCE = 40  # mean over CHGNet relaxations of V-O references to 0.05 eV/A
 # evaluations of a training structure at a pressure: 5.8 (CHGNet, 10 GPa) to 8.2 (toy potential, 100 GPa) in the mean over 31
 # of V-O
 POINTS_OF_A_COMPRESSION = 8
@@ -109,10 +107,10 @@ def make_plan(config: CampaignConfig) -> Plan:
     from imatgen_flows.jobs.campaign_inputs import fallback_phases, hull_phases
     from imatgen_flows.jobs.dataset_rows import structure_of, trained_rows
     from imatgen_flows.jobs.references import substitute_subsystem, subsystems
-    from imatgen_flows.jobs.screen_batches import EVALUATIONS_OF_A_RELAXATION
 
     checks = _input_checks(config)
     refuse_faults(checks)
+    potential = installed_potential(config.screen.potential)
     files = [check.detail for check in checks if check.name == f"source {FILES}"]
     dataset = collect_dataset(config.system, config.templates, config.known, config.limits)
     trained_rows(dataset.rows, config.model)
@@ -129,10 +127,13 @@ def make_plan(config: CampaignConfig) -> Plan:
     references = published + config.references.substituted * len(formulas)
     references += len({item.structure.composition.reduced_formula for item in parts})
     points = POINTS_OF_A_COMPRESSION if pressure else 1
-    once = {"labels": points * len(dataset.rows), "references": points * len(parts) + references * STEPS_OF_A_REFERENCE}
+    once = {
+        "labels": points * len(dataset.rows),
+        "references": points * len(parts) + references * potential.reference_evaluations,
+    }
     voting = _committee_evaluations(config, references)
     once |= {name: number for name, number in voting.items() if name != "committee"}
-    each = {"screen": config.screen.at_most * EVALUATIONS_OF_A_RELAXATION, "committee": voting.get("committee", 0)}
+    each = {"screen": config.screen.at_most * potential.evaluations, "committee": voting.get("committee", 0)}
     each = {name: number for name, number in each.items() if number}
     rounds = _rounds_within_budget(config.rounds, sum(once.values()), sum(each.values()))
     plan = Plan(
@@ -158,12 +159,16 @@ def make_plan(config: CampaignConfig) -> Plan:
         search=_search(config, [structure_of(row) for row in dataset.rows]),
         sources="; ".join([describe_sources(config), *files]),
         trains=config.sources.uses_generator,
+        threshold=config.screen.threshold,
+        suggested_threshold=potential.threshold,
     )
     if config.validation.is_wanted:
         plan.dft_chains = _chains(config, rounds, published)
         plan.dft_runs = plan.dft_chains * (VASP_RUNS if BACKENDS[config.validation.backend].is_vasp else 1)
         plan.dft_attempts = config.validation.attempts
-    plan.seconds = _seconds(config, [structure_of(row) for row in dataset.rows], plan.evaluations, voting)
+    structures = [structure_of(row) for row in dataset.rows]
+    members = [installed_potential(name) for name in config.committee.potentials]
+    plan.seconds = _seconds(plan.evaluations, [potential, *members], structures, [phase.structure for phase in phases])
     return plan
 
 
@@ -215,43 +220,30 @@ def _committee_evaluations(config: CampaignConfig, references: int) -> dict[str,
 
 
 def _seconds(
-    config: CampaignConfig, structures: list[Structure], evaluations: Mapping[str, int], voting: Mapping[str, int]
+    evaluations: dict[str, int], potentials: list[Potential], structures: list[Structure], phases: list[Structure]
 ) -> dict[str, float]:
-    """Estimate the time of evaluations by purpose on this machine; those of the committee are shared by its members."""
-    cost = _seconds_per_evaluation(structures, config.screen.potential)
-    costs = dict.fromkeys(evaluations, cost)
-    if voting:
-        members = [_seconds_per_evaluation(structures, member) for member in config.committee.potentials]
-        costs |= dict.fromkeys(voting, sum(members) / len(members))
-    return {name: number * costs[name] / get_settings().n_workers for name, number in evaluations.items()}
+    """Estimate the time of evaluations by their purpose, s, from a few that are timed here.
 
+    Parameters
+    ----------
+    evaluations : of labels, references, relaxations of candidates, and the committee
+    potentials : that compute them: that of the screening, then the members of the committee
+    structures : of the dataset: labels are of these, and candidates are of their size
+    phases : published ones, which the hull relaxes beside substituted structures
+    """
+    from imatgen_flows.energetics.evaluation_cost import measure_cost
 
-def _seconds_per_evaluation(structures: list[Structure], potential: str) -> float:
-    """Time single points of a few structures of median size in this process."""
-    from pymatgen.io.ase import AseAtomsAdaptor
-
-    from imatgen_flows.energetics.potentials import get_potential
-
-    found = get_potential(potential)
-    with contextlib.redirect_stdout(io.StringIO()):  # models print when they load
-        calculator = found.calculator()
-    ordered = sorted(structures, key=len)
-    middle = ordered[len(ordered) // 2 : len(ordered) // 2 + 4] or ordered
-    seconds = []
-    for structure in middle:
-        atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
-        atoms.calc = calculator
-        began = time.perf_counter()
-        try:
-            atoms.get_forces()
-        except Exception as error:
-            name = atoms.get_chemical_formula()
-            raise ImatgenError(
-                f"potential `{potential}` cannot evaluate {name}: {error or type(error).__name__}"
-            ) from error
-        seconds.append(time.perf_counter() - began)
-    # the first call warms the model up
-    return min(seconds, default=0.0)
+    cost, *members = (measure_cost(potential, structures) for potential in potentials)
+    candidates, references = (statistics.fmean(map(len, group)) for group in (structures, [*phases, *structures]))
+    each = {
+        "labels": cost.seconds_of_energy(candidates),
+        "references": cost.seconds(references),
+        "screen": cost.seconds(candidates),
+    }
+    if members:
+        each["committee references"] = statistics.fmean(member.seconds(references) for member in members)
+        each["committee"] = statistics.fmean(member.seconds(candidates) for member in members)
+    return {name: number * each[name] / get_settings().n_workers for name, number in evaluations.items()}
 
 
 def _check_crystals(config: CampaignConfig, with_templates: bool) -> list[Check]:
@@ -315,13 +307,11 @@ def _basis(system: list[str], phases: list[ReferencePhase]) -> HullBasis:
 
 
 def _check_potential(name: str) -> Check:
-    from imatgen_flows.energetics.potentials import get_potential
-
     try:
-        potential = get_potential(name)
+        potential = installed_potential(name)
     except ImatgenError as error:
         return Check(f"potential {name}", False, str(error))
-    return Check(f"potential {name}", True, f"{potential.scale}, package version {potential.version or 'none'}")
+    return Check(f"potential {name}", True, describe_installed(potential))
 
 
 def _check_model(config: CampaignConfig) -> list[Check]:

@@ -17,7 +17,7 @@ from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.ledger import LedgerTable
 from imatgen_flows.candidates.table import rows_of
 from imatgen_flows.energetics.hull_basis import COMPOUND, HullBasis
-from imatgen_flows.energetics.potentials import POTENTIALS
+from imatgen_flows.energetics.potential_registry import POTENTIALS
 from imatgen_flows.errors import InputError
 from imatgen_flows.report.documents import CandidateRow, HullTable, Provenance, RelaxedRow, SampleRow
 
