@@ -40,7 +40,7 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Decision:
+class CommitteeDecision:
     """The verdict on one candidate.
 
     Parameters
@@ -77,7 +77,7 @@ class Decision:
         }
 
 
-def decide(votes: Sequence[Vote], threshold: float) -> Decision:
+def decide(votes: Sequence[Vote], threshold: float) -> CommitteeDecision:
     """Take the votes on one candidate.
 
     The committee agrees where every potential places the candidate within the threshold of its own hull. It refuses where
@@ -108,7 +108,7 @@ def decide(votes: Sequence[Vote], threshold: float) -> Decision:
         verdict = CommitteeVerdict.REFUSED
     else:
         verdict = CommitteeVerdict.DISPUTED
-    return Decision(verdict, tuple(votes))
+    return CommitteeDecision(verdict, tuple(votes))
 
 
 def most_trusted_first(row: Row) -> tuple[int, float, str]:

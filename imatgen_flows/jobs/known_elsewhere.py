@@ -120,9 +120,9 @@ def _disordered_phases(system: list[str], known: Known) -> dict[str, Structure]:
 def _describe_moments(structures: Mapping[str, Structure], potential: str) -> list[Row]:
     """Write the magnetic order of candidates where the potential has moments; a candidate on which it fails has none."""
     from imatgen_flows.energetics.moments import magnetic_order, site_moments
-    from imatgen_flows.energetics.potentials import get_potential
+    from imatgen_flows.jobs.potentials import installed_potential
 
-    if not get_potential(potential).has_moments:
+    if not installed_potential(potential).has_moments:
         return []
     # on the CPU, where the other light jobs run: it is one evaluation a candidate
     moments, spent = site_moments(list(structures.values()), potential, get_settings().n_workers)

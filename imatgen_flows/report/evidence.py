@@ -25,7 +25,7 @@ FILTERS: tuple[tuple[str, object, str], ...] = (
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberSummary:
     """What a potential of the committee said of the candidates, beside the first potential.
 
     Attributes
@@ -88,7 +88,7 @@ def evidence_filters(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def read_members(run: RunDirectory) -> list[Member]:
+def read_members(run: RunDirectory) -> list[MemberSummary]:
     """Read what each member of the committee said; none where the run has no committee."""
     path = run.path / "committee.json"
     if not path.is_file():
@@ -101,14 +101,16 @@ def read_members(run: RunDirectory) -> list[Member]:
     return [_member(member, votes.get(member["potential"], {}), first) for member in table["members"]]
 
 
-def _member(member: Mapping[str, Any], votes: Mapping[str, float | None], first: Mapping[str, float | None]) -> Member:
+def _member(
+    member: Mapping[str, Any], votes: Mapping[str, float | None], first: Mapping[str, float | None]
+) -> MemberSummary:
     pairs = [
         (one, other) for sample, other in votes.items() if other is not None and (one := first[sample]) is not None
     ]
     before, now = np.array(pairs, dtype=float).reshape(-1, 2).T
     rank = float(spearmanr(before, now)[0]) if len(pairs) >= FEWEST else float("nan")
     name = member["potential"]
-    return Member(
+    return MemberSummary(
         label=POTENTIALS[name].label if name in POTENTIALS else name,
         scale=member["scale"],
         relaxed=member["counts"].get("relaxed", 0),

@@ -10,6 +10,7 @@ from pyarrow import parquet
 from pymatgen.core import Composition, Lattice, Structure
 
 from imatgen_flows.candidates.candidate import VALIDATED, describe_crystal, place_on_hull, rejection
+from imatgen_flows.candidates.committee import Vote, decide
 from imatgen_flows.candidates.schema import COLUMNS, EMPTY, arrow_schema, column_names
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.table import count_by, join, read_table, table_part, write_part, write_table
@@ -56,13 +57,14 @@ def parts():
         | describe_crystal(rocksalt(4.1))
         | place_on_hull(hull_of("chgnet 0.3.0"), Composition("VO"), 0.02)
     )
+    voted = {"sample": FINISHED, "committee_evaluations": 9} | decide([Vote("a", 0.02), Vote("b", 0.03)], 0.1).to_row()
     validated = (
         {"sample": FINISHED, "state": "validated", "validated_id": "cd" * 6, "validation_evaluations": 9}
         | {"validated_note": "guessed anion", "validated_fmax": 0.01}
         | describe_crystal(rocksalt(4.2))
         | place_on_hull(hull_of("r2SCAN"), Composition("VO"), -0.01, VALIDATED)
     )
-    return [table_part(drawn), *(table_part([row]) for row in (filtered, ranked, validated))]
+    return [table_part(drawn), *(table_part([row]) for row in (filtered, ranked, voted, validated))]
 
 
 def test_every_column_has_a_value_of_its_type_for_a_finished_candidate(parts):
