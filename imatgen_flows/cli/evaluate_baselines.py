@@ -13,6 +13,7 @@ import typer
 from imatgen_flows.cli.options import AsJson, parse_names
 from imatgen_flows.cli.output import print_table, show_progress
 from imatgen_flows.errors import InputError
+from imatgen_flows.metrics import BASELINES_FILE
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.registry import Registry
 from imatgen_flows.sources.registry import MIXED, SOURCES, SUBSTITUTION, fillers
@@ -20,7 +21,6 @@ from imatgen_flows.sources.registry import MIXED, SOURCES, SUBSTITUTION, fillers
 if TYPE_CHECKING:
     from imatgen_flows.metrics.baselines import BaselineSettings
 
-BASELINES_FILE = "baselines.json"
 # options of each of the two comparisons, which the other does not have
 OF_RUN = (
     "per_source", "sites", "ratio", "sources", "samplers", "round_number", "substituted", "fmax", "clean_first", "seed",

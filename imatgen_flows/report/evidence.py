@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 from imatgen_flows.candidates.classes import CommitteeVerdict
 from imatgen_flows.energetics.potentials import POTENTIALS
 from imatgen_flows.report.markup import energy, render, share
+from imatgen_flows.report.referee import referee_answers
 from imatgen_flows.report.result_directory import read_json
 from imatgen_flows.report.run_directory import RunDirectory
 
@@ -51,20 +52,19 @@ class MemberSummary:
 
 
 def evidence_section(run: RunDirectory) -> Markup:
-    """Write what the committee says of the shortlist; empty where there is none."""
+    """Write what the committee says of the shortlist, where there is one, and what a referee will ask."""
     members = read_members(run)
-    if not members:
-        return Markup()
-    verdicts = Counter(row["committee"] for row in run.relaxed if row["committee"])
+    verdicts = Counter(row["committee"] for row in run.relaxed if row.get("committee"))
     return render(
         "evidence",
         run=run,
-        threshold=read_json(run.path / "committee.json")["threshold"],
+        threshold=read_json(run.path / "committee.json")["threshold"] if members else None,
         asked=verdicts.total(),
         verdicts=[
             (each.label, each.description, share(verdicts[each.value], verdicts.total())) for each in CommitteeVerdict
         ],
         members=members,
+        answers=referee_answers(run),
     )
 
 
