@@ -31,14 +31,14 @@ class KnownCrystals:
     published : published phases by id, as given and as relaxed
     substituted : substituted structures by id, as made and as relaxed
     disordered : published phases with sites that elements share
-    prototypes : protostructures of published crystals
+    prototypes : protostructures of published crystals; None where there is no index
     answers : of databases elsewhere
     """
 
     published: Mapping[str, Structure]
     substituted: Mapping[str, Structure]
     disordered: Mapping[str, Structure]
-    prototypes: PrototypeIndex
+    prototypes: PrototypeIndex | None
     answers: Sequence[Answer] = field(default_factory=list)
 
 
@@ -115,7 +115,7 @@ def describe_known(structures: Mapping[str, Structure], known: KnownCrystals) ->
             {
                 "sample": sample,
                 "protostructure": label,
-                "prototype_known": label in known.prototypes if label else None,
+                "prototype_known": label in known.prototypes if label and known.prototypes is not None else None,
                 "nearest": nearest[0] if nearest else "",
                 "nearest_distance": nearest[1] if nearest else None,
                 "variant_of": variants.get(sample, ""),

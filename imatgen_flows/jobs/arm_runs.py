@@ -16,6 +16,7 @@ from imatgen_flows.jobs.build_dataset import build_dataset
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
 from imatgen_flows.jobs.documents import RoundDocument
 from imatgen_flows.jobs.import_network import import_network
+from imatgen_flows.jobs.known_elsewhere import MOMENTS
 from imatgen_flows.jobs.label_dataset import label_dataset
 from imatgen_flows.jobs.provenance import PROVENANCE_FILE, finished_round
 from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
@@ -34,6 +35,7 @@ COLUMNS = (
     "sample", "round", "batch", "source", "formula", "state", "rejected_stage", "rejected_reason", "evaluations",
     "e_above_hull", "novelty",
 )  # fmt: skip
+AFTER_PREPARATION = (Stage.SCREEN.value, MOMENTS)  # purposes of evaluations that candidates take
 NOT_VALID = (Stage.DECODE.value, Stage.VALIDITY.value)
 
 
@@ -65,7 +67,7 @@ def read_arm(directory: Path, arm: str, seed: int) -> ArmRun:
         made=len(rows),
         valid=sum(row["rejected_stage"] not in NOT_VALID for row in rows),
         given=dict(given),
-        preparation=sum(number for purpose, number in spent.items() if purpose != Stage.SCREEN.value),
+        preparation=sum(number for purpose, number in spent.items() if purpose not in AFTER_PREPARATION),
         wall=_by_purpose(provenance["seconds"]),
         cpu=_by_purpose(provenance["cpu_seconds"]),
     )

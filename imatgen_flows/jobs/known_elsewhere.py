@@ -99,7 +99,11 @@ def _known_crystals(
 
     options = source_options(known)
     answers = [ask_provider(provider, system, options) for provider in elsewhere.providers]
-    index = PrototypeIndex.read(index_path(shipped_model()))
+    try:
+        index = PrototypeIndex.read(index_path(shipped_model()))
+    except InputError as error:  # an installation without the model runs campaigns too
+        logger.warning("whether a protostructure is a published one cannot be said: %s", error)
+        index = None
     return KnownCrystals(*held, _disordered_phases(system, known), index, answers)
 
 

@@ -111,7 +111,7 @@ def _sum_of_gaussians(lengths: Array, grid: Array) -> Array:
     """Add up normalised Gaussians about distances (n,), each divided by the square of its distance, on a grid (m,)."""
     total = np.zeros(len(grid))
     for start in range(0, len(lengths), CHUNK):
-        part = lengths[start : start + CHUNK, None]
+        part = np.maximum(lengths[start : start + CHUNK, None], STEP)  # databases hold atoms in one place
         total += (np.exp(-(((grid - part) / WIDTH) ** 2) / 2) / part**2).sum(axis=0)
     return total / (WIDTH * np.sqrt(2 * np.pi))
 

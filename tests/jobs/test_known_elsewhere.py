@@ -6,25 +6,28 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from imatgen_flows.candidates.ledger import LedgerError
 from imatgen_flows.candidates.states import State
 from imatgen_flows.config import CampaignConfig, Elsewhere, Known
 from imatgen_flows.energetics.references import reference_phases
 from imatgen_flows.errors import InputError
 from imatgen_flows.flows.common import plain, with_files
-from imatgen_flows.jobs.candidate_table import candidate_rows
+from imatgen_flows.jobs.candidate_table import candidate_rows, read_candidates
 from imatgen_flows.jobs.dataset_rows import crystal_row
 from imatgen_flows.jobs.documents import DatasetDocument
+from imatgen_flows.jobs.finish_round import COUNTED, _evaluations_on_record, _ledger
 from imatgen_flows.jobs.known_elsewhere import MOMENTS, known_elsewhere
+from imatgen_flows.sources.registry import GENERATOR
 
 from .conftest import VO, VO2, candidate
 
 CSCL = Structure(Lattice.cubic(2.6), ["V", "O"], [[0, 0, 0], [0.5] * 3])
-COLUMNS = {"tight_novelty", "tight_match", "protostructure", "prototype_known", "nearest", "nearest_distance"}
 
 
 @pytest.fixture
@@ -220,3 +223,18 @@ def test_providers_of_a_campaign_are_one_or_a_list_each_once():
     assert Elsewhere(providers=["mp", "oqmd", "mp"]).providers == ["mp", "oqmd"]
     with pytest.raises(InputError, match=r"elsewhere.*a provider has no name"):
         CampaignConfig(system=["V", "O"], elsewhere={"providers": ["mp", " "]})
+
+
+def test_the_ledger_of_a_round_counts_moments_by_source_and_from_the_rows(look_up):
+    document, _ = look_up(
+        candidate("a", VO), candidate("b", CSCL), candidate("c", VO, State.SCREENED), potential="chgnet"
+    )
+    drawn = read_candidates(document.candidates, COUNTED)
+    ledger = _ledger(drawn, {GENERATOR: 3}, [document])
+    labels = SimpleNamespace(labels=None)
+    recorded = _evaluations_on_record(drawn, {"labels": labels}, is_first=False)
+    assert recorded == {"screen": 24, "validate": 0, MOMENTS: 2}
+    ledger.check(evaluations=recorded, total=26)
+    assert ledger.sources[GENERATOR].evaluations == {"screen": 24, MOMENTS: 2}
+    with pytest.raises(LedgerError, match="evaluations for moments were entered, 1 counted"):
+        ledger.check(evaluations=recorded | {MOMENTS: 1})
