@@ -13,7 +13,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import load_yaml
 from imatgen_flows.parallel import core_count
 
-MEMORY_OF_A_WORKER = 1_000_000_000  # bytes; a worker with CHGNet takes 0.6 GB
+MEMORY_OF_A_WORKER = 1_100_000_000  # bytes; a worker with CHGNet takes 0.6 GB, with SevenNet-l3i5 and 60 sites 1.06
 
 
 class _SettingsFile(YamlConfigSettingsSource):

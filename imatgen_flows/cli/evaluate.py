@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from imatgen_flows.cli.evaluate_baselines import baselines
+from imatgen_flows.cli.evaluate_potentials import potentials
 from imatgen_flows.cli.options import AsJson, parse_system
 from imatgen_flows.cli.output import print_table, show_progress
 from imatgen_flows.cli.renamed import add_renamed
@@ -19,6 +20,7 @@ REDISCOVERY_FILE = "rediscovery.json"
 
 evaluate_app = typer.Typer(help="Measure the quality of a run, or of the method.", no_args_is_help=True)
 evaluate_app.command()(baselines)
+evaluate_app.command()(potentials)
 add_renamed(evaluate_app)
 
 

@@ -13,7 +13,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -23,10 +23,12 @@ from jobflow import CURRENT_JOB, Job, Response
 from jobflow import job as jobflow_job
 from pydantic import BaseModel
 
+from imatgen_flows.energetics.potential_registry import POTENTIALS
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted, JobFailed
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.documents import JobDocument
+from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.registry import JOBS, JobSpec
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
@@ -67,7 +69,7 @@ def cached_job(document: type[JobDocument], *, profile: Profile, label: str) -> 
             store = ArtifactStore(root)
             _check_environment(store.root)
             restored = {name: restore(value) for name, value in inputs.items()}
-            versions = versions_of(CACHE_KEY_PACKAGES)
+            versions = versions_of(CACHE_KEY_PACKAGES) | _potential_versions(restored)
             key = f"{function.__name__}-{content_key(versions, restored)}"
             title = _current_name(run) or make.spec.title(restored)
             finished = store.finished(key)
@@ -153,6 +155,23 @@ def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def potential_versions(name: str) -> dict[str, str]:
+    """Return the version of the package of a potential, where `CACHE_KEY_PACKAGES` has it not.
+
+    It decides the results of this potential alone: to add it to that list would change the keys of all other campaigns.
+    """
+    if name not in POTENTIALS or (package := POTENTIALS[name].package) in (*CACHE_KEY_PACKAGES, "imatgen-flows"):
+        return {}
+    return {package: installed_potential(name).version}
+
+
+def _potential_versions(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """Return the same of the potential that a job's inputs name, if any."""
+    relax = inputs.get("relax")
+    name = inputs.get("potential") or (relax.get("potential") if isinstance(relax, Mapping) else None)
+    return potential_versions(name) if isinstance(name, str) else {}
 
 
 def write_environment(root: Path) -> None:

@@ -62,6 +62,8 @@ def read_known_energies(path: Path, field: str = ENERGY) -> KnownEnergies:
     InputError
         Where the file cannot be read, a crystal with an energy cannot, or no crystal has one.
     """
+    from pymatgen.core import Element
+
     from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.crystals.json_crystals import read_line
     from imatgen_flows.crystals.json_lines import text_lines
@@ -81,6 +83,11 @@ def read_known_energies(path: Path, field: str = ENERGY) -> KnownEnergies:
             continue
         if isinstance(crystal, Exclusion):
             raise InputError(f"{path}, line {number}: {name} has an energy, and no crystal: {crystal.detail}.")
+        if not crystal.is_ordered or not all(isinstance(item, Element) for item in crystal.elements):
+            raise InputError(
+                f"{path}, line {number}: {name} ({crystal.formula}) has sites that hold no single element, for which no "
+                "potential has an energy. Leave it out."
+            )
         if name in structures:
             raise InputError(f"{path}, line {number}: `{name}` stands twice in the file; names must differ.")
         structures[name], energies[name] = crystal, float(energy)
@@ -126,6 +133,7 @@ def calibrate_potentials(
         raise InputError(f"{', '.join(sorted(twice))} is named twice; name each potential once.")
     for name in potentials:
         installed_potential(name)  # before any of them relaxes for an hour
+    refuse_no_threshold(thresholds)
     known = read_known_energies(path, field)
     crystals = [
         KnownCrystal(name, structure.composition, known.energies[name]) for name, structure in known.structures.items()
@@ -133,6 +141,18 @@ def calibrate_potentials(
     logger.info("%d crystals with energies, %d without", len(crystals), known.without)
     members = [_relax_with(name, known, cache, fmax) for name in potentials]
     return calibrate(crystals, members, thresholds or THRESHOLDS)
+
+
+def refuse_no_threshold(thresholds: Sequence[float]) -> None:
+    """Refuse thresholds that are no energies above a hull.
+
+    Raises
+    ------
+    InputError
+        Where one is not a finite number from 0 on.
+    """
+    if wrong := [value for value in thresholds if not 0 <= value < float("inf")]:
+        raise InputError(f"a threshold of {wrong[0]:g} eV/atom is none: give energies above the hull, from 0 on.")
 
 
 def _relax_with(potential: str, known: KnownEnergies, cache: ArtifactStore, fmax: float) -> Member:
@@ -156,7 +176,8 @@ def _relax_with(potential: str, known: KnownEnergies, cache: ArtifactStore, fmax
             f"{potential}: no phase of {', '.join(missing)} could be relaxed, and there is no hull without."
         )
     compounds = {name: energies[name] for name in known.structures if name in energies}
-    return Member(potential, elemental, compounds, sum(row["evaluations"] for row in rows))
+    failures = {row["name"]: row["reason"] for row in rows if row["name"] not in energies}
+    return Member(potential, elemental, compounds, failures, sum(row["evaluations"] for row in rows))
 
 
 def _key(phases: Sequence[ReferencePhase], relax: Any) -> str:

@@ -15,7 +15,7 @@ from imatgen_flows.config import CampaignConfig, Known, Screen, Search, Validity
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.jobs.build_dataset import build_dataset
-from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
+from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, potential_versions, versions_of
 from imatgen_flows.jobs.campaign_inputs import count_reasons, published_phases
 from imatgen_flows.jobs.candidate_table import candidate_structures, novelty_classifier, relaxed_phases
 from imatgen_flows.jobs.documents import DatasetDocument, InputFile, ReferenceDocument
@@ -207,7 +207,8 @@ class PublishedPhases(ComparisonSource):
         relax = relax_inputs(self.screen, pressure=0.0)
         contents = {phase.name: (structure_key(phase.structure), phase.molecule) for phase in phases}
         scale = installed_potential(self.screen.potential).scale
-        key = content_key(contents, relax, scale, versions_of(CACHE_KEY_PACKAGES))
+        versions = versions_of(CACHE_KEY_PACKAGES) | potential_versions(self.screen.potential)
+        key = content_key(contents, relax, scale, versions)
         logger.info("published phases to relax: %d", len(phases))
         rows = relax_published(cache.scratch(f"references-{key}"), self.system, phases, relax)
         hull = build_hull(rows, self.screen.potential)

@@ -10,7 +10,7 @@ from imatgen_flows.config import Screen
 from imatgen_flows.energetics.pressure import scale_at
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
-from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
+from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, potential_versions, versions_of
 from imatgen_flows.jobs.documents import ReferenceDocument
 from imatgen_flows.jobs.hulls import load_hull
 from imatgen_flows.jobs.potentials import installed_potential
@@ -51,6 +51,7 @@ def evaluators(store: ArtifactStore, screen: Screen, pressure: float = 0.0) -> t
     pressure : of its campaign, GPa; above zero, energies are enthalpies
     """
     settings = relax_inputs(screen, pressure)
+    versions = versions_of(CACHE_KEY_PACKAGES) | potential_versions(screen.potential)
     scale = installed_potential(screen.potential).scale
 
     def evaluate(
@@ -58,9 +59,7 @@ def evaluators(store: ArtifactStore, screen: Screen, pressure: float = 0.0) -> t
     ) -> Mapping[str, Relaxation]:
         contents = {name: structure_key(structure) for name, structure in structures.items()}
         different = {contents[name]: structure for name, structure in structures.items()}
-        scratch = store.scratch(
-            f"evaluations-{content_key(how.__name__, options, scale, versions_of(CACHE_KEY_PACKAGES))}"
-        )
+        scratch = store.scratch(f"evaluations-{content_key(how.__name__, options, scale, versions)}")
         rows = how(scratch, list(different), list(different.values()), **options)
         found = dict(zip(different, rows, strict=True))
         return {name: relaxation_of(found[content]) for name, content in contents.items()}

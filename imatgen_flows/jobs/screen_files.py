@@ -21,7 +21,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.io.files import file_hash, write_atomic, writing
 from imatgen_flows.io.lock import locked
-from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
+from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, potential_versions, versions_of
 from imatgen_flows.jobs.comparison import Comparison, ComparisonSource, FinishedRunSource
 from imatgen_flows.jobs.provenance import PROVENANCE_FILE
 from imatgen_flows.jobs.screen_structures import COLUMNS, Screening, screen_structures
@@ -236,5 +236,7 @@ def _provenance(directory: Path, comparison: Comparison) -> dict[str, object]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": f"{platform.processor() or platform.machine()}, {core_count()} cores",
         "optimiser": OPTIMISER,
-        "versions": versions_of(CACHE_KEY_PACKAGES) | {"python": platform.python_version()},
+        "versions": versions_of(CACHE_KEY_PACKAGES)
+        | potential_versions(comparison.screen.potential)
+        | {"python": platform.python_version()},
     }

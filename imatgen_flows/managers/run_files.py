@@ -139,7 +139,7 @@ def write_provenance(
     hardware : in words
     started : when it was run or submitted first
     """
-    from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
+    from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, potential_versions, versions_of
 
     path, seconds = directory / PROVENANCE_FILE, seconds_by_job(documents)
     before = _read(path)
@@ -151,7 +151,9 @@ def write_provenance(
         "name": config.title,
         "system": config.system,
         "seed": config.model.seed,
-        "versions": versions_of((*CACHE_KEY_PACKAGES, "jobflow")) | {"python": platform.python_version()},
+        "versions": versions_of((*CACHE_KEY_PACKAGES, "jobflow"))
+        | potential_versions(config.screen.potential)
+        | {"python": platform.python_version()},
         "started": before.get("started", started.isoformat(timespec="seconds")),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": hardware,

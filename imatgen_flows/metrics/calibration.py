@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.energetics.hull import Hull, HullEntry, formation_energy
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from pymatgen.core import Composition
 
 THRESHOLDS = (0.05, 0.1, 0.15)  # eV/atom: of S.U.N., of the tables of finds, and the default of `screen.threshold`
-NEAR = (
-    0.05  # eV/atom; by DFT a crystal is near the hull up to here: half of the metastable phases that were ever made are
-)
-# (Sun et al., Sci. Adv. 2, e1600225 (2016): their median is 0.015, their 90th percentile 0.067)
+# eV/atom; by DFT a crystal is near the hull up to here. Of metastable phases that were made, the median lies 0.015 above it
+# and the 90th percentile 0.067 (Sun et al., Sci. Adv. 2, e1600225 (2016))
+NEAR = 0.05
 KEPT = 0.9  # share of the crystals near the hull that a threshold is to keep
 STEP = 0.005  # eV/atom; a suggested threshold is rounded up to a multiple of it
+ROUNDING = 1e-9  # eV/atom
 MEAN = "mean"  # of the members, as a judge beside them
 
 
@@ -55,12 +55,14 @@ class Member:
     name : of the potential
     elemental : energy of each element in its lowest phase, eV/atom
     energies : of the crystals by name, eV/atom; those that it could not relax are absent
+    failures : of these, why
     evaluations : that it took
     """
 
     name: str
     elemental: Mapping[str, float]
     energies: Mapping[str, float]
+    failures: Mapping[str, str] = field(default_factory=dict)
     evaluations: int = 0
 
 
@@ -72,6 +74,7 @@ class Errors:
     ----------
     number : of crystals
     mae, bias, rmse : mean absolute error, mean error (above zero where the energies are too high), root mean square error
+    median : of the absolute errors: beside the mean it tells whether a few crystals make it
     mae_interval, bias_interval, rmse_interval : of each
     """
 
@@ -79,6 +82,7 @@ class Errors:
     mae: float
     bias: float
     rmse: float
+    median: float
     mae_interval: Interval
     bias_interval: Interval
     rmse_interval: Interval
@@ -159,7 +163,8 @@ class Calibration:
     crystals : name -> E_hull of the reference, eV/atom
     e_above_hull : member -> name -> E_hull, eV/atom, of the crystals that it has
     formation, hull : errors of formation energies and of E_hull, by member; `hull` has those of `MEAN` too
-    missing : crystals that a member could not relax, by member
+    low : as `hull`, of the crystals alone that lie within the largest threshold by the reference
+    missing : crystals that a member could not relax, by member, and why
     spread : of the members; None where there is one
     decisions : of each judge at each threshold
     suggestions : of each judge; none where no crystal is near the hull
@@ -170,7 +175,8 @@ class Calibration:
     e_above_hull: dict[str, dict[str, float]]
     formation: dict[str, Errors]
     hull: dict[str, Errors]
-    missing: dict[str, list[str]]
+    low: dict[str, Errors]
+    missing: dict[str, dict[str, str]]
     spread: Spread | None
     decisions: list[Decision]
     suggestions: list[Suggestion]
@@ -224,7 +230,17 @@ def calibrate(
         e_above_hull=found,
         formation={name: measure_errors(energies, known, seed) for name, energies in formation.items()},
         hull={name: measure_errors(energies, truth, seed) for name, energies in judges.items() if energies},
-        missing={member.name: [i.name for i in crystals if i.name not in member.energies] for member in members},
+        low={
+            name: measure_errors(low, truth, seed)
+            for name, energies in judges.items()
+            if (low := {key: energy for key, energy in energies.items() if truth[key] <= max(thresholds)})
+        },
+        missing={
+            member.name: {
+                item.name: member.failures.get(item.name, "") for item in crystals if item.name not in member.energies
+            }
+            for member in members
+        },
         spread=_spread(found, truth, common) if len(members) > 1 and common else None,
         decisions=[decide(name, e, truth, at) for name, e in judges.items() for at in thresholds],
         suggestions=[item for name, e in judges.items() if (item := suggest(name, e, truth, seed=seed))],
@@ -263,7 +279,8 @@ def measure_errors(energies: Mapping[str, float], reference: Mapping[str, float]
 
     measures = mean(np.abs(errors)), mean(errors), np.sqrt(mean(errors**2))
     mae, bias, rmse = (float(values[0]) for values in measures)
-    return Errors(len(errors), mae, bias, rmse, *(percentiles(values[1:]) for values in measures))
+    median = float(np.median(np.abs(errors)))
+    return Errors(len(errors), mae, bias, rmse, median, *(percentiles(values[1:]) for values in measures))
 
 
 def decide(judge: str, energies: Mapping[str, float], reference: Mapping[str, float], threshold: float) -> Decision:
@@ -319,15 +336,15 @@ def _round_up(energy: float) -> float:
 
 
 def _spread(found: Mapping[str, Mapping[str, float]], truth: Mapping[str, float], common: Sequence[str]) -> Spread:
-    rows = [[energies[name] for energies in found.values()] for name in common]
-    inside = sum(min(row) <= truth[name] <= max(row) for name, row in zip(common, rows, strict=True))
+    rows = {name: [energies[name] for energies in found.values()] for name in common}
+    inside = sum(min(row) - ROUNDING <= truth[name] <= max(row) + ROUNDING for name, row in rows.items())
     covered = sum(
-        abs(sum(row) / len(row) - truth[name]) <= max(row) - min(row) for name, row in zip(common, rows, strict=True)
+        abs(sum(row) / len(row) - truth[name]) <= max(row) - min(row) + ROUNDING for name, row in rows.items()
     )
     number = len(common)
     return Spread(
         number,
-        sum(max(row) - min(row) for row in rows) / number,
+        sum(max(row) - min(row) for row in rows.values()) / number,
         inside,
         rate_interval(inside, number),
         covered,

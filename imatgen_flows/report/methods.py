@@ -9,6 +9,7 @@ from typing import Any
 from imatgen_flows.candidates.registry import REJECT_UNBALANCED
 from imatgen_flows.energetics.hull_basis import COMPOUND
 from imatgen_flows.energetics.optimisers import FIRE, OPTIMISERS
+from imatgen_flows.energetics.potential_registry import POTENTIALS
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.report.result_directory import ResultDirectory, read_json
 from imatgen_flows.report.run_directory import RunDirectory
@@ -149,20 +150,26 @@ def _validation(run: RunDirectory) -> str:
 
 
 def _versions(run: ResultDirectory) -> str:
-    potential = run.scale.lower()
     versions = ", ".join(
         f"{name} {version}"
         for name, version in (run.provenance.get("versions") or {}).items()
-        if name != "chgnet" or potential.startswith("chgnet")  # installed, but not used
+        if name not in _PACKAGES or name == _package(run)  # installed, but not used
     )
     return f"Versions: {versions}." if versions else ""
+
+
+_PACKAGES = {potential.package for potential in POTENTIALS} - {"ase", "imatgen-flows"}  # that potentials alone use
+
+
+def _package(run: ResultDirectory) -> str:
+    return run.potential.package if run.potential else ""
 
 
 def _citations(run: ResultDirectory, works: Iterable[str] = tuple(CITATIONS)) -> list[str]:
     sources = [_section(run, name).get("source") for name in ("templates", "known")]
     cited = [f"{work}: {CITATIONS[work]}" for work in works]
-    if run.scale.lower().startswith("chgnet"):
-        cited.append("CHGNet: Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3")
+    if (potential := run.potential) is not None and potential.citation:
+        cited.append(potential.citation)
     if "mp" in sources:
         cited.append("the Materials Project: Jain et al., APL Mater. 1, 011002 (2013), doi:10.1063/1.4812323")
     return cited

@@ -17,7 +17,7 @@ from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.ledger import LedgerTable
 from imatgen_flows.candidates.table import rows_of
 from imatgen_flows.energetics.hull_basis import COMPOUND, HullBasis
-from imatgen_flows.energetics.potential_registry import POTENTIALS
+from imatgen_flows.energetics.potential_registry import POTENTIALS, Potential
 from imatgen_flows.errors import InputError
 from imatgen_flows.report.documents import CandidateRow, HullTable, Provenance, RelaxedRow, SampleRow
 
@@ -63,7 +63,13 @@ class ResultDirectory(ABC):
     def scale(self) -> str:
         """The energy model, as people write it, for example CHGNet 0.3.0."""
         name, _, version = str(self.hull.get("potential", "")).partition(" ")
-        return f"{POTENTIALS[name].label if name in POTENTIALS else name} {version}".strip()
+        return f"{self.potential.label if self.potential else name} {version}".strip()
+
+    @property
+    def potential(self) -> Potential | None:
+        """The potential of its energies; None for a function of the user's."""
+        name = str(self.hull.get("potential", "")).partition(" ")[0]
+        return POTENTIALS[name] if name in POTENTIALS else None  # noqa: SIM401 - a registry has no `get`
 
     @property
     def pressure(self) -> float:
