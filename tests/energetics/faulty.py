@@ -39,3 +39,17 @@ def make_and_raise(device):
 
 def make_and_abort(device):
     os.abort()
+
+
+class FaultyInLargeCells(FaultyCalculator):
+    """Sound in a primitive cell, and faulty in a supercell."""
+
+    def calculate(self, atoms=None, properties=None, system_changes=()):
+        if len(atoms) > 2:
+            super().calculate(atoms, properties, system_changes)
+        else:
+            ToyCalculator.calculate(self, atoms, properties, system_changes)
+
+
+def make_large(device):
+    return FaultyInLargeCells()
