@@ -418,6 +418,34 @@ class Elsewhere(Section):
         return list(dict.fromkeys(name.strip() for name in providers))
 
 
+class Phonons(Section):
+    """Phonons of the best of the shortlist, by finite displacements with a potential."""
+
+    at_most: int = Field(
+        0,
+        ge=0,
+        description="Shortlisted candidates of a round, lowest E_hull first, whose phonons are computed; 0 for none.",
+    )
+    potential: str | None = Field(None, description="That of `screen` if unset.")
+    supercell: float = Field(
+        10.0,
+        gt=0,
+        le=40,
+        description="The faces of the supercell lie so far apart or more, Å; up to a tenth less, where that makes an even "
+        "number of cells.",
+    )
+    fmax: float = Field(0.005, gt=0, le=0.1, description="Relaxed below this force before, eV/Å.")
+    max_atoms: int = Field(
+        300,
+        ge=1,
+        description="Atoms of a supercell; a candidate that needs more has no phonons, and a note that says so.",
+    )
+    follow: bool = Field(
+        False,
+        description="Follow the softest imaginary mode of a candidate to a lower structure, which the note names.",
+    )
+
+
 class Validate(Section):
     """DFT of the shortlist."""
 
@@ -492,6 +520,8 @@ class CampaignConfig(Section):
     screen: Screen = Field(default_factory=Screen)
     committee: Committee = Field(default_factory=Committee)
     elsewhere: Elsewhere = Field(default_factory=Elsewhere)
+
+    phonons: Phonons = Field(default_factory=Phonons)
     # `validate` is the key in the file; a field of that name would shadow pydantic's own method
     validation: Validate = Field(default_factory=Validate, alias="validate")
     rounds: Rounds = Field(default_factory=Rounds)

@@ -9,6 +9,16 @@ from typing import NotRequired, TypedDict
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.errors import ImatgenError
 
+# columns of the candidate table that hold what a candidate has cost, with their purpose in the ledger
+SPENT = {
+    "evaluations": "screen",
+    "moment_evaluations": "moments",
+    "committee_evaluations": "committee",
+    "phonon_evaluations": "phonons",
+    "soft_mode_evaluations": "soft modes",
+    "validation_evaluations": "validate",
+}
+
 
 class LedgerError(ImatgenError):
     """A ledger does not add up: something was lost, or counted twice."""

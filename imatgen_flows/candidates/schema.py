@@ -121,6 +121,16 @@ COLUMNS: list[Column] = [
     Column("validated_scale", "text", "Validated scale", "Energy scale of the validation."),
     Column("validated_note", "text", "Note", "What must be known of the validated energy."),
     Column("validated_fmax", "number", "Validated force", "Largest force that DFT left.", "eV/Å", on_card=False),
+    Column("dynamically_stable", "boolean", "Dynamically stable", "Whether all phonons are real, to -0.1 THz; null where "
+           "none were computed.", in_header=True),
+    Column("lowest_frequency", "number", "Lowest frequency", "Lowest phonon frequency, negative where imaginary.", "THz"),
+    Column("free_energy", "number", "Free energy, 300 K", "Vibrational free energy at 300 K, harmonic; null where a mode is "
+           "imaginary.", EV),
+    Column("phonon_note", "text", "Phonons", "Why there are no phonons, or what must be known of them."),
+    Column("phonon_evaluations", "integer", "Evaluations of phonons", "Energy-and-force evaluations of its phonons, with the "
+           "tight relaxation before.", on_card=False),
+    Column("soft_mode_evaluations", "integer", "Evaluations of soft modes", "Energy-and-force evaluations by which its "
+           "softest mode was followed.", on_card=False),
     Column("validation_evaluations", "integer", "Ionic steps", "Ionic steps that its validation spent."),
     Column("spacegroup", "text", "Space group", "Symbol of the space group of the latest structure.", in_header=True),
     Column("spacegroup_number", "integer", "Space group number", "Number of that space group.", in_header=True),

@@ -11,6 +11,7 @@ from imatgen_flows.config import CampaignConfig
 from imatgen_flows.flows.committee import CommitteeMaker
 from imatgen_flows.flows.common import plain, with_files
 from imatgen_flows.flows.generate import GenerateMaker
+from imatgen_flows.flows.phonons import PhononMaker
 from imatgen_flows.flows.search import SearchMaker
 from imatgen_flows.flows.validate import ValidateMaker
 from imatgen_flows.jobs.cached_job import dynamic_job
@@ -52,6 +53,11 @@ def round_flow(
     jobs.append(_known_elsewhere(config, root, data, jobs[-1].output))
     if config.committee.potentials:
         jobs.append(CommitteeMaker(config).make(root, jobs[-1].output, data["references"], number))
+    if config.phonons.at_most:
+        phonons = PhononMaker(
+            phonons=config.phonons, screened_by=config.screen.potential, pressure=config.search.pressure
+        )
+        jobs.append(phonons.make(root, jobs[-1].output))
     if config.validation.is_wanted:
         pressure = config.search.pressure
         validate = ValidateMaker(validate=config.validation, walltime=walltimes[1], pressure=pressure)

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from imatgen_flows.candidates.ledger import SPENT
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Geometry, Stage
 from imatgen_flows.config import CampaignConfig
@@ -16,7 +17,6 @@ from imatgen_flows.jobs.build_dataset import build_dataset
 from imatgen_flows.jobs.candidate_table import candidate_rows, candidate_structures
 from imatgen_flows.jobs.documents import RoundDocument
 from imatgen_flows.jobs.import_network import import_network
-from imatgen_flows.jobs.known_elsewhere import MOMENTS
 from imatgen_flows.jobs.label_dataset import label_dataset
 from imatgen_flows.jobs.provenance import PROVENANCE_FILE, finished_round
 from imatgen_flows.jobs.reconstruction import evaluate_reconstruction
@@ -35,7 +35,7 @@ COLUMNS = (
     "sample", "round", "batch", "source", "formula", "state", "rejected_stage", "rejected_reason", "evaluations",
     "e_above_hull", "novelty",
 )  # fmt: skip
-AFTER_PREPARATION = (Stage.SCREEN.value, MOMENTS)  # purposes of evaluations that candidates take
+AFTER_PREPARATION = tuple(SPENT.values())  # purposes of evaluations that candidates take
 NOT_VALID = (Stage.DECODE.value, Stage.VALIDITY.value)
 
 

@@ -180,7 +180,8 @@ class CandidatesDocument(JobDocument):
     to_relax: int = Field(0, description="Candidates that are chosen to be relaxed next.")
     extra: dict[str, ArtifactRef] = Field(
         default_factory=dict,
-        description="The generator's latent vectors and their map; the samples that are chosen; the allocation by batch.",
+        description="The generator's latent vectors and their map; the samples that are chosen; the allocation by batch; "
+        "phonons, with bands and density of states, by sample.",
     )
 
 
@@ -231,6 +232,21 @@ class MemberDocuments(TypedDict):
 
     hull: MemberDocument | None
     relaxations: BatchDocument | None
+
+
+class PhononInputs(TypedDict):
+    """How phonons are computed: the potential, and settings of `energetics.phonon_cells.PhononSettings`.
+
+    `phonopy` is its version. `follow`, whether imaginary modes are followed, and `pressure` (GPa) are absent where unused.
+    """
+
+    potential: str
+    supercell: float
+    fmax: float
+    max_atoms: int
+    phonopy: str
+    follow: NotRequired[bool]
+    pressure: NotRequired[float]
 
 
 class NetworkDocuments(TypedDict, total=False):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.ledger import SPENT
 from imatgen_flows.candidates.states import State
 from imatgen_flows.candidates.table import count_by
 from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
@@ -20,7 +21,6 @@ from imatgen_flows.jobs.documents import (
     ReconstructionDocument,
     RoundDocument,
 )
-from imatgen_flows.jobs.known_elsewhere import MOMENTS
 from imatgen_flows.jobs.round_tables import committee_table, hull_table, metrics_table
 from imatgen_flows.profiles import Profile
 from imatgen_flows.sources.registry import GENERATOR
@@ -30,13 +30,9 @@ if TYPE_CHECKING:
 
     from imatgen_flows.candidates.ledger import Ledger, LedgerTable
 
-# purpose of the evaluations that a column counts; then all columns that a ledger and the gain of a round are counted from
-SPENT_ON = {
-    "evaluations": "screen", "committee_evaluations": "committee", "validation_evaluations": "validate",
-    "moment_evaluations": MOMENTS,
-}  # fmt: skip
+# columns that a ledger and the gain of a round are counted from
 COUNTED = (
-    "source", "sampler", "state", "rejected_stage", "rejected_reason", "clean", "novelty", "e_above_hull", *SPENT_ON,
+    "source", "sampler", "state", "rejected_stage", "rejected_reason", "clean", "novelty", "e_above_hull", *SPENT,
 )  # fmt: skip
 
 
@@ -126,10 +122,10 @@ def _ledger(drawn: pyarrow.Table, made: dict[str, int], documents: list[JobDocum
     ).items():
         ledger.count(state, stage, reason, count)
         ledger.sources[source or GENERATOR].count(state, stage, reason, count)
-    spent_on = [(column, "sum") for column in SPENT_ON]
+    spent_on = [(column, "sum") for column in SPENT]
     for row in drawn.group_by("source").aggregate(spent_on).to_pylist():
         of_source = ledger.sources[row["source"] or GENERATOR]  # a run from before there were others names none
-        for column, purpose in SPENT_ON.items():
+        for column, purpose in SPENT.items():
             if row[f"{column}_sum"] or column == "evaluations":
                 of_source.spend(purpose, row[f"{column}_sum"])
     for document in documents:
@@ -162,7 +158,7 @@ def _evaluations_on_record(
     drawn: pyarrow.Table, data: CampaignData, candidates: CandidatesDocument, is_first: bool
 ) -> dict[str, int]:
     """Count the evaluations a second time, from the records of what they were spent on."""
-    counted = {purpose: sum(drawn[column].to_pylist()) for column, purpose in SPENT_ON.items()}
+    counted = {purpose: sum(drawn[column].to_pylist()) for column, purpose in SPENT.items()}
     if is_first:
         counted["labels"] = sum(row["evaluations"] for row in read_lines(data["labels"].labels))
         counted["references"] = sum(row["evaluations"] for row in read_lines(data["references"].phases))

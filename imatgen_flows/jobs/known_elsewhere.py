@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from imatgen_flows.candidates.ledger import SPENT
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.config import Elsewhere, Known
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from imatgen_flows.candidates.known_elsewhere import KnownCrystals
 
-MOMENTS = "moments"  # purpose of the evaluations that magnetic moments take
+MOMENTS = SPENT["moment_evaluations"]  # purpose of the evaluations that magnetic moments take
 
 logger = logging.getLogger(__name__)
 

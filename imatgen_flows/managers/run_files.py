@@ -20,7 +20,7 @@ from imatgen_flows.registry import DescribedEnum
 
 CAMPAIGN_FILE = "campaign.yaml"
 # keys that may change under a finished campaign: what is done stays, and what is added is done on top of it
-EXTENDING = ("rounds", "committee")
+EXTENDING = ("rounds", "committee", "phonons", "elsewhere")
 FAILURE_FILE = "failure.txt"  # why the last attempt ended without a result
 
 
@@ -97,7 +97,7 @@ def prepare(config: CampaignConfig, directory: Path, resume: bool) -> None:
             )
         if not resume:
             raise InputError(f"{directory} already holds this campaign. Add --resume to go on with it.")
-        if before != config:  # more rounds, a larger budget, or a committee
+        if before != config:  # more rounds, a larger budget, or more evidence
             config.to_file(written)
         return
     if directory.is_dir() and any(not path.name.startswith(".") for path in directory.iterdir()):

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from imatgen_flows.candidates.ledger import SPENT
 from imatgen_flows.candidates.states import Stage
 from imatgen_flows.candidates.table import count_by
 from imatgen_flows.errors import InputError
@@ -30,7 +31,7 @@ class Round:
     Attributes
     ----------
     number : from 0
-    evaluations : energy evaluations that its candidates took, in screening and validation
+    evaluations : energy evaluations that its candidates took, for all purposes
     relaxations : candidates that were relaxed, or tried to be
     distances : E_hull of each new structure, eV/atom, ascending
     """
@@ -115,9 +116,9 @@ def accounts(run: RunDirectory) -> Account | None:
         return None
     tried = pc.field("e_above_hull").is_valid() | (pc.field("rejected_stage") == Stage.SCREEN.value)
     relaxations = count_by(run.table.filter(tried), "round")
-    spent_on = [(name, "sum") for name in ("evaluations", "validation_evaluations")]
-    totals = run.table.group_by("round").aggregate(spent_on).to_pylist()
-    spent = {row["round"]: row["evaluations_sum"] + row["validation_evaluations_sum"] for row in totals}
+    columns = [name for name in SPENT if name in run.table.column_names]
+    totals = run.table.group_by("round").aggregate([(name, "sum") for name in columns]).to_pylist()
+    spent = {row["round"]: sum(row[f"{name}_sum"] for name in columns) for row in totals}
     rounds = []
     for number in (gain["round"] for gain in run.rounds):
         new = [row["e_above_hull"] for row in run.new if row["round"] == number]

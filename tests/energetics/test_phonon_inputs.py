@@ -26,7 +26,7 @@ def test_phonopy_reads_back_what_was_written(alloy, tmp_path):
     import phonopy
 
     folders = write_vasp_inputs(alloy, tmp_path / "phonons", SETTINGS)
-    assert [folder.name for folder in folders] == ["disp-001", "disp-002", "disp-003", "disp-004"]
+    assert [folder.name for folder in folders] == ["disp-001", "disp-002"]
     again = phonopy.load(tmp_path / "phonons" / "phonopy_disp.yaml", produce_fc=False)
     assert len(again.supercells_with_displacements) == len(folders)
     perfect = again.supercell.scaled_positions
