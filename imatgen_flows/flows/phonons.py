@@ -8,7 +8,7 @@ from typing import Any
 from jobflow import Flow, Maker
 
 from imatgen_flows.config import Phonons
-from imatgen_flows.energetics.potentials import DEFAULT_POTENTIAL
+from imatgen_flows.energetics.potential_registry import DEFAULT_POTENTIAL
 from imatgen_flows.jobs.cached_job import versions_of
 from imatgen_flows.jobs.documents import PhononInputs
 from imatgen_flows.jobs.phonons import compute_phonons
