@@ -8,17 +8,15 @@ from typing import Any
 from jobflow import Flow, Response
 
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.flows.committee import CommitteeMaker
-from imatgen_flows.flows.common import plain, with_files
+from imatgen_flows.flows.common import plain
+from imatgen_flows.flows.evidence import EvidenceMaker
 from imatgen_flows.flows.generate import GenerateMaker
-from imatgen_flows.flows.phonons import PhononMaker
 from imatgen_flows.flows.search import SearchMaker
 from imatgen_flows.flows.validate import ValidateMaker
 from imatgen_flows.jobs.cached_job import dynamic_job
 from imatgen_flows.jobs.documents import CampaignData, NetworkDocuments, RoundDocument
 from imatgen_flows.jobs.extend_dataset import extend_dataset, extend_labels
 from imatgen_flows.jobs.finish_round import finish_round
-from imatgen_flows.jobs.known_elsewhere import known_elsewhere
 from imatgen_flows.profiles import Profile
 
 logger = logging.getLogger(__name__)
@@ -50,14 +48,7 @@ def round_flow(
         jobs.append(_generate(config).make(root, data, number, start))
         made = jobs[-1].output
     jobs.append(SearchMaker(config, walltime=walltimes[0]).make(root, data, made["candidates"], previous))
-    jobs.append(_known_elsewhere(config, root, data, jobs[-1].output))
-    if config.committee.potentials:
-        jobs.append(CommitteeMaker(config).make(root, jobs[-1].output, data["references"], number))
-    if config.phonons.at_most:
-        phonons = PhononMaker(
-            phonons=config.phonons, screened_by=config.screen.potential, pressure=config.search.pressure
-        )
-        jobs.append(phonons.make(root, jobs[-1].output))
+    jobs.append(EvidenceMaker(config).make(root, jobs[-1].output, data, number))
     if config.validation.is_wanted:
         pressure = config.search.pressure
         validate = ValidateMaker(validate=config.validation, walltime=walltimes[1], pressure=pressure)
@@ -88,20 +79,6 @@ def round_flow(
     if number:
         flow.append_name(f" (round {number + 1})", dynamic=False)
     return flow
-
-
-def _known_elsewhere(config: CampaignConfig, root: str, data: CampaignData, candidates: Any) -> Any:
-    """Build the job that says what is already known of the shortlist."""
-    return known_elsewhere(
-        root,
-        candidates=candidates,
-        dataset=data["dataset"],
-        references=data["references"],
-        system=config.system,
-        known=with_files(config.known),
-        elsewhere=plain(config.elsewhere),
-        potential=config.screen.potential,
-    )
 
 
 @dynamic_job(profile=Profile.LIGHT, label="decide next round")
