@@ -11,6 +11,7 @@ from imatgen_flows.candidates.states import Geometry
 from imatgen_flows.io.artifacts import read_lines
 from imatgen_flows.jobs.candidate_table import candidate_structures
 from imatgen_flows.jobs.finish_round import finish_round
+from imatgen_flows.jobs.known_elsewhere import known_elsewhere
 from imatgen_flows.jobs.phonons import compute_phonons
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.managers.local import run_campaign
@@ -67,7 +68,8 @@ def test_bands_and_densities_lie_beside_the_candidates_which_stay_as_they_were(r
     (made,), (ranked,), (finished,) = (documents(run, job) for job in (compute_phonons, rank_candidates, finish_round))
     spectra = read_lines(made.extra["phonons"])
     assert len(spectra) == 2 and made.counts == ranked.counts and set(ranked.extra) <= set(made.extra)
-    assert finished.candidates == made.candidates
+    (last,) = documents(run, known_elsewhere)
+    assert finished.candidates == last.candidates and made.candidates.parts == last.candidates.parts[:-1]
     for row in spectra:
         assert row["state"] == "rejected" or (
             row["bands"]["frequencies"] and row["density"]["states"] and row["structure"] and row["supercell"]
@@ -91,4 +93,23 @@ def test_without_phonons_no_such_job_is_made_and_the_keys_of_all_others_stay(con
     keys = {path.name for path in (plain / "artifacts" / "documents").iterdir()}
     with_phonons = {path.name for path in (run / "artifacts" / "documents").iterdir()}
     differing = {name.partition("-")[0] for name in keys ^ with_phonons}
-    assert differing == {"compute_phonons", "finish_round"}
+    assert differing == {"compute_phonons", "known_elsewhere", "finish_round"}
+
+
+def test_the_report_shows_bands_and_verdicts_of_what_was_computed(run):
+    from imatgen_flows.report.evidence import evidence_line
+    from imatgen_flows.report.html import build_report
+    from imatgen_flows.report.phonons import phonons_data
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    page, found = build_report(run).read_text(), phonons_data(RunDirectory.open(run))
+    computed = [row for row in rows_of(run) if row["dynamically_stable"] is not None]
+    assert 'id="phonons"' in page and len(found) == len(computed) > 0
+    lowest = {row["sample"]: row["lowest_frequency"] for row in computed}
+    for spectrum in found:
+        bands = [value for piece in spectrum["bands"]["frequencies"] for point in piece for value in point]
+        # the lowest is that of the whole zone, and one that was checked replaces what was interpolated
+        assert bands and all(value == round(value, 3) for value in bands) and spectrum["sample"] in lowest
+    for row in computed:
+        said = "Dynamically stable" if row["dynamically_stable"] else "Unstable"
+        assert f"{said}, lowest {row['lowest_frequency']:.2f} THz" in evidence_line(row)

@@ -21,7 +21,7 @@ from imatgen_flows.jobs.documents import (
     ReconstructionDocument,
     RoundDocument,
 )
-from imatgen_flows.jobs.round_tables import committee_table, hull_table, metrics_table
+from imatgen_flows.jobs.round_tables import committee_table, hull_table, metrics_table, phonons_table
 from imatgen_flows.profiles import Profile
 from imatgen_flows.sources.registry import GENERATOR
 
@@ -80,6 +80,8 @@ def finish_round(
     }
     if "committee" in candidates.extra:
         tables["committee"] = committee_table(candidates, previous)
+    if "phonons" in candidates.extra:
+        tables["phonons"] = phonons_table(candidates, previous)
     latent_map = candidates.extra.get("latent_map")  # none where the generator is no source
     return {
         "round": number,

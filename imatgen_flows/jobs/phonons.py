@@ -22,6 +22,7 @@ from imatgen_flows.jobs.candidate_table import (
 )
 from imatgen_flows.jobs.device import relaxation_resources
 from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, PhononInputs
+from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.result_cache import ResultCache
 from imatgen_flows.profiles import Profile
 
@@ -84,7 +85,8 @@ def phonons_cached(
 
     def work(places: list[int], add: Callable[[int, Any], None]) -> None:
         wanted = [structures[place] for place in places]
-        phonons_of_many(wanted, phonons["potential"], settings_of(phonons), on_result=add, **relaxation_resources())
+        potential = installed_potential(phonons["potential"])
+        phonons_of_many(wanted, potential, settings_of(phonons), on_result=add, **relaxation_resources())
 
     return _fill(ResultCache(scratch), names, work, "phonons")
 
@@ -122,13 +124,12 @@ def phonon_columns(
 
 def _notes(result: dict[str, Any], mode: dict[str, Any] | None, before: Row, phonons: PhononInputs) -> list[str]:
     """Say why there are no phonons, or what must be known of them."""
-    from imatgen_flows.energetics.potentials import get_potential
     from imatgen_flows.energetics.pressure import scale_at
 
     if result["state"] != "computed":
         return [f"{result['reason'].replace('_', ' ')}: {result['detail']}"]
     notes = [result["detail"]]
-    scale = scale_at(get_potential(phonons["potential"]).scale, phonons.get("pressure", 0.0))
+    scale = scale_at(installed_potential(phonons["potential"]).scale, phonons.get("pressure", 0.0))
     if scale != before["scale"]:
         notes.append(f"by {scale}")
     elif isinstance(energy := before["energy_per_atom"], float) and result["energy_per_atom"] is not None:
@@ -154,7 +155,8 @@ def _follow_cached(
 
     def work(places: list[int], add: Callable[[int, Any], None]) -> None:
         wanted = [modes[names[place]] for place in places]
-        follow_soft_modes(wanted, phonons["potential"], settings_of(phonons), on_result=add, **relaxation_resources())
+        potential = installed_potential(phonons["potential"])
+        follow_soft_modes(wanted, potential, settings_of(phonons), on_result=add, **relaxation_resources())
 
     return _fill(ResultCache(folder), names, work, "soft modes followed")
 

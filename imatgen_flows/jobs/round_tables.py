@@ -57,6 +57,26 @@ def committee_table(candidates: CandidatesDocument, previous: RoundDocument | No
     return table | {"votes": (read_json(before)["votes"] if before else []) + table["votes"]}
 
 
+def phonons_table(candidates: CandidatesDocument, previous: RoundDocument | None) -> dict[str, Any]:
+    """Return the bands and densities of states of this round and of those before it, in THz."""
+    before = previous.tables.get("phonons") if previous else None
+    spectra = read_json(before)["spectra"] if before else []
+    for row in read_lines(candidates.extra["phonons"]):
+        if row["state"] == "computed":
+            kept = {name: row[name] for name in ("sample", "potential", "supercell", "displacements")}
+            spectra.append(kept | {name: _rounded(row[name]) for name in ("bands", "density")})
+    return {"spectra": spectra}
+
+
+def _rounded(value: Any) -> Any:
+    """Round the numbers within lists and dictionaries to what a plot can show."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, 3) if isinstance(value, float) else value
+
+
 def metrics_table(
     models: list[ModelDocument], reconstruction: ReconstructionDocument | None, drawn: pyarrow.Table
 ) -> dict[str, Any]:

@@ -18,6 +18,9 @@ class _AddedColumns(TypedDict, total=False):
     committee: str
     committee_mean: float | None
     committee_spread: float | None
+    dynamically_stable: bool | None
+    lowest_frequency: float | None
+    phonon_evaluations: int
 
 
 class Fate(TypedDict):

@@ -22,6 +22,7 @@ FEWEST = 3  # votes from which on a rank correlation is given
 # what the table of candidates can be restricted to, where the column holds such a value: column, value, words
 FILTERS: tuple[tuple[str, object, str], ...] = (
     ("committee", CommitteeVerdict.AGREED.value, "agreed on by the committee"),
+    ("dynamically_stable", True, "dynamically stable"),
 )
 
 
@@ -76,7 +77,13 @@ def evidence_line(row: Mapping[str, Any]) -> str:
         mean, spread = row["committee_mean"], row["committee_spread"]
         votes = "" if spread is None else f": {energy(mean)} eV/atom in the mean, spread {energy(spread)}"
         parts.append(f"{verdict}{votes}")
-    return "; ".join(parts)
+    if (stable := row.get("dynamically_stable")) is not None:
+        parts.append(f"{'Dynamically stable' if stable else 'Unstable'}, lowest {row['lowest_frequency']:.2f} THz")
+    if row.get("variant_of"):
+        parts.append(f"Ordered variant of {row['variant_of']}")
+    elif row.get("nearest") and row.get("nearest_distance") is not None:
+        parts.append(f"Nearest known {row['nearest']}, distance {row['nearest_distance']:.2f}")
+    return ". ".join(parts)
 
 
 def evidence_filters(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from imatgen_flows.report.markup import count, duration, plural, render, words
 from imatgen_flows.report.methods import methods_paragraph
 from imatgen_flows.report.page import hull_section, plain, when, write_page
 from imatgen_flows.report.page_data import page_data
+from imatgen_flows.report.phonons import phonons_section
 from imatgen_flows.report.rounds import rounds_section
 from imatgen_flows.report.run_directory import RunDirectory, sampler_label
 from imatgen_flows.report.sources import sources_section
@@ -191,6 +192,7 @@ SECTIONS: dict[str, tuple[str, Callable[[RunDirectory], Markup]]] = {
     "compositions": ("Compositions", _compositions),
     "best": ("Best structures", _fixed("best")),
     "evidence": ("Evidence", evidence_section),
+    "phonons": ("Phonons", phonons_section),
     "validation": ("Validation", validation_section),
     "vacancies": ("Vacancies", lambda run: vacancies_section(run.path)),
     "candidates": ("Candidates", _candidates),

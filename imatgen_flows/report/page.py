@@ -16,7 +16,7 @@ from imatgen_flows.io.files import write_atomic
 from imatgen_flows.report.markup import render, words
 from imatgen_flows.report.result_directory import ResultDirectory
 
-SCRIPTS = ("compositions.js", "rounds.js", "report.js")
+SCRIPTS = ("compositions.js", "rounds.js", "phonons.js", "report.js")
 
 
 def write_page(

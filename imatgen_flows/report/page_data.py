@@ -16,6 +16,7 @@ from imatgen_flows.report.drawing import DrawingError, element_style, rotation, 
 from imatgen_flows.report.evidence import evidence_filters, evidence_line
 from imatgen_flows.report.figures import ERRORS
 from imatgen_flows.report.markup import words
+from imatgen_flows.report.phonons import phonons_data
 from imatgen_flows.report.result_directory import ResultDirectory, crystal_id
 from imatgen_flows.report.rounds import rounds_data
 from imatgen_flows.report.run_directory import RunDirectory, how_made, per_structure, sampler_label
@@ -35,6 +36,7 @@ def page_data(run: RunDirectory) -> dict[str, Any]:
         "samplers": {name: sampler_label(name) for name in run.samplers},
         "compositions": compositions_data(run, chosen) if chosen else None,
         "rounds": rounds_data(run),
+        "phonons": phonons_data(run),
         "explained": run.latent.get("explained") or [],
         "training": [_finite(row) for row in run.latent["training"]],
         "samples": [

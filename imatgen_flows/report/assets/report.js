@@ -225,7 +225,8 @@
   const tools = { $, bySample, axis, layout, config, colour, faint, element, escaped, formula, fixed, candidateHover, SAMPLER_SYMBOLS, E_HULL };
   const compositionsPlot = compositionsOf(data, tools);
   const roundsPlot = roundsOf(data, tools);
-  function plotAll() { hullPlot(); compositionsPlot(); roundsPlot(); latentPlot(); errorsPlot(); }
+  const phononPlot = phononsOf(data, tools);
+  function plotAll() { hullPlot(); compositionsPlot(); roundsPlot(); phononPlot(); latentPlot(); errorsPlot(); }
 
   if (binary)
     for (const [key, near, label] of [["formation_energy", false, `Formation ${data.quantity}`], ["formation_energy", true, "Close-up"], ["e_above_hull", false, `${data.quantity === "energy" ? "Energy" : "Enthalpy"} above hull`]]) {
@@ -335,13 +336,13 @@
   $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
 
   // ---- table ------------------------------------------------------------------------------------------------------
-  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "committee", "nsites", "volume_per_atom", "novelty", "charge_balanced", "sampler", "file", "evaluations", "relaxed_id"];
+  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "committee", "dynamically_stable", "nsites", "volume_per_atom", "novelty", "charge_balanced", "sampler", "file", "evaluations", "relaxed_id"];
   const CELLS = {
     spacegroup: (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`,
     novelty: (row) => `<span class="tag ${escaped(row.novelty)}">${novelty(row.novelty)}</span>`,
     relaxed_id: (row) => `<code>${escaped(row.relaxed_id)}</code>`,
   };
-  const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated)) && (name !== "committee" || data.candidates.some((row) => row.committee)) && (name !== "charge_balanced" || data.candidates.some((row) => row.charge_balanced === false))).map((name) => {
+  const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated)) && (name !== "committee" || data.candidates.some((row) => row.committee)) && (name !== "dynamically_stable" || data.candidates.some((row) => row.dynamically_stable !== null)) && (name !== "charge_balanced" || data.candidates.some((row) => row.charge_balanced === false))).map((name) => {
     const column = byName.get(name);
     const heading = label(column.label) + (column.unit ? ` (${escaped(column.unit)})` : "");
     // space groups sort by their number

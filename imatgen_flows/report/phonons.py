@@ -1,0 +1,48 @@
+"""The report's section on phonons: which candidates are dynamically stable, with bands and densities of states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.compute as pc
+from markupsafe import Markup
+
+from imatgen_flows.report.documents import RelaxedRow
+from imatgen_flows.report.markup import render, share
+from imatgen_flows.report.result_directory import read_json
+from imatgen_flows.report.run_directory import RunDirectory
+
+PHONONS_FILE = "phonons.json"
+
+
+def phonons_section(run: RunDirectory) -> Markup:
+    """Write what the phonons of the shortlist say; empty where none were asked for."""
+    asked = _asked(run)
+    if not asked:
+        return Markup()
+    computed = [row for row in asked if row["dynamically_stable"] is not None]
+    return render(
+        "phonons",
+        run=run,
+        rows=asked,
+        stable=share(sum(bool(row["dynamically_stable"]) for row in computed), len(computed)),
+        computed=len(computed),
+        spent=sum(row["phonon_evaluations"] for row in asked),
+    )
+
+
+def phonons_data(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return bands and densities of states for the plot of the page, by sample."""
+    path = run.path / PHONONS_FILE
+    spectra = {row["sample"]: row for row in read_json(path)["spectra"]} if path.is_file() else {}
+    return [spectra[row["sample"]] for row in _asked(run) if row["sample"] in spectra]
+
+
+def _asked(run: RunDirectory) -> list[RelaxedRow]:
+    """List the candidates whose phonons were asked for, lowest E_hull first."""
+    if "phonon_note" not in run.table.column_names:  # a run from before there were phonons
+        return []
+    names = set(
+        run.table.filter((pc.field("phonon_evaluations") > 0) | (pc.field("phonon_note") != ""))["sample"].to_pylist()
+    )
+    return [row for row in run.relaxed if row["sample"] in names]
