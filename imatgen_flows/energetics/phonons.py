@@ -192,7 +192,7 @@ def phonons_of_one(
     except StoppedError as stop:
         return replace(found, state="rejected", reason=stop.reason, detail=f"of a displaced supercell: {stop.detail}")
     found.evaluations += found.check_evaluations
-    return judge(found, spectrum, phonon, checks)
+    return decide_stability(found, spectrum, phonon, checks)
 
 
 def relax_tightly(
@@ -246,7 +246,7 @@ def force_constants(
     return phonon
 
 
-def judge(found: Phonons, spectrum: Spectrum, phonon: Any, checks: Sequence[Check] = ()) -> Phonons:
+def decide_stability(found: Phonons, spectrum: Spectrum, phonon: Any, checks: Sequence[Check] = ()) -> Phonons:
     """Write what the spectrum says into the result, with a note on what it cannot say.
 
     Parameters

@@ -58,13 +58,21 @@ def parts():
         | place_on_hull(hull_of("chgnet 0.3.0"), Composition("VO"), 0.02)
     )
     voted = {"sample": FINISHED, "committee_evaluations": 9} | decide([Vote("a", 0.02), Vote("b", 0.03)], 0.1).to_row()
+    phonons = {
+        "sample": FINISHED,
+        "dynamically_stable": True,
+        "lowest_frequency": 0.1,
+        "free_energy": -0.02,
+        "phonon_note": "by sevennet 7net-0",
+        "phonon_evaluations": 40,
+    }
     validated = (
         {"sample": FINISHED, "state": "validated", "validated_id": "cd" * 6, "validation_evaluations": 9}
         | {"validated_note": "guessed anion", "validated_fmax": 0.01}
         | describe_crystal(rocksalt(4.2))
         | place_on_hull(hull_of("r2SCAN"), Composition("VO"), -0.01, VALIDATED)
     )
-    return [table_part(drawn), *(table_part([row]) for row in (filtered, ranked, voted, validated))]
+    return [table_part(drawn), *(table_part([row]) for row in (filtered, ranked, voted, phonons, validated))]
 
 
 def test_every_column_has_a_value_of_its_type_for_a_finished_candidate(parts):

@@ -22,8 +22,8 @@ from imatgen_flows.energetics.phonon_spectrum import (
 from imatgen_flows.energetics.phonons import (
     STABLE_ABOVE,
     Phonons,
+    decide_stability,
     force_constants,
-    judge,
     phonons_of_many,
     phonons_of_one,
     relax_tightly,
@@ -293,7 +293,7 @@ def test_what_interpolation_alone_makes_imaginary_is_computed_and_found_real(rut
     checks = check_interpolated(odd, STABLE_ABOVE, compute)
     assert 1 <= len(checks) == len(ticks) <= 3
     assert all(check.interpolated < -0.1 < check.exact for check in checks)
-    found = judge(Phonons(), spectrum, odd, checks)
+    found = decide_stability(Phonons(), spectrum, odd, checks)
     assert found.is_stable and found.lowest_frequency > STABLE_ABOVE > found.lowest_interpolated
     assert "interpolated" in found.detail and found.soft_mode is None
 
