@@ -18,7 +18,12 @@ from imatgen_flows.energetics.phonon_cells import (
     phonopy_of,
     primitive_standard_cell,
 )
-from imatgen_flows.energetics.phonon_checks import Check, check_interpolated
+from imatgen_flows.energetics.phonon_checks import (
+    Checks,
+    check_interpolated,
+    is_long_wave,
+    lowest_elastic_constant,
+)
 from imatgen_flows.energetics.phonon_spectrum import Bands, DensityOfStates, Spectrum, read_spectrum
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.energetics.relax import Relaxation, RelaxSettings, relax_one
@@ -180,19 +185,34 @@ def phonons_of_one(
         phonon = force_constants(cell, cost.supercell, calculator, settings, tick)
         found.evaluations += cost.displacements
         spectrum = read_spectrum(phonon, settings.mesh)
-        checks = []
+        checks = None
         if spectrum.lowest <= STABLE_ABOVE < spectrum.lowest_commensurate:
-
-            def compute(matrix: NDArray[np.int64]) -> Any:
-                small = force_constants(cell, matrix, calculator, settings, tick)
-                found.check_evaluations += len(small.dataset["first_atoms"])
-                return small
-
-            checks = check_interpolated(phonon, STABLE_ABOVE, compute)
+            checks = _check(found, spectrum, phonon, calculator, settings, tick)
     except StoppedError as stop:
         return replace(found, state="rejected", reason=stop.reason, detail=f"of a displaced supercell: {stop.detail}")
     found.evaluations += found.check_evaluations
     return decide_stability(found, spectrum, phonon, checks)
+
+
+def _check(
+    found: Phonons, spectrum: Spectrum, phonon: Any, calculator: Calculator, settings: PhononSettings, tick: Tick
+) -> Checks:
+    """Check what interpolation alone makes imaginary, and count the evaluations."""
+    cell = found.structure
+    assert cell is not None
+
+    def counted() -> None:
+        tick()
+        found.check_evaluations += 1
+
+    def compute(matrix: NDArray[np.int64]) -> Any:
+        return force_constants(cell, matrix, calculator, settings, counted)
+
+    points = check_interpolated(phonon, STABLE_ABOVE, compute)
+    checks = Checks(points, is_long=is_long_wave(spectrum.wave_vector, found.supercell))
+    if checks.confirmed(STABLE_ABOVE) is None:
+        checks.elastic = lowest_elastic_constant(cell, calculator, settings, counted)
+    return checks
 
 
 def relax_tightly(
@@ -246,34 +266,42 @@ def force_constants(
     return phonon
 
 
-def decide_stability(found: Phonons, spectrum: Spectrum, phonon: Any, checks: Sequence[Check] = ()) -> Phonons:
+def decide_stability(found: Phonons, spectrum: Spectrum, phonon: Any, checks: Checks | None = None) -> Phonons:
     """Write what the spectrum says into the result, with a note on what it cannot say.
 
     Parameters
     ----------
     found : the result so far
     spectrum, phonon : of the supercell
-    checks : of what interpolation alone makes imaginary
+    checks : of what interpolation alone makes imaginary; None where nothing is
     """
     lowest, at, mode, note = spectrum.lowest, spectrum.wave_vector, None, ""
-    if spectrum.lowest_commensurate <= STABLE_ABOVE:
-        mode = soft_mode_of(phonon, spectrum.commensurate_wave_vector)
-    elif checks:
-        last = checks[-1]
-        if last.exact <= STABLE_ABOVE:
-            lowest, at, mode = last.exact, last.wave_vector, soft_mode_of(last.phonon, last.wave_vector)
-        else:
-            lowest, at = min(
-                (spectrum.lowest_commensurate, spectrum.commensurate_wave_vector),
-                *((check.exact, check.wave_vector) for check in checks),
+    if checks is None:
+        if spectrum.lowest_commensurate <= STABLE_ABOVE:
+            mode = soft_mode_of(phonon, spectrum.commensurate_wave_vector)
+    else:
+        note = f"interpolated {lowest:.2f} THz at {_point(at)}, between the wave vectors of the supercell"
+        confirmed = checks.confirmed(STABLE_ABOVE)
+        for check in checks.points:
+            note += f"; computed at {_point(check.wave_vector)} {check.exact:.2f} instead of {check.interpolated:.2f}"
+        if confirmed:
+            lowest, at, mode = (
+                confirmed.exact,
+                confirmed.wave_vector,
+                soft_mode_of(confirmed.phonon, confirmed.wave_vector),
             )
-        first = checks[0]
-        note = f"interpolated {first.interpolated:.2f} THz at {_point(first.wave_vector)}, computed there {first.exact:.2f}"
-    elif lowest <= STABLE_ABOVE:
-        note = (
-            f"imaginary between the wave vectors of the supercell alone, at {_point(at)} (lowest of those "
-            f"{spectrum.lowest_commensurate:.2f} THz), and not confirmed: a larger supercell may tell"
-        )
+        elif checks.refutes:
+            lowest, at = min(
+                [
+                    (spectrum.lowest_commensurate, spectrum.commensurate_wave_vector),
+                    *((check.exact, check.wave_vector) for check in checks.points),
+                ]
+            )
+            note += f"; elastically stable ({checks.elastic:.0f} GPa)"
+        else:
+            note += (
+                f"; not checked there: a larger supercell may tell (elastic constants from {checks.elastic:.0f} GPa)"
+            )
     stable = lowest > STABLE_ABOVE
     return replace(
         found,

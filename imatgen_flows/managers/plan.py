@@ -40,6 +40,7 @@ class Plan:
     trains : whether networks are trained and sampled
     committee : potentials that vote on the shortlist beside the first
     threshold, suggested_threshold : of the shortlist, eV/atom: that of the campaign, and that of the potential's calibration
+    phonons : what those of the best candidates take, in words; empty where none are asked for
     """
 
     potential: str
@@ -70,6 +71,7 @@ class Plan:
     committee: list[str] = field(default_factory=list)
     threshold: float = 0.0
     suggested_threshold: float | None = None
+    phonons: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
@@ -95,6 +97,8 @@ class Plan:
             "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine"
             + (", beside training" if self.trains else ""),
         }
+        if self.phonons:
+            lines["phonons"] = self.phonons
         if self.search:
             lines = {"search": self.search} | lines
         if self.dft_chains:

@@ -35,6 +35,9 @@ def check_potentials(config: CampaignConfig) -> list[Check]:
     """
     checks = [check_potential(config.screen.potential, config.system)]
     checks += [check_potential(name, config.system, votes=True) for name in config.committee.potentials]
+    further = config.phonons.potential
+    if config.phonons.at_most and further and further != config.screen.potential:
+        checks.append(check_potential(further, config.system))
     if config.validation.is_wanted and not BACKENDS[config.validation.backend].is_vasp:
         name = config.validation.force_field
         force_field = Potential(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import statistics
 import sys
 from collections import Counter
 from importlib.util import find_spec
@@ -20,7 +19,9 @@ from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.managers.checks import Check, refuse_faults
 from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
 from imatgen_flows.managers.elsewhere_check import check_elsewhere
+from imatgen_flows.managers.phonon_plan import plan_phonons
 from imatgen_flows.managers.plan import Plan
+from imatgen_flows.managers.plan_costs import committee_evaluations, seconds_by_purpose, sites_by_purpose
 from imatgen_flows.managers.potential_check import check_potentials, describe_installed
 from imatgen_flows.managers.search_check import check_search, describe_search
 from imatgen_flows.managers.source_check import check_sources, describe_sources, refuse_nothing_to_propose
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from imatgen_flows.crystals.exclusion import Exclusion
-    from imatgen_flows.energetics.potential_registry import Potential
     from imatgen_flows.energetics.references import ReferencePhase
     from imatgen_flows.models.model_file import ModelCard
 
@@ -40,9 +40,6 @@ CURE_OF_HULL = "Give `known` a source of published phases: a file, mp or optimad
 # evaluations of a training structure at a pressure: 5.8 (CHGNet, 10 GPa) to 8.2 (toy potential, 100 GPa) in the mean over 31
 # of V-O
 POINTS_OF_A_COMPRESSION = 8
-# evaluations of 7net-0 from where CHGNet left 37 V-O references (21 each) and 60 candidates (13), to 0.05 eV/A
-# (notebook/2026-11-30-committee.md)
-EVALUATIONS_OF_A_MEMBER = 17
 VASP_RUNS = 3  # of a chain: two relaxations and a static calculation
 
 
@@ -131,9 +128,11 @@ def make_plan(config: CampaignConfig) -> Plan:
         "labels": points * len(dataset.rows),
         "references": points * len(parts) + references * potential.reference_evaluations,
     }
-    voting = _committee_evaluations(config, references)
+    voting = committee_evaluations(config, references)
     once |= {name: number for name, number in voting.items() if name != "committee"}
+    phonons = plan_phonons(config, [structure_of(row) for row in made])
     each = {"screen": config.screen.at_most * potential.evaluations, "committee": voting.get("committee", 0)}
+    each["phonons"] = phonons.evaluations if phonons else 0
     each = {name: number for name, number in each.items() if number}
     rounds = _rounds_within_budget(config.rounds, sum(once.values()), sum(each.values()))
     plan = Plan(
@@ -155,6 +154,7 @@ def make_plan(config: CampaignConfig) -> Plan:
         relaxations=rounds * config.screen.at_most,
         evaluations=once | {name: rounds * number for name, number in each.items()},
         committee=list(config.committee.potentials),
+        phonons=phonons.sentence if phonons else "",
         excluded=dataset.exclusion_rows(),
         search=_search(config, [structure_of(row) for row in dataset.rows]),
         sources="; ".join([describe_sources(config), *files]),
@@ -167,8 +167,9 @@ def make_plan(config: CampaignConfig) -> Plan:
         plan.dft_runs = plan.dft_chains * (VASP_RUNS if BACKENDS[config.validation.backend].is_vasp else 1)
         plan.dft_attempts = config.validation.attempts
     structures = [structure_of(row) for row in dataset.rows]
-    members = [installed_potential(name) for name in config.committee.potentials]
-    plan.seconds = _seconds(plan.evaluations, [potential, *members], structures, [phase.structure for phase in phases])
+    potentials = [potential, *(installed_potential(name) for name in config.committee.potentials)]
+    sites = sites_by_purpose(structures, [phase.structure for phase in phases], phonons)
+    plan.seconds = seconds_by_purpose(plan.evaluations, potentials, structures, sites)
     return plan
 
 
@@ -208,42 +209,6 @@ def _chains(config: CampaignConfig, rounds: int, published: int) -> int:
     references = published if validate.references == "computed" else 0
     starts = 2 if validate.antiferro else 1
     return starts * (references + rounds * min(validate.at_most, config.screen.at_most))
-
-
-def _committee_evaluations(config: CampaignConfig, references: int) -> dict[str, int]:
-    """Estimate the evaluations of all members of the committee, once and in a round; empty where there is none."""
-    committee = config.committee
-    if not committee.potentials:
-        return {}
-    of_each = {"committee references": references, "committee": min(committee.at_most, config.screen.at_most)}
-    return {name: len(committee.potentials) * n * EVALUATIONS_OF_A_MEMBER for name, n in of_each.items()}
-
-
-def _seconds(
-    evaluations: dict[str, int], potentials: list[Potential], structures: list[Structure], phases: list[Structure]
-) -> dict[str, float]:
-    """Estimate the time of evaluations by their purpose, s, from a few that are timed here.
-
-    Parameters
-    ----------
-    evaluations : of labels, references, relaxations of candidates, and the committee
-    potentials : that compute them: that of the screening, then the members of the committee
-    structures : of the dataset: labels are of these, and candidates are of their size
-    phases : published ones, which the hull relaxes beside substituted structures
-    """
-    from imatgen_flows.energetics.evaluation_cost import measure_cost
-
-    cost, *members = (measure_cost(potential, structures) for potential in potentials)
-    candidates, references = (statistics.fmean(map(len, group)) for group in (structures, [*phases, *structures]))
-    each = {
-        "labels": cost.seconds_of_energy(candidates),
-        "references": cost.seconds(references),
-        "screen": cost.seconds(candidates),
-    }
-    if members:
-        each["committee references"] = statistics.fmean(member.seconds(references) for member in members)
-        each["committee"] = statistics.fmean(member.seconds(candidates) for member in members)
-    return {name: number * each[name] / get_settings().n_workers for name, number in evaluations.items()}
 
 
 def _check_crystals(config: CampaignConfig, with_templates: bool) -> list[Check]:

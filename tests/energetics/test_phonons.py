@@ -12,7 +12,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.core.operations import SymmOp
 
 from imatgen_flows.energetics.phonon_cells import PhononSettings, phonon_cost, primitive_standard_cell
-from imatgen_flows.energetics.phonon_checks import check_interpolated
+from imatgen_flows.energetics.phonon_checks import Checks, check_interpolated, is_long_wave
 from imatgen_flows.energetics.phonon_spectrum import (
     commensurate_points,
     frequencies_at,
@@ -293,7 +293,9 @@ def test_what_interpolation_alone_makes_imaginary_is_computed_and_found_real(rut
     checks = check_interpolated(odd, STABLE_ABOVE, compute)
     assert 1 <= len(checks) == len(ticks) <= 3
     assert all(check.interpolated < -0.1 < check.exact for check in checks)
-    found = decide_stability(Phonons(), spectrum, odd, checks)
+    found = decide_stability(Phonons(), spectrum, odd, Checks(checks, elastic=100.0))
+    doubtful = decide_stability(Phonons(), spectrum, odd, Checks([], elastic=100.0))
+    assert doubtful.is_stable is False and "a larger supercell may tell" in doubtful.detail
     assert found.is_stable and found.lowest_frequency > STABLE_ABOVE > found.lowest_interpolated
     assert "interpolated" in found.detail and found.soft_mode is None
 
@@ -308,3 +310,9 @@ def test_rutile_is_stable_at_the_measured_cell_and_not_at_that_of_the_potential(
         for crystal in (cell, expanded)
     ]
     assert lowest[0] > STABLE_ABOVE > lowest[1]
+
+
+def test_long_waves_are_those_that_no_supercell_of_the_size_holds():
+    matrix = np.diag([2, 3, 4])
+    assert is_long_wave([0.1, 0, -0.1], matrix) and is_long_wave([0.9, 0.3, 0], matrix)
+    assert not is_long_wave([0.5, 0, 0], matrix) and not is_long_wave([0, 0, 0.25], matrix)

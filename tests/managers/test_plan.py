@@ -35,6 +35,17 @@ def test_every_round_is_counted_and_what_is_done_once_is_counted_once(plan):
     assert one.lines()["samples"] == "60" and one.lines()["relaxations"] == "at most 6"
 
 
+def test_phonons_are_planned_with_the_size_of_their_supercells(plan):
+    without, planned = plan(), plan(phonons={"at_most": 4, "supercell": 6}, rounds={"at_most": 2})
+    assert "phonons" not in without.evaluations and "phonons" not in without.lines()
+    assert planned.evaluations["phonons"] % 2 == 0 and planned.evaluations["phonons"] > 2 * 4 * 40
+    assert planned.seconds["phonons"] > planned.seconds["screen"]
+    assert planned.lines()["phonons"].startswith("at most 4 structures a round, about ")
+    larger = plan(phonons={"at_most": 4, "supercell": 12, "max_atoms": 20})
+    assert "too large (`phonons.max_atoms`)" in larger.lines()["phonons"]
+    assert plan(phonons={"at_most": 50}).lines()["phonons"].startswith("at most 6 ")  # no more are relaxed
+
+
 @pytest.mark.parametrize(("budget", "rounds"), [(110, 1), (111, 2), (120, 2), (121, 3), (1000, 5)])
 def test_rounds_that_the_budget_does_not_let_begin_are_not_counted(budget, rounds):
     assert _rounds_within_budget(Rounds(at_most=5, evaluations=budget), once=100, in_a_round=10) == rounds
