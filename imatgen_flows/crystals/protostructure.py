@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
+from functools import cache
 
 from pymatgen.core import Structure
 
+from imatgen_flows.crystals.prototypes import aflow_prototypes
 from imatgen_flows.crystals.system import chemical_system
 
 logger = logging.getLogger(__name__)
@@ -47,8 +50,6 @@ def protostructure_label(structure: Structure, tolerance: float = TOLERANCE) -> 
     >>> protostructure_label(Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0] * 3, [0.5] * 3]))
     'AB_cF8_225_a_b'
     """
-    from pymatgen.analysis.prototypes import get_protostructure_label_from_spglib
-
     elements = chemical_system({site.specie.symbol for site in structure})
     if len(elements) > MAX_ELEMENTS:
         raise ValueError(
@@ -60,10 +61,18 @@ def protostructure_label(structure: Structure, tolerance: float = TOLERANCE) -> 
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        label = get_protostructure_label_from_spglib(
-            anonymous, raise_errors=False, init_symprec=tolerance, fallback_symprec=None
-        )
+        label = _pymatgen_label()(anonymous, raise_errors=False, init_symprec=tolerance, fallback_symprec=None)
     return label.partition(":")[0] if label else None
+
+
+@cache
+def _pymatgen_label() -> Callable[..., str | None]:
+    """Import pymatgen's function, whose module reads the library of AFLOW; see `aflow_prototypes`."""
+    aflow_prototypes()
+    from pymatgen.analysis.prototypes import get_protostructure_label_from_spglib
+
+    label: Callable[..., str | None] = get_protostructure_label_from_spglib
+    return label
 
 
 def find_label(structure: Structure) -> str:

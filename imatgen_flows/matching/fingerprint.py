@@ -7,6 +7,7 @@ relative to atoms that are spread evenly, and thus depends neither on the cell, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, permutations
@@ -21,7 +22,9 @@ STEP = 0.05  # A, of the grid of distances
 # A, standard deviation of the Gaussian of each pair of atoms. With 0.03 A, a sharp peak, rutile strained by 3 % is half as
 # far from rutile as brookite is; with 0.1 A a quarter, and rutile whose atoms moved by 0.1 A a twentieth
 WIDTH = 0.1
-CHUNK = 4096  # pairs of atoms whose Gaussians are held at once
+POINTS = round(REACH / STEP)  # of the grid: the middles of its steps
+TAIL = 5  # standard deviations up to which a Gaussian is added: 6e-7 of it lie beyond
+SPAN = math.ceil(TAIL * WIDTH / STEP)
 
 Array = NDArray[np.float64]
 
@@ -61,8 +64,7 @@ class Fingerprint:
         symbols = np.array([site.specie.symbol for site in structure])
         scaled = structure.copy()
         scaled.scale_lattice(VOLUME * len(structure))
-        centres, others, _, lengths = scaled.get_neighbor_list(REACH + 4 * WIDTH)
-        grid = np.arange(STEP / 2, REACH, STEP, dtype=np.float64)
+        centres, others, _, lengths = scaled.get_neighbor_list(REACH + TAIL * WIDTH)
         counts = {str(symbol): int((symbols == symbol).sum()) for symbol in np.unique(symbols)}
         functions = {}
         for one, other in combinations_with_replacement(sorted(counts), 2):
@@ -70,7 +72,7 @@ class Fingerprint:
             even = (
                 4 * np.pi * counts[one] * counts[other] / scaled.volume
             )  # pairs per A, times R^2, of evenly spread atoms
-            functions[one, other] = _sum_of_gaussians(chosen, grid) / even - 1
+            functions[one, other] = _sum_of_gaussians(chosen) / even - 1
         divisor = int(np.gcd.reduce(list(counts.values())))
         return cls({symbol: number // divisor for symbol, number in counts.items()}, functions)
 
@@ -107,13 +109,15 @@ class Fingerprint:
         return float(np.clip((1 - cosine) / 2, 0, 1))
 
 
-def _sum_of_gaussians(lengths: Array, grid: Array) -> Array:
-    """Add up normalised Gaussians about distances (n,), each divided by the square of its distance, on a grid (m,)."""
-    total = np.zeros(len(grid))
-    for start in range(0, len(lengths), CHUNK):
-        part = np.maximum(lengths[start : start + CHUNK, None], STEP)  # databases hold atoms in one place
-        total += (np.exp(-(((grid - part) / WIDTH) ** 2) / 2) / part**2).sum(axis=0)
-    return total / (WIDTH * np.sqrt(2 * np.pi))
+def _sum_of_gaussians(lengths: Array) -> Array:
+    """Add up normalised Gaussians about distances (n,), each divided by the square of its distance, on the grid (POINTS,)."""
+    lengths = np.maximum(lengths, STEP)  # databases hold atoms in one place
+    near = np.floor(lengths / STEP).astype(int)[:, None] + np.arange(-SPAN, SPAN + 1)
+    steps = (near + 0.5) * STEP - lengths[:, None]
+    heights = np.exp(-((steps / WIDTH) ** 2) / 2) / lengths[:, None] ** 2
+    within = (near >= 0) & (near < POINTS)
+    total = np.bincount(near[within], weights=heights[within], minlength=POINTS)
+    return np.asarray(total / (WIDTH * np.sqrt(2 * np.pi)), dtype=np.float64)
 
 
 def _roles(one: Mapping[str, int], other: Mapping[str, int]) -> Iterator[dict[str, str]]:
