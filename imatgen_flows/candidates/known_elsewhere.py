@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymatgen.core import Composition, Structure
@@ -20,6 +20,7 @@ from imatgen_flows.matching.grouping import StructureIndex
 # as LeMat-GenBench compares structures: pymatgen's StructureMatcher with ltol=0.1 and its other defaults (the method
 # `structure-matcher` of https://github.com/LeMaterial/lemat-genbench, fingerprinting/utils.py)
 TIGHT = {"ltol": 0.1, "stol": 0.3, "angle_tol": 5}
+_SILENT = ": not answered ("  # behind the name of a provider, before the reason
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,25 @@ def find_variants(structures: Mapping[str, Structure], known: KnownCrystals) -> 
     return found | {name: parent for name, one in structures.items() if (parent := finder.find(one))}
 
 
+def silent_providers(said: Iterable[Sequence[str]]) -> Counter[str]:
+    """Count, by provider, the candidates about which it has not answered.
+
+    Parameters
+    ----------
+    said : of each candidate, what its column `elsewhere` says
+
+    Examples
+    --------
+    >>> silent_providers([["mp: mp-1 https://...", "oqmd: not answered (500)"], ["oqmd: not answered (500)"]])
+    Counter({'oqmd': 2})
+    """
+    return Counter(line.partition(_SILENT)[0] for lines in said for line in lines if _SILENT in line)
+
+
 def _say(answer: Answer, match: str | None) -> str:
     """Say whether a provider holds a crystal, in one line."""
     if answer.fault:
-        return f"{answer.provider}: not answered ({answer.fault})"
+        return f"{answer.provider}{_SILENT}{answer.fault})"
     if match is not None:
         return f"{answer.provider}: {match} {answer.link(match)}"
     unread = f"; {answer.unread:,} entries cannot be read" if answer.unread else ""

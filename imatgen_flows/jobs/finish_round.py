@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # columns that a ledger and the gain of a round are counted from
 COUNTED = (
     "source", "sampler", "state", "rejected_stage", "rejected_reason", "clean", "novelty", "e_above_hull", *SPENT,
+    "elsewhere",
 )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def finish_round(
         drawn = read_candidates(table, COUNTED)
     exclusions = read_lines(data["dataset"].exclusions)
     tables: dict[str, Any] = {
-        "metrics": metrics_table(models, reconstruction, drawn) | {"notes": _notes(data)},
+        "metrics": metrics_table(models, reconstruction, drawn) | {"notes": _notes(data, drawn)},
         "hull": hull_table(data["references"]),
         "dataset": {"counts": data["dataset"].counts, "labels": labels.counts, "exclusions": exclusions},
         "rounds": {"rounds": [*history, gain]},
@@ -93,8 +94,12 @@ def finish_round(
     }
 
 
-def _notes(data: CampaignData) -> list[str]:
-    """Collect what a reader of the report should know of the data that a round started from."""
+def _notes(data: CampaignData, drawn: pyarrow.Table) -> list[str]:
+    """Collect what a reader of the report should know of the data that a round started from, and of silent providers."""
+    import pyarrow.compute as pc
+
+    from imatgen_flows.candidates.known_elsewhere import silent_providers
+
     calculated = data.get("calculated")
     notes = [data["labels"].note]
     if calculated and calculated.database:
@@ -102,6 +107,9 @@ def _notes(data: CampaignData) -> list[str]:
             f"The hull of the validation holds {calculated.counts['phases']:,} energies that were read and not computed: "
             f"{calculated.database}, on the scale {calculated.potential}."
         )
+    asked = drawn.filter(pc.greater(pc.list_value_length(drawn["elsewhere"]), 0))["elsewhere"].to_pylist()
+    for provider, number in silent_providers(asked).items():
+        notes.append(f"`{provider}` has not answered about {number:,} candidates: what it holds of them is not known.")
     return [note for note in notes if note]
 
 

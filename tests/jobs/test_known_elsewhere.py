@@ -21,7 +21,7 @@ from imatgen_flows.flows.common import plain, with_files
 from imatgen_flows.jobs.candidate_table import candidate_rows, read_candidates
 from imatgen_flows.jobs.dataset_rows import crystal_row
 from imatgen_flows.jobs.documents import DatasetDocument
-from imatgen_flows.jobs.finish_round import COUNTED, _evaluations_on_record, _ledger
+from imatgen_flows.jobs.finish_round import COUNTED, _evaluations_on_record, _ledger, _notes
 from imatgen_flows.jobs.known_elsewhere import MOMENTS, known_elsewhere
 from imatgen_flows.sources.registry import GENERATOR
 
@@ -184,6 +184,8 @@ def test_a_provider_that_fails_is_told_and_recorded_as_silent_beside_one_that_an
     assert whole.endswith("/v1/structures/17")
     assert f"`{url}` has not answered, so that nothing is known of what it holds" in caplog.text
     assert rows["there"]["state"] == "shortlisted" and document.counts == {"shortlisted": 1}
+    notes = _notes({"labels": SimpleNamespace(note="")}, read_candidates(document.candidates, COUNTED))
+    assert notes == [f"`{url}` has not answered about 1 candidates: what it holds of them is not known."]
 
 
 def test_the_materials_project_without_a_key_is_silent(look_up, monkeypatch):
