@@ -48,8 +48,7 @@ class EvidenceMaker(Maker):
         known = known_elsewhere(
             root,
             candidates=candidates,
-            dataset=data["dataset"],
-            references=data["references"],
+            data=CampaignData(dataset=data["dataset"], references=data["references"]),
             system=config.system,
             known=with_files(config.known),
             elsewhere=plain(config.elsewhere),

@@ -22,8 +22,9 @@ from imatgen_flows.jobs.candidate_table import (
     extend_table,
     known_structures,
     novelty_classifier,
+    samples_in,
 )
-from imatgen_flows.jobs.documents import CandidatesDocument, DatasetDocument, ReferenceDocument
+from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
 
@@ -43,8 +44,7 @@ def known_elsewhere(
     scratch: Path,
     *,
     candidates: CandidatesDocument,
-    dataset: DatasetDocument,
-    references: ReferenceDocument,
+    data: CampaignData,
     system: list[str],
     known: dict[str, Any],
     elsewhere: dict[str, Any],
@@ -52,15 +52,15 @@ def known_elsewhere(
 ) -> dict[str, Any]:
     """Say what is known of candidates, here and elsewhere, and of their magnetic order. Their state and novelty stay.
 
-    A provider that does not answer costs its own word on each candidate, and nothing else.
+    Of `data` it takes the dataset and the references. A provider that does not answer costs its own word on each candidate,
+    and nothing else.
     """
     from imatgen_flows.candidates.known_elsewhere import TIGHT, classify_tightly, describe_known
 
-    states = {
-        str(row["sample"]): row
-        for row in candidate_rows(candidates.candidates, ["state", "e_above_hull"])
-        if row["state"] in (State.SCREENED.value, State.SHORTLISTED.value)
-    }
+    dataset, references = data["dataset"], data["references"]
+    samples = samples_in(candidates.candidates, State.SCREENED, State.SHORTLISTED)
+    rows_of_them = candidate_rows(candidates.candidates, ["state", "e_above_hull"], samples)
+    states = {str(row["sample"]): row for row in rows_of_them}
     found = candidate_structures(candidates.candidates, Geometry.RELAXED, states)
     lowest_first = sorted(found, key=lambda sample: cast("float", states[sample]["e_above_hull"]))
     relaxed = {sample: found[sample] for sample in lowest_first}

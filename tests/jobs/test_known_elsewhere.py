@@ -20,7 +20,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.flows.common import plain, with_files
 from imatgen_flows.jobs.candidate_table import candidate_rows, read_candidates
 from imatgen_flows.jobs.dataset_rows import crystal_row
-from imatgen_flows.jobs.documents import DatasetDocument
+from imatgen_flows.jobs.documents import CampaignData, DatasetDocument
 from imatgen_flows.jobs.finish_round import COUNTED, _evaluations_on_record, _ledger, _notes
 from imatgen_flows.jobs.known_elsewhere import MOMENTS, known_elsewhere
 from imatgen_flows.sources.registry import GENERATOR
@@ -51,8 +51,7 @@ def look_up(store, dataset, published, shortlist, run, monkeypatch, tmp_path):
         job = known_elsewhere(
             str(store.root),
             candidates=shortlist(*screened),
-            dataset=dataset,
-            references=published,
+            data=CampaignData(dataset=dataset, references=published),
             system=["V", "O"],
             known=with_files(known or Known()),
             elsewhere=plain(Elsewhere(providers=list(providers))),
@@ -209,8 +208,7 @@ def test_a_disordered_phase_among_the_known_ones_is_a_parent(
     job = known_elsewhere(
         str(store.root),
         candidates=shortlist(candidate("layered", layered)),
-        dataset=dataset,
-        references=published,
+        data=CampaignData(dataset=dataset, references=published),
         system=["Li", "V", "O"],
         known=with_files(Known(source="file", path=cif)),
         elsewhere=plain(Elsewhere()),
