@@ -1,4 +1,4 @@
-"""Write the tables of docs/file-formats.md that derive from the code: campaign keys, columns, states and stages.
+"""Write the tables of the docs that derive from the code: campaign keys, columns, states and stages, and potentials.
 
 ``python docs/generate_tables.py`` writes them between their markers; ``--check`` says whether they are up to date.
 """
@@ -20,11 +20,13 @@ from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.schema import COLUMNS, Column
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.config import CampaignConfig, Sampling
+from imatgen_flows.energetics.potential_registry import POTENTIALS, Potential
 from imatgen_flows.jobs.screen_files import screened_columns
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.registry import DescribedEnum
 
 PAGE = Path(__file__).with_name("file-formats.md")
+POTENTIALS_PAGE = Path(__file__).with_name("potentials.md")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -68,8 +70,28 @@ def describe(column: Column) -> list[str]:
     return [f"`{column.name}`", column.type, column.unit, column.description]
 
 
+def describe_potential(potential: Potential) -> list[str]:
+    """Describe an entry of the registry of potentials."""
+    return [
+        f"`{potential.name}`",
+        f"{potential.package} {potential.weights}".strip(),
+        ", ".join(potential.trained_on),
+        f"{potential.functional}{', MP2020 added' if potential.correction == 'mp2020' else ''}",
+        "" if potential.f1 is None else f"{potential.f1:.3f}",
+        potential.licence,
+        "" if potential.threshold is None else f"{potential.threshold:g}",
+        f"{potential.evaluations}, {potential.reference_evaluations}",
+    ]
+
+
+def potential_blocks() -> dict[str, str]:
+    """Make the table of the page on potentials."""
+    head = ["name", "package, weights", "trained on", "energies", "F1", "licence", "threshold", "evaluations"]
+    return {"potentials": table(head, (describe_potential(item) for item in POTENTIALS if item.trained_on))}
+
+
 def blocks() -> dict[str, str]:
-    """Make every table, by the name in its markers."""
+    """Make every table of the page on files, by the name in its markers."""
     head = ["column", "type", "unit", "meaning"]
     return {
         "campaign keys": campaign_keys(),
@@ -82,35 +104,37 @@ def blocks() -> dict[str, str]:
     }
 
 
-def fill(page: str) -> str:
-    """Put every table between its markers.
+def fill(page: str, tables: dict[str, str] | None = None) -> str:
+    """Put tables between their markers; by default those of the page on files.
 
     Raises
     ------
     ValueError
         Where the page lacks the markers of a table.
     """
-    for name, block in blocks().items():
+    for name, block in (blocks() if tables is None else tables).items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         if not pattern.search(page):
-            raise ValueError(f"{PAGE.name} has no markers `<!-- {name} -->` and `<!-- end of {name} -->`")
+            raise ValueError(f"the page has no markers `<!-- {name} -->` and `<!-- end of {name} -->`")
         page = pattern.sub(lambda found, block=block: f"{found[1]}{block}\n{found[2]}", page)
     return page
 
 
 def main() -> int:
-    """Write or check the page."""
+    """Write or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit status 1 where a table is out of date"
     )
     check = parser.parse_args().check
-    before = PAGE.read_text(encoding="utf-8")
-    after = fill(before)
-    if check:
-        return int(before != after)
-    PAGE.write_text(after, encoding="utf-8")
-    return 0
+    changed = False
+    for page, tables in ((PAGE, blocks()), (POTENTIALS_PAGE, potential_blocks())):
+        before = page.read_text(encoding="utf-8")
+        after = fill(before, tables)
+        changed |= before != after
+        if not check:
+            page.write_text(after, encoding="utf-8")
+    return int(check and changed)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ HEAD = ("question", "date", "commit", "machine", "command", "conclusion")
 
 def test_derived_tables_are_up_to_date():
     tables = runpy.run_path(str(ROOT / "docs" / "generate_tables.py"))
-    page = tables["PAGE"].read_text(encoding="utf-8")
-    assert tables["fill"](page) == page, "run `python docs/generate_tables.py`"
+    for name, blocks in (("PAGE", "blocks"), ("POTENTIALS_PAGE", "potential_blocks")):
+        page = tables[name].read_text(encoding="utf-8")
+        assert tables["fill"](page, tables[blocks]()) == page, "run `python docs/generate_tables.py`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -23,9 +23,7 @@ def test_a_campaign_on_sevennet_runs_to_its_report(tiny, tmp_path, documents):
     config = tiny(
         labels={"potential": "sevennet"},
         limits={"max_sites": 3, "max_edge": 5},
-        model={"epochs": 0.06, "min_structures": 2}
-        if "min_structures" in tiny().model.model_fields
-        else {"epochs": 0.06},
+        model={"epochs": 0.06},
         screen={"potential": "sevennet", "at_most": 4, "max_steps": 60, "fmax": 0.3},
         references={"substituted": 1},
     )

@@ -87,7 +87,7 @@ def print_calibration(found: Calibration, title: str) -> None:
     print_table(f"{title}: errors in eV/atom, with 95 % intervals", columns, rows)
     print_table(
         "Crystals called near the hull, up to a threshold in eV/atom",
-        ["judge", "threshold", "called", "right", "found of those that are"],
+        ["predictor", "threshold", "called", "right", "found of those that are"],
         [_decision(decision) for decision in found.decisions],
     )
     if spread := found.spread:
@@ -99,7 +99,7 @@ def print_calibration(found: Calibration, title: str) -> None:
     for item in found.suggestions:
         low, high = item.interval
         typer.echo(
-            f"Threshold for {item.judge}: {item.threshold:g} eV/atom ({low:g} to {high:g}), the smallest that keeps "
+            f"Threshold for {item.predictor}: {item.threshold:g} eV/atom ({low:g} to {high:g}), the smallest that keeps "
             f"{KEPT:.0%} of the {item.near} crystals within {NEAR:g} of the hull."
         )
     for name, missing in found.missing.items():
@@ -124,7 +124,7 @@ def _decision(decision: Decision) -> list[str]:
     recall = ""
     if decision.recall is not None:
         recall = f"{decision.right} of {decision.near} ({_percent(*decision.recall_interval)})"
-    return [decision.judge, f"{decision.threshold:g}", str(decision.called), right, recall]
+    return [decision.predictor, f"{decision.threshold:g}", str(decision.called), right, recall]
 
 
 def _percent(low: float, high: float) -> str:

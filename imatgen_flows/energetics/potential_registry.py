@@ -57,7 +57,8 @@ class Potential(Entry):
     citation: str = ""
     correction: str = "none"
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # a dictionary has no hash
-    # the means of CHGNet over 80 generated V-O candidates (notebook/2026-11-29-relaxations.md) and over V-O references
+    # the means of CHGNet over 80 generated V-O candidates (notebook/2026-11-29-relaxations.md) and over V-O references; those
+    # of SevenNet, and the thresholds, are of notebook/2026-11-30-calibration.md
     evaluations: int = 50
     reference_evaluations: int = 40
     threshold: float | None = None
@@ -101,6 +102,7 @@ POTENTIALS = Registry(
         f1_source=MATBENCH.format("chgnet/chgnet-0.3.0"),
         citation=CHGNET_PAPER,
         has_moments=True,
+        threshold=0.08,
     ),
     Potential(
         "chgnet-r2scan",
@@ -131,6 +133,9 @@ POTENTIALS = Registry(
         citation=SEVENNET_PAPER,
         correction="mp2020",
         options={"model": "7net-0"},
+        evaluations=45,
+        reference_evaluations=42,
+        threshold=0.075,
     ),
     Potential(
         "sevennet-l3i5",
@@ -147,6 +152,9 @@ POTENTIALS = Registry(
         citation=SEVENNET_PAPER,
         correction="mp2020",
         options={"model": "7net-l3i5"},
+        evaluations=45,  # of SevenNet-0
+        reference_evaluations=35,
+        threshold=0.12,
     ),
     Potential(
         "mace",

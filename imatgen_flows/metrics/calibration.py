@@ -27,7 +27,7 @@ NEAR = 0.05
 KEPT = 0.9  # share of the crystals near the hull that a threshold is to keep
 STEP = 0.005  # eV/atom; a suggested threshold is rounded up to a multiple of it
 ROUNDING = 1e-9  # eV/atom
-MEAN = "mean"  # of the members, as a judge beside them
+MEAN = "mean"  # of the members, as a predictor beside them
 
 
 @dataclass(frozen=True)
@@ -90,20 +90,20 @@ class Errors:
 
 @dataclass(frozen=True)
 class Decision:
-    """How often a judge is right who calls crystals near the hull.
+    """How often a predictor is right that calls crystals near the hull.
 
     Attributes
     ----------
-    judge : a member, or `MEAN` of all
-    threshold : eV/atom, of the judge's E_hull and of the reference's alike
-    called : crystals that the judge calls near
+    predictor : a member, or `MEAN` of all
+    threshold : eV/atom, of the predictor's E_hull and of the reference's alike
+    called : crystals that the predictor calls near
     right : of these, those that the reference calls near too
     near : crystals that the reference calls near
     precision, precision_interval : right of called, with Wilson's 95 % interval; None where none is called
     recall, recall_interval : right of near
     """
 
-    judge: str
+    predictor: str
     threshold: float
     called: int
     right: int
@@ -116,17 +116,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The smallest threshold of a judge that keeps `KEPT` of the crystals that are `NEAR` the hull by the reference.
+    """The smallest threshold of a predictor that keeps `KEPT` of the crystals that are `NEAR` the hull by the reference.
 
     Attributes
     ----------
-    judge : a member, or `MEAN` of all
+    predictor : a member, or `MEAN` of all
     threshold : eV/atom, rounded up to a multiple of `STEP`
     interval : 95 %, by bootstrap over the crystals near the hull
     near : number of these
     """
 
-    judge: str
+    predictor: str
     threshold: float
     interval: Interval
     near: int
@@ -166,8 +166,8 @@ class Calibration:
     low : as `hull`, of the crystals alone that lie within the largest threshold by the reference
     missing : crystals that a member could not relax, by member, and why
     spread : of the members; None where there is one
-    decisions : of each judge at each threshold
-    suggestions : of each judge; none where no crystal is near the hull
+    decisions : of each predictor at each threshold
+    suggestions : of each predictor; none where no crystal is near the hull
     evaluations : of each member
     """
 
@@ -221,18 +221,18 @@ def calibrate(
     truth = e_above_others(crystals, {item.name: item.formation_energy for item in crystals})
     found = {name: e_above_others(crystals, energies) for name, energies in formation.items()}
     common = [name for name in truth if all(name in energies for energies in found.values())]
-    judges = dict(found)
+    predictors = dict(found)
     if len(members) > 1:
-        judges[MEAN] = {name: sum(e[name] for e in found.values()) / len(found) for name in common}
+        predictors[MEAN] = {name: sum(e[name] for e in found.values()) / len(found) for name in common}
     known = {item.name: item.formation_energy for item in crystals}
     return Calibration(
         crystals=truth,
         e_above_hull=found,
         formation={name: measure_errors(energies, known, seed) for name, energies in formation.items()},
-        hull={name: measure_errors(energies, truth, seed) for name, energies in judges.items() if energies},
+        hull={name: measure_errors(energies, truth, seed) for name, energies in predictors.items() if energies},
         low={
             name: measure_errors(low, truth, seed)
-            for name, energies in judges.items()
+            for name, energies in predictors.items()
             if (low := {key: energy for key, energy in energies.items() if truth[key] <= max(thresholds)})
         },
         missing={
@@ -242,8 +242,8 @@ def calibrate(
             for member in members
         },
         spread=_spread(found, truth, common) if len(members) > 1 and common else None,
-        decisions=[decide(name, e, truth, at) for name, e in judges.items() for at in thresholds],
-        suggestions=[item for name, e in judges.items() if (item := suggest(name, e, truth, seed=seed))],
+        decisions=[decide(name, e, truth, at) for name, e in predictors.items() for at in thresholds],
+        suggestions=[item for name, e in predictors.items() if (item := suggest(name, e, truth, seed=seed))],
         evaluations={member.name: member.evaluations for member in members},
     )
 
@@ -283,13 +283,13 @@ def measure_errors(energies: Mapping[str, float], reference: Mapping[str, float]
     return Errors(len(errors), mae, bias, rmse, median, *(percentiles(values[1:]) for values in measures))
 
 
-def decide(judge: str, energies: Mapping[str, float], reference: Mapping[str, float], threshold: float) -> Decision:
-    """Count how often a judge who calls crystals near the hull, up to a threshold in eV/atom, is right."""
+def decide(predictor: str, energies: Mapping[str, float], reference: Mapping[str, float], threshold: float) -> Decision:
+    """Count how often a predictor that calls crystals near the hull, up to a threshold in eV/atom, is right."""
     near = {name for name in energies if reference[name] <= threshold}
     called = {name for name in energies if energies[name] <= threshold}
     right = len(near & called)
     return Decision(
-        judge,
+        predictor,
         threshold,
         len(called),
         right,
@@ -302,7 +302,7 @@ def decide(judge: str, energies: Mapping[str, float], reference: Mapping[str, fl
 
 
 def suggest(
-    judge: str,
+    predictor: str,
     energies: Mapping[str, float],
     reference: Mapping[str, float],
     near: float = NEAR,
@@ -313,8 +313,8 @@ def suggest(
 
     Parameters
     ----------
-    judge : name of the judge
-    energies, reference : E_hull of the judge and of DFT by name, eV/atom
+    predictor : name of the predictor
+    energies, reference : E_hull of the predictor and of DFT by name, eV/atom
     near : E_hull of DFT up to which a crystal is near the hull, eV/atom
     kept : the share, from 0 to 1
     seed : of the bootstrap
@@ -328,7 +328,7 @@ def suggest(
     places = (drawn >= math.ceil(kept * len(values))).argmax(axis=1)
     chosen = values[places]
     low, high = percentiles(chosen[1:])
-    return Suggestion(judge, _round_up(chosen[0]), (_round_up(low), _round_up(high)), len(values))
+    return Suggestion(predictor, _round_up(chosen[0]), (_round_up(low), _round_up(high)), len(values))
 
 
 def _round_up(energy: float) -> float:

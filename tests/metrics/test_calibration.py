@@ -93,9 +93,9 @@ def test_the_root_mean_square_is_the_largest_of_the_means_and_its_interval_holds
 
 def test_decisions_count_what_is_called_and_what_is_right():
     truth = {"a": 0.0, "b": 0.04, "c": 0.2, "d": 0.3}
-    found = decide("judge", {"a": 0.02, "b": 0.2, "c": 0.01, "d": 0.5}, truth, 0.05)
+    found = decide("predictor", {"a": 0.02, "b": 0.2, "c": 0.01, "d": 0.5}, truth, 0.05)
     assert (found.called, found.right, found.near, found.precision, found.recall) == (2, 1, 2, 0.5, 0.5)
-    nothing = decide("judge", dict.fromkeys(truth, 1.0), truth, 0.05)
+    nothing = decide("predictor", dict.fromkeys(truth, 1.0), truth, 0.05)
     assert nothing.precision is None and nothing.precision_interval == (0, 1) and nothing.recall == 0
 
 
@@ -103,7 +103,7 @@ def test_decisions_count_what_is_called_and_what_is_right():
 @given(st.lists(st.floats(-0.2, 0.4), min_size=1, max_size=60), st.floats(0.5, 1))
 def test_the_suggested_threshold_keeps_the_share_and_a_smaller_one_does_not(energies, kept):
     named = {str(i): energy for i, energy in enumerate(energies)}
-    found = suggest("judge", named, dict.fromkeys(named, 0.0), kept=kept)
+    found = suggest("predictor", named, dict.fromkeys(named, 0.0), kept=kept)
     wanted = math.ceil(kept * len(energies))
     assert sum(energy <= found.threshold + 1e-9 for energy in energies) >= wanted
     assert found.threshold == 0 or sum(energy <= found.threshold - STEP for energy in energies) < wanted
@@ -112,8 +112,8 @@ def test_the_suggested_threshold_keeps_the_share_and_a_smaller_one_does_not(ener
 
 def test_crystals_far_from_the_hull_decide_no_threshold():
     truth = {"a": 0.0, "b": 0.4}
-    assert suggest("judge", {"a": 0.031, "b": 0.0}, truth).threshold == 0.035
-    assert suggest("judge", {"a": 0.1}, {"a": 0.4}) is None
+    assert suggest("predictor", {"a": 0.031, "b": 0.0}, truth).threshold == 0.035
+    assert suggest("predictor", {"a": 0.1}, {"a": 0.4}) is None
 
 
 def test_the_spread_covers_errors_of_members_that_err_to_both_sides_and_none_that_they_share(crystals):
