@@ -1,4 +1,4 @@
-"""Classes of a candidate: its novelty, and the verdict of a committee of potentials on it."""
+"""Classes of a candidate: its novelty, the verdict of a committee of potentials on it, and selections by these."""
 
 from __future__ import annotations
 
@@ -25,3 +25,23 @@ class CommitteeVerdict(DescribedEnum):
     DISPUTED = "disputed", "Disputed", "Some place it above the threshold, but not the mean of all."
     UNDECIDED = "undecided", "Undecided", "Fewer than two potentials could vote."
     REFUSED = "refused", "Refused", "The mean of their distances lies above the threshold."
+
+
+class Selection(DescribedEnum):
+    """Which relaxed candidates are exported."""
+
+    NEW = "new", "New", "New ones."
+    AGREED = "agreed", "Agreed", "New ones that the committee agrees on."
+    STABLE = "stable", "Dynamically stable", "New ones without imaginary phonons."
+    AGREED_STABLE = "agreed-stable", "Agreed and dynamically stable", "New ones with both."
+    ALL = "all", "All", "Every relaxed candidate."
+
+    @property
+    def conditions(self) -> dict[str, object]:
+        """What the columns of a candidate must hold."""
+        conditions: dict[str, object] = {} if self is Selection.ALL else {"novelty": Novelty.NEW.value}
+        if self in (Selection.AGREED, Selection.AGREED_STABLE):
+            conditions["committee"] = CommitteeVerdict.AGREED.value
+        if self in (Selection.STABLE, Selection.AGREED_STABLE):
+            conditions["dynamically_stable"] = True
+        return conditions

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from imatgen_flows.candidates.classes import Selection
 from imatgen_flows.cli import campaigns, generate, screen
 from imatgen_flows.cli.evaluate import evaluate_app
 from imatgen_flows.cli.launchpad import launchpad_app
@@ -46,13 +47,6 @@ class Format(str, Enum):
     EXTXYZ = "extxyz"
     CSV = "csv"
     PARQUET = "parquet"
-
-
-class Only(str, Enum):
-    """Candidates that `export` writes."""
-
-    NEW = "new"
-    ALL = "all"
 
 
 def _version(show: bool) -> None:
@@ -197,7 +191,9 @@ def export(
     run: RunPath,
     fmt: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CIF,
     destination: Annotated[Path | None, typer.Option(help="Directory to write to.", show_default="RUN/export")] = None,
-    only: Annotated[Only, typer.Option(help="Which candidates.")] = Only.NEW,
+    only: Annotated[
+        Selection, typer.Option(help=" ".join(f"`{each.value}`: {each.description}" for each in Selection))
+    ] = Selection.NEW,
 ) -> None:
     """Write the candidates of a run for other programs."""
     from imatgen_flows.report import export_run

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
+from imatgen_flows.candidates.classes import Selection
 from imatgen_flows.candidates.schema import COLUMNS, Column, arrow_schema, column_names
 from imatgen_flows.candidates.table import csv_text
 from imatgen_flows.errors import InputError
@@ -36,7 +37,8 @@ def export_run(
     format : `cif` (one file each, named after the id of the crystal in it), `extxyz` (one file, energies in eV/atom in
         its headers), `csv` or `parquet` (one table without, or with, the structures as CIF)
     destination : directory to write to; `RUN/export` by default
-    only : `new` for the new ones, `all` for every relaxed candidate
+    only : `new` for the new ones; of these `agreed` for those that the committee agrees on, `stable` for the dynamically
+        stable ones, `agreed-stable` for both; `all` for every relaxed candidate
 
     Returns
     -------
@@ -50,15 +52,19 @@ def export_run(
     """
     if format not in FORMATS:
         raise InputError(f"unknown export format `{format}`. Known: {', '.join(FORMATS)}.")
-    if only not in ("new", "all"):
-        raise InputError(f"`{only}` is not a choice of candidates. Known: new, all.")
+    if only not in list(Selection):
+        raise InputError(f"`{only}` is not a choice of candidates. Known: {', '.join(Selection)}.")
     if destination is not None and Path(destination).suffix.lower().removeprefix(".") in FORMATS:
         raise InputError(
             f"{destination}: named like a file, but the destination is a directory; the files in it get names of their own. "
             "Give the name of a directory."
         )
     run = RunDirectory.open(run_dir)
-    rows = run.new if only == "new" else run.relaxed
+    rows = [
+        row
+        for row in run.relaxed
+        if all(row.get(column) == value for column, value in Selection(only).conditions.items())
+    ]
     if not rows:
         return []
     folder = Path(destination) if destination is not None else run.path / "export"

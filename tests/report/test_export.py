@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 
 import numpy as np
+import pyarrow
 import pytest
 from ase.io import read
 from pyarrow import parquet
@@ -130,3 +131,18 @@ def test_a_new_column_appears_in_every_export_and_on_the_page(own_run, rewrite):
         assert {row["hardness"] for row in data["candidates"]} == {1.5}
     finally:
         schema.COLUMNS.remove(column)
+
+
+def test_what_is_agreed_on_and_dynamically_stable_can_be_exported_alone(own_run, tmp_path):
+    path = own_run / "candidates.parquet"
+    rows = parquet.read_table(path).to_pylist()
+    new = [row for row in rows if row["novelty"] == "new" and row["e_above_hull"] is not None]
+    for place, row in enumerate(new):
+        row |= {"committee": "agreed" if place % 2 else "refused", "dynamically_stable": place % 3 == 0}
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=parquet.read_schema(path)), path)
+    numbers = {
+        only: len(export_run(own_run, "cif", tmp_path / only, only=only))
+        for only in ("new", "agreed", "stable", "agreed-stable")
+    }
+    both = sum(place % 2 == 1 and place % 3 == 0 for place in range(len(new)))
+    assert numbers == {"new": len(new), "agreed": len(new) // 2, "stable": (len(new) + 2) // 3, "agreed-stable": both}
