@@ -1,7 +1,7 @@
 """Phonons of crystals whose verdict is known, and of the shortlist of a run, by several potentials.
 
-Each crystal is relaxed tightly and its phonons are computed as a campaign computes them. OUT.json is written after each crystal;
-the same command continues it. The tables of the notebook's page are printed at the end.
+Each crystal is relaxed tightly and its phonons are computed as a campaign computes them. OUT.json is written after each
+crystal; the same command continues it. The tables of the notebook's page are printed at the end.
 """
 
 from __future__ import annotations
