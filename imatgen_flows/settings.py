@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
 
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import load_yaml
@@ -92,6 +98,11 @@ def get_settings() -> Settings:
         fault = error.errors()[0]
         name = ".".join(map(str, fault["loc"]))
         raise InputError(f"setting `{name}`: {fault['msg']} (got {fault['input']!r}).") from error
+    except SettingsError as error:
+        raise InputError(
+            f"a setting in the environment cannot be read ({error}). IMATGEN_INTERPRETERS is JSON, as "
+            '{"mace": "/path/to/python"}.'
+        ) from error
     except (OSError, ValueError) as error:
         file = Settings.model_config["yaml_file"]
         raise InputError(f"{file}: cannot be read as `key: value` lines of settings: {error}") from error

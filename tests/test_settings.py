@@ -80,3 +80,15 @@ def test_a_setting_that_stands_twice_in_the_file_is_refused(file):
     file.write_text("workers: 3\nthreads: 1\nworkers: 2\n")
     with pytest.raises(InputError, match="`workers` stands in line 1 and again in line 3"):
         get_settings()
+
+
+def test_interpreters_are_absolute_paths_that_stay_links(file, monkeypatch, tmp_path):
+    file.write_text("interpreters: {orb: ~/venvs/orb/bin/python}\n")
+    assert get_settings().interpreters == {"orb": Path.home() / "venvs/orb/bin/python"}
+    (tmp_path / "python").symlink_to("/bin/sh")  # as in a virtual environment
+    monkeypatch.setenv("IMATGEN_INTERPRETERS", f'{{"mace": "{tmp_path / "python"}"}}')
+    assert get_settings().interpreters["mace"] == tmp_path / "python"
+    assert set(get_settings().interpreters) == {"orb", "mace"}  # those of the file stay
+    monkeypatch.setenv("IMATGEN_INTERPRETERS", "{")
+    with pytest.raises(InputError, match=r'in the environment cannot be read .*"interpreters".*is JSON'):
+        get_settings()

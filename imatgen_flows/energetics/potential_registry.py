@@ -40,6 +40,7 @@ class Potential(Entry):
     options : further keyword arguments of the factory
     evaluations : mean number of evaluations of a relaxation of a generated crystal to 0.05 eV/A
     reference_evaluations : the same of a published phase
+    timeout : time limit of one relaxation, s
     threshold : E_hull up to which it should shortlist, eV/atom, as its calibration says; None where it has none
     interpreter : Python in which it runs; empty for the one that runs this program
     has_moments : whether its calculator gives the magnetic moments of atoms, ASE's property `magmoms`
@@ -61,6 +62,7 @@ class Potential(Entry):
     # of SevenNet, and the thresholds, are of notebook/2026-11-30-calibration.md
     evaluations: int = 50
     reference_evaluations: int = 40
+    timeout: float = 900.0  # CHGNet on one core, 200 sites: a second an evaluation
     threshold: float | None = None
     interpreter: str = ""
     has_moments: bool = False
@@ -135,6 +137,7 @@ POTENTIALS = Registry(
         options={"model": "7net-0"},
         evaluations=45,
         reference_evaluations=42,
+        timeout=2700.0,  # 200 sites: 3.4 s an evaluation, by what 112 take
         threshold=0.075,
     ),
     Potential(
@@ -154,6 +157,7 @@ POTENTIALS = Registry(
         options={"model": "7net-l3i5"},
         evaluations=45,  # of SevenNet-0
         reference_evaluations=35,
+        timeout=9000.0,  # 200 sites: 13 s
         threshold=0.12,
     ),
     Potential(

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-TIMEOUT = 900.0  # s, of one structure
-
 
 @dataclass
 class Relaxation:
@@ -108,7 +106,7 @@ def relax_many(
     *,
     fixed_cell: bool | Sequence[bool] = False,
     workers: int | None = None,
-    timeout: float = TIMEOUT,
+    timeout: float | None = None,
     device: str = "cpu",
     on_result: Callable[[int, Relaxation], None] | None = None,
 ) -> list[Relaxation]:
@@ -121,7 +119,7 @@ def relax_many(
     settings : of the relaxation
     fixed_cell : keep the cell; for all structures, or one flag each (a molecule in a box keeps it)
     workers : processes, each with one thread; where None, one for each core that this process may use
-    timeout : time limit of one structure, s
+    timeout : time limit of one structure, s; where None, that of the potential
     device : where the potential runs
     on_result : called with index and result when a structure ends, in any order
 
@@ -306,7 +304,7 @@ def run_tasks(
     tasks: list[Task],
     potential: str | Potential,
     workers: int | None = None,
-    timeout: float = TIMEOUT,
+    timeout: float | None = None,
     device: str = "cpu",
     on_result: Callable[[int, Relaxation], None] | None = None,
 ) -> list[Relaxation]:
@@ -328,7 +326,7 @@ def run_tasks(
         (potential, device),
         [tasks[i] for i in order],
         workers=(core_count() if device == "cpu" else 1) if workers is None else workers,
-        timeout=timeout,
+        timeout=potential.timeout if timeout is None else timeout,
         on_outcome=receive,
         interpreter=potential.interpreter,
     )

@@ -14,7 +14,13 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.energetics.mp_corrections import mp2020_correction
-from imatgen_flows.energetics.potentials import POTENTIALS, Potential, get_potential, register_potential
+from imatgen_flows.energetics.potential_registry import POTENTIALS, Potential
+from imatgen_flows.energetics.potentials import (
+    describe_shared_training,
+    get_potential,
+    register_potential,
+    shared_training,
+)
 from imatgen_flows.energetics.relax import SINGLE_POINT, relax_one, single_points
 from imatgen_flows.errors import InputError
 
@@ -109,3 +115,26 @@ def test_a_registered_potential_is_listed_and_relaxes_in_worker_processes():
 def test_the_registry_needs_neither_ase_nor_pymatgen():
     code = "import sys, imatgen_flows.energetics.potentials; print(*sorted({'ase', 'pymatgen', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
+
+
+def test_every_potential_of_crystals_says_what_it_learnt_from_and_what_its_energies_are():
+    trained = [potential for potential in POTENTIALS if potential.name not in ("emt", "toy")]
+    assert {"chgnet", "chgnet-r2scan", "sevennet", "sevennet-l3i5", "mace", "orb", "mattersim", "matgl"} == {
+        potential.name for potential in trained
+    }
+    for potential in trained:
+        assert potential.trained_on and potential.functional and potential.weights and potential.package
+        assert (potential.f1 is None) == (not potential.f1_source)
+        assert potential.correction == "none" or potential.functional == "PBE / PBE+U"
+    assert len({potential.scale for potential in POTENTIALS}) == len(POTENTIALS)
+    published = {"chgnet": 0.613, "sevennet": 0.724, "sevennet-l3i5": 0.760}
+    assert {name: POTENTIALS[name].f1 for name in published} == published
+
+
+def test_potentials_that_learnt_from_the_same_data_are_named():
+    assert shared_training(["chgnet", "sevennet", "toy", "my_module:make"]) == [("CHGNet", "SevenNet", ("MPtrj",))]
+    mace = Potential("own", "Own", "", factory="a:b", trained_on=("sAlex", "MPtrj"))
+    assert [pair[2] for pair in shared_training(["mace", mace, "matgl"])] == [("MPtrj", "sAlex")]
+    assert describe_shared_training(["chgnet", "matgl"]) == "" == describe_shared_training([])
+    said = describe_shared_training(["chgnet", "sevennet-l3i5"])
+    assert said.startswith("CHGNet and SevenNet-l3i5 were both trained on MPtrj: their agreement is not independent")

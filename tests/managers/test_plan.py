@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.cli.main import main
 from imatgen_flows.config import Rounds
+from imatgen_flows.energetics.potential_registry import POTENTIALS
 from imatgen_flows.energetics.references import reference_phases
 from imatgen_flows.errors import InputError
 from imatgen_flows.flows.common import plain, with_files
@@ -94,6 +97,25 @@ def test_a_campaign_that_rejects_most_of_what_it_learns_from_is_warned(plan):
     assert planned.unbalanced_structures > planned.structures / 2
     assert "validity: {charge: flag}" in planned.warnings()[0] and planned.to_dict()["warnings"] == planned.warnings()
     assert not plan(system=("Na", "F"), validity={"charge": "flag"}).warnings()
+
+
+def test_the_plan_counts_with_what_a_relaxation_of_the_potential_takes(tiny, plan, monkeypatch):
+    usual = plan()
+    slower = replace(POTENTIALS["toy"], evaluations=100, reference_evaluations=80)
+    monkeypatch.setitem(POTENTIALS._entries, "toy", slower)
+    longer = plan()
+    assert longer.evaluations["screen"] == 2 * usual.evaluations["screen"] == 600
+    assert longer.evaluations["labels"] == usual.evaluations["labels"]
+    assert longer.evaluations["references"] == 2 * usual.evaluations["references"]
+    assert all(longer.seconds[name] > 0 for name in ("labels", "references", "screen"))
+
+
+def test_a_threshold_below_that_of_the_calibration_is_warned_of(tiny, plan, monkeypatch):
+    monkeypatch.setitem(POTENTIALS._entries, "toy", replace(POTENTIALS["toy"], threshold=0.12))
+    screen = tiny().screen.model_dump()
+    assert not plan(screen=screen).warnings()
+    (said,) = plan(screen=screen | {"threshold": 0.05}).warnings()
+    assert "`screen.threshold: 0.05` may lose crystals near the hull" in said and "up to 0.12" in said
 
 
 def test_a_plan_is_plain_values(plan):
