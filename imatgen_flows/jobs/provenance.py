@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.artifacts import ArtifactStore
+from imatgen_flows.jobs.committee import take_votes
 from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, JobDocument, RoundDocument, job_of
 from imatgen_flows.jobs.filter_candidates import filter_candidates
 from imatgen_flows.jobs.finish_round import finish_round
 from imatgen_flows.jobs.known_elsewhere import known_elsewhere
+from imatgen_flows.jobs.phonons import compute_phonons
 from imatgen_flows.jobs.place_calculations import place_candidates
 from imatgen_flows.jobs.propose_candidates import propose_candidates
 from imatgen_flows.jobs.rank_candidates import rank_candidates
@@ -116,7 +118,7 @@ def candidates_so_far(run: Path) -> CandidateTable | None:
 
 
 # that go on from ranked candidates, in any order
-_AFTER_RANKING = (known_elsewhere, place_candidates)
+_AFTER_RANKING = (take_votes, compute_phonons, known_elsewhere, place_candidates)
 _WITH_CANDIDATES = (sample_candidates, filter_candidates, propose_candidates, rank_candidates, *_AFTER_RANKING)
 
 
