@@ -140,6 +140,15 @@ def test_the_report_says_what_each_member_said(run, rows):
     assert "it has no hull" in page and "agreed on by the committee" in page
 
 
+def test_the_candidates_as_ranked_are_found_behind_the_votes(run, documents):
+    from imatgen_flows.io.artifacts import ArtifactStore
+    from imatgen_flows.jobs.provenance import finished_round, ranked_candidates
+    from imatgen_flows.jobs.rank_candidates import rank_candidates
+
+    found = ranked_candidates(ArtifactStore(run / "artifacts"), finished_round(run))
+    assert found.key in {document.key for document in documents(run, rank_candidates)}
+
+
 def test_another_threshold_takes_the_votes_again_and_relaxes_nothing(run, documents):
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.managers.local import run_campaign

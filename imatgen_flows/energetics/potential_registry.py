@@ -119,6 +119,7 @@ POTENTIALS = Registry(
         citation=f"{CHGNET_PAPER}; r2SCAN: Huang et al., npj Comput. Mater., Cross-functional transferability in "
         "foundation machine learning interatomic potentials",
         options={"weights": "r2scan"},
+        has_moments=True,
     ),
     Potential(
         "sevennet",
