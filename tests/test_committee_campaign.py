@@ -160,6 +160,6 @@ def test_another_threshold_takes_the_votes_again_and_relaxes_nothing(run, docume
     made = {
         path.name.rpartition("-")[0] for path in (run / "artifacts" / "documents").iterdir() if path.name not in before
     }
-    assert made == {"take_votes", "finish_round"}
+    assert made == {"take_votes", "known_elsewhere", "finish_round"}
     verdicts = {row["committee"] for row in pq.read_table(run / "candidates.parquet").to_pylist()}
     assert verdicts == {"", "agreed"}
