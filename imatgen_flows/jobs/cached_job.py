@@ -160,11 +160,15 @@ def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
 def potential_versions(name: str) -> dict[str, str]:
     """Return the version of the package of a potential, where `CACHE_KEY_PACKAGES` has it not.
 
-    It decides the results of this potential alone: to add it to that list would change the keys of all other campaigns.
+    It decides the results of this potential alone: to add it to that list would change the keys of all other campaigns. Where
+    the package is missing, as where results are only harvested, there is no version; a job that needs it says so.
     """
     if name not in POTENTIALS or (package := POTENTIALS[name].package) in (*CACHE_KEY_PACKAGES, "imatgen-flows"):
         return {}
-    return {package: installed_potential(name).version}
+    try:
+        return {package: installed_potential(name).version}
+    except InputError:
+        return {}
 
 
 def _potential_versions(inputs: Mapping[str, Any]) -> dict[str, str]:

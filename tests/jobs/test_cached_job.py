@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from jobflow import JobStore, run_locally
 from maggma.stores import MemoryStore
 
+from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted
 from imatgen_flows.io.artifacts import ArtifactStore
 from imatgen_flows.jobs import cached_job as cached_jobs
-from imatgen_flows.jobs.cached_job import ENVIRONMENT_FILE, cached_job, write_environment
+from imatgen_flows.jobs.cached_job import ENVIRONMENT_FILE, cached_job, potential_versions, write_environment
 from imatgen_flows.jobs.documents import LabelDocument
 from imatgen_flows.profiles import Profile
 
@@ -118,3 +121,21 @@ def test_a_worker_with_other_versions_is_refused(tmp_path, package, version):
 
 def test_the_name_of_a_job_says_what_it_works_on():
     assert count_to("/tmp", number=1, warn_at=[]).name == "count to 1"
+
+
+def test_the_package_of_a_potential_is_part_of_the_keys_of_its_own_jobs_alone(monkeypatch):
+    assert potential_versions("chgnet") == potential_versions("toy") == potential_versions("emt") == {}
+    assert (
+        potential_versions("my_module:make") == potential_versions("orb") == {}
+    )  # no version is known, or none is there
+    assert potential_versions("sevennet") == {"sevenn": version("sevenn")}
+    named = (
+        {"relax": {"potential": "sevennet", "fmax": 0.05}},
+        {"potential": "sevennet"},
+        {"relax": {"potential": "toy"}},
+    )
+    assert [set(cached_jobs._potential_versions(inputs)) for inputs in named] == [{"sevenn"}, {"sevenn"}, set()]
+    before = cached_jobs._potential_versions(named[0])
+    newer = replace(get_potential("sevennet"), version="0.14.0")
+    monkeypatch.setattr(cached_jobs, "installed_potential", lambda name: newer)
+    assert cached_jobs._potential_versions(named[0]) != before
