@@ -19,7 +19,7 @@ from sevenn.train.dataload import unlabeled_atoms_to_graph
 GRADIENT = "force_output"  # the module of a network that differentiates the energy
 
 
-class Calculator(SevenNetCalculator):
+class LazySevenNetCalculator(SevenNetCalculator):
     """ASE calculator that computes the energy alone where no other property is requested."""
 
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
@@ -44,11 +44,11 @@ class Calculator(SevenNetCalculator):
         self.results = {"energy": float(data[key.PRED_TOTAL_ENERGY])}
 
 
-def sevennet(device: str, model: str) -> Calculator:
+def sevennet(device: str, model: str) -> LazySevenNetCalculator:
     """Load a network by the name that the package gives it, for example ``7net-0``, or by its file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that no accelerator of GPUs is installed
-        calculator = Calculator(model, device=device)
+        calculator = LazySevenNetCalculator(model, device=device)
     for parameter in calculator.model.parameters():
         parameter.requires_grad_(False)  # nothing is trained
     return calculator
