@@ -36,7 +36,7 @@ class PhononSettings:
     fmax : eV/A, of the relaxation before, of atoms and cell
     max_steps : of that relaxation
     mesh : A; wave vectors along an axis are this length times the length of its reciprocal vector. With 40 A the free energy
-        at 300 K is that of 80 A to 0.1 meV/atom (MgO, rutile TiO2, Si; notebook/2026-11-30-phonons.md)
+        at 300 K is that of 120 A to 0.06 meV/atom (MgO, Si, hcp Ti with CHGNet; notebook/2026-11-30-phonons.md)
     max_atoms : of a supercell; a larger one is refused before anything runs
     max_displacements : of one structure; more are refused, too
     symprec : A, to which the symmetry is found

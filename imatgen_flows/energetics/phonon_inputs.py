@@ -57,7 +57,7 @@ def write_vasp_inputs(
     >>> import tempfile
     >>> from pymatgen.core import Lattice, Structure
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [path.name for path in write_vasp_inputs(Structure(Lattice.cubic(3.0), ["Po"], [[0] * 3]), folder)]
+    ...     [path.name for path in write_vasp_inputs(Structure(Lattice.cubic(3.0), ["Cu"], [[0] * 3]), folder)]
     ['disp-001']
     """
     cost = phonon_cost(structure, settings)
@@ -66,8 +66,12 @@ def write_vasp_inputs(
     folder = Path(folder)
     if folder.is_dir() and any(folder.glob("disp-*")):
         raise InputError(f"{folder}: holds displaced supercells already. Give another folder, or remove them.")
-    folder.mkdir(parents=True, exist_ok=True)
     cell = primitive_standard_cell(structure, settings.symprec)
+    try:
+        symbols = " ".join(_inputs(cell).potcar_symbols)
+    except KeyError as error:
+        raise InputError(f"the settings of the Materials Project name no pseudopotential of {error}.") from error
+    folder.mkdir(parents=True, exist_ok=True)
     phonon = phonopy_of(cell, cost.supercell)
     phonon.generate_displacements(distance=settings.displacement)
     made = []
@@ -80,7 +84,6 @@ def write_vasp_inputs(
         made.append(path)
     write_atomic(folder / "POSCAR-unitcell", cell.to(fmt="poscar"))
     phonon.save(folder / "phonopy_disp.yaml")
-    symbols = " ".join(_inputs(cell).potcar_symbols)
     formula = cell.composition.reduced_formula
     text = README.format(formula=formula, number=len(made), atoms=cost.supercell_atoms, symbols=symbols)
     write_atomic(folder / "README.txt", text)

@@ -54,4 +54,6 @@ def test_inputs_are_not_written_twice_or_for_a_molecule(alloy, tmp_path):
         write_vasp_inputs(alloy, tmp_path, SETTINGS)
     with pytest.raises(InputError, match="in a box"):
         write_vasp_inputs(Structure(Lattice.cubic(12), ["O", "O"], [[0] * 3, [0.1, 0, 0]]), tmp_path / "other")
+    with pytest.raises(InputError, match="no pseudopotential of 'Po'"):
+        write_vasp_inputs(Structure(Lattice.cubic(3.35), ["Po"], [[0] * 3]), tmp_path / "other")
     assert not (tmp_path / "other").exists()

@@ -242,32 +242,30 @@ def test_an_unknown_potential_is_refused():
         phonons_of_many([fcc()], "chgent")
 
 
-@pytest.mark.parametrize(
-    ("potential", "name", "stable"),
-    [
-        ("chgnet", "MgO", True),
-        ("chgnet", "silicon", True),
-        ("chgnet", "cubic BaTiO3", False),
-        ("chgnet", "bcc titanium", False),
-        pytest.param("sevennet", "silicon", True, marks=pytest.mark.slow),
-        pytest.param("sevennet", "cubic BaTiO3", False, marks=pytest.mark.slow),
-    ],
-)
-def test_verdicts_are_those_of_experiment(potential, name, stable):
-    """Of all five and what lies beyond, see notebook/2026-11-30-phonons.md."""
-    if potential == "sevennet":
-        pytest.importorskip("sevenn")
-    structure = {
+STABLE = {"MgO": True, "silicon": True, "cubic BaTiO3": False, "bcc titanium": False}  # at 0 K, as measured
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("potential", ["chgnet", "sevennet"])
+def test_verdicts_are_those_of_experiment(potential):
+    """Cubic BaTiO3 is ferroelectric below 120 C, bcc titanium exists above 882 C only.
+
+    SevenNet-0 errs about titanium: see notebook/2026-11-30-phonons.md, also for rutile.
+    """
+    crystals = {
         "MgO": rocksalt("Mg", "O", 4.21),
         "silicon": Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.43), ["Si"], [[0] * 3]),
         "cubic BaTiO3": Structure.from_spacegroup(
             "Pm-3m", Lattice.cubic(4.0), ["Ba", "Ti", "O"], [[0] * 3, [0.5] * 3, [0.5, 0.5, 0]]
         ),
         "bcc titanium": bcc("Ti", 3.25),
-    }[name]
-    (found,) = phonons_of_many([structure], potential, PhononSettings(supercell=7.5, mesh=30), workers=1)
-    assert found.state == "computed", found.detail
-    assert found.is_stable is stable, found.lowest_frequency
+    }
+    if potential == "sevennet":
+        pytest.importorskip("sevenn")
+        del crystals["bcc titanium"]
+    found = phonons_of_many(list(crystals.values()), potential, PhononSettings(supercell=7.5, mesh=30), workers=1)
+    assert [one.state for one in found] == ["computed"] * len(crystals)
+    assert [one.is_stable for one in found] == [STABLE[name] for name in crystals]
 
 
 @pytest.fixture(scope="module")
