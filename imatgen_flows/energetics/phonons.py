@@ -50,8 +50,9 @@ class Phonons:
     structure : the primitive standard cell, as relaxed tightly; None where it was not
     energy_per_atom : of it, eV/atom, on the potential's scale; at a pressure the enthalpy
     is_stable : whether `lowest_frequency` is above `STABLE_ABOVE`; None where there are no phonons
-    lowest_frequency : THz, of the whole zone but for the translations at Gamma; an imaginary frequency is negative. What
-        interpolation alone makes imaginary was checked, and is replaced by what was computed
+    lowest_frequency : THz, of the whole zone but for the translations at Gamma; an imaginary frequency is negative, and
+        that of a wave that fits into the supercell. What interpolation alone makes imaginary was checked, and is replaced by
+        what was computed
     wave_vector : of it, in the reciprocal basis of the cell
     lowest_interpolated : THz, of the whole zone as interpolated, without such a check
     free_energy : eV/atom, vibrational and harmonic, at 300 K; None where a mode is imaginary
@@ -278,7 +279,8 @@ def decide_stability(found: Phonons, spectrum: Spectrum, phonon: Any, checks: Ch
     lowest, at, mode, note = spectrum.lowest, spectrum.wave_vector, None, ""
     if checks is None:
         if spectrum.lowest_commensurate <= STABLE_ABOVE:
-            mode = soft_mode_of(phonon, spectrum.commensurate_wave_vector)
+            lowest, at = spectrum.lowest_commensurate, spectrum.commensurate_wave_vector
+            mode = soft_mode_of(phonon, at)
     else:
         note = f"interpolated {lowest:.2f} THz at {_point(at)}, between the wave vectors of the supercell"
         confirmed = checks.confirmed(STABLE_ABOVE)
