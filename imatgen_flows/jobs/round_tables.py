@@ -58,14 +58,12 @@ def committee_table(candidates: CandidatesDocument, previous: RoundDocument | No
 
 
 def phonons_table(candidates: CandidatesDocument, previous: RoundDocument | None) -> dict[str, Any]:
-    """Return the bands and densities of states of this round and of those before it, in THz."""
+    """Return the phonons of this round and of those before it; bands and densities are rounded to what a plot shows."""
     before = previous.tables.get("phonons") if previous else None
-    spectra = read_json(before)["spectra"] if before else []
+    crystals = read_json(before)["crystals"] if before else []
     for row in read_lines(candidates.extra["phonons"]):
-        if row["state"] == "computed":
-            kept = {name: row[name] for name in ("sample", "potential", "supercell", "displacements")}
-            spectra.append(kept | {name: _rounded(row[name]) for name in ("bands", "density")})
-    return {"spectra": spectra}
+        crystals.append(row | {name: _rounded(row[name]) for name in ("bands", "density")})
+    return {"crystals": crystals}
 
 
 def _rounded(value: Any) -> Any:

@@ -17,9 +17,9 @@ LOOKED_AT = 12  # training structures, of all sizes, whose supercells stand for 
 DISPLACEMENTS_OF_AN_ATOM = (
     6  # of a crystal without symmetry, two ways along three directions; generated ones have little
 )
-# evaluations of the tight relaxation before, and of checks: of V-O candidates relaxed to 0.05 eV/A by CHGNet
-# (notebook/2026-11-30-phonons.md)
-TIGHT_RELAXATION = 40
+# evaluations beside those of supercells: 11 of the tight relaxation and 42 of checks, means over ten shortlisted V-O
+# candidates with CHGNet (notebook/2026-11-30-phonons.md)
+TIGHT_RELAXATION = 53
 
 
 @dataclass(frozen=True)

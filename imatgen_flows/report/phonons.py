@@ -34,8 +34,13 @@ def phonons_section(run: RunDirectory) -> Markup:
 def phonons_data(run: RunDirectory) -> list[dict[str, Any]]:
     """Return bands and densities of states for the plot of the page, by sample."""
     path = run.path / PHONONS_FILE
-    spectra = {row["sample"]: row for row in read_json(path)["spectra"]} if path.is_file() else {}
-    return [spectra[row["sample"]] for row in _asked(run) if row["sample"] in spectra]
+    crystals = read_json(path)["crystals"] if path.is_file() else []
+    plotted = {
+        row["sample"]: {name: row[name] for name in ("sample", "bands", "density")}
+        for row in crystals
+        if row["state"] == "computed"
+    }
+    return [plotted[row["sample"]] for row in _asked(run) if row["sample"] in plotted]
 
 
 def _asked(run: RunDirectory) -> list[RelaxedRow]:
