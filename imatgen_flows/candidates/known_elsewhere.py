@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pymatgen.core import Composition, Structure
 
 from imatgen_flows.candidates.novelty import NoveltyClassifier, classify_relaxed
-from imatgen_flows.candidates.ordered_variants import Parent, VariantFinder, variants_among
+from imatgen_flows.candidates.ordered_variants import DisorderedParent, VariantFinder, variants_among
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.crystals.elsewhere import Answer
 from imatgen_flows.crystals.protostructure import find_label
@@ -128,10 +128,12 @@ def describe_known(structures: Mapping[str, Structure], known: KnownCrystals) ->
 
 def find_variants(structures: Mapping[str, Structure], known: KnownCrystals) -> dict[str, str]:
     """Say of what candidates are ordered variants: of a disordered phase, else a published one, else another candidate."""
-    parents = [Parent(f"{name} (disordered)", one) for name, one in known.disordered.items()]
+    parents = [DisorderedParent(f"{name} (disordered)", one) for name, one in known.disordered.items()]
     for answer in known.answers:
-        parents += [Parent(f"{name} (disordered, {answer.provider})", one) for name, one in answer.disordered.items()]
-    parents += [Parent(f"{name} (known)", one) for name, one in known.published.items()]
+        parents += [
+            DisorderedParent(f"{name} (disordered, {answer.provider})", one) for name, one in answer.disordered.items()
+        ]
+    parents += [DisorderedParent(f"{name} (known)", one) for name, one in known.published.items()]
     finder = VariantFinder(parents)
     found = {name: f"{first} (candidate)" for name, first in variants_among(structures).items()}
     return found | {name: parent for name, one in structures.items() if (parent := finder.find(one))}

@@ -64,7 +64,7 @@ def average_species(structure: Structure) -> Structure | None:
 
 
 @dataclass(frozen=True)
-class Parent:
+class DisorderedParent:
     """What a crystal can be an ordered variant of.
 
     Attributes
@@ -98,15 +98,15 @@ class VariantFinder:
     >>> from pymatgen.core import Lattice
     >>> layers = Structure(Lattice.tetragonal(2.77, 3.73), ["Cu", "Pt"], [[0, 0, 0], [0.5] * 3])
     >>> mixed = Structure.from_spacegroup("Fm-3m", Lattice.cubic(3.8), [{"Cu": 0.5, "Pt": 0.5}], [[0, 0, 0]])
-    >>> VariantFinder([Parent("CuPt at high temperature", mixed)]).find(layers)
+    >>> VariantFinder([DisorderedParent("CuPt at high temperature", mixed)]).find(layers)
     'CuPt at high temperature'
     """
 
-    def __init__(self, parents: Iterable[Parent] = ()) -> None:
+    def __init__(self, parents: Iterable[DisorderedParent] = ()) -> None:
         self._parents = list(parents)
         self._averaged: dict[int, Structure | None] = {}  # by place, of those that were compared with something
 
-    def add(self, parent: Parent) -> None:
+    def add(self, parent: DisorderedParent) -> None:
         """Look for this crystal too from now on."""
         self._parents.append(parent)
 
@@ -137,7 +137,7 @@ def variants_among(structures: Mapping[str, Structure]) -> dict[str, str]:
     for name, structure in structures.items():
         if first := finder.find(structure):
             found[name] = first
-        finder.add(Parent(name, structure))
+        finder.add(DisorderedParent(name, structure))
     return found
 
 

@@ -124,6 +124,8 @@ COLUMNS: list[Column] = [
     Column("dynamically_stable", "boolean", "Dynamically stable", "Whether all phonons are real, to -0.1 THz; null where "
            "none were computed.", in_header=True),
     Column("lowest_frequency", "number", "Lowest frequency", "Lowest phonon frequency, negative where imaginary.", "THz"),
+    Column("lowest_interpolated", "number", "Lowest interpolated", "The same as the supercell interpolates it over the whole "
+           "zone, without a check of what interpolation alone makes imaginary.", "THz"),
     Column("free_energy", "number", "Free energy, 300 K", "Vibrational free energy at 300 K, harmonic; null where a mode is "
            "imaginary.", EV),
     Column("phonon_note", "text", "Phonons", "Why there are no phonons, or what must be known of them."),

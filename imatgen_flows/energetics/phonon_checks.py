@@ -42,11 +42,11 @@ class Checks:
     is_long : whether the softest of the interpolated modes has a longer wave than any that fits into the supercell
     """
 
-    points: list[Check]
+    points: list[WaveCheck]
     elastic: float | None = None
     is_long: bool = False
 
-    def confirmed(self, threshold: float) -> Check | None:
+    def confirmed(self, threshold: float) -> WaveCheck | None:
         """Return the point that is imaginary as computed, too; None where none is. The threshold is in THz."""
         return next((check for check in self.points if check.exact <= threshold), None)
 
@@ -57,7 +57,7 @@ class Checks:
 
 
 @dataclass
-class Check:
+class WaveCheck:
     """What the check of one wave vector has found.
 
     Attributes
@@ -73,7 +73,7 @@ class Check:
     phonon: Any
 
 
-def check_interpolated(phonon: Any, threshold: float, compute: Callable[[NDArray[np.int64]], Any]) -> list[Check]:
+def check_interpolated(phonon: Any, threshold: float, compute: Callable[[NDArray[np.int64]], Any]) -> list[WaveCheck]:
     """Compute what is interpolated below a threshold, softest first, until one is confirmed.
 
     Parameters
@@ -88,7 +88,7 @@ def check_interpolated(phonon: Any, threshold: float, compute: Callable[[NDArray
     """
     points = np.array(sorted({p for d in DENOMINATORS for p in product(np.arange(d) / d, repeat=3)}))
     lowest = np.nan_to_num(frequencies_at(phonon, points), nan=np.inf).min(axis=1)
-    checks: list[Check] = []
+    checks: list[WaveCheck] = []
     for place in np.argsort(lowest, kind="stable"):
         value = float(lowest[place])
         if value > threshold or len(checks) == CHECKS:
@@ -97,7 +97,7 @@ def check_interpolated(phonon: Any, threshold: float, compute: Callable[[NDArray
             continue
         small = compute(smallest_cell(points[place]))
         exact = float(np.nan_to_num(frequencies_at(small, points[place][None]), nan=np.inf).min())
-        checks.append(Check(points[place].tolist(), value, exact, small))
+        checks.append(WaveCheck(points[place].tolist(), value, exact, small))
         if exact <= threshold:
             break
     return checks

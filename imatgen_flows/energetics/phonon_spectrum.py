@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# THz; a structure whose lowest frequency is above it counts as dynamically stable. It is that of PhononBench
+# (arXiv:2512.21227), and was fixed before the first run
+STABLE_ABOVE = -0.1
 TEMPERATURE = 300.0  # K, of the free energy
 EV_OF_THZ = 4.135667696e-3  # Planck's constant, eV/THz (CODATA 2018)
 EV_OF_KELVIN = 8.617333262e-5  # Boltzmann's constant, eV/K (CODATA 2018)
@@ -18,7 +21,7 @@ AT_GAMMA = 1e-5  # a wave vector whose fractional components are below it is Gam
 
 
 @dataclass
-class Bands:
+class PhononBands:
     """Frequencies along a path through the Brillouin zone, as seekpath lays it.
 
     Attributes
@@ -66,7 +69,7 @@ class Spectrum:
     lowest_commensurate: float
     commensurate_wave_vector: list[float]
     free_energy: float
-    bands: Bands
+    bands: PhononBands
     density: DensityOfStates
 
 
@@ -85,7 +88,7 @@ def read_spectrum(phonon: Any, mesh: float) -> Spectrum:
     on_mesh = without_translations(points, np.array(phonon.mesh.frequencies))
     weights = np.asarray(phonon.mesh.weights, float)
     path = _path(phonon)
-    bands = Bands()
+    bands = PhononBands()
     along, reached = [], 0.0
     reciprocal = np.linalg.inv(phonon.primitive.cell)  # columns are the vectors of the reciprocal basis, without 2 pi
     for piece, labels in path:

@@ -24,7 +24,7 @@ from imatgen_flows.energetics.phonon_checks import (
     is_long_wave,
     lowest_elastic_constant,
 )
-from imatgen_flows.energetics.phonon_spectrum import Bands, DensityOfStates, Spectrum, read_spectrum
+from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE, DensityOfStates, PhononBands, Spectrum, read_spectrum
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.energetics.relax import Relaxation, RelaxSettings, relax_one
 from imatgen_flows.energetics.soft_mode import SoftMode, soft_mode_of
@@ -33,16 +33,13 @@ from imatgen_flows.parallel import Outcome, Tick, core_count, run_isolated
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
-# THz; a structure whose lowest frequency is above it counts as dynamically stable. It is that of PhononBench
-# (arXiv:2512.21227), and was fixed before the first run
-STABLE_ABOVE = -0.1
 TIMEOUT = 3600.0  # s, of one structure
 SYMMETRY_ROUNDS = 3  # relaxations, each in the symmetry that the one before it found
 DEFAULT = PhononSettings()
 
 
 @dataclass
-class Phonons:
+class PhononResult:
     """Phonons of one structure.
 
     Attributes
@@ -75,7 +72,7 @@ class Phonons:
     wave_vector: list[float] = field(default_factory=list)
     lowest_interpolated: float | None = None
     free_energy: float | None = None
-    bands: Bands = field(default_factory=Bands)
+    bands: PhononBands = field(default_factory=PhononBands)
     density: DensityOfStates = field(default_factory=DensityOfStates)
     supercell: list[list[int]] = field(default_factory=list)
     supercell_atoms: int = 0
@@ -98,8 +95,8 @@ def phonons_of_many(
     workers: int | None = None,
     timeout: float = TIMEOUT,
     device: str = "cpu",
-    on_result: Callable[[int, Phonons], None] | None = None,
-) -> list[Phonons]:
+    on_result: Callable[[int, PhononResult], None] | None = None,
+) -> list[PhononResult]:
     """Relax structures tightly and compute their phonons in worker processes, each isolated from the others.
 
     Parameters
@@ -114,7 +111,7 @@ def phonons_of_many(
 
     Returns
     -------
-    one `Phonons` a structure, in the order of the structures
+    one `PhononResult` a structure, in the order of the structures
 
     Raises
     ------
@@ -124,22 +121,22 @@ def phonons_of_many(
         Where the potential cannot be loaded. Nothing that a structure does raises.
     """
     potential = get_potential(potential)
-    results: dict[int, Phonons] = {}
+    results: dict[int, PhononResult] = {}
     costs = [phonon_cost(structure, settings) for structure in structures]
 
-    def add(index: int, result: Phonons) -> None:
+    def add(index: int, result: PhononResult) -> None:
         results[index] = result
         if on_result:
             on_result(index, result)
 
     for index, cost in enumerate(costs):
         if cost.obstacle:
-            add(index, Phonons(state="rejected", reason=cost.obstacle, detail=cost.detail))
+            add(index, PhononResult(state="rejected", reason=cost.obstacle, detail=cost.detail))
     order = [index for index in range(len(structures)) if index not in results]
     order.sort(key=lambda index: -costs[index].supercell_atoms * costs[index].displacements)  # the longest first
 
-    def receive(position: int, outcome: Outcome[Phonons]) -> None:
-        result = outcome.value or Phonons(state="rejected", reason=outcome.failure, detail=outcome.detail)
+    def receive(position: int, outcome: Outcome[PhononResult]) -> None:
+        result = outcome.value or PhononResult(state="rejected", reason=outcome.failure, detail=outcome.detail)
         result.evaluations, result.seconds = outcome.ticks, outcome.seconds
         add(order[position], result)
 
@@ -156,16 +153,16 @@ def phonons_of_many(
 
 def phonons_of_one(
     structure: Structure, calculator: Calculator, settings: PhononSettings = DEFAULT, tick: Tick = lambda: None
-) -> Phonons:
+) -> PhononResult:
     """Relax one structure tightly and compute its phonons, in this process, with an ASE calculator.
 
     `tick` is called before each evaluation. Exceptions of the calculator are not caught.
     """
     cost = phonon_cost(structure, settings)
     if cost.obstacle:
-        return Phonons(state="rejected", reason=cost.obstacle, detail=cost.detail)
+        return PhononResult(state="rejected", reason=cost.obstacle, detail=cost.detail)
     relaxed = relax_tightly(structure, calculator, settings, tick)
-    found = Phonons(evaluations=relaxed.evaluations, relaxation_evaluations=relaxed.evaluations)
+    found = PhononResult(evaluations=relaxed.evaluations, relaxation_evaluations=relaxed.evaluations)
     if relaxed.state != "relaxed" or relaxed.structure is None:
         return replace(found, state="rejected", reason=relaxed.reason, detail=relaxed.detail)
     cell = relaxed.structure
@@ -196,7 +193,7 @@ def phonons_of_one(
 
 
 def _check(
-    found: Phonons, spectrum: Spectrum, phonon: Any, calculator: Calculator, settings: PhononSettings, tick: Tick
+    found: PhononResult, spectrum: Spectrum, phonon: Any, calculator: Calculator, settings: PhononSettings, tick: Tick
 ) -> Checks:
     """Check what interpolation alone makes imaginary, and count the evaluations."""
     cell = found.structure
@@ -267,7 +264,9 @@ def force_constants(
     return phonon
 
 
-def decide_stability(found: Phonons, spectrum: Spectrum, phonon: Any, checks: Checks | None = None) -> Phonons:
+def decide_stability(
+    found: PhononResult, spectrum: Spectrum, phonon: Any, checks: Checks | None = None
+) -> PhononResult:
     """Write what the spectrum says into the result, with a note on what it cannot say.
 
     Parameters
@@ -327,14 +326,14 @@ def _group(cell: Structure) -> int:
     return int(cell.get_space_group_info(symprec=1e-3)[1])
 
 
-def _computer(potential: Potential, device: str, settings: PhononSettings) -> Callable[[Structure, Tick], Phonons]:
+def _computer(potential: Potential, device: str, settings: PhononSettings) -> Callable[[Structure, Tick], PhononResult]:
     """Load the potential, once in each worker."""
     return partial(_compute, potential, potential.calculator(device), settings)
 
 
 def _compute(
     potential: Potential, calculator: Calculator, settings: PhononSettings, structure: Structure, tick: Tick
-) -> Phonons:
+) -> PhononResult:
     result = phonons_of_one(structure, calculator, settings, tick)
     if result.structure is not None and result.energy_per_atom is not None:
         result.energy_per_atom += potential.correction_per_atom(result.structure)

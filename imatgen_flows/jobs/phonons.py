@@ -79,7 +79,7 @@ def phonons_cached(
 
     Returns
     -------
-    by name, `energetics.phonons.Phonons` as plain values, without its time
+    by name, `energetics.phonons.PhononResult` as plain values, without its time
     """
     from imatgen_flows.energetics.phonons import phonons_of_many
 
@@ -115,6 +115,7 @@ def phonon_columns(
         "sample": sample,
         "dynamically_stable": result["is_stable"],
         "lowest_frequency": result["lowest_frequency"],
+        "lowest_interpolated": result["lowest_interpolated"],
         "free_energy": result["free_energy"],
         "phonon_note": "; ".join(filter(None, _notes(result, mode, before, phonons))),
         "phonon_evaluations": result["evaluations"],

@@ -20,6 +20,7 @@ class _AddedColumns(TypedDict, total=False):
     committee_spread: float | None
     dynamically_stable: bool | None
     lowest_frequency: float | None
+    lowest_interpolated: float
     phonon_evaluations: int
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
 from imatgen_flows.report.documents import RelaxedRow
 from imatgen_flows.report.markup import render, share
 from imatgen_flows.report.result_directory import read_json
@@ -27,6 +28,8 @@ def phonons_section(run: RunDirectory) -> Markup:
         rows=asked,
         stable=share(sum(bool(row["dynamically_stable"]) for row in computed), len(computed)),
         computed=len(computed),
+        threshold=STABLE_ABOVE,
+        interpolated=sum(row["lowest_interpolated"] > STABLE_ABOVE for row in computed),
         spent=sum(row["phonon_evaluations"] for row in asked),
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.candidates.ordered_variants import Parent, VariantFinder, average_species, variants_among
+from imatgen_flows.candidates.ordered_variants import DisorderedParent, VariantFinder, average_species, variants_among
 
 make = Structure.from_spacegroup
 LAYERED = make("R-3m", Lattice.hexagonal(2.92, 14.4), ["Li", "Fe", "O"], [[0, 0, 0.5], [0, 0, 0], [0, 0, 0.25]])
@@ -64,7 +64,7 @@ def test_a_binary_compound_has_nothing_to_average():
 
 
 def test_orderings_of_a_disordered_phase_are_named_after_it():
-    finder = VariantFinder([Parent("disordered rock salt", ROCKSALT), Parent("corundum", CORUNDUM)])
+    finder = VariantFinder([DisorderedParent("disordered rock salt", ROCKSALT), DisorderedParent("corundum", CORUNDUM)])
     found = [finder.find(one) for one in (LAYERED, TETRAGONAL, ILMENITE, LINBO3_TYPE, PEROVSKITE, RUTILE)]
     assert found == ["disordered rock salt"] * 2 + ["corundum"] * 2 + ["", ""]
 
@@ -73,4 +73,8 @@ def test_a_disordered_phase_of_another_composition_or_with_vacancies_is_no_paren
     poor = make("Fm-3m", Lattice.cubic(4.15), [{"Li": 0.3, "Fe": 0.7}, "O"], [[0, 0, 0], [0.5] * 3])
     vacant = make("Fm-3m", Lattice.cubic(4.15), [{"Li": 0.4, "Fe": 0.4}, "O"], [[0, 0, 0], [0.5] * 3])
     rounded = make("Fm-3m", Lattice.cubic(4.15), [{"Li": 0.48, "Fe": 0.52}, "O"], [[0, 0, 0], [0.5] * 3])
-    assert [VariantFinder([Parent("p", one)]).find(LAYERED) for one in (poor, vacant, rounded)] == ["", "", "p"]
+    assert [VariantFinder([DisorderedParent("p", one)]).find(LAYERED) for one in (poor, vacant, rounded)] == [
+        "",
+        "",
+        "p",
+    ]

@@ -62,6 +62,7 @@ def parts():
         "sample": FINISHED,
         "dynamically_stable": True,
         "lowest_frequency": 0.1,
+        "lowest_interpolated": -0.3,
         "free_energy": -0.02,
         "phonon_note": "by sevennet 7net-0",
         "phonon_evaluations": 40,

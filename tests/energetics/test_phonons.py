@@ -14,14 +14,14 @@ from pymatgen.core.operations import SymmOp
 from imatgen_flows.energetics.phonon_cells import PhononSettings, phonon_cost, primitive_standard_cell
 from imatgen_flows.energetics.phonon_checks import Checks, check_interpolated, is_long_wave
 from imatgen_flows.energetics.phonon_spectrum import (
+    STABLE_ABOVE,
     commensurate_points,
     frequencies_at,
     read_spectrum,
     vibrational_free_energy,
 )
 from imatgen_flows.energetics.phonons import (
-    STABLE_ABOVE,
-    Phonons,
+    PhononResult,
     decide_stability,
     force_constants,
     phonons_of_many,
@@ -291,8 +291,8 @@ def test_what_interpolation_alone_makes_imaginary_is_computed_and_found_real(rut
     checks = check_interpolated(odd, STABLE_ABOVE, compute)
     assert 1 <= len(checks) == len(ticks) <= 3
     assert all(check.interpolated < -0.1 < check.exact for check in checks)
-    found = decide_stability(Phonons(), spectrum, odd, Checks(checks, elastic=100.0))
-    doubtful = decide_stability(Phonons(), spectrum, odd, Checks([], elastic=100.0))
+    found = decide_stability(PhononResult(), spectrum, odd, Checks(checks, elastic=100.0))
+    doubtful = decide_stability(PhononResult(), spectrum, odd, Checks([], elastic=100.0))
     assert doubtful.is_stable is False and "a larger supercell may tell" in doubtful.detail
     assert found.is_stable and found.lowest_frequency > STABLE_ABOVE > found.lowest_interpolated
     assert "interpolated" in found.detail and found.soft_mode is None

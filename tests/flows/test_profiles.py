@@ -61,7 +61,7 @@ def test_every_registered_job_gets_its_profile_wherever_it_is_made(flow, travell
     parent = next(job for job, _ in flow.iterflow() if job.name == "screen")
     if travelled:
         parent = MontyDecoder().process_decoded(json.loads(json.dumps(parent.as_dict())))
-    made = [spec.job("root", **dict.fromkeys(("role", "name"), "one")) for spec in declared()]
+    made = [spec.job("root", **dict.fromkeys(("role", "name", "member"), "one")) for spec in declared()]
     for job, spec in zip(made, declared(), strict=True):
         job.name = spec.name
     found = profiles(made_by(parent, *made))
