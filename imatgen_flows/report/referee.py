@@ -94,8 +94,8 @@ def _phonons(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str:
         row["lowest_interpolated"] > STABLE_ABOVE for row in shortlist if row.get("dynamically_stable") is not None
     )
     return (
-        f"{stable} of {total} are, by harmonic phonons of a potential: {stable / total:.0%} ({low:.0%} to {high:.0%} with 95 % "
-        f"confidence); {plain} without a check of what interpolation alone makes imaginary."
+        f"{stable} of {total} are, by harmonic phonons of a potential: {stable / total:.0%} ({low:.0%} to {high:.0%} with "
+        f"95 % confidence); {plain} without a check of what interpolation alone makes imaginary."
     )
 
 
