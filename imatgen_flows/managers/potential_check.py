@@ -13,6 +13,7 @@ from imatgen_flows.cluster import ClusterConfig
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.energetics.potential_registry import POTENTIALS, Potential
+from imatgen_flows.energetics.potentials import describe_functionals, describe_shared_training
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.managers.checks import Check
@@ -35,6 +36,9 @@ def check_potentials(config: CampaignConfig) -> list[Check]:
     """
     checks = [check_potential(config.screen.potential, config.system)]
     checks += [check_potential(name, config.system, votes=True) for name in config.committee.potentials]
+    names = [config.screen.potential, *config.committee.potentials]
+    if said := " ".join(filter(None, (describe_shared_training(names), describe_functionals(names)))):
+        checks.append(Check("committee", True, said))
     further = config.phonons.potential
     if config.phonons.at_most and further and further != config.screen.potential:
         checks.append(check_potential(further, config.system))

@@ -9,7 +9,7 @@ from typing import Any
 from imatgen_flows.candidates.classes import CommitteeVerdict
 from imatgen_flows.energetics.backends import BACKENDS, NONE
 from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
-from imatgen_flows.energetics.potentials import POTENTIALS, Potential, describe_shared_training
+from imatgen_flows.energetics.potentials import POTENTIALS, Potential, describe_functionals, describe_shared_training
 from imatgen_flows.metrics import BASELINES_FILE
 from imatgen_flows.metrics.statistics import rate_interval
 from imatgen_flows.report.result_directory import read_json
@@ -80,8 +80,8 @@ def _committee(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str
     )
     spreads = sorted(row["committee_spread"] for row in asked if row["committee_spread"] is not None)
     spread = f" The median spread of their E_hull is {spreads[len(spreads) // 2]:.3f} eV/atom." if spreads else ""
-    shared = describe_shared_training(_names(run))
-    return f"Of {len(asked)} candidates: {counts}.{spread} {shared}".strip()
+    alike = f"{describe_shared_training(_names(run))} {describe_functionals(_names(run))}"
+    return f"Of {len(asked)} candidates: {counts}.{spread} {alike}".strip()
 
 
 def _phonons(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str:
