@@ -124,20 +124,19 @@ def describe_shared_training(potentials: Sequence[str | Potential]) -> str:
 
 
 def describe_functionals(potentials: Sequence[str | Potential]) -> str:
-    """Say in a sentence that potentials learnt energies of several functionals; empty where all are of one.
+    """Say in a sentence that potentials give energies of several functionals; empty where all are of one.
 
     Examples
     --------
     >>> describe_functionals(["chgnet", "chgnet-r2scan"])
-    'CHGNet learnt PBE / PBE+U, CHGNet of r2SCAN r2SCAN: their votes differ by the functional too.'
+    'Several functionals, CHGNet (PBE / PBE+U), CHGNet of r2SCAN (r2SCAN): their votes differ by the functional too.'
     """
     found = [item if isinstance(item, Potential) else POTENTIALS[item] for item in potentials if _is_listed(item)]
-    learnt = [potential for potential in found if potential.functional]
-    if len({potential.functional for potential in learnt}) < 2:
+    trained = [potential for potential in found if potential.functional]
+    if len({potential.functional for potential in trained}) < 2:
         return ""
-    first, *others = (f"{potential.label} {potential.functional}" for potential in learnt)
-    said = ", ".join([first.replace(f"{learnt[0].label} ", f"{learnt[0].label} learnt ", 1), *others])
-    return f"{said}: their votes differ by the functional too."
+    said = ", ".join(f"{potential.label} ({potential.functional})" for potential in trained)
+    return f"Several functionals, {said}: their votes differ by the functional too."
 
 
 def _is_listed(item: str | Potential) -> bool:
