@@ -29,7 +29,7 @@ KEPT = (
 )
 # the node has no GPU, and more threads than at home would round otherwise
 CPU_ONLY = {"gpu_train": {"gpu_optional": True, "cores": 1}, "gpu_relax": {"gpu_optional": True}}
-ONCE = 13  # fireworks of a campaign beside its batches, the ranking, and the job that hands its result on
+ONCE = 14  # fireworks of a campaign beside its batches, the ranking, and the job that hands its result on
 
 
 def small_campaign(batch_size: int = 5, at_most: int = 10, potential: str = "toy", **sections: Any) -> CampaignConfig:
