@@ -67,13 +67,24 @@ def parts():
         "phonon_note": "by sevennet 7net-0",
         "phonon_evaluations": 40,
     }
+    known = {
+        "sample": FINISHED,
+        "tight_novelty": "new",
+        "protostructure": "AB_cF8_225_a_b",
+        "prototype_known": True,
+        "nearest": "VO rocksalt",
+        "nearest_distance": 0.01,
+        "magnetic_order": "magnetic",
+        "mean_moment": 1.2,
+        "moment_evaluations": 1,
+    }
     validated = (
         {"sample": FINISHED, "state": "validated", "validated_id": "cd" * 6, "validation_evaluations": 9}
         | {"validated_note": "guessed anion", "validated_fmax": 0.01}
         | describe_crystal(rocksalt(4.2))
         | place_on_hull(hull_of("r2SCAN"), Composition("VO"), -0.01, VALIDATED)
     )
-    return [table_part(drawn), *(table_part([row]) for row in (filtered, ranked, voted, phonons, validated))]
+    return [table_part(drawn), *(table_part([row]) for row in (filtered, ranked, voted, phonons, known, validated))]
 
 
 def test_every_column_has_a_value_of_its_type_for_a_finished_candidate(parts):

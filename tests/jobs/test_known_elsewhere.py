@@ -64,7 +64,7 @@ def look_up(store, dataset, published, shortlist, run, monkeypatch, tmp_path):
 
 
 def test_columns_are_added_and_no_state_is_changed(look_up):
-    relaxed = candidate("relaxed", VO2.copy().perturb(0.03), State.SCREENED, 0.3)
+    relaxed = candidate("relaxed", VO2.copy().perturb(0.03, seed=1), State.SCREENED, 0.3)
     lost = candidate("lost", VO, State.REJECTED)
     document, rows = look_up(candidate("new", CSCL, e_above_hull=0.1), relaxed, lost)
     assert {name: row["state"] for name, row in rows.items()} == {

@@ -240,6 +240,7 @@ def test_sections_are_there_for_what_the_run_has_and_for_nothing_else(report):
         "candidates",
         "latent",
         "reconstruction",
+        "evidence",
         "ledger",
         "methods",
         "provenance",
