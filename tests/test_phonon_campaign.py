@@ -113,3 +113,29 @@ def test_the_report_shows_bands_and_verdicts_of_what_was_computed(run):
     for row in computed:
         said = "Dynamically stable" if row["dynamically_stable"] else "Unstable"
         assert f"{said}, lowest {row['lowest_frequency']:.2f} THz" in evidence_line(row)
+
+
+def test_another_number_of_phonons_computes_none_again(run, config, monkeypatch):
+    from imatgen_flows.energetics import phonons
+
+    def refuse(structures, *_args, **_options):
+        raise AssertionError(f"{len(structures)} structures are computed again")
+
+    before = {row["sample"]: row for row in rows_of(run) if row["phonon_evaluations"]}
+    monkeypatch.setattr(phonons, "phonons_of_many", refuse)
+    fewer = config.model_copy(deep=True)
+    fewer.phonons.at_most = 1
+    run_campaign(fewer, run, resume=True)
+    (first,) = [row for row in rows_of(run) if row["phonon_evaluations"]]
+    assert first == before[first["sample"]]
+    run_campaign(config, run, resume=True)
+
+
+def test_a_campaign_that_asks_for_no_phonons_any_more_shows_none(run, config):
+    without = config.model_copy(deep=True)
+    without.phonons.at_most = 0
+    assert (run / "phonons.json").is_file()
+    run_campaign(without, run, resume=True)
+    assert not (run / "phonons.json").exists() and not any(row["phonon_evaluations"] for row in rows_of(run))
+    run_campaign(config, run, resume=True)
+    assert (run / "phonons.json").is_file()

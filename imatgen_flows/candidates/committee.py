@@ -9,14 +9,14 @@ from typing import cast
 from imatgen_flows.candidates.classes import CommitteeVerdict
 from imatgen_flows.candidates.schema import Row
 
-# verdicts; empty where the committee was not asked, which has the lowest of each round first
-MOST_TRUSTED_FIRST = (
-    CommitteeVerdict.AGREED.value,
-    "",
-    CommitteeVerdict.DISPUTED.value,
-    CommitteeVerdict.UNDECIDED.value,
-    CommitteeVerdict.REFUSED.value,
-)
+# rank of a verdict where candidates are chosen; one that was not asked for is as good as an undecided one
+RANK = {
+    CommitteeVerdict.AGREED.value: 0,
+    CommitteeVerdict.DISPUTED.value: 1,
+    CommitteeVerdict.UNDECIDED.value: 2,
+    "": 2,
+    CommitteeVerdict.REFUSED.value: 3,
+}
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class CommitteeDecision:
 
     @property
     def mean(self) -> float | None:
-        """Mean E_hull, eV/atom; None where nobody voted."""
-        return sum(self.values) / len(self.values) if self.values else None
+        """Mean E_hull, eV/atom; None where fewer than two voted."""
+        return sum(self.values) / len(self.values) if len(self.values) > 1 else None
 
     @property
     def spread(self) -> float | None:
@@ -118,5 +118,4 @@ def most_trusted_first(row: Row) -> tuple[int, float, str]:
     ----------
     row : with `sample`, `e_above_hull` and `committee`, which is empty where no committee was asked
     """
-    asked = str(row.get("committee") or "")
-    return MOST_TRUSTED_FIRST.index(asked), cast("float", row["e_above_hull"]), str(row["sample"])
+    return RANK[str(row.get("committee") or "")], cast("float", row["e_above_hull"]), str(row["sample"])

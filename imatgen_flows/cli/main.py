@@ -198,8 +198,11 @@ def export(
     """Write the candidates of a run for other programs."""
     from imatgen_flows.report import export_run
 
-    for path in export_run(run, fmt.value, destination, only.value):
+    written = export_run(run, fmt.value, destination, only.value)
+    for path in written:
         typer.echo(path)
+    if not written:
+        typer.echo(f"no relaxed candidate is `{only.value}`: nothing was written.", err=True)
 
 
 def _summarise(directory: Path) -> None:

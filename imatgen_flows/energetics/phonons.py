@@ -299,10 +299,10 @@ def decide_stability(
                 ]
             )
             note += f"; elastically stable ({checks.elastic:.0f} GPa)"
+        elif checks.elastic is not None and checks.elastic <= 0:
+            note += f"; elastically unstable ({checks.elastic:.0f} GPa): long acoustic waves are imaginary"
         else:
-            note += (
-                f"; not checked there: a larger supercell may tell (elastic constants from {checks.elastic:.0f} GPa)"
-            )
+            note += f"; not checked there: a larger supercell may tell; elastically stable ({checks.elastic:.0f} GPa)"
     stable = lowest > STABLE_ABOVE
     return replace(
         found,

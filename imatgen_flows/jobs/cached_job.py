@@ -172,10 +172,13 @@ def potential_versions(name: str) -> dict[str, str]:
 
 
 def _potential_versions(inputs: Mapping[str, Any]) -> dict[str, str]:
-    """Return the same of the potential that a job's inputs name, if any."""
-    relax = inputs.get("relax")
-    name = inputs.get("potential") or (relax.get("potential") if isinstance(relax, Mapping) else None)
-    return potential_versions(name) if isinstance(name, str) else {}
+    """Return the same of the potentials that a job's inputs name, if any."""
+    sections = [inputs, *(inputs.get(name) for name in ("relax", "phonons"))]
+    named = [section.get("potential") for section in sections if isinstance(section, Mapping)]
+    found: dict[str, str] = {}
+    for name in (*named, inputs.get("member")):
+        found |= potential_versions(name) if isinstance(name, str) else {}
+    return found
 
 
 def write_environment(root: Path) -> None:

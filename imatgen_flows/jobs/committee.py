@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.errors import ImatgenError
 from imatgen_flows.io.artifacts import ArtifactStore, read_json, read_lines
-from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.cached_job import cached_job, potential_versions
 from imatgen_flows.jobs.candidate_table import (
     candidate_rows,
     candidate_structures,
@@ -29,7 +30,7 @@ from imatgen_flows.jobs.documents import (
     RelaxInputs,
 )
 from imatgen_flows.jobs.references import build_hull
-from imatgen_flows.jobs.result_cache import relax_cached, relaxation_of
+from imatgen_flows.jobs.result_cache import names_of_crystals, relax_cached, relaxation_of, shared_scratch
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
@@ -92,11 +93,16 @@ def relax_member_shortlist(
     at_most: int,
     relax: RelaxInputs,
 ) -> dict[str, Any]:
-    """Relax the lowest candidates of the shortlist with another potential, from where the first one left them."""
+    """Relax the lowest candidates of the shortlist with another potential, from where the first one left them.
+
+    The results lie in a folder of the run, as those of phonons do: none is computed twice.
+    """
     samples = lowest_shortlisted(candidates, at_most) if references.hull else []
     structures = candidate_structures(candidates.candidates, Geometry.RELAXED, samples)
     inputs = RelaxInputs(**relax | {"potential": member})
-    results = relax_cached(scratch, samples, [structures[sample] for sample in samples], inputs)
+    relaxed_before = shared_scratch(store, "committee", inputs, potential_versions(member))
+    names = names_of_crystals({sample: structures[sample] for sample in samples})
+    results = relax_cached(relaxed_before, list(names.values()), [structures[sample] for sample in samples], inputs)
     rows = [{"sample": sample} | result for sample, result in zip(samples, results, strict=True)]
     relaxed = sum(row["state"] == "relaxed" for row in rows)
     return {
@@ -140,9 +146,12 @@ def take_votes(
             votes[sample].append(member.vote(relaxed.get(sample), structures[sample]))
             spent[sample] += relaxed[sample]["evaluations"] if sample in relaxed else 0
         described.append(member.to_dict())
+    decisions = {sample: decide(votes[sample], threshold) for sample in samples}
+    counts = Counter(decision.verdict.value for decision in decisions.values())
+    said = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    logger.info("the committee on %d candidates: %s", len(samples), said or "none")
     rows = [
-        {"sample": sample, "committee_evaluations": spent[sample]} | decide(votes[sample], threshold).to_row()
-        for sample in samples
+        {"sample": sample, "committee_evaluations": spent[sample]} | decisions[sample].to_row() for sample in samples
     ]
     fields = candidates_fields(extend_table(store, candidates.candidates, rows), candidates)
     taken = [{"sample": sample} | asdict(vote) for sample in samples for vote in votes[sample]]

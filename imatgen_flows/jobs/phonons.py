@@ -12,7 +12,7 @@ from imatgen_flows.candidates.committee import most_trusted_first
 from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.states import Geometry, State
 from imatgen_flows.io.artifacts import ArtifactStore
-from imatgen_flows.jobs.cached_job import cached_job
+from imatgen_flows.jobs.cached_job import cached_job, potential_versions
 from imatgen_flows.jobs.candidate_table import (
     candidate_rows,
     candidate_structures,
@@ -23,7 +23,7 @@ from imatgen_flows.jobs.candidate_table import (
 from imatgen_flows.jobs.device import relaxation_resources
 from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, PhononInputs
 from imatgen_flows.jobs.potentials import installed_potential
-from imatgen_flows.jobs.result_cache import ResultCache
+from imatgen_flows.jobs.result_cache import ResultCache, names_of_crystals, shared_scratch
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
@@ -42,20 +42,30 @@ def compute_phonons(
 ) -> dict[str, Any]:
     """Relax the best of the shortlist tightly, and compute their phonons; each result is on disk as soon as it is there.
 
+    They lie in a folder of the run: where another committee or another number chooses other candidates, those that were
+    computed are not computed again.
+
     State and energies of the candidates stay as they are. Bands, densities of states and the structures as relaxed lie in an
     artifact, as well as the lower structures to which imaginary modes lead, where these are followed.
     """
     table = candidates.candidates
     chosen = choose_for_phonons(table, at_most)
     structures = candidate_structures(table, Geometry.RELAXED, chosen)
-    results = phonons_cached(scratch, chosen, [structures[sample] for sample in chosen], phonons)
-    followed = _follow_cached(scratch, results, phonons) if phonons.get("follow") else {}
+    inputs = {key: value for key, value in phonons.items() if key != "follow"}
+    computed = shared_scratch(store, "phonons", inputs, potential_versions(phonons["potential"]))
+    names = names_of_crystals({sample: structures[sample] for sample in chosen})
+    by_crystal = phonons_cached(computed, list(names.values()), [structures[sample] for sample in chosen], phonons)
+    results = {sample: by_crystal[name] for sample, name in names.items()}
+    modes = _follow_cached(computed, by_crystal, phonons) if phonons.get("follow") else {}
+    followed = {sample: modes[name] for sample, name in names.items() if name in modes}
     before = {str(row["sample"]): row for row in candidate_rows(table, ["energy_per_atom", "scale"], chosen)}
     rows, spectra = [], []
     for sample in chosen:
         result, mode = results[sample], followed.get(sample)
         rows.append(phonon_columns(sample, result, mode, before[sample], phonons))
         spectra.append({"sample": sample, "potential": phonons["potential"], "followed": mode} | result)
+    stable, count = sum(row["dynamically_stable"] is True for row in rows), len(rows)
+    logger.info("phonons of %d candidates: %d dynamically stable", count, stable)
     spent = {
         "phonons": sum(result["evaluations"] for result in results.values()),
         "soft modes": sum(mode["evaluations"] for mode in followed.values()),

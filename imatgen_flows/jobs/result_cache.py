@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.io.artifacts import content_key
+from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.device import relaxation_resources
 from imatgen_flows.jobs.documents import RelaxInputs
@@ -18,6 +18,8 @@ from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.search_space import pressure_input
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
     from imatgen_flows.energetics.known_ends import KnownEnd
     from imatgen_flows.energetics.relax import Relaxation
 
@@ -59,6 +61,23 @@ class ResultCache:
             # named by what it holds: two processes that share the directory do not take each other's place
             write_atomic(self.scratch / f"{content_key(list(self.fresh))}.json", json.dumps(self.fresh))
             self.fresh = {}
+
+
+def shared_scratch(store: ArtifactStore, what: str, *inputs: Any) -> Path:
+    """Return a folder of results by crystal that all jobs of a run with these inputs share.
+
+    What one job has computed of a crystal, another one that asks for other crystals too does not compute again.
+    """
+    from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
+
+    return store.scratch(f"{what}-{content_key(versions_of(CACHE_KEY_PACKAGES), *inputs)}")
+
+
+def names_of_crystals(structures: Mapping[str, Structure]) -> dict[str, str]:
+    """Name results by sample and crystal: one that was relaxed otherwise has other results."""
+    from imatgen_flows.crystals.identity import structure_id
+
+    return {sample: f"{sample}-{structure_id(structure)}" for sample, structure in structures.items()}
 
 
 def relax_cached(

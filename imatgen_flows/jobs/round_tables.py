@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from imatgen_flows.energetics.hull import Hull
 
 
+OPTIONAL_TABLES = {"committee", "phonons"}  # that a run has where its campaign asks for them
+
+
 def write_run_directory(document: RoundDocument, directory: Path) -> None:
     """Write the files of a run directory, each whole or not at all."""
     from imatgen_flows.candidates.table import write_table
@@ -45,6 +48,8 @@ def write_run_directory(document: RoundDocument, directory: Path) -> None:
         for row in candidate_rows(document.candidates, [geometry.id_column], structures):
             content = structures[str(row["sample"])].to(fmt="cif")
             write_atomic(directory / "structures" / f"{row[geometry.id_column]}.cif", content)
+    for name in OPTIONAL_TABLES - document.tables.keys():  # of a campaign that once asked for more
+        (directory / f"{name}.json").unlink(missing_ok=True)
     write_atomic(directory / "ledger.json", json.dumps(document.ledger, indent=1))
     for name, table in document.tables.items():
         write_atomic(directory / f"{name}.json", json.dumps(read_json(table), indent=1))

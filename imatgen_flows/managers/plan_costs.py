@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imatgen_flows.config import CampaignConfig
+from imatgen_flows.errors import ImatgenError
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
@@ -63,12 +64,17 @@ def seconds_by_purpose(
     """
     from imatgen_flows.energetics.evaluation_cost import measure_cost
 
-    cost, *members = (measure_cost(potential, structures) for potential in potentials)
+    cost, members = measure_cost(potentials[0], structures), []
+    for member in potentials[1:]:
+        try:
+            members.append(measure_cost(member, structures))
+        except ImatgenError:  # it does not know an element, and will lose its votes: `imatgen check` says so
+            continue
 
     def seconds(purpose: str) -> float:
         if purpose == "labels":
             return cost.seconds_of_energy(sites[purpose])
         asked = members if purpose.startswith("committee") else [cost]
-        return statistics.fmean(each.seconds(sites[purpose]) for each in asked)
+        return statistics.fmean(each.seconds(sites[purpose]) for each in asked) if asked else 0.0
 
     return {purpose: number * seconds(purpose) / get_settings().n_workers for purpose, number in evaluations.items()}

@@ -118,6 +118,19 @@ def _differing(before: CampaignConfig, now: CampaignConfig) -> str:
     return f"{' and '.join(names)} differ{'s' * (len(names) == 1)}"
 
 
+def _versions_of_potentials(config: CampaignConfig) -> dict[str, str]:
+    """Return the versions of the packages of all potentials of a campaign, and of what computes its phonons."""
+    from imatgen_flows.jobs.cached_job import potential_versions, versions_of
+
+    names = [config.screen.potential, *config.committee.potentials]
+    if config.phonons.at_most:
+        names.append(config.phonons.potential or config.screen.potential)
+    versions = versions_of(("phonopy",)) if config.phonons.at_most else {}
+    for name in names:
+        versions |= potential_versions(name)
+    return versions
+
+
 def write_provenance(
     config: CampaignConfig,
     directory: Path,
@@ -139,7 +152,7 @@ def write_provenance(
     hardware : in words
     started : when it was run or submitted first
     """
-    from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, potential_versions, versions_of
+    from imatgen_flows.jobs.cached_job import CACHE_KEY_PACKAGES, versions_of
 
     path, seconds = directory / PROVENANCE_FILE, seconds_by_job(documents)
     before = _read(path)
@@ -152,7 +165,7 @@ def write_provenance(
         "system": config.system,
         "seed": config.model.seed,
         "versions": versions_of((*CACHE_KEY_PACKAGES, "jobflow"))
-        | potential_versions(config.screen.potential)
+        | _versions_of_potentials(config)
         | {"python": platform.python_version()},
         "started": before.get("started", started.isoformat(timespec="seconds")),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

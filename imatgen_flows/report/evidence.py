@@ -12,10 +12,11 @@ from markupsafe import Markup
 from scipy.stats import spearmanr
 
 from imatgen_flows.candidates.classes import CommitteeVerdict
-from imatgen_flows.energetics.potentials import POTENTIALS
+from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
+from imatgen_flows.energetics.potentials import POTENTIALS, Potential
 from imatgen_flows.report.markup import energy, render, share
 from imatgen_flows.report.referee import referee_answers
-from imatgen_flows.report.result_directory import read_json
+from imatgen_flows.report.result_directory import ResultDirectory, read_json
 from imatgen_flows.report.run_directory import RunDirectory
 
 FEWEST = 3  # votes from which on a rank correlation is given
@@ -54,8 +55,8 @@ class MemberSummary:
 
 def evidence_section(run: RunDirectory) -> Markup:
     """Write what the committee says of the shortlist, where there is one, and what a referee will ask."""
-    members = read_members(run)
     verdicts = Counter(row["committee"] for row in run.relaxed if row.get("committee"))
+    members = read_members(run) if verdicts else []
     return render(
         "evidence",
         run=run,
@@ -66,6 +67,43 @@ def evidence_section(run: RunDirectory) -> Markup:
         ],
         members=members,
         answers=referee_answers(run),
+    )
+
+
+def further_potentials(results: ResultDirectory) -> list[Potential]:
+    """List the potentials of the committee that are on the list, beside that of the screening."""
+    names = (results.campaign.get("committee") or {}).get("potentials") or []
+    return [POTENTIALS[name] for name in names if name in POTENTIALS]
+
+
+def committee_sentence(run: RunDirectory) -> str:
+    """Say for a paper what the committee did; empty where there is none."""
+    asked = Counter(row["committee"] for row in run.relaxed if row.get("committee"))
+    if not asked:
+        return ""
+    names = (run.campaign.get("committee") or {}).get("potentials") or []
+    labels = [f"{POTENTIALS[name].label} {POTENTIALS[name].weights}" if name in POTENTIALS else name for name in names]
+    threshold = read_json(run.path / "committee.json")["threshold"]
+    counts = ", ".join(f"{asked[each.value]} {each.value}" for each in CommitteeVerdict if asked[each.value])
+    return (
+        f"{asked.total():,} shortlisted candidates were relaxed by {' and '.join(labels)} too, from where the first potential "
+        f"had left them, and placed on hulls of the same phases by each; within {threshold:g} eV/atom they are {counts}."
+    )
+
+
+def phonons_sentence(run: RunDirectory) -> str:
+    """Say for a paper how phonons were computed; empty where none were."""
+    section = run.campaign.get("phonons") or {}
+    computed = [row for row in run.relaxed if row.get("dynamically_stable") is not None]
+    if not computed:
+        return ""
+    name = section.get("potential") or (run.campaign.get("screen") or {}).get("potential", "")
+    label = POTENTIALS[name].label if name in POTENTIALS else name
+    return (
+        f"Harmonic phonons of {len(computed):,} candidates, relaxed to {section.get('fmax', 0.005):g} eV/A before, were "
+        f"computed with phonopy and {label}, by displacements of 0.01 A in supercells of about "
+        f"{section.get('supercell', 10):g} A; "
+        f"{sum(row['dynamically_stable'] is True for row in computed):,} have no frequency below {STABLE_ABOVE:g} THz."
     )
 
 
@@ -102,10 +140,18 @@ def read_members(run: RunDirectory) -> list[MemberSummary]:
         return []
     table = read_json(path)
     votes: dict[str, dict[str, float | None]] = {}
+    changed: Counter[str] = Counter()
     for vote in table["votes"]:
         votes.setdefault(vote["potential"], {})[vote["sample"]] = vote["e_above_hull"]
+        changed[vote["potential"]] += vote["e_above_hull"] is not None and bool(vote["detail"])
     first = next(iter(votes.values()), {})
-    return [_member(member, votes.get(member["potential"], {}), first) for member in table["members"]]
+    members = []
+    for member in table["members"]:
+        moved = changed[member["potential"]]
+        said = f"{moved} of its votes are on another structure, into which it relaxed the candidate" if moved else ""
+        note = "; ".join(filter(None, (member["note"], said)))
+        members.append(_member(member | {"note": note}, votes.get(member["potential"], {}), first))
+    return members
 
 
 def _member(

@@ -11,6 +11,7 @@ from imatgen_flows.energetics.hull_basis import COMPOUND
 from imatgen_flows.energetics.optimisers import FIRE, OPTIMISERS
 from imatgen_flows.energetics.potential_registry import POTENTIALS
 from imatgen_flows.models.registry import SAMPLERS
+from imatgen_flows.report.evidence import committee_sentence, further_potentials, phonons_sentence
 from imatgen_flows.report.result_directory import ResultDirectory, read_json
 from imatgen_flows.report.run_directory import RunDirectory
 from imatgen_flows.report.sources import accounts_of_sources
@@ -23,6 +24,7 @@ CITATIONS = {
     "ASE": "Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017), doi:10.1088/1361-648X/aa680e",
     "jobflow": "Rosen et al., J. Open Source Softw. 9, 5995 (2024), doi:10.21105/joss.05995",
 }
+PHONOPY = "phonopy: Togo et al., J. Phys.: Condens. Matter 35, 353001 (2023), doi:10.1088/1361-648X/acd831"
 MATCHER = "ltol 0.2, stol 0.3, angle_tol 5"  # of `candidates.novelty`, pymatgen's defaults
 KINDS = {"element": "of elements", "substituted": "substituted structures"}
 
@@ -30,7 +32,14 @@ KINDS = {"element": "of elements", "substituted": "substituted structures"}
 def methods_paragraph(run: RunDirectory) -> str:
     """Write what a referee asks for: data, networks, sampling, potential, tolerances, versions, seed, and what to cite."""
     made = [_data(run), _networks(run), _sampling(run), _sources(run)]
-    sentences = [*made, _screening(run), _validation(run), _versions(run)]
+    sentences = [
+        *made,
+        _screening(run),
+        committee_sentence(run),
+        phonons_sentence(run),
+        _validation(run),
+        _versions(run),
+    ]
     cited = [*_citations(run), *_of_sources(run)]
     return " ".join(sentence for sentence in sentences if sentence) + f"\n\nTo cite: {'; '.join(cited)}."
 
@@ -153,7 +162,7 @@ def _versions(run: ResultDirectory) -> str:
     versions = ", ".join(
         f"{name} {version}"
         for name, version in (run.provenance.get("versions") or {}).items()
-        if name not in _PACKAGES or name == _package(run)  # installed, but not used
+        if name not in _PACKAGES or name in _packages(run)  # installed, but not used
     )
     return f"Versions: {versions}." if versions else ""
 
@@ -161,8 +170,10 @@ def _versions(run: ResultDirectory) -> str:
 _PACKAGES = {potential.package for potential in POTENTIALS} - {"ase", "imatgen-flows"}  # that potentials alone use
 
 
-def _package(run: ResultDirectory) -> str:
-    return run.potential.package if run.potential else ""
+def _packages(run: ResultDirectory) -> set[str]:
+    """Name the packages of the potentials that the run used."""
+    used = [*([run.potential] if run.potential else []), *further_potentials(run)]
+    return {potential.package for potential in used}
 
 
 def _citations(run: ResultDirectory, works: Iterable[str] = tuple(CITATIONS)) -> list[str]:
@@ -170,6 +181,9 @@ def _citations(run: ResultDirectory, works: Iterable[str] = tuple(CITATIONS)) ->
     cited = [f"{work}: {CITATIONS[work]}" for work in works]
     if (potential := run.potential) is not None and potential.citation:
         cited.append(potential.citation)
+    cited += [potential.citation for potential in further_potentials(run) if potential.citation]
+    if _section(run, "phonons").get("at_most"):
+        cited.append(PHONOPY)
     if "mp" in sources:
         cited.append("the Materials Project: Jain et al., APL Mater. 1, 011002 (2013), doi:10.1063/1.4812323")
     return cited

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from imatgen_flows.candidates.classes import CommitteeVerdict
@@ -78,8 +79,8 @@ def _committee(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str
     counts = ", ".join(
         f"{verdicts[verdict.value]} {verdict.value}" for verdict in CommitteeVerdict if verdicts[verdict.value]
     )
-    spreads = sorted(row["committee_spread"] for row in asked if row["committee_spread"] is not None)
-    spread = f" The median spread of their E_hull is {spreads[len(spreads) // 2]:.3f} eV/atom." if spreads else ""
+    spreads = [row["committee_spread"] for row in asked if row["committee_spread"] is not None]
+    spread = f" The median spread of their E_hull is {median(spreads):.3f} eV/atom." if spreads else ""
     alike = f"{describe_shared_training(_names(run))} {describe_functionals(_names(run))}"
     return f"Of {len(asked)} candidates: {counts}.{spread} {alike}".strip()
 

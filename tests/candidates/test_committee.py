@@ -53,5 +53,5 @@ def test_what_is_agreed_on_goes_to_dft_first_and_what_is_refused_last():
     ]
     rows.append({"sample": "lower", "committee": "agreed", "e_above_hull": 0.05})
     assert [row["sample"] for row in sorted(rows, key=most_trusted_first)] == [
-        "lower", "agreed", "", "disputed", "undecided", "refused",
+        "lower", "agreed", "disputed", "undecided", "", "refused",
     ]  # fmt: skip
