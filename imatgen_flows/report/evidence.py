@@ -86,7 +86,7 @@ def committee_sentence(run: RunDirectory) -> str:
     threshold = read_json(run.path / "committee.json")["threshold"]
     counts = ", ".join(f"{asked[each.value]} {each.value}" for each in CommitteeVerdict if asked[each.value])
     return (
-        f"{asked.total():,} shortlisted candidates were relaxed by {' and '.join(labels)} too, from where the first potential "
+        f"{asked.total():,} shortlisted candidates were relaxed by {' and '.join(labels)} too, from where the first one "
         f"had left them, and placed on hulls of the same phases by each; within {threshold:g} eV/atom they are {counts}."
     )
 
