@@ -23,13 +23,15 @@ from imatgen_flows.toolkit import relax
 from imatgen_flows.version import __version__
 
 HERE = str(Path(__file__).parent)
+ROOT = str(Path(__file__).parents[2])
 CRYSTAL = Structure(Lattice.cubic(3.0), ["V"], [[0, 0, 0]])
 
 
 @pytest.fixture
 def python(tmp_path, monkeypatch):
     """Write a script that starts this Python as another process would be: with options and variables of its own."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([HERE, ROOT, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(ROOT)  # pytest calls this file `tests.energetics.test_interpreters`
     monkeypatch.syspath_prepend(HERE)
 
     def write(name="python", options="", variables="SHIFT_OF_A_TEST=100"):
