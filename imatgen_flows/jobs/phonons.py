@@ -23,7 +23,7 @@ from imatgen_flows.jobs.candidate_table import (
 from imatgen_flows.jobs.device import relaxation_resources
 from imatgen_flows.jobs.documents import CandidatesDocument, CandidateTable, PhononInputs
 from imatgen_flows.jobs.potentials import installed_potential
-from imatgen_flows.jobs.result_cache import ResultCache, names_of_crystals, shared_scratch
+from imatgen_flows.jobs.result_cache import ResultCache, fill_cache, names_of_crystals, shared_scratch
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def phonons_cached(
         potential = installed_potential(phonons["potential"])
         phonons_of_many(wanted, potential, settings_of(phonons), on_result=add, **relaxation_resources())
 
-    return _fill(ResultCache(scratch), names, work, "phonons")
+    rows = fill_cache(ResultCache(scratch), names, work, _row, "phonons computed")
+    return dict(zip(names, rows, strict=True))
 
 
 def settings_of(phonons: PhononInputs) -> PhononSettings:
@@ -169,7 +170,8 @@ def _follow_cached(
         potential = installed_potential(phonons["potential"])
         follow_soft_modes(wanted, potential, settings_of(phonons), on_result=add, **relaxation_resources())
 
-    return _fill(ResultCache(folder), names, work, "soft modes followed")
+    rows = fill_cache(ResultCache(folder), names, work, _row, "soft modes followed")
+    return dict(zip(names, rows, strict=True))
 
 
 def _mode_of(values: dict[str, Any]) -> SoftMode:
@@ -180,23 +182,9 @@ def _mode_of(values: dict[str, Any]) -> SoftMode:
     return SoftMode(**values | {"cell": Structure.from_dict(values["cell"])})
 
 
-def _fill(
-    cache: ResultCache, names: list[str], work: Callable[[list[int], Callable], None], what: str
-) -> dict[str, dict[str, Any]]:
-    waiting = [place for place, name in enumerate(names) if name not in cache.rows]
-
-    def add(index: int, result: Any) -> None:
-        row = _plain(asdict(result))
-        del row["seconds"]  # what is computed again must give the same bytes
-        cache.add(names[waiting[index]], row)
-        logger.info("%s: %d of %d", what, len(cache.rows), len(names))
-
-    try:
-        if waiting:
-            work(waiting, add)
-    finally:
-        cache.write()
-    return {name: cache.rows[name] for name in names}
+def _row(result: Any) -> dict[str, Any]:
+    row: dict[str, Any] = _plain(asdict(result))
+    return row
 
 
 def _plain(value: Any) -> Any:

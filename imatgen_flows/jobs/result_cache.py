@@ -119,7 +119,7 @@ def relax_cached(
             tasks = relax_tasks(chosen, settings, fixed, [known[i] for i in places])
             run_tasks(tasks, potential, on_result=on_result, **resources)
 
-    return _fill(ResultCache(scratch), names, work, "relaxed")
+    return fill_cache(ResultCache(scratch), names, work, _relaxation_row, "relaxed")
 
 
 def single_points_cached(
@@ -137,7 +137,7 @@ def single_points_cached(
             **pressure_input(pressure),
         )
 
-    return _fill(ResultCache(scratch, SINGLE_POINTS_A_FILE), names, evaluate, "evaluated")
+    return fill_cache(ResultCache(scratch, SINGLE_POINTS_A_FILE), names, evaluate, _relaxation_row, "evaluated")
 
 
 def relaxation_of(row: Mapping[str, Any]) -> Relaxation:
@@ -150,15 +150,37 @@ def relaxation_of(row: Mapping[str, Any]) -> Relaxation:
     return Relaxation(**values | {"structure": Structure.from_dict(row["structure"]) if row["structure"] else None})
 
 
-def _fill(
-    cache: ResultCache, names: list[str], work: Callable[[list[int], Callable], None], verb: str
+def _relaxation_row(result: Any) -> dict[str, Any]:
+    return {**vars(result), "structure": result.structure.as_dict() if result.structure else None}
+
+
+def fill_cache(
+    cache: ResultCache,
+    names: list[str],
+    work: Callable[[list[int], Callable[[int, Any], None]], None],
+    row_of: Callable[[Any], dict[str, Any]],
+    verb: str,
 ) -> list[dict[str, Any]]:
+    """Compute the results that a cache lacks, each of which is kept as soon as it is there.
+
+    Parameters
+    ----------
+    cache : by name
+    names : of all results, in order
+    work : computes those at some places, and calls a function with the index among these and the result
+    row_of : turns a result into plain values
+    verb : what is done, for the log
+
+    Returns
+    -------
+    one row a name, without the time that it took
+    """
     waiting = [place for place, name in enumerate(names) if name not in cache.rows]
     count = itertools.count(1)
     every = max(1, min(PROGRESS * cache.a_file, len(names) // 10))
 
     def add(index: int, result: Any) -> None:
-        row = {**vars(result), "structure": result.structure.as_dict() if result.structure else None}
+        row = row_of(result)
         del row["seconds"]  # what is computed again must give the same bytes
         cache.add(names[waiting[index]], row)
         done = len(names) - len(waiting) + next(count)
