@@ -15,6 +15,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from imatgen_flows.energetics.potential_registry import POTENTIALS
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.yaml_file import load_yaml
 from imatgen_flows.parallel import core_count
@@ -72,6 +73,12 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_each(cls, interpreters: dict[str, Path]) -> dict[str, Path]:
         """Make the paths absolute; a link stays one, since it is by its place that a virtual environment is found."""
+        for name in interpreters:
+            if ":" not in name:  # else a factory of the user's
+                try:
+                    POTENTIALS[name]
+                except InputError as error:
+                    raise ValueError(str(error).removesuffix(".")) from error
         return {name: path.expanduser().absolute() for name, path in interpreters.items()}
 
     @property
@@ -97,7 +104,9 @@ def get_settings() -> Settings:
     except ValidationError as error:
         fault = error.errors()[0]
         name = ".".join(map(str, fault["loc"]))
-        raise InputError(f"setting `{name}`: {fault['msg']} (got {fault['input']!r}).") from error
+        raise InputError(
+            f"setting `{name}`: {fault['msg'].removeprefix('Value error, ')} (got {fault['input']!r})."
+        ) from error
     except SettingsError as error:
         raise InputError(
             f"a setting in the environment cannot be read ({error}). IMATGEN_INTERPRETERS is JSON, as "

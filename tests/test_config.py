@@ -328,6 +328,15 @@ def test_a_potential_votes_once():
             CampaignConfig.model_validate({"system": ["V", "O"], "committee": {"potentials": names}})
 
 
+def test_a_committee_that_asks_nobody_is_refused():
+    for section in ({"at_most": 3}, {"threshold": 0.2}):
+        (key,) = section
+        with pytest.raises(InputError, match=f"`{key}` is of a committee that has no `potentials`"):
+            CampaignConfig.model_validate({"system": ["V", "O"], "committee": section})
+    one = CampaignConfig.model_validate({"system": ["V", "O"], "committee": {"potentials": "sevennet"}})
+    assert one.committee.potentials == ["sevennet"]
+
+
 def test_two_shares_that_differ_cannot_become_one():
     old = {"start": {"model": "a", "share": 0.6}, "rounds": {"at_most": 2}}
     with pytest.raises(InputError, match=r"`start\.share: 0\.6` and `rounds\.fine_tune: 0\.3` are one key now"):

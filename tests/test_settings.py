@@ -92,3 +92,11 @@ def test_interpreters_are_absolute_paths_that_stay_links(file, monkeypatch, tmp_
     monkeypatch.setenv("IMATGEN_INTERPRETERS", "{")
     with pytest.raises(InputError, match=r'in the environment cannot be read .*"interpreters".*is JSON'):
         get_settings()
+
+
+def test_an_interpreter_of_no_potential_is_refused(file):
+    file.write_text("interpreters: {mase: /usr/bin/python3}\n")
+    with pytest.raises(InputError, match="`interpreters`: unknown potential `mase`. Did you mean `mace`"):
+        get_settings()
+    file.write_text("interpreters: {'my_module:potential': /usr/bin/python3}\n")
+    assert list(get_settings().interpreters) == ["my_module:potential"]

@@ -95,6 +95,23 @@ def classify_tightly(structures: Mapping[str, Structure], classifier: NoveltyCla
     ]
 
 
+def classify_followed(structures: Mapping[str, Structure], classifier: NoveltyClassifier) -> list[Row]:
+    """Write the novelty of the lower structures to which soft modes lead.
+
+    Parameters
+    ----------
+    structures : by the sample whose mode was followed
+    classifier : of what is known, to which all relaxed candidates count as found: what a mode leads to can be another of
+        them, or by the tolerances still the same one
+    """
+    return [
+        {"sample": sample, "followed_novelty": novelty.value, "followed_match": match}
+        for sample, (novelty, match, _) in zip(
+            structures, classifier.classify_all(list(structures.values())), strict=True
+        )
+    ]
+
+
 def describe_known(structures: Mapping[str, Structure], known: KnownCrystals) -> list[Row]:
     """Write what is known of shortlisted candidates.
 

@@ -56,6 +56,8 @@ COLUMNS: list[Column] = [
            in_header=True),
     Column("relaxed_id", "text", "Relaxed id", "Hash of the crystal as relaxed, which names its file in `structures/`.",
            in_header=True),
+    Column("followed_id", "text", "Followed id", "Hash of the lower structure to which its softest mode leads; empty where "
+           "none was found."),
     Column("validated_id", "text", "Validated id", "Hash of the crystal as DFT left it."),
     Column("round", "integer", "Round", "Round of the campaign, from 0."),
     Column(
@@ -131,8 +133,14 @@ COLUMNS: list[Column] = [
     Column("phonon_note", "text", "Phonons", "Why there are no phonons, or what must be known of them."),
     Column("phonon_evaluations", "integer", "Evaluations of phonons", "Energy-and-force evaluations of its phonons, with the "
            "tight relaxation before.", on_card=False),
+    Column("followed_e_above_hull", "number", "Followed E_hull", "E_hull of the lower structure to which its softest mode "
+           "leads; null where phonons and E_hull are of two potentials.", EV),
+    Column("followed_stable", "boolean", "Followed stable", "Whether that structure is dynamically stable."),
+    Column("followed_novelty", "text", "Followed novelty", "Class of that structure, beside known phases and "
+           "candidates."),
+    Column("followed_match", "text", "Followed matches", "What that structure matches."),
     Column("soft_mode_evaluations", "integer", "Evaluations of soft modes", "Energy-and-force evaluations by which its "
-           "softest mode was followed.", on_card=False),
+           "softest mode was followed, and the phonons of the lower structure computed.", on_card=False),
     Column("validation_evaluations", "integer", "Ionic steps", "Ionic steps that its validation spent."),
     Column("spacegroup", "text", "Space group", "Symbol of the space group of the latest structure.", in_header=True),
     Column("spacegroup_number", "integer", "Space group number", "Number of that space group.", in_header=True),

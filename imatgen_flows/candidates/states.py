@@ -56,6 +56,11 @@ class Geometry(DescribedEnum):
 
     DECODED = "decoded", "As decoded", "As its images show it, repaired, in the standard cell."
     RELAXED = "relaxed", "As relaxed", "As the potential relaxed it."
+    FOLLOWED = (
+        "followed",
+        "Soft mode followed",
+        "The lower structure to which its softest phonon leads: no candidate itself.",
+    )
     VALIDATED = "validated", "As validated", "As DFT left it."
 
     @property

@@ -58,7 +58,7 @@ def cluster_directory(given: Path | None) -> Path:
     if directory is None:
         raise InputError(
             "which cluster? Give --cluster DIR, or `. DIR/env.sh`. `imatgen init --cluster DIR` makes one. Of a run on this "
-            "machine, `imatgen status RUN` shows the state: give its directory."
+            "machine, `imatgen status RUN` shows the state: give its directory, which must exist."
         )
     return directory.absolute()
 
@@ -114,6 +114,8 @@ def status(
             raise InputError("--watch is for campaigns on a cluster; of a run directory, leave it out.")
         _show_run(Path(campaign_id), as_json)
         return
+    if campaign_id is not None and "/" in campaign_id:
+        raise InputError(f"{campaign_id}: there is no such run directory.")
     from imatgen_flows.managers.dispatcher import read_fault
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
     from imatgen_flows.managers.progress import read_progress

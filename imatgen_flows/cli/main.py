@@ -206,16 +206,22 @@ def export(
 
 
 def _summarise(directory: Path) -> None:
+    from imatgen_flows.report.evidence import verdicts
     from imatgen_flows.report.result_directory import crystal_id
     from imatgen_flows.report.run_directory import RunDirectory
 
     found = RunDirectory.open(directory)
-    rows = [
-        [row["formula"], row["spacegroup"], f"{row['e_above_hull']:.3f}", row["sampler"], crystal_id(row)]
-        for row in found.new[:10]
-    ]
-    columns = ["formula", "space group", f"E_hull ({found.scale}), eV/atom", "sampled by", "id"]
-    print_table(f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best", columns, rows)
+    best = found.new[:10]
+    columns = {
+        "formula": [row["formula"] for row in best],
+        "space group": [row["spacegroup"] for row in best],
+        f"E_hull ({found.scale}), eV/atom": [f"{row['e_above_hull']:.3f}" for row in best],
+        **verdicts(best),
+        "sampled by": [row["sampler"] for row in best],
+        "id": [crystal_id(row) for row in best],
+    }
+    title = f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best"
+    print_table(title, list(columns), list(zip(*columns.values(), strict=True)))
     typer.echo(found.basis.sentence(found.pressure))
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imatgen_flows.energetics.isolated import PotentialWorkers
 from imatgen_flows.energetics.potentials import Potential, get_potential
-from imatgen_flows.parallel import Outcome, Tick, core_count, run_isolated
+from imatgen_flows.parallel import Outcome, Tick
 from imatgen_flows.registry import DescribedEnum
 
 if TYPE_CHECKING:
@@ -73,14 +74,7 @@ def site_moments(
         if found is not None and found.shape == (len(structures[number]),) and np.isfinite(found).all():
             moments[number] = found
 
-    run_isolated(
-        _reader,
-        (get_potential(potential), device),
-        structures,
-        workers=(core_count() if device == "cpu" else 1) if workers is None else workers,
-        timeout=TIMEOUT,
-        on_outcome=receive,
-    )
+    PotentialWorkers(get_potential(potential), workers, TIMEOUT, device).outcomes(_reader, structures, receive)
     return moments, spent
 
 

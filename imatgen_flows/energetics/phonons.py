@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from imatgen_flows.energetics.guard import VOLUME_CHANGE, StoppedError, guarded
+from imatgen_flows.energetics.isolated import PotentialWorkers
 from imatgen_flows.energetics.phonon_cells import (
     PhononSettings,
     phonon_cost,
@@ -28,7 +29,7 @@ from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE, DensityOfStat
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.energetics.relax import Relaxation, RelaxSettings, relax_one
 from imatgen_flows.energetics.soft_mode import SoftMode, soft_mode_of
-from imatgen_flows.parallel import Outcome, Tick, core_count, run_isolated
+from imatgen_flows.parallel import Tick
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -120,35 +121,35 @@ def phonons_of_many(
     ImatgenError
         Where the potential cannot be loaded. Nothing that a structure does raises.
     """
-    potential = get_potential(potential)
     results: dict[int, PhononResult] = {}
-    costs = [phonon_cost(structure, settings) for structure in structures]
 
     def add(index: int, result: PhononResult) -> None:
         results[index] = result
         if on_result:
             on_result(index, result)
 
-    for index, cost in enumerate(costs):
+    def displaced_atoms(structure: Structure) -> int:
+        cost = phonon_cost(structure, settings)
+        return cost.supercell_atoms * cost.displacements
+
+    for index, cost in enumerate(phonon_cost(structure, settings) for structure in structures):
         if cost.obstacle:
-            add(index, PhononResult(state="rejected", reason=cost.obstacle, detail=cost.detail))
-    order = [index for index in range(len(structures)) if index not in results]
-    order.sort(key=lambda index: -costs[index].supercell_atoms * costs[index].displacements)  # the longest first
-
-    def receive(position: int, outcome: Outcome[PhononResult]) -> None:
-        result = outcome.value or PhononResult(state="rejected", reason=outcome.failure, detail=outcome.detail)
-        result.evaluations, result.seconds = outcome.ticks, outcome.seconds
-        add(order[position], result)
-
-    run_isolated(
+            add(index, _rejected(cost.obstacle, cost.detail))
+    waiting = [index for index in range(len(structures)) if index not in results]
+    started = PotentialWorkers(get_potential(potential), workers, timeout, device)
+    started.results(
         _computer,
-        (potential, device, settings),
-        [structures[index] for index in order],
-        workers=(core_count() if device == "cpu" else 1) if workers is None else workers,
-        timeout=timeout,
-        on_outcome=receive,
+        [structures[index] for index in waiting],
+        _rejected,
+        lambda place, result: add(waiting[place], result),
+        settings,
+        cost=displaced_atoms,
     )
     return [results[index] for index in range(len(structures))]
+
+
+def _rejected(reason: str, detail: str) -> PhononResult:
+    return PhononResult(state="rejected", reason=reason, detail=detail)
 
 
 def phonons_of_one(
@@ -160,7 +161,7 @@ def phonons_of_one(
     """
     cost = phonon_cost(structure, settings)
     if cost.obstacle:
-        return PhononResult(state="rejected", reason=cost.obstacle, detail=cost.detail)
+        return _rejected(cost.obstacle, cost.detail)
     relaxed = relax_tightly(structure, calculator, settings, tick)
     found = PhononResult(evaluations=relaxed.evaluations, relaxation_evaluations=relaxed.evaluations)
     if relaxed.state != "relaxed" or relaxed.structure is None:

@@ -12,13 +12,14 @@ from pymatgen.core import Lattice, Structure
 
 from imatgen_flows.energetics.compression import find_lowest
 from imatgen_flows.energetics.guard import COMPRESSION, PROPERTIES, VOLUME_CHANGE, StoppedError, guarded
+from imatgen_flows.energetics.isolated import PotentialWorkers
 from imatgen_flows.energetics.known_ends import CHECK_EVERY, FIRST_CHECK, KNOWN_END, EndCheck, KnownEnd
 from imatgen_flows.energetics.optimisers import OPTIMISER, OPTIMISERS
 from imatgen_flows.energetics.potential_registry import DEFAULT_POTENTIAL, Potential
 from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.energetics.pressure import enthalpy_per_atom
 from imatgen_flows.errors import InputError
-from imatgen_flows.parallel import Outcome, Tick, core_count, run_isolated
+from imatgen_flows.parallel import Tick
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -309,28 +310,12 @@ def run_tasks(
     on_result: Callable[[int, Relaxation], None] | None = None,
 ) -> list[Relaxation]:
     """Relax the structures of tasks in worker processes; see `relax_many`."""
-    potential = get_potential(potential)
-    order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].structure))  # the longest first: no straggler
-    results: dict[int, Relaxation] = {}
+    started = PotentialWorkers(get_potential(potential), workers, timeout, device)
+    return started.results(_relaxer, tasks, _rejected, on_result, cost=lambda task: len(task.structure))
 
-    def receive(position: int, outcome: Outcome[Relaxation]) -> None:
-        index = order[position]
-        result = outcome.value or Relaxation(state="rejected", reason=outcome.failure, detail=outcome.detail)
-        result.evaluations, result.seconds = outcome.ticks, outcome.seconds
-        results[index] = result
-        if on_result:
-            on_result(index, result)
 
-    run_isolated(
-        _relaxer,
-        (potential, device),
-        [tasks[i] for i in order],
-        workers=(core_count() if device == "cpu" else 1) if workers is None else workers,
-        timeout=potential.timeout if timeout is None else timeout,
-        on_outcome=receive,
-        interpreter=potential.interpreter,
-    )
-    return [results[index] for index in range(len(tasks))]
+def _rejected(reason: str, detail: str) -> Relaxation:
+    return Relaxation(state="rejected", reason=reason, detail=detail)
 
 
 def _relaxer(potential: Potential, device: str) -> Callable[[Task, Tick], Relaxation]:

@@ -11,6 +11,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from imatgen_flows.energetics.guard import VOLUME_CHANGE, StoppedError, guarded
+from imatgen_flows.energetics.isolated import PotentialWorkers
 from imatgen_flows.energetics.phonon_cells import (
     PhononSettings,
     primitive_standard_cell,
@@ -20,7 +21,7 @@ from imatgen_flows.energetics.phonon_cells import (
 from imatgen_flows.energetics.potentials import Potential, get_potential
 from imatgen_flows.energetics.pressure import enthalpy_per_atom
 from imatgen_flows.energetics.relax import Relaxation, RelaxSettings, relax_one
-from imatgen_flows.parallel import Outcome, Tick, core_count, run_isolated
+from imatgen_flows.parallel import Tick
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -120,25 +121,12 @@ def follow_soft_modes(
     on_result: Callable[[int, FollowedMode], None] | None = None,
 ) -> list[FollowedMode]:
     """Follow soft modes in worker processes, each isolated from the others; see `phonons_of_many`."""
-    potential = get_potential(potential)
-    results: dict[int, FollowedMode] = {}
+    started = PotentialWorkers(get_potential(potential), workers, timeout, device)
+    return started.results(_follower, list(modes), _rejected, on_result, settings)
 
-    def receive(index: int, outcome: Outcome[FollowedMode]) -> None:
-        result = outcome.value or FollowedMode(state="rejected", reason=outcome.failure, detail=outcome.detail)
-        result.evaluations, result.seconds = outcome.ticks, outcome.seconds
-        results[index] = result
-        if on_result:
-            on_result(index, result)
 
-    run_isolated(
-        _follower,
-        (potential, device, settings),
-        list(modes),
-        workers=(core_count() if device == "cpu" else 1) if workers is None else workers,
-        timeout=timeout,
-        on_outcome=receive,
-    )
-    return [results[index] for index in range(len(modes))]
+def _rejected(reason: str, detail: str) -> FollowedMode:
+    return FollowedMode(state="rejected", reason=reason, detail=detail)
 
 
 def follow_soft_mode(

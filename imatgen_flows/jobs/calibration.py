@@ -127,7 +127,7 @@ def calibrate_potentials(
     ImatgenError
         Where a potential cannot be loaded, or no phase of an element could be relaxed.
     """
-    from imatgen_flows.metrics.calibration import THRESHOLDS, KnownCrystal, calibrate
+    from imatgen_flows.metrics.calibration import THRESHOLDS, KnownCrystal, calibrate, refuse_few
 
     if twice := {name for name in potentials if potentials.count(name) > 1}:
         raise InputError(f"{', '.join(sorted(twice))} is named twice; name each potential once.")
@@ -138,6 +138,7 @@ def calibrate_potentials(
     crystals = [
         KnownCrystal(name, structure.composition, known.energies[name]) for name, structure in known.structures.items()
     ]
+    refuse_few(len(crystals))
     logger.info("%d crystals with energies, %d without", len(crystals), known.without)
     members = [_relax_with(name, known, cache, fmax) for name in potentials]
     return calibrate(crystals, members, thresholds or THRESHOLDS)

@@ -129,6 +129,7 @@ def take_votes(
     The references of its members are paid for in the first round.
     """
     from imatgen_flows.candidates.committee import Vote, decide
+    from imatgen_flows.energetics.potentials import describe_shared_training
 
     samples = lowest_shortlisted(candidates, at_most)
     structures = candidate_structures(candidates.candidates, Geometry.RELAXED, samples)
@@ -150,6 +151,8 @@ def take_votes(
     counts = Counter(decision.verdict.value for decision in decisions.values())
     said = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     logger.info("the committee on %d candidates: %s", len(samples), said or "none")
+    if shared := describe_shared_training([potential, *members]):
+        logger.info("%s", shared)
     rows = [
         {"sample": sample, "committee_evaluations": spent[sample]} | decisions[sample].to_row() for sample in samples
     ]

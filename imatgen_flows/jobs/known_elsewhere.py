@@ -55,7 +55,7 @@ def known_elsewhere(
     Of `data` it takes the dataset and the references. A provider that does not answer costs its own word on each candidate,
     and nothing else.
     """
-    from imatgen_flows.candidates.known_elsewhere import TIGHT, classify_tightly, describe_known
+    from imatgen_flows.candidates.known_elsewhere import TIGHT, classify_followed, classify_tightly, describe_known
 
     dataset, references = data["dataset"], data["references"]
     samples = samples_in(candidates.candidates, State.SCREENED, State.SHORTLISTED)
@@ -66,6 +66,9 @@ def known_elsewhere(
     relaxed = {sample: found[sample] for sample in lowest_first}
     tightly = classify_tightly(relaxed, novelty_classifier(dataset, references, tolerances=TIGHT))
     rows: dict[str, Row] = {str(row["sample"]): row for row in tightly}
+    if followed := candidate_structures(candidates.candidates, Geometry.FOLLOWED, samples):
+        for row in classify_followed(followed, novelty_classifier(dataset, references, found=relaxed)):
+            rows[str(row["sample"])] |= row
     shortlist = {name: one for name, one in relaxed.items() if states[name]["state"] == State.SHORTLISTED.value}
     spent = 0
     if shortlist:

@@ -43,7 +43,7 @@ def write_run_directory(document: RoundDocument, directory: Path) -> None:
 
     write_table(directory / "candidates.parquet", read_candidates(document.candidates))
     (directory / "structures").mkdir(exist_ok=True)
-    for geometry in (Geometry.RELAXED, Geometry.VALIDATED):
+    for geometry in (Geometry.RELAXED, Geometry.FOLLOWED, Geometry.VALIDATED):
         structures = candidate_structures(document.candidates, geometry)
         for row in candidate_rows(document.candidates, [geometry.id_column], structures):
             content = structures[str(row["sample"])].to(fmt="cif")
@@ -67,8 +67,14 @@ def phonons_table(candidates: CandidatesDocument, previous: RoundDocument | None
     before = previous.tables.get("phonons") if previous else None
     crystals = read_json(before)["crystals"] if before else []
     for row in read_lines(candidates.extra["phonons"]):
-        crystals.append(row | {name: _rounded(row[name]) for name in ("bands", "density")})
+        if (followed := row["followed"]) and followed["phonons"]:
+            row["followed"] = followed | {"phonons": _for_a_plot(followed["phonons"])}
+        crystals.append(_for_a_plot(row))
     return {"crystals": crystals}
+
+
+def _for_a_plot(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: _rounded(row[name]) for name in ("bands", "density")}
 
 
 def _rounded(value: Any) -> Any:

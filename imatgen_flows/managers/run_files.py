@@ -20,7 +20,7 @@ from imatgen_flows.registry import DescribedEnum
 
 CAMPAIGN_FILE = "campaign.yaml"
 # keys that may change under a finished campaign: what is done stays, and what is added is done on top of it
-EXTENDING = ("rounds", "committee", "phonons", "elsewhere")
+EXTENDING = ("name", "rounds", "committee", "phonons", "elsewhere")
 FAILURE_FILE = "failure.txt"  # why the last attempt ended without a result
 
 

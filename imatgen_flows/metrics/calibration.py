@@ -27,6 +27,7 @@ NEAR = 0.05
 KEPT = 0.9  # share of the crystals near the hull that a threshold is to keep
 STEP = 0.005  # eV/atom; a suggested threshold is rounded up to a multiple of it
 ROUNDING = 1e-9  # eV/atom
+FEWEST = 3  # crystals of a calibration
 MEAN = "mean"  # of the members, as a predictor beside them
 
 
@@ -216,7 +217,12 @@ def calibrate(
     >>> round(calibrate(known, [shifted]).formation["shifted"].bias, 6)
     0.1
     """
-    _refuse_few(crystals, members)
+    refuse_few(len(crystals))
+    for member in members:
+        if len(there := [item for item in crystals if item.name in member.energies]) < FEWEST:
+            raise InputError(
+                f"{member.name} has energies of {len(there)} of {len(crystals)} crystals; a calibration needs {FEWEST}."
+            )
     formation = {member.name: _formation_energies(crystals, member) for member in members}
     truth = e_above_others(crystals, {item.name: item.formation_energy for item in crystals})
     found = {name: e_above_others(crystals, energies) for name, energies in formation.items()}
@@ -365,11 +371,7 @@ def _element(symbol: str) -> Composition:
     return Composition(symbol)
 
 
-def _refuse_few(crystals: Sequence[KnownCrystal], members: Sequence[Member]) -> None:
-    if len(crystals) < 3:
-        raise InputError(f"{len(crystals)} crystals with energies are too few for a calibration: it needs three.")
-    for member in members:
-        if len(there := [item for item in crystals if item.name in member.energies]) < 3:
-            raise InputError(
-                f"{member.name} has energies of {len(there)} of {len(crystals)} crystals, and a calibration needs three."
-            )
+def refuse_few(crystals: int) -> None:
+    """Raise an InputError where a number of crystals is too small for a calibration."""
+    if crystals < FEWEST:
+        raise InputError(f"{crystals} crystals with energies are too few for a calibration: it needs {FEWEST}.")

@@ -22,6 +22,11 @@ class _AddedColumns(TypedDict, total=False):
     lowest_frequency: float | None
     lowest_interpolated: float
     phonon_evaluations: int
+    followed_id: str
+    followed_e_above_hull: float | None
+    followed_stable: bool | None
+    followed_novelty: str
+    followed_match: str
 
 
 class Fate(TypedDict):

@@ -124,6 +124,22 @@ def evidence_line(row: Mapping[str, Any]) -> str:
     return ". ".join(parts)
 
 
+def verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the verdicts on candidates in a word each, by the heading of a column; what nobody was asked is left out.
+
+    Examples
+    --------
+    >>> verdicts([{"committee": "agreed", "dynamically_stable": None}, {"committee": "", "dynamically_stable": None}])
+    {'committee': ['agreed', '']}
+    """
+    stable = {None: "", True: "yes", False: "no"}
+    columns = {
+        "committee": [row.get("committee") or "" for row in rows],
+        "dynamically stable": [stable[row.get("dynamically_stable")] for row in rows],
+    }
+    return {heading: cells for heading, cells in columns.items() if any(cells)}
+
+
 def evidence_filters(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """List what the table of candidates can be restricted to."""
     return [

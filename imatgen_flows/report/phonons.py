@@ -31,6 +31,8 @@ def phonons_section(run: RunDirectory) -> Markup:
         threshold=STABLE_ABOVE,
         interpolated=sum(row["lowest_interpolated"] > STABLE_ABOVE for row in computed),
         spent=sum(row["phonon_evaluations"] for row in asked),
+        followed=sum(bool(row.get("soft_mode_evaluations")) for row in asked),
+        lower=[row for row in asked if row.get("followed_id")],
     )
 
 

@@ -66,8 +66,14 @@ def parts():
         "free_energy": -0.02,
         "phonon_note": "by sevennet 7net-0",
         "phonon_evaluations": 40,
+        "followed_id": "ef" * 6,
+        "followed_e_above_hull": 0.01,
+        "followed_stable": False,
+        "soft_mode_evaluations": 12,
     }
     known = {
+        "followed_novelty": "duplicate",
+        "followed_match": "r0-slerp-000001",
         "sample": FINISHED,
         "tight_novelty": "new",
         "protostructure": "AB_cF8_225_a_b",

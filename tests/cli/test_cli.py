@@ -53,6 +53,8 @@ def test_status_of_a_run_on_this_machine_needs_no_cluster(imatgen, run, tmp_path
     assert code == 2 and "which cluster?" in error and "`imatgen status RUN`" in error
     code, _, error = imatgen("status", tmp_path)
     assert code == 2 and "not a run directory" in error
+    code, _, error = imatgen("status", tmp_path / "missing")
+    assert code == 2 and "there is no such run directory" in error
 
 
 def test_plan_counts_before_anything_runs(imatgen, campaign):

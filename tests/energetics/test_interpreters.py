@@ -13,6 +13,9 @@ from pymatgen.core import Lattice, Structure
 from imatgen_flows.energetics.batched import batching_obstacle
 from imatgen_flows.energetics.evaluation_cost import measure_cost
 from imatgen_flows.energetics.interpreters import Interpreter, inspect_interpreter
+from imatgen_flows.energetics.moments import site_moments
+from imatgen_flows.energetics.phonon_cells import PhononSettings
+from imatgen_flows.energetics.phonons import phonons_of_many
 from imatgen_flows.energetics.potential_registry import Potential
 from imatgen_flows.energetics.potentials import get_potential
 from imatgen_flows.energetics.relax import relax_many, single_points
@@ -79,6 +82,13 @@ def test_a_potential_relaxes_in_its_own_interpreter(python):
     assert other - one == pytest.approx(100)
     assert relax_many([CRYSTAL], there, workers=1)[0].energy_per_atom > 90
     assert measure_cost(there, [CRYSTAL]).seconds(1) > 0
+    ((moments,), _) = site_moments([CRYSTAL], there, workers=1)
+    assert moments == pytest.approx([100])
+    one, other = (
+        phonons_of_many([CRYSTAL], potential, PhononSettings(supercell=3.0), workers=1)[0].energy_per_atom
+        for potential in (here, there)
+    )
+    assert other - one == pytest.approx(100)
     assert "interpreter of its own" in batching_obstacle(
         Potential("s", "", "", factory="imatgen_flows.energetics.sevennet:sevennet", interpreter=python())
     )
@@ -108,7 +118,7 @@ def test_an_interpreter_says_what_it_is(python):
 )
 def test_what_an_interpreter_lacks_is_named(python, monkeypatch, options, factory, package, said):
     script = python(options=options)
-    name = "elsewhere" if package else factory
+    name = "orb" if package else factory
     potential = Potential(name, name, "", factory=factory, package=package)
     with pytest.raises(InputError) as caught:
         get_potential(potential, script)

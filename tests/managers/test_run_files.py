@@ -91,7 +91,7 @@ def test_a_run_directory_of_version_1_is_not_harvested(run_of_version_1):
 
 def test_a_campaign_file_that_was_changed_is_refused_with_the_names_of_its_sections(tiny, tmp_path):
     prepare(tiny(), tmp_path / "run", resume=False)
-    prepare(tiny(rounds={"at_most": 2}), tmp_path / "run", resume=True)
+    prepare(tiny(name="with more", rounds={"at_most": 2}), tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="of another campaign: `sources` differs, in .*campaign.yaml"):
         prepare(tiny(sources={"shares": {"rattled": 1.0}}), tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="`search` and `sources` differ, in"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imatgen_flows.report.evidence import evidence_filters, evidence_line
+from imatgen_flows.report.evidence import evidence_filters, evidence_line, verdicts
 
 
 def test_a_candidate_that_nobody_was_asked_about_has_no_evidence():
@@ -22,3 +22,8 @@ def test_a_filter_is_offered_where_a_candidate_passes_it():
     assert not evidence_filters([{"committee": "refused"}, {"committee": ""}])
     (offered,) = evidence_filters([{"committee": "refused"}, {"committee": "agreed"}])
     assert (offered["column"], offered["value"]) == ("committee", "agreed")
+
+
+def test_verdicts_fill_a_column_where_somebody_was_asked():
+    assert verdicts([{"committee": ""}, {}]) == verdicts([]) == {}
+    assert verdicts([{"dynamically_stable": False}, {}]) == {"dynamically stable": ["no", ""]}
