@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from imatgen_flows.candidates.states import State
 from imatgen_flows.registry import DescribedEnum
 
 
@@ -28,20 +31,30 @@ class CommitteeVerdict(DescribedEnum):
 
 
 class Selection(DescribedEnum):
-    """Which relaxed candidates are exported."""
+    """Which relaxed candidates are shown or exported."""
 
     NEW = "new", "New", "New ones."
+    SHORTLIST = "shortlist", "Shortlist", "New ones within the threshold of the hull."
     AGREED = "agreed", "Agreed", "New ones that the committee agrees on."
     STABLE = "stable", "Dynamically stable", "New ones without imaginary phonons."
     AGREED_STABLE = "agreed-stable", "Agreed and dynamically stable", "New ones with both."
     ALL = "all", "All", "Every relaxed candidate."
 
-    @property
-    def conditions(self) -> dict[str, object]:
-        """What the columns of a candidate must hold."""
-        conditions: dict[str, object] = {} if self is Selection.ALL else {"novelty": Novelty.NEW.value}
-        if self in (Selection.AGREED, Selection.AGREED_STABLE):
-            conditions["committee"] = CommitteeVerdict.AGREED.value
-        if self in (Selection.STABLE, Selection.AGREED_STABLE):
-            conditions["dynamically_stable"] = True
-        return conditions
+    def takes(self, row: Mapping[str, object]) -> bool:
+        """Test whether a row of the candidate table is among them.
+
+        Examples
+        --------
+        >>> Selection.AGREED.takes({"novelty": "new", "committee": "disputed"})
+        False
+        """
+        if self is Selection.ALL:
+            return True
+        accepted = {
+            Selection.NEW: True,
+            Selection.SHORTLIST: row.get("state") in (State.SHORTLISTED.value, State.VALIDATED.value),
+            Selection.AGREED: row.get("committee") == CommitteeVerdict.AGREED.value,
+            Selection.STABLE: row.get("dynamically_stable") is True,
+        }
+        accepted[Selection.AGREED_STABLE] = accepted[Selection.AGREED] and accepted[Selection.STABLE]
+        return row["novelty"] == Novelty.NEW.value and accepted[self]

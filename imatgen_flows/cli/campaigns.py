@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 
-from imatgen_flows.cli.options import AsJson, CampaignFile, ClusterOption
+from imatgen_flows.cli.options import CAMPAIGN, CLUSTER, AsJson, CampaignFile, ClusterOption
+from imatgen_flows.cli.output import make_table
 from imatgen_flows.errors import ImatgenError, InputError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def cluster_directory(given: Path | None) -> Path:
     return directory.absolute()
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def submit(
     campaign: CampaignFile,
     directory: Annotated[
@@ -98,7 +98,7 @@ def submit(
     typer.echo(f"next: {following}")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGN)
 def status(
     campaign_id: CampaignOrRun = None,
     cluster: ClusterOption = None,
@@ -144,7 +144,7 @@ def status(
             time.sleep(WATCH_SECONDS)
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def retry(
     campaign_id: CampaignId = None,
     cluster: ClusterOption = None,
@@ -168,7 +168,7 @@ def retry(
         typer.echo("nothing to restart.")
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def harvest(
     campaign_id: CampaignId = None,
     cluster: ClusterOption = None,
@@ -210,7 +210,7 @@ def refuse_empty(directory: Path) -> None:
         raise ImatgenError(empty)
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def cancel(
     campaign_id: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its id.")],
     cluster: ClusterOption = None,
@@ -256,16 +256,17 @@ def _list(known: list[CampaignRecord], console: Console, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table("campaign", "state", "submitted", "run directory", title="campaigns", title_justify="left")
-    for row in rows:
-        table.add_row(*row.values())
-    console.print(table)
+    console.print(
+        make_table(
+            "campaigns", ["campaign", "state", "submitted", "run directory"], [list(row.values()) for row in rows]
+        )
+    )
 
 
 def _page(progress: Progress) -> RenderableType:
     """Format one campaign for people; batches, of which there may be hundreds, share a line."""
     title = f"{progress.campaign_id}  {progress.state}"
-    table = Table("job", "LaunchPad", "SLURM", title=title, title_justify="left", caption=progress.directory)
+    rows = []
     groups: dict[str, list] = {}
     for line in progress.jobs:
         groups.setdefault(re.sub(r"batch \d+ of \d+", "batches", line.name), []).append(line)
@@ -275,7 +276,7 @@ def _page(progress: Progress) -> RenderableType:
         one = len(lines) == 1
         said = lines[0].slurm if one else ", ".join(f"{number} {state}" for state, number in queued.items())
         counted = ", ".join(state if one else f"{number} {state}" for state, number in states.items())
-        table.add_row(name, counted, said)
+        rows.append([name, counted, said])
     lines = [
         _sum("fireworks", progress.fireworks),
         _sum("candidates", progress.candidates),
@@ -290,6 +291,7 @@ def _page(progress: Progress) -> RenderableType:
     lines += [f"{line.name} (firework {line.fw_id}): {line.note}" for line in progress.jobs if line.note]
     if any(line.lost or (line.remedy and line.state == "FIZZLED") for line in progress.jobs):
         lines.append("`imatgen retry` restarts what is lost or fizzled")
+    table = make_table(title, ["job", "LaunchPad", "SLURM"], rows, caption=progress.directory)
     return Group(table, *(line for line in lines if line), *(f"warning: {text}" for text in progress.warnings))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imatgen_flows.cli.options import AsJson, parse_path
+from imatgen_flows.cli.options import TOOLS, AsJson, parse_path
 from imatgen_flows.cli.output import print_table
 from imatgen_flows.models.registry import PRETRAINED
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=TOOLS)
 def generate(
     system: Annotated[str, typer.Argument(metavar="V-O", help="Two to five elements.")],
     out: Annotated[

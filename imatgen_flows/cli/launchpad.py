@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from imatgen_flows.cli.options import AsJson, ClusterOption
+from imatgen_flows.cli.output import print_table
 
 launchpad_app = typer.Typer(
     help="A database server for FireWorks and job stores, where MongoDB is not at hand.\n\n"
@@ -72,10 +71,8 @@ def status(cluster: ClusterOption = None, as_json: AsJson = False) -> None:
     typer.echo(f"address   {found.host}:{found.port}")
     typer.echo(f"database  {found.database}, {found.nbytes / 1e6:.1f} MB")
     if found.documents:
-        table = Table("collection", "documents")
-        for name, number in found.documents.items():
-            table.add_row(name, f"{number:,}")
-        Console().print(table)
+        rows = [[name, f"{number:,}"] for name, number in found.documents.items()]
+        print_table("", ["collection", "documents"], rows)
 
 
 def _directory(cluster: Path | None) -> Path:

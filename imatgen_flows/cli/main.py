@@ -7,19 +7,27 @@ import shlex
 import signal
 import sys
 import warnings
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from imatgen_flows.candidates.classes import Selection
-from imatgen_flows.cli import campaigns, generate, screen
+from imatgen_flows.cli import campaigns, generate, results, screen
 from imatgen_flows.cli.evaluate import evaluate_app
 from imatgen_flows.cli.launchpad import launchpad_app
 from imatgen_flows.cli.models import models_app
-from imatgen_flows.cli.options import AsJson, CampaignFile, ClusterOption, Embedded, RunPath
+from imatgen_flows.cli.options import (
+    CAMPAIGN,
+    CLUSTER,
+    TOOLS,
+    AsJson,
+    CampaignFile,
+    ClusterOption,
+    Embedded,
+    parse_system,
+)
 from imatgen_flows.cli.output import print_table, show_progress
+from imatgen_flows.cli.starter import STARTS, convert_campaign, write_starter
 from imatgen_flows.cli.study import study_app
 from imatgen_flows.cli.testing import testing_app
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted
@@ -29,24 +37,8 @@ app = typer.Typer(
     help="Inverse design of crystals: learn known structures, generate new ones, rank them on a convex hull.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(campaigns.app)
-app.add_typer(generate.app)
-app.add_typer(screen.app)
-app.add_typer(evaluate_app, name="evaluate")
-app.add_typer(launchpad_app, name="launchpad")
-app.add_typer(models_app, name="models")
-app.add_typer(study_app, name="study")
-app.add_typer(testing_app, name="testing")
-
-
-class Format(str, Enum):
-    """Formats that `export` writes."""
-
-    CIF = "cif"
-    EXTXYZ = "extxyz"
-    CSV = "csv"
-    PARQUET = "parquet"
 
 
 def _version(show: bool) -> None:
@@ -65,15 +57,22 @@ def _options(
 ) -> None: ...
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGN)
 def init(
-    directory: Annotated[Path, typer.Argument(help="Where to write it.")],
-    old: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="OLD.yaml", help="Convert this campaign of an earlier version.", show_default="none"
-        ),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
+    system: Annotated[
+        str | None,
+        typer.Option(metavar="Zr-N", help="Two to five elements, joined by hyphens.", show_default="V-O"),
     ] = None,
+    origin: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="SOURCE|OLD.yaml",
+            help=f"Where crystals come from: {', '.join(STARTS)}. Or a campaign file of an earlier version, which is "
+            "converted.",
+        ),
+    ] = "prototypes",
     cluster: Annotated[
         bool,
         typer.Option("--cluster", help="Write the configuration directory of a cluster instead, or write it anew."),
@@ -81,25 +80,25 @@ def init(
     embedded: Embedded = False,
 ) -> None:
     """Write a campaign file to start from, or the configuration of a cluster."""
-    if cluster and old is not None:
-        raise InputError("--from converts a campaign file; leave out --cluster.")
     if cluster:
+        if system is not None or origin != "prototypes":
+            raise InputError("--system and --from are of a campaign file; leave them out, or --cluster.")
         from imatgen_flows.cli.cluster import init_cluster
 
         init_cluster(directory, embedded)
         return
-    from imatgen_flows.cli.starter import convert_campaign, write_starter
-
-    if old is not None:
-        path, renamings = convert_campaign(old, directory)
+    if origin in STARTS:
+        path = write_starter(directory, parse_system(system or "V-O"), origin)
+    elif system is None:
+        path, renamings = convert_campaign(Path(origin), directory)
         for renaming in renamings:
             typer.echo(renaming)
     else:
-        path = write_starter(directory)
+        raise InputError(f"--from {origin}: with --system it is one of {', '.join(STARTS)}.")
     typer.echo(f"wrote {path}. Next: imatgen plan {shlex.quote(str(path))}")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGN)
 def check(
     campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN.yaml]", help="The campaign file.")] = None,
     cluster: ClusterOption = None,
@@ -129,7 +128,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGN)
 def plan(campaign: CampaignFile, as_json: AsJson = False) -> None:
     """Count what a campaign will do, and estimate its cost, before anything runs."""
     from imatgen_flows.config import CampaignConfig
@@ -150,7 +149,7 @@ def plan(campaign: CampaignFile, as_json: AsJson = False) -> None:
         typer.echo(f"warning: {warning}")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGN)
 def run(
     campaign: CampaignFile,
     directory: Annotated[
@@ -173,56 +172,19 @@ def run(
         said, number = (str(stop), stop.signal) if isinstance(stop, Interrupted) else ("stopped.", signal.SIGINT)
         cure = shlex.join(["imatgen", "run", str(campaign), "--directory", str(directory), "--resume"])
         raise Interrupted(f"{said} `{cure}` continues; finished jobs are not repeated.", number) from stop
-    _summarise(directory)
+    results.print_result(directory)
     typer.echo(f"report: {build_report(directory)}")
     campaigns.refuse_empty(directory)
 
 
-@app.command()
-def report(run: RunPath) -> None:
-    """Build the HTML report of a run anew."""
-    from imatgen_flows.report import build_report
-
-    typer.echo(build_report(run))
-
-
-@app.command()
-def export(
-    run: RunPath,
-    fmt: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CIF,
-    destination: Annotated[Path | None, typer.Option(help="Directory to write to.", show_default="RUN/export")] = None,
-    only: Annotated[
-        Selection, typer.Option(help=" ".join(f"`{each.value}`: {each.description}" for each in Selection))
-    ] = Selection.NEW,
-) -> None:
-    """Write the candidates of a run for other programs."""
-    from imatgen_flows.report import export_run
-
-    written = export_run(run, fmt.value, destination, only.value)
-    for path in written:
-        typer.echo(path)
-    if not written:
-        typer.echo(f"no relaxed candidate is `{only.value}`: nothing was written.", err=True)
-
-
-def _summarise(directory: Path) -> None:
-    from imatgen_flows.report.evidence import verdicts
-    from imatgen_flows.report.result_directory import crystal_id
-    from imatgen_flows.report.run_directory import RunDirectory
-
-    found = RunDirectory.open(directory)
-    best = found.new[:10]
-    columns = {
-        "formula": [row["formula"] for row in best],
-        "space group": [row["spacegroup"] for row in best],
-        f"E_hull ({found.scale}), eV/atom": [f"{row['e_above_hull']:.3f}" for row in best],
-        **verdicts(best),
-        "sampled by": [row["sampler"] for row in best],
-        "id": [crystal_id(row) for row in best],
-    }
-    title = f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best"
-    print_table(title, list(columns), list(zip(*columns.values(), strict=True)))
-    typer.echo(found.basis.sentence(found.pressure))
+# `imatgen --help` lists the commands in the order in which they are added
+app.add_typer(results.app)
+app.add_typer(campaigns.app)
+app.add_typer(launchpad_app, name="launchpad", rich_help_panel=CLUSTER)
+app.add_typer(generate.app)
+app.add_typer(screen.app)
+for name, group in {"evaluate": evaluate_app, "models": models_app, "study": study_app, "testing": testing_app}.items():
+    app.add_typer(group, name=name, rich_help_panel=TOOLS)
 
 
 def main() -> None:

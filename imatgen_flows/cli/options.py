@@ -10,6 +10,9 @@ import typer
 from imatgen_flows.errors import InputError
 from imatgen_flows.registry import Registry
 
+# groups of commands in `imatgen --help`
+CAMPAIGN, CLUSTER, TOOLS = "Campaigns", "On a cluster", "Tools"
+
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for pipes.")]

@@ -5,18 +5,32 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table for people."""
-    table = Table(title=title, title_justify="left")
+    Console().print(make_table(title, columns, rows))
+
+
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str | None = None) -> Table:
+    """Make a table for people; without a head where the columns have no names."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=caption,
+        box=box.SIMPLE_HEAD,
+        show_header=any(columns),
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in columns:
         table.add_column(column, overflow="fold")  # a name that is cut short cannot be looked up
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    return table
 
 
 def show_progress() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imatgen_flows.cli.options import AsJson, parse_path, parse_system
+from imatgen_flows.cli.options import TOOLS, AsJson, parse_path, parse_system
 from imatgen_flows.cli.output import print_table, show_progress
 from imatgen_flows.energetics.potential_registry import DEFAULT_POTENTIAL
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted
@@ -24,7 +24,7 @@ SHOWN = 10  # shortlisted crystals that are printed
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=TOOLS)
 def screen(
     files: Annotated[
         list[Path],

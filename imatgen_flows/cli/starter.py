@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any
 
-from imatgen_flows.campaign_v1 import RENAMED_KEYS, rename_old_keys, renamings_in
-from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
-from imatgen_flows.io.yaml_file import read_yaml, validate_content
 from imatgen_flows.models.registry import ANEW, PRETRAINED
 
 CAMPAIGN_FILE = "campaign.yaml"
@@ -24,15 +24,49 @@ PATHS = {
 }
 
 
-def write_starter(directory: Path) -> Path:
+@dataclass(frozen=True)
+class Start:
+    """Sections that a campaign begins with, as YAML."""
+
+    templates: str
+    known: str
+    sampling: str
+
+
+# by the source of templates; with few templates the prior is poor, and interpolation finds most
+STARTS = {
+    "prototypes": Start("{source: prototypes}", "{source: shipped}", "{slerp: 1600, prior: 0, perturb: 0}"),
+    "mp": Start("{source: mp}", "{source: mp}", "{slerp: 400, prior: 400, perturb: 100}"),
+    "optimade": Start(
+        "{source: optimade, provider: oqmd}",
+        "{source: optimade, provider: oqmd}",
+        "{slerp: 400, prior: 400, perturb: 100}",
+    ),
+}
+
+
+def write_starter(directory: Path, system: Sequence[str] = ("V", "O"), source: str = "prototypes") -> Path:
     """Write `campaign.yaml` into a directory.
+
+    Parameters
+    ----------
+    directory : made where it does not exist
+    system : two to five element symbols
+    source : of templates, a key of `STARTS`
 
     Raises
     ------
     InputError
-        Where there is one already, or the directory cannot be written.
+        Where there is one already, the directory cannot be written, or the system has more than five elements.
     """
-    return _write(directory, (files("imatgen_flows.cli") / "assets" / CAMPAIGN_FILE).read_text(encoding="utf-8"))
+    from imatgen_flows.config import CampaignConfig
+
+    CampaignConfig(system=list(system))  # which refuses six elements
+    start = STARTS[source]
+    # of one element alone YAML would read the last two as truth values
+    elements = ", ".join(f'"{symbol}"' if symbol in ("N", "Y", "No") else symbol for symbol in system)
+    text = Template((files("imatgen_flows.cli") / "assets" / CAMPAIGN_FILE).read_text(encoding="utf-8"))
+    return _write(directory, text.substitute(vars(start), title="-".join(system), elements=elements))
 
 
 def convert_campaign(old: Path, directory: Path) -> tuple[Path, list[str]]:
@@ -48,6 +82,10 @@ def convert_campaign(old: Path, directory: Path) -> tuple[Path, list[str]]:
         Where the old file cannot be read or holds a key that no version knows, or the new one cannot be written.
     """
     import yaml
+
+    from imatgen_flows.campaign_v1 import RENAMED_KEYS, rename_old_keys, renamings_in
+    from imatgen_flows.config import CampaignConfig
+    from imatgen_flows.io.yaml_file import read_yaml, validate_content
 
     content = read_yaml(old, "campaign file", "Give the file that is to be converted.")
     converted: dict[str, Any] = rename_old_keys(content) if content.get("version", 1) in (1, 2) else dict(content)

@@ -132,10 +132,10 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     >>> verdicts([{"committee": "agreed", "dynamically_stable": None}, {"committee": "", "dynamically_stable": None}])
     {'committee': ['agreed', '']}
     """
-    stable = {None: "", True: "yes", False: "no"}
+    phonons = {None: "", True: "stable", False: "unstable"}
     columns = {
         "committee": [row.get("committee") or "" for row in rows],
-        "dynamically stable": [stable[row.get("dynamically_stable")] for row in rows],
+        "phonons": [phonons[row.get("dynamically_stable")] for row in rows],
     }
     return {heading: cells for heading, cells in columns.items() if any(cells)}
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
-from imatgen_flows.candidates.classes import Selection
 from imatgen_flows.candidates.schema import COLUMNS, Column, arrow_schema, column_names
 from imatgen_flows.candidates.table import csv_text
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
+from imatgen_flows.report.choice import choose_candidates
 from imatgen_flows.report.documents import RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, read_cif
 from imatgen_flows.report.result_directory import crystal_id
@@ -28,6 +28,9 @@ def export_run(
     format: str = "cif",  # noqa: A002  the name of the command's option
     destination: str | Path | None = None,
     only: str = "new",
+    *,
+    max_e_hull: float | None = None,
+    top: int | None = None,
 ) -> list[Path]:
     """Write the relaxed candidates of a run, lowest E_hull first.
 
@@ -37,8 +40,7 @@ def export_run(
     format : `cif` (one file each, named after the id of the crystal in it), `extxyz` (one file, energies in eV/atom in
         its headers), `csv` or `parquet` (one table without, or with, the structures as CIF)
     destination : directory to write to; `RUN/export` by default
-    only : `new` for the new ones; of these `agreed` for those that the committee agrees on, `stable` for the dynamically
-        stable ones, `agreed-stable` for both; `all` for every relaxed candidate
+    only, max_e_hull, top : see `choose_candidates`
 
     Returns
     -------
@@ -52,19 +54,13 @@ def export_run(
     """
     if format not in FORMATS:
         raise InputError(f"unknown export format `{format}`. Known: {', '.join(FORMATS)}.")
-    if only not in list(Selection):
-        raise InputError(f"`{only}` is not a choice of candidates. Known: {', '.join(Selection)}.")
     if destination is not None and Path(destination).suffix.lower().removeprefix(".") in FORMATS:
         raise InputError(
             f"{destination}: named like a file, but the destination is a directory; the files in it get names of their own. "
             "Give the name of a directory."
         )
     run = RunDirectory.open(run_dir)
-    rows = [
-        row
-        for row in run.relaxed
-        if all(row.get(column) == value for column, value in Selection(only).conditions.items())
-    ]
+    rows = choose_candidates(run, only, max_e_hull, top)
     if not rows:
         return []
     folder = Path(destination) if destination is not None else run.path / "export"

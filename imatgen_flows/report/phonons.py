@@ -22,11 +22,13 @@ def phonons_section(run: RunDirectory) -> Markup:
     if not asked:
         return Markup()
     computed = [row for row in asked if row["dynamically_stable"] is not None]
+    stable = sum(row["dynamically_stable"] is True for row in computed)
     return render(
         "phonons",
         run=run,
         rows=asked,
-        stable=share(sum(bool(row["dynamically_stable"]) for row in computed), len(computed)),
+        stable=share(stable, len(computed)),
+        stable_count=stable,
         computed=len(computed),
         threshold=STABLE_ABOVE,
         interpolated=sum(row["lowest_interpolated"] > STABLE_ABOVE for row in computed),

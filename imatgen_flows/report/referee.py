@@ -13,6 +13,7 @@ from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
 from imatgen_flows.energetics.potentials import POTENTIALS, Potential, describe_functionals, describe_shared_training
 from imatgen_flows.metrics import BASELINES_FILE
 from imatgen_flows.metrics.statistics import rate_interval
+from imatgen_flows.report.markup import plural
 from imatgen_flows.report.result_directory import read_json
 from imatgen_flows.report.run_directory import RunDirectory
 
@@ -102,7 +103,7 @@ def _phonons(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str:
 
 def _hull(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str:
     failed = run.hull.get("failed") or []
-    lost = f" {len(failed)} reference phases could not be relaxed." if failed else ""
+    lost = f" {len(failed)} reference phase{plural(len(failed))} could not be relaxed." if failed else ""
     return f"{run.basis.sentence(run.pressure)}{lost} A phase that is not on it makes every E_hull near it too low."
 
 

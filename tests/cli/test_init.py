@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from imatgen_flows.cli.starter import STARTS
 from imatgen_flows.config import CampaignConfig
 
 OLD = """\
@@ -22,11 +23,39 @@ sources: {shares: {generator: 0.5, files: 0.5}, files: other/structures.extxyz}
 
 def test_init_writes_a_campaign_of_defaults_and_overwrites_nothing(imatgen, tmp_path):
     assert imatgen("init", tmp_path / "new")[0] == 0
-    path = tmp_path / "new" / "campaign.yaml"
-    campaign = CampaignConfig.from_file(path)
-    assert campaign == CampaignConfig(system=["V", "O"], name=campaign.name) and campaign.name
+    campaign = CampaignConfig.from_file(tmp_path / "new" / "campaign.yaml")
+    assert (
+        campaign.sampling.total == 1600 and campaign.sampling.root["prior"] == 0
+    )  # few templates: interpolation alone
+    assert campaign == CampaignConfig(system=["V", "O"], name="V-O", sampling=campaign.sampling.root)
     code, _, error = imatgen("init", tmp_path / "new")
     assert code == 2 and "exists already" in error
+
+
+@pytest.mark.parametrize("source", STARTS)
+def test_init_writes_a_campaign_for_any_system(imatgen, tmp_path, source):
+    # N, Y and No are truth values to YAML where they are not quoted
+    code, text, error = imatgen("init", tmp_path / "new", "--system", "Y-N-No-O", "--from", source)
+    assert code == 0, error
+    campaign = CampaignConfig.from_file(tmp_path / "new" / "campaign.yaml")
+    assert set(campaign.system) == {"Y", "N", "No", "O"} and campaign.templates.source == source
+    assert campaign.known.source == ("shipped" if source == "prototypes" else source)
+    assert f"imatgen plan {tmp_path}" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--system", "Zr-Qq"), "`Qq` is not a chemical element"),
+        (("--system", "Zr"), "one element is no system"),
+        (("--system", "Li-Na-K-Rb-Cs-O"), "two to five different elements"),
+        (("--system", "Zr-N", "--from", "aflow"), "is one of prototypes, mp, optimade"),
+        (("--system", "Zr-N", "--cluster"), "are of a campaign file"),
+    ],
+)
+def test_init_refuses_what_is_no_system_or_source(imatgen, tmp_path, options, said):
+    code, _, error = imatgen("init", tmp_path / "new", *options)
+    assert code == 2 and said in error and not (tmp_path / "new").exists()
 
 
 def test_init_from_a_campaign_of_version_1_renames_its_keys_and_keeps_its_values(imatgen, tmp_path):

@@ -26,4 +26,4 @@ def test_a_filter_is_offered_where_a_candidate_passes_it():
 
 def test_verdicts_fill_a_column_where_somebody_was_asked():
     assert verdicts([{"committee": ""}, {}]) == verdicts([]) == {}
-    assert verdicts([{"dynamically_stable": False}, {}]) == {"dynamically stable": ["no", ""]}
+    assert verdicts([{"dynamically_stable": False}, {}]) == {"phonons": ["unstable", ""]}

@@ -1,0 +1,124 @@
+"""The commands for the results of a run: show, report, export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imatgen_flows.candidates.classes import Selection
+from imatgen_flows.cli.options import CAMPAIGN, AsJson, RunPath
+from imatgen_flows.cli.output import print_table
+from imatgen_flows.errors import ImatgenError
+
+if TYPE_CHECKING:
+    from imatgen_flows.report.documents import RelaxedRow
+    from imatgen_flows.report.run_directory import RunDirectory
+
+app = typer.Typer()
+
+Only = Annotated[
+    Selection,
+    typer.Option("--only", help=" ".join(f"`{each.value}`: {each.description}" for each in Selection)),
+]
+MaxEHull = Annotated[
+    float | None, typer.Option("--max-e-hull", metavar="X", help="Up to this E_hull, eV/atom.", show_default="any")
+]
+BEST = 10  # candidates that are printed when a run ends
+
+
+class Format(str, Enum):
+    """Formats that `export` writes."""
+
+    CIF = "cif"
+    EXTXYZ = "extxyz"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+@app.command(rich_help_panel=CAMPAIGN)
+def show(
+    run: RunPath,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="So many at most.")] = 20,
+    max_e_hull: MaxEHull = None,
+    only: Only = Selection.NEW,
+    as_json: AsJson = False,
+) -> None:
+    """Show the best candidates of a finished run, lowest E_hull first."""
+    from imatgen_flows.report.choice import choose_candidates
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    found = RunDirectory.open(run)
+    rows = choose_candidates(found, only.value, max_e_hull, top)
+    if as_json:
+        typer.echo(json.dumps(rows))
+    elif rows:
+        matching = len(choose_candidates(found, only.value, max_e_hull))
+        print_best(found, f"{found.title}: {len(rows)} of {matching} candidates (`{only.value}`)", rows)
+    if not rows:
+        raise ImatgenError(_none_of(only, max_e_hull))
+
+
+@app.command(rich_help_panel=CAMPAIGN)
+def report(run: RunPath) -> None:
+    """Build the HTML report of a run anew."""
+    from imatgen_flows.report import build_report
+
+    typer.echo(build_report(run))
+
+
+@app.command(rich_help_panel=CAMPAIGN)
+def export(
+    run: RunPath,
+    fmt: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CIF,
+    destination: Annotated[Path | None, typer.Option(help="Directory to write to.", show_default="RUN/export")] = None,
+    only: Only = Selection.NEW,
+    max_e_hull: MaxEHull = None,
+    top: Annotated[
+        int | None, typer.Option("--top", metavar="N", min=1, help="So many at most.", show_default="all")
+    ] = None,
+) -> None:
+    """Write the candidates of a run for other programs, lowest E_hull first."""
+    from imatgen_flows.report import export_run
+
+    written = export_run(run, fmt.value, destination, only.value, max_e_hull=max_e_hull, top=top)
+    for path in written:
+        typer.echo(path)
+    if not written:
+        typer.echo(f"{_none_of(only, max_e_hull)} Nothing was written.", err=True)
+
+
+def print_result(directory: Path) -> None:
+    """Print the best of a run that has just ended."""
+    from imatgen_flows.report.run_directory import RunDirectory
+
+    found = RunDirectory.open(directory)
+    print_best(
+        found, f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best", found.new[:BEST]
+    )
+    typer.echo(found.basis.sentence(found.pressure))
+
+
+def print_best(found: RunDirectory, title: str, rows: Sequence[RelaxedRow]) -> None:
+    """Print a table of candidates that fits into 80 columns."""
+    from imatgen_flows.report.evidence import verdicts
+    from imatgen_flows.report.result_directory import crystal_id
+
+    columns: dict[str, list[Any]] = {
+        "formula": [row["formula"] for row in rows],
+        "space group": [row["spacegroup"] for row in rows],
+        "E_hull": [f"{row['e_above_hull']:.3f}" for row in rows],
+        **verdicts(rows),
+        "sampled by": [row["sampler"] for row in rows],
+        "id": [crystal_id(row) for row in rows],
+    }
+    print_table(f"{title}; E_hull in eV/atom, {found.scale}", list(columns), list(zip(*columns.values(), strict=True)))
+
+
+def _none_of(only: Selection, max_e_hull: float | None) -> str:
+    up_to = "" if max_e_hull is None else f" and within {max_e_hull:g} eV/atom"
+    return f"no relaxed candidate is `{only.value}`{up_to}."
