@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from imatgen_flows.energetics.hull import Hull
     from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, CandidateTable
+    from imatgen_flows.metrics.run_differences import RunDifferences
     from imatgen_flows.sources.trained_model import TrainedModel
 
 
@@ -238,6 +239,23 @@ class Run:
 
         self.require_finished()
         return build_report(self.path)
+
+    def compare(self, other: Run) -> RunDifferences:
+        """Put this run beside another finished one: settings, finds, cost. New structures are compared by the matcher.
+
+        Examples
+        --------
+        >>> run = imf.Run.open("runs/vanadium-oxides")
+        >>> found = run.compare(run)
+        >>> len(found.settings), len(found.common) == found.found["new"][0]
+        (0, True)
+        """
+        from imatgen_flows.jobs.run_facts import run_facts
+        from imatgen_flows.metrics.run_differences import compare_facts
+
+        for run in (self, other):
+            run.require_finished()
+        return compare_facts(run_facts(self.path), run_facts(other.path))
 
     def first_round(self) -> tuple[str, CandidatesDocument, CampaignData]:
         """Return what a `ScreenMaker` makes a flow of: the artifact store, the candidates of the first round, and its data.

@@ -15,6 +15,7 @@ from imatgen_flows.jobs.known_elsewhere import known_elsewhere
 from imatgen_flows.jobs.phonons import compute_phonons
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.managers.local import run_campaign
+from imatgen_flows.run import Run
 
 COLUMNS = ("dynamically_stable", "lowest_frequency", "free_energy")
 
@@ -94,6 +95,10 @@ def test_without_phonons_no_such_job_is_made_and_the_keys_of_all_others_stay(con
     with_phonons = {path.name for path in (run / "artifacts" / "documents").iterdir()}
     differing = {name.partition("-")[0] for name in keys ^ with_phonons}
     assert differing == {"compute_phonons", "known_elsewhere", "finish_round"}
+    found = Run.open(run).compare(Run.open(plain))
+    assert set(found.settings) == {"phonons.at_most"} and found.settings["phonons.at_most"] == (2, 0)
+    assert found.evaluations["phonons"][0] > 0 and found.evaluations["phonons"][1] is None
+    assert len(found.common) == found.found["new"][0] > 0 and not found.notes
 
 
 def test_the_report_shows_bands_and_verdicts_of_what_was_computed(run):

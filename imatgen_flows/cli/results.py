@@ -64,6 +64,36 @@ def show(
 
 
 @app.command(rich_help_panel=CAMPAIGN)
+def compare(
+    run: RunPath,
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="Another run directory.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PAGE.html", help="Write a page too.", show_default="none")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put two finished runs beside each other: what differs in settings, finds and cost."""
+    from imatgen_flows.report.run_differences import TABLES, difference_tables, write_differences
+    from imatgen_flows.run import Run
+
+    found = Run.open(run).compare(Run.open(other))
+    if out is not None:
+        write_differences(found, out)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict()))
+        return
+    for name, rows in difference_tables(found).items():
+        if rows:
+            print_table(TABLES[name], ["", str(run), str(other)], rows)
+    alone = " and ".join(
+        f"{len(finds):,} in {where} alone" for finds, where in zip(found.alone, (run, other), strict=True)
+    )
+    typer.echo(f"New structures: {len(found.common):,} in both by the matcher, {alone}.")
+    for note in found.notes:
+        typer.echo(note)
+
+
+@app.command(rich_help_panel=CAMPAIGN)
 def report(run: RunPath) -> None:
     """Build the HTML report of a run anew."""
     from imatgen_flows.report import build_report

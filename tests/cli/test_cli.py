@@ -118,6 +118,24 @@ def test_report_and_export_read_the_run(imatgen, run, tmp_path):
         assert code == 0 and text.strip()
 
 
+def test_two_runs_are_put_beside_each_other(imatgen, run, tmp_path):
+    page = tmp_path / "both.html"
+    code, text, _ = imatgen("compare", run, run, "--out", page)
+    assert (
+        code == 0
+        and "What was found" in text
+        and "Settings that differ" not in text
+        and "in both by the matcher" in text
+    )
+    assert "<h1>Two runs beside each other</h1>" in page.read_text() and "http:" not in page.read_text()
+    found = json.loads(imatgen("compare", run, run, "--json")[1])
+    assert found["alone"] == [[], []] and found["found"]["sampled"] == [40, 40]
+    code, _, error = imatgen("compare", run, tmp_path)
+    assert code == 2 and "not a run directory" in error
+    code, _, error = imatgen("compare", run, run, "--out", tmp_path / "no" / "such" / "\0")
+    assert code == 2
+
+
 def test_export_says_when_a_directory_is_no_run(imatgen, tmp_path):
     code, _, error = imatgen("export", tmp_path)
     assert code == 2 and "not a run directory" in error
