@@ -182,20 +182,21 @@ def _fixed(template: str) -> Callable[[RunDirectory], Markup]:
     return lambda run: render(template, run=run)
 
 
-# id of a section -> its link at the top of the page (none where that is empty), and what writes it
+# id of a section -> its link at the top of the page (none where that is empty), and what writes it: first what was found,
+# then how it came about
 SECTIONS: dict[str, tuple[str, Callable[[RunDirectory], Markup]]] = {
+    "best": ("Best structures", _fixed("best")),
+    "hull": ("Hull", lambda run: hull_section(run, funnel=True)),
+    "compositions": ("Compositions", _compositions),
+    "evidence": ("Evidence", evidence_section),
+    "phonons": ("Phonons", phonons_section),
+    "validation": ("Validation", validation_section),
+    "candidates": ("Candidates", _candidates),
     "funnel": ("Funnel", _funnel),
     "classes": ("", classes_section),
     "rounds": ("Rounds", rounds_section),
     "sources": ("Sources", sources_section),
-    "hull": ("Hull", lambda run: hull_section(run, funnel=True)),
-    "compositions": ("Compositions", _compositions),
-    "best": ("Best structures", _fixed("best")),
-    "evidence": ("Evidence", evidence_section),
-    "phonons": ("Phonons", phonons_section),
-    "validation": ("Validation", validation_section),
     "vacancies": ("Vacancies", lambda run: vacancies_section(run.path)),
-    "candidates": ("Candidates", _candidates),
     "latent": ("Latent space", _latent),
     "reconstruction": ("Reconstruction", reconstruction_section),
     "ledger": ("Ledger", _ledger),

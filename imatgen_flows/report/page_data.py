@@ -73,6 +73,7 @@ def candidates_data(
     return {
         "name": results.title,
         "scale": results.scale,
+        "quantity": results.quantity,
         "system": results.system,
         "threshold": results.threshold,
         "best": BEST,

@@ -80,7 +80,24 @@ def test_the_page_opens_whole_fetches_nothing_and_no_script_fails(page):
     assert len(_all(page, "#hull-plot .scatterlayer .trace")) >= 5
     for selector in ("#theme", "#hull-switch button:nth-child(2)", "#hull-switch button:nth-child(3)", "#theme"):
         _click(page, selector)
+        assert "undefined" not in _all(page, "body")[0].text + _all(page, "#hull-plot")[0].text
     assert _faults(page) == []
+
+
+@pytest.mark.parametrize("width", [400, 768, 1300])
+def test_the_page_is_read_without_scrolling_sideways(page, width):
+    before = page.get_window_size()
+    page.set_window_size(width, 900)
+    try:
+        _wait(lambda: page.execute_script("return innerWidth") <= max(width, 500))
+        time.sleep(0.5)  # the plots follow the window
+        wide, inner = page.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        script = """return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1
+            && !e.closest('.scroll') && !e.closest('svg') && !e.closest('dialog'))
+            .map(e => e.tagName + '#' + e.id + '.' + e.className).slice(0, 8)"""
+        assert wide <= inner, page.execute_script(script)
+    finally:
+        page.set_window_size(before["width"], before["height"])
 
 
 def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(page):

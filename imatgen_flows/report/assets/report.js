@@ -124,7 +124,7 @@
   }
 
   let hullAxis = binary ? "formation_energy" : "e_above_hull";
-  let closeUp = false;
+  let closeUp = binary && data.candidates.length > 0; // first of all where the candidates are
   function around(values, margin) {
     const finite = values.filter((value) => value !== null);
     const [low, high] = [Math.min(...finite), Math.max(...finite)];
@@ -229,7 +229,7 @@
   function plotAll() { hullPlot(); compositionsPlot(); roundsPlot(); phononPlot(); latentPlot(); errorsPlot(); }
 
   if (binary)
-    for (const [key, near, label] of [["formation_energy", false, `Formation ${data.quantity}`], ["formation_energy", true, "Close-up"], ["e_above_hull", false, `${data.quantity === "energy" ? "Energy" : "Enthalpy"} above hull`]]) {
+    for (const [key, near, label] of [["formation_energy", true, "Close-up"], ["formation_energy", false, `Formation ${data.quantity}`], ["e_above_hull", false, `${data.quantity === "energy" ? "Energy" : "Enthalpy"} above hull`]]) {
       const button = element("button", { type: "button", "aria-pressed": key === hullAxis && near === closeUp }, label);
       if (near && !data.candidates.length) continue;
       button.addEventListener("click", () => {
