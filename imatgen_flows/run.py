@@ -12,7 +12,7 @@ from imatgen_flows.candidates.schema import COLUMNS, units
 from imatgen_flows.candidates.states import Geometry, Stage, State
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError
-from imatgen_flows.managers.run_files import CAMPAIGN_FILE, FAILURE_FILE, RunState, run_state
+from imatgen_flows.managers.run_files import CAMPAIGN_FILE, FAILURE_FILE, RunState, extended, run_state
 
 if TYPE_CHECKING:
     import pandas
@@ -283,8 +283,12 @@ class Run:
         """How far the run had come when it was opened, and what goes on with it, in a sentence."""
         command = ["imatgen", "run", str(self.path / CAMPAIGN_FILE), "--directory", str(self.path), "--resume"]
         go_on = f"`{shlex.join(command)}` goes on with it."
+        more = extended(self.path) if self.state is RunState.FINISHED else []
+        added = (
+            f" Since then {' and '.join(more)} were changed, and what was added is not done: {go_on}" if more else ""
+        )
         return {
-            RunState.FINISHED: "the run is finished.",
+            RunState.FINISHED: f"the run is finished.{added}",
             RunState.RUNNING: "the run is still going; wait for its end.",
             RunState.FAILED: f"the run failed ({self.failure}). {go_on}",
             RunState.STOPPED: f"the run was stopped before its end, or is on a cluster (`imatgen status`). {go_on}",

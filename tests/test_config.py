@@ -337,6 +337,13 @@ def test_a_committee_that_asks_nobody_is_refused():
     assert one.committee.potentials == ["sevennet"]
 
 
+def test_nothing_is_followed_where_no_phonons_are_computed():
+    with pytest.raises(InputError, match="`follow` needs phonons"):
+        CampaignConfig.model_validate({"system": ["V", "O"], "phonons": {"follow": True}})
+    with pytest.raises(InputError, match="a potential has no name"):
+        CampaignConfig.model_validate({"system": ["V", "O"], "committee": {"potentials": [""]}})
+
+
 def test_two_shares_that_differ_cannot_become_one():
     old = {"start": {"model": "a", "share": 0.6}, "rounds": {"at_most": 2}}
     with pytest.raises(InputError, match=r"`start\.share: 0\.6` and `rounds\.fine_tune: 0\.3` are one key now"):

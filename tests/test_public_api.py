@@ -316,7 +316,7 @@ def test_resuming_a_finished_run_opens_it_and_clears_an_old_failure(copy, tiny):
     [
         (lambda run: run.structure("r0-slerp-00000x"), r"no candidate `r0-slerp-00000x`\. Nearest: r0-slerp-0"),
         (lambda run: run.structure(run.shortlist.index[0], stage="validated"), "was never validated: it came as far as"),
-        (lambda run: run.structure(run.shortlist.index[0], stage="melted"), "Known: decoded, relaxed, validated"),
+        (lambda run: run.structure(run.shortlist.index[0], stage="melted"), "Known: decoded, relaxed, followed, validated"),
         (lambda run: run.structure(run.candidates.index[run.candidates["state"] == "rejected"][0]), "was never relaxed"),
         (lambda run: imf.generate("Ti-O", model=run), "is a model of V-O, not of Ti-O"),
         (lambda run: imf.generate("V-O", model=run, formula="TiO2"), "generates crystals of V-O"),

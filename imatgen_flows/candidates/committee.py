@@ -19,6 +19,9 @@ RANK = {
 }
 
 
+MOVED = "relaxed to another structure"  # detail of a vote, which then is on that one
+
+
 @dataclass(frozen=True)
 class Vote:
     """What one potential says of one candidate.

@@ -21,6 +21,7 @@ from imatgen_flows.matching.grouping import StructureIndex
 # `structure-matcher` of https://github.com/LeMaterial/lemat-genbench, fingerprinting/utils.py)
 TIGHT = {"ltol": 0.1, "stol": 0.3, "angle_tol": 5}
 _SILENT = ": not answered ("  # behind the name of a provider, before the reason
+_ABSENT = ": not among "  # behind the name of a provider, before the number of its crystals
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,17 @@ def silent_providers(said: Iterable[Sequence[str]]) -> Counter[str]:
     return Counter(line.partition(_SILENT)[0] for lines in said for line in lines if _SILENT in line)
 
 
+def is_match(line: str) -> bool:
+    """Test whether a line of the column `elsewhere` says that a provider holds the crystal.
+
+    Examples
+    --------
+    >>> is_match("http://127.0.0.1:9: not answered (refused)"), is_match("mp: mp-1 https://example.org/mp-1")
+    (False, True)
+    """
+    return _SILENT not in line and _ABSENT not in line
+
+
 def _say(answer: Answer, match: str | None) -> str:
     """Say whether a provider holds a crystal, in one line."""
     if answer.fault:
@@ -178,7 +190,7 @@ def _say(answer: Answer, match: str | None) -> str:
     if match is not None:
         return f"{answer.provider}: {match} {answer.link(match)}"
     unread = f"; {answer.unread:,} entries cannot be read" if answer.unread else ""
-    return f"{answer.provider}: not among {len(answer.ordered):,} crystals of the system{unread}"
+    return f"{answer.provider}{_ABSENT}{len(answer.ordered):,} crystals of the system{unread}"
 
 
 def _elements_of(structure: Structure) -> Composition:

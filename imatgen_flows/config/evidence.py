@@ -28,6 +28,13 @@ class Committee(Section):
 
     _list = field_validator("potentials", mode="before")(one_or_more)
 
+    @field_validator("potentials")
+    @classmethod
+    def _names(cls, potentials: list[str]) -> list[str]:
+        if not all(name.strip() for name in potentials):
+            raise ValueError("a potential has no name")
+        return potentials
+
     @model_validator(mode="after")
     def _asks_somebody(self) -> Self:
         fields = type(self).model_fields
@@ -84,6 +91,12 @@ class Phonons(Section):
         False,
         description="Follow the softest imaginary mode of a candidate to a lower structure, which is kept beside it.",
     )
+
+    @model_validator(mode="after")
+    def _follows_something(self) -> Self:
+        if self.follow and not self.at_most:
+            raise ValueError("`follow` needs phonons: give `at_most` a number, or leave it out")
+        return self
 
 
 class Validate(Section):

@@ -220,6 +220,10 @@ def base_url(provider: str, section: str) -> str:
     known = OptimadeRester.aliases
     if provider not in known:
         near = difflib.get_close_matches(provider, known, n=1)
-        hint = f"Did you mean `{near[0]}`?" if near else f"Choose from {', '.join(sorted(known))}, or give a URL."
+        hint = (
+            f"Did you mean `{near[0]}`?"
+            if near
+            else f"Choose from {', '.join(sorted(known))}, or give a URL that begins with https://."
+        )
         raise InputError(f"{section}: unknown OPTIMADE provider `{provider}`. {hint}")
     return known[provider]

@@ -16,7 +16,7 @@ MODULES = {
     "orb-models": "orb_models",
     "mace-torch": "mace",
 }  # what a distribution is imported as, where not by its name
-OWN = "`interpreters: {name: /path/to/python}` in ~/.imatgen.yaml."
+OWN = "`interpreters: {{{}: /path/to/python}}` in ~/.imatgen.yaml."
 
 
 def register_potential(potential: Potential) -> None:
@@ -77,7 +77,7 @@ def get_potential(name: str | Potential, interpreter: str = "") -> Potential:
         own = (
             ""
             if name not in POTENTIALS.names
-            else f" Or name, in the setting `interpreters`, a Python that has it: {OWN}"
+            else f" Or name, in the setting `interpreters`, a Python that has it: {OWN.format(name)}"
         )
         raise InputError(
             f"potential `{potential.name}` needs the Python package `{needed}`, which is missing: {cure}.{own}"

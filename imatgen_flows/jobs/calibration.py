@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,14 +71,19 @@ def read_known_energies(path: Path, field: str = ENERGY) -> KnownEnergies:
 
     structures: dict[str, Structure] = {}
     energies: dict[str, float] = {}
-    without = 0
+    without, unread = 0, list[int]()
     fields: set[str] = set()
     for number, line in enumerate(text_lines(path, "evaluate potentials"), start=1):
         if not line.strip():
             continue
         name, row, crystal = read_line(line, f"{path.name}:{number}")
         fields |= row.keys()
+        if not row:
+            unread.append(number)
+            continue
         energy = row.get(field)
+        if isinstance(energy, float) and not isfinite(energy):
+            raise InputError(f"{path}, line {number}: `{field}` of {name} is {energy}, which is no energy.")
         if not isinstance(energy, int | float) or isinstance(energy, bool):
             without += 1
             continue
@@ -97,6 +103,8 @@ def read_known_energies(path: Path, field: str = ENERGY) -> KnownEnergies:
             f"{path}: none of its {without} rows has a number in `{field}`. Give, with --energy, the field that holds the "
             f"formation energy in eV/atom, all of one scale. Fields of energies in the file: {there}."
         )
+    if unread:
+        logger.warning("%s: %d lines are no JSON objects, the first of them line %d", path, len(unread), unread[0])
     return KnownEnergies(structures, energies, without)
 
 

@@ -19,7 +19,7 @@ def check_elsewhere(config: CampaignConfig) -> list[Check]:
         try:
             address = base_url(provider, "elsewhere.providers")
         except InputError as error:
-            checks.append(Check(f"elsewhere {provider}", False, str(error)))
+            checks.append(Check(f"elsewhere {provider}", False, str(error).removeprefix("elsewhere.providers: ")))
         else:
             checks.append(Check(f"elsewhere {provider}", True, f"{address}; asked when candidates are shortlisted"))
     return checks

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 300.0  # s for one of the trial crystals, of five atoms at most
 # the atoms of a trial crystal stand in no order that nature chose: an energy that is too high there is no fault
+NO_VOTES = "It will lose its votes."
 HARMLESS = ("", "not_converged", "diverged")
 
 
@@ -35,7 +36,10 @@ def check_potentials(config: CampaignConfig) -> list[Check]:
     Each runs in a process of its own, as in a job: one that crashes is a failed check.
     """
     checks = [check_potential(config.screen.potential, config.system)]
-    checks += [check_potential(name, config.system, votes=True) for name in config.committee.potentials]
+    members = [check_potential(name, config.system, votes=True) for name in config.committee.potentials]
+    checks += members
+    if members and all(NO_VOTES in check.detail for check in members):
+        checks.append(Check("committee", False, "none of its potentials can vote on this system: name others."))
     names = [config.screen.potential, *config.committee.potentials]
     if said := " ".join(filter(None, (describe_shared_training(names), describe_functionals(names)))):
         checks.append(Check("committee", True, said))
@@ -80,7 +84,7 @@ def check_potential(potential: str | Potential, system: list[str], *, votes: boo
     unknown = {element: result for element, result in zip(system, alone, strict=True) if result.reason not in HARMLESS}
     blamed = f"it fails for {' and '.join(unknown)} alone" if unknown else "it fails for these together"
     reason = _reason(next(iter(unknown.values()), whole))
-    cure = "It will lose its votes." if votes else "Choose another potential, or another system."
+    cure = NO_VOTES if votes else "Choose another potential, or another system."
     return Check(title, votes, f"no energy for a trial crystal of {names}: {blamed} ({reason}). {cure}")
 
 

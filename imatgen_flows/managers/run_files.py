@@ -57,6 +57,18 @@ def run_state(directory: Path) -> RunState:
     return RunState.FINISHED if (directory / PROVENANCE_FILE).is_file() else RunState.STOPPED
 
 
+def extended(directory: Path) -> list[str]:
+    """Name the sections in which the campaign of a finished run asks for more than its results are of; empty where none.
+
+    So it is while an extension runs, and after it was stopped.
+    """
+    had = _read(directory / PROVENANCE_FILE).get(SETTINGS_KEY)
+    if not had:
+        return []
+    now = CampaignConfig.from_file(directory / CAMPAIGN_FILE).model_dump(mode="json", by_alias=True)
+    return [key for key in EXTENDING if key in had and now[key] != had[key]]
+
+
 def _never_run(directory: Path) -> str:
     """Say that a folder holds a campaign file alone, as `imatgen init` writes it, and where its run is."""
     campaign = directory / CAMPAIGN_FILE

@@ -374,4 +374,4 @@ def _element(symbol: str) -> Composition:
 def refuse_few(crystals: int) -> None:
     """Raise an InputError where a number of crystals is too small for a calibration."""
     if crystals < FEWEST:
-        raise InputError(f"{crystals} crystals with energies are too few for a calibration: it needs {FEWEST}.")
+        raise InputError(f"crystals with energies: {crystals}, which are too few for a calibration. It needs {FEWEST}.")

@@ -14,11 +14,12 @@ from scipy.stats import spearmanr
 from imatgen_flows.candidates.classes import CommitteeVerdict
 from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
 from imatgen_flows.energetics.potentials import POTENTIALS, Potential
-from imatgen_flows.report.markup import energy, render, share
-from imatgen_flows.report.referee import referee_answers
-from imatgen_flows.report.result_directory import ResultDirectory, read_json
+from imatgen_flows.report.markup import energy, plural, render, share
+from imatgen_flows.report.referee import referee_answers, verdict_counts
+from imatgen_flows.report.result_directory import ResultDirectory, read_json, require_keys
 from imatgen_flows.report.run_directory import RunDirectory
 
+COMMITTEE_FILE = "committee.json"
 FEWEST = 3  # votes from which on a rank correlation is given
 # what the table of candidates can be restricted to, where the column holds such a value: column, value, words
 FILTERS: tuple[tuple[str, object, str], ...] = (
@@ -60,8 +61,9 @@ def evidence_section(run: RunDirectory) -> Markup:
     return render(
         "evidence",
         run=run,
-        threshold=read_json(run.path / "committee.json")["threshold"] if members else None,
+        threshold=read_json(run.path / COMMITTEE_FILE)["threshold"] if members else None,
         asked=verdicts.total(),
+        counts=verdict_counts([row for row in run.relaxed if row.get("committee")]),
         verdicts=[
             (each.label, each.description, share(verdicts[each.value], verdicts.total())) for each in CommitteeVerdict
         ],
@@ -78,16 +80,18 @@ def further_potentials(results: ResultDirectory) -> list[Potential]:
 
 def committee_sentence(run: RunDirectory) -> str:
     """Say for a paper what the committee did; empty where there is none."""
-    asked = Counter(row["committee"] for row in run.relaxed if row.get("committee"))
+    asked = [row for row in run.relaxed if row.get("committee")]
     if not asked:
         return ""
     names = (run.campaign.get("committee") or {}).get("potentials") or []
-    labels = [f"{POTENTIALS[name].label} {POTENTIALS[name].weights}" if name in POTENTIALS else name for name in names]
-    threshold = read_json(run.path / "committee.json")["threshold"]
-    counts = ", ".join(f"{asked[each.value]} {each.value}" for each in CommitteeVerdict if asked[each.value])
+    labels = [
+        f"{POTENTIALS[name].label} {POTENTIALS[name].weights}".strip() if name in POTENTIALS else name for name in names
+    ]
+    threshold = read_json(run.path / COMMITTEE_FILE)["threshold"]
     return (
-        f"{asked.total():,} shortlisted candidates were relaxed by {' and '.join(labels)} too, from where the first one "
-        f"had left them, and placed on hulls of the same phases by each; within {threshold:g} eV/atom they are {counts}."
+        f"{len(asked):,} shortlisted candidate{plural(len(asked))} went to {' and '.join(labels)} too, to be relaxed from "
+        f"where the first potential had left them and placed on hulls of the same phases by each; within {threshold:g} "
+        f"eV/atom: {verdict_counts(asked)}."
     )
 
 
@@ -100,7 +104,8 @@ def phonons_sentence(run: RunDirectory) -> str:
     name = section.get("potential") or (run.campaign.get("screen") or {}).get("potential", "")
     label = POTENTIALS[name].label if name in POTENTIALS else name
     return (
-        f"Harmonic phonons of {len(computed):,} candidates, relaxed to {section.get('fmax', 0.005):g} eV/A before, were "
+        f"Harmonic phonons of {len(computed):,} candidate{plural(len(computed))}, relaxed to "
+        f"{section.get('fmax', 0.005):g} eV/A before, were "
         f"computed with phonopy and {label}, by displacements of 0.01 A in supercells of about "
         f"{section.get('supercell', 10):g} A; "
         f"{sum(row['dynamically_stable'] is True for row in computed):,} have no frequency below {STABLE_ABOVE:g} THz."
@@ -150,11 +155,8 @@ def evidence_filters(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def read_members(run: RunDirectory) -> list[MemberSummary]:
-    """Read what each member of the committee said; none where the run has no committee."""
-    path = run.path / "committee.json"
-    if not path.is_file():
-        return []
-    table = read_json(path)
+    """Read what each member of the committee of a run said."""
+    table = require_keys(run.path / COMMITTEE_FILE, "members", "votes", "threshold")
     votes: dict[str, dict[str, float | None]] = {}
     changed: Counter[str] = Counter()
     for vote in table["votes"]:

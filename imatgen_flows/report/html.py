@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from markupsafe import Markup
 
 from imatgen_flows.candidates.classes import Novelty
@@ -168,7 +169,7 @@ def _provenance(run: RunDirectory) -> Markup:
         versions=list((record.get("versions") or {}).items()),
         subject="Run",
         record="campaign.yaml, as resolved",
-        content=(run.path / "campaign.yaml").read_text(encoding="utf-8"),
+        content=yaml.safe_dump(dict(run.campaign), sort_keys=False, allow_unicode=True),
     )
 
 

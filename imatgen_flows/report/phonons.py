@@ -10,7 +10,7 @@ from markupsafe import Markup
 from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
 from imatgen_flows.report.documents import RelaxedRow
 from imatgen_flows.report.markup import render, share
-from imatgen_flows.report.result_directory import read_json
+from imatgen_flows.report.result_directory import require_keys
 from imatgen_flows.report.run_directory import RunDirectory
 
 PHONONS_FILE = "phonons.json"
@@ -40,14 +40,16 @@ def phonons_section(run: RunDirectory) -> Markup:
 
 def phonons_data(run: RunDirectory) -> list[dict[str, Any]]:
     """Return bands and densities of states for the plot of the page, by sample."""
-    path = run.path / PHONONS_FILE
-    crystals = read_json(path)["crystals"] if path.is_file() else []
+    asked = _asked(run)
+    if not asked:
+        return []
+    crystals = require_keys(run.path / PHONONS_FILE, "crystals")["crystals"]
     plotted = {
         row["sample"]: {name: row[name] for name in ("sample", "bands", "density")}
         for row in crystals
         if row["state"] == "computed"
     }
-    return [plotted[row["sample"]] for row in _asked(run) if row["sample"] in plotted]
+    return [plotted[row["sample"]] for row in asked if row["sample"] in plotted]
 
 
 def _asked(run: RunDirectory) -> list[RelaxedRow]:

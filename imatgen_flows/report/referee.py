@@ -8,6 +8,8 @@ from statistics import median
 from typing import Any
 
 from imatgen_flows.candidates.classes import CommitteeVerdict
+from imatgen_flows.candidates.committee import MOVED
+from imatgen_flows.candidates.known_elsewhere import is_match, silent_providers
 from imatgen_flows.energetics.backends import BACKENDS, NONE
 from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
 from imatgen_flows.energetics.potentials import POTENTIALS, Potential, describe_functionals, describe_shared_training
@@ -76,14 +78,29 @@ def _committee(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str
     asked = [row for row in shortlist if row.get("committee")]
     if not asked:
         return "Not asked. `committee: {potentials: [sevennet]}` in the campaign file, then `--resume`, asks."
-    verdicts = Counter(row["committee"] for row in asked)
-    counts = ", ".join(
-        f"{verdicts[verdict.value]} {verdict.value}" for verdict in CommitteeVerdict if verdicts[verdict.value]
-    )
     spreads = [row["committee_spread"] for row in asked if row["committee_spread"] is not None]
     spread = f" The median spread of their E_hull is {median(spreads):.3f} eV/atom." if spreads else ""
     alike = f"{describe_shared_training(_names(run))} {describe_functionals(_names(run))}"
-    return f"Of {len(asked)} candidates: {counts}.{spread} {alike}".strip()
+    return f"Of {len(asked)} candidate{plural(len(asked))}: {verdict_counts(asked)}.{spread} {alike}".strip()
+
+
+def verdict_counts(asked: Sequence[Mapping[str, Any]]) -> str:
+    """Count verdicts in words, and of the agreed ones those whose votes are not all on the candidate itself.
+
+    Examples
+    --------
+    >>> votes = ["chgnet: 0.02", "sevennet: 0.04 (relaxed to another structure)"]
+    >>> verdict_counts([{"committee": "agreed", "committee_votes": votes}, {"committee": "refused"}])
+    '1 agreed (1 of them by a vote on another structure, into which a potential relaxed it), 1 refused'
+    """
+    verdicts = Counter(row["committee"] for row in asked)
+    counts = {each.value: f"{verdicts[each.value]} {each.value}" for each in CommitteeVerdict if verdicts[each.value]}
+    agreed = [row for row in asked if row["committee"] == CommitteeVerdict.AGREED.value]
+    if moved := sum(any(MOVED in vote for vote in row.get("committee_votes") or []) for row in agreed):
+        counts[CommitteeVerdict.AGREED.value] += (
+            f" ({moved} of them by a vote on another structure, into which a potential relaxed it)"
+        )
+    return ", ".join(counts.values())
 
 
 def _phonons(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str:
@@ -95,9 +112,11 @@ def _phonons(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str:
     plain = sum(
         row["lowest_interpolated"] > STABLE_ABOVE for row in shortlist if row.get("dynamically_stable") is not None
     )
+    unchecked = "" if plain == stable else f" By interpolation alone, which is checked here, {plain} would be."
     return (
-        f"{stable} of {total} are, by harmonic phonons of a potential: {stable / total:.0%} ({low:.0%} to {high:.0%} with "
-        f"95 % confidence); {plain} without a check of what interpolation alone makes imaginary."
+        f"{stable} of {total} {'is' if stable == 1 else 'are'}, by harmonic phonons of a potential: {stable / total:.0%} "
+        f"({low:.0%} to {high:.0%} with "
+        f"95 % confidence).{unchecked}"
     )
 
 
@@ -119,8 +138,10 @@ def _novelty(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str:
     if not providers:
         said.append("No database was asked whether it holds them: `elsewhere: {providers: [...]}` asks.")
     else:
-        held = sum(any("http" in word for word in row.get("elsewhere") or []) for row in shortlist)
-        said.append(f"{', '.join(providers)} hold {held} of them.")
+        answers = [line for row in shortlist for line in row.get("elsewhere") or []]
+        held, silent = sum(map(is_match, answers)), silent_providers([answers])
+        said.append(f"Asked were {', '.join(providers)}: {held} {'matches' if held != 1 else 'match'} in all.")
+        said += [f"{name} has not answered about {number}." for name, number in silent.items()]
     return " ".join(said)
 
 

@@ -159,6 +159,20 @@ def crystal_id(row: SampleRow) -> str:
     return row.get("validated_id") or row["relaxed_id"]
 
 
+def require_keys(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a table of keys that must have some.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, holds no table, or lacks one of the keys.
+    """
+    content = read_json(path)
+    if absent := [key for key in keys if key not in content]:
+        raise InputError(f"{path}: holds no `{'`, `'.join(absent)}`. {ANOTHER_VERSION}")
+    return content
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a table of keys.
 
@@ -169,6 +183,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file. Run the campaign again with --resume, which writes it.") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON: {error}. Run the campaign again with --resume.") from error
     if not isinstance(content, dict):

@@ -107,7 +107,9 @@ class RunDirectory(ResultDirectory):
                 raise InputError(f"{path / name}.json: holds no list `{key}`. {ANOTHER_VERSION}")
         if absent := sorted({"samples", "states", "rejections", "evaluations"} - set(documents["ledger"])):
             raise InputError(f"{path / 'ledger.json'}: holds no `{'`, `'.join(absent)}`. {ANOTHER_VERSION}")
-        return cls(path, campaign, _read_table(path / "candidates.parquet"), **documents)
+        # that of the results: the file may have been extended since, by evidence that is not there yet
+        settings = documents["provenance"].get("settings") or campaign
+        return cls(path, settings, _read_table(path / "candidates.parquet"), **documents)
 
     @property
     def title(self) -> str:
@@ -192,6 +194,12 @@ class RunDirectory(ResultDirectory):
     def notes(self) -> list[str]:
         """Return sentences on what a reader must know of the run, and on numbers that disagree within its directory."""
         notes = [sentence for sentence in (self.empty, *(self.metrics.get("notes") or [])) if sentence]
+        now = _read_campaign(self.path / "campaign.yaml")
+        if changed := [key for key, value in now.items() if key in self.campaign and self.campaign[key] != value]:
+            notes.append(
+                f"campaign.yaml was changed after these results were written ({', '.join(changed)}): they are those of "
+                "before. `imatgen run` with `--resume` goes on with what was added."
+            )
         scales = {row["scale"] for row in self.relaxed} - {str(self.hull.get("potential", ""))}
         if scales:
             notes.append(

@@ -67,6 +67,19 @@ def test_a_file_without_energies_says_which_fields_there_are(tmp_path, imatgen):
     assert status == 2 and "too few for a calibration" in err and not list((tmp_path / "c").glob("**/*.json"))
 
 
+def test_what_is_no_energy_or_no_json_is_named_before_anything_relaxes(tmp_path, imatgen, caplog):
+    crystal = {"lattice": [[3, 0, 0], [0, 3, 0], [0, 0, 3]], "species": ["V"], "frac_coords": [[0, 0, 0]]}
+    path = tmp_path / "some.jsonl"
+    rows = [json.dumps(crystal | {"id": f"c{number}", "ef_mp2020": -1.0}) for number in range(3)]
+    path.write_text("\n".join([rows[0], rows[1][:40], rows[2]]) + "\n")
+    with caplog.at_level("WARNING", logger="imatgen_flows"):
+        assert len(read_known_energies(path).energies) == 2
+    assert "1 lines are no JSON objects, the first of them line 2" in caplog.text
+    path.write_text("\n".join([*rows, rows[0].replace("c0", "c9").replace("-1.0", "NaN")]) + "\n")
+    status, _, err = imatgen("evaluate", "potentials", path, "--potentials", "toy", "--cache", tmp_path / "c")
+    assert status == 2 and "line 4: `ef_mp2020` of c9 is nan" in err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

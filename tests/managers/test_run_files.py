@@ -10,7 +10,8 @@ import pytest
 from imatgen_flows.errors import InputError
 from imatgen_flows.jobs.documents import CandidateTable, JobDocument, RoundDocument
 from imatgen_flows.managers.jobflow_remote import harvest_remote
-from imatgen_flows.managers.run_files import prepare, seconds_by_job, write_provenance
+from imatgen_flows.managers.run_files import extended, prepare, seconds_by_job, write_provenance
+from imatgen_flows.run import Run
 
 NOTHING = CandidateTable()
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,6 +88,19 @@ def test_a_run_directory_of_version_1_is_answered_with_what_to_do(tiny, run_of_v
 def test_a_run_directory_of_version_1_is_not_harvested(run_of_version_1):
     with pytest.raises(InputError, match=r"version 1.*imatgen init DIR --from"):
         harvest_remote(run_of_version_1)
+
+
+def test_a_finished_run_that_is_extended_says_so_until_it_has_what_was_added(tiny, tmp_path):
+    run = tmp_path / "run"
+    prepare(tiny(), run, resume=False)
+    (run / "provenance.json").write_text(json.dumps({"settings": tiny().model_dump(mode="json", by_alias=True)}))
+    assert extended(run) == [] and "Since then" not in Run.open(run).outlook
+    more = tiny(phonons={"at_most": 3}, rounds={"at_most": 2})
+    prepare(more, run, resume=True)
+    assert extended(run) == ["rounds", "phonons"]
+    assert "Since then rounds and phonons were changed" in Run.open(run).outlook and "--resume" in Run.open(run).outlook
+    (run / "provenance.json").write_text(json.dumps({"settings": more.model_dump(mode="json", by_alias=True)}))
+    assert extended(run) == []
 
 
 def test_a_campaign_file_that_was_changed_is_refused_with_the_names_of_its_sections(tiny, tmp_path):

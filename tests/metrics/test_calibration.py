@@ -139,7 +139,7 @@ def test_a_crystal_that_a_member_lacks_counts_for_the_others_and_is_named(crysta
 
 
 def test_too_few_crystals_are_refused(crystals):
-    with pytest.raises(InputError, match="2 crystals with energies are too few"):
+    with pytest.raises(InputError, match="crystals with energies: 2, which are too few"):
         calibrate(crystals[:2], [member(crystals[:2])])
     with pytest.raises(InputError, match=f"two has energies of 1 of {len(crystals)} crystals"):
         calibrate(crystals, [member(crystals, "two", leave_out=[item.name for item in crystals[1:]])])
