@@ -32,7 +32,12 @@ def generate(
     ],
     n: Annotated[int, typer.Option("--n", min=1, help="Crystals that are wanted.")] = 100,
     formula: Annotated[
-        str | None, typer.Option("--formula", help="Formula that the prior is asked for, as V3O4.", show_default="any")
+        str | None,
+        typer.Option(
+            "--formula",
+            help="Formula that the prior is asked for: V3O4 in cells of any size, V6O8 as the contents of the cell.",
+            show_default="any",
+        ),
     ] = None,
     sites: Annotated[
         str | None,

@@ -20,7 +20,7 @@ from imatgen_flows.candidates.schema import Row
 from imatgen_flows.candidates.validity import check_validity
 from imatgen_flows.crystals.arguments import positive_number, whole_number
 from imatgen_flows.crystals.charge_balance import is_charge_balanced
-from imatgen_flows.crystals.search_formulas import read_sites
+from imatgen_flows.crystals.search_formulas import SearchFormula, read_sites
 from imatgen_flows.errors import InputError
 from imatgen_flows.models.sampling import Samples, sample_gaussian, sample_perturbed, sample_prior
 from imatgen_flows.sources.generated import GeneratedCrystals, Unwanted, valid_structure
@@ -198,8 +198,8 @@ class TrainedModel:
         Parameters
         ----------
         n : number of valid structures that are wanted
-        formula : reduced or of a whole cell, all of whose multiples within the limits are drawn; by default the contents
-            of the training structures, as often as they occur
+        formula : a reduced one, as V3O4, means cells of any number of formula units within the limits; one that is not, as
+            V6O8, the contents of the cell; by default the contents of the training structures, as often as they occur
         seed : of the draws; those of two seeds are independent
         sites : number of sites of the primitive cell, or a range such as `10-20`; the prior is conditioned on it
         space_group : its number; crystals of others are left out after they were drawn
@@ -215,7 +215,7 @@ class TrainedModel:
             Where the formula is not of the model's elements, or no cell within the limits is what was asked for.
         """
         contents, weights = self._contents(formula, sites)
-        wanted = Composition(formula).reduced_formula if formula else None
+        wanted = self._formula(formula) if formula else None
         size = read_sites(sites) if sites is not None else None
         if space_group is not None:
             whole_number(space_group, "space_group", 1, 230)
@@ -226,9 +226,10 @@ class TrainedModel:
             return self._from_prior(chosen, _stream(seed, batch, _VECTORS))
 
         def unwanted(row: Row) -> str | None:
-            if wanted not in (None, row["formula"]):
+            number = int(str(row["nsites"]))
+            if wanted and (Composition(str(row["formula"])) != wanted.reduced or not wanted.cells(number, number)):
                 return f"formula other than {wanted}"
-            if size is not None and not size[0] <= int(str(row["nsites"])) <= size[1]:
+            if size is not None and not size[0] <= number <= size[1]:
                 return f"other than {sites} sites"
             if space_group not in (None, row["spacegroup_number"]):
                 return f"other than space group {space_group}"
@@ -249,15 +250,14 @@ class TrainedModel:
         if formula is None:
             contents, weights = self.training.atom_counts, self.training.weights
         else:
-            composition = self._composition(formula)
-            unit = torch.tensor([round(composition[element]) for element in self.elements])
-            multiples = self.max_sites // int(unit.sum())
-            if not multiples:
-                raise InputError(
-                    f"{formula} has {int(unit.sum())} atoms, the limit of {self.name} is {self.max_sites}."
-                )
-            contents = torch.stack([unit * number for number in range(1, multiples + 1)])
-            weights = torch.ones(multiples)
+            wanted = self._formula(formula)
+            unit = torch.tensor([int(wanted.unit[element]) for element in self.elements])
+            size = int(unit.sum())
+            cells = wanted.cells(1, self.max_sites)
+            if not cells:
+                raise InputError(f"{formula} has {size} atoms, the limit of {self.name} is {self.max_sites}.")
+            contents = torch.stack([unit * (number // size) for number in cells])
+            weights = torch.ones(len(cells))
         within = (contents.sum(dim=1) >= low) & (contents.sum(dim=1) <= high)
         if not within.any():
             raise InputError(
@@ -265,18 +265,11 @@ class TrainedModel:
             )
         return contents[within], weights[within]
 
-    def _composition(self, formula: str) -> Composition:
-        try:
-            composition = Composition(formula).reduced_composition
-        except ValueError as error:
-            raise InputError(f"`{formula}` is no formula: {error}.") from error
-        symbols = {element.symbol for element in composition}
-        if symbols != set(self.elements) or any(amount % 1 for amount in composition.values()):
-            raise InputError(
-                f"{formula} is of {'-'.join(sorted(symbols))}; {self.name} generates crystals of {'-'.join(self.elements)}, "
-                "with each of these elements and whole numbers of atoms."
-            )
-        return composition
+    def _formula(self, formula: str) -> SearchFormula:
+        """Read a formula of just the elements of the model."""
+        wanted = SearchFormula.read(formula)
+        wanted.check_elements(self.elements)
+        return wanted
 
     def _from_prior(self, atom_counts: Tensor, seed: int) -> Samples:
         """Draw one sample for each content: from the flow, or a Gaussian where it was not trained."""
