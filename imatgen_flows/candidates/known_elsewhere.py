@@ -20,6 +20,7 @@ from imatgen_flows.matching.grouping import StructureIndex
 # as LeMat-GenBench compares structures: pymatgen's StructureMatcher with ltol=0.1 and its other defaults (the method
 # `structure-matcher` of https://github.com/LeMaterial/lemat-genbench, fingerprinting/utils.py)
 TIGHT = {"ltol": 0.1, "stol": 0.3, "angle_tol": 5}
+MADE = " (substituted)"  # behind the name of the nearest crystal where that is no published one
 _SILENT = ": not answered ("  # behind the name of a provider, before the reason
 _ABSENT = ": not among "  # behind the name of a provider, before the number of its crystals
 
@@ -124,7 +125,7 @@ def describe_known(structures: Mapping[str, Structure], known: KnownCrystals) ->
     elsewhere = {f"{name} ({answer.provider})": one for answer in known.answers for name, one in answer.ordered.items()}
     nearest_known = NearestKnown({**known.published, **elsewhere})
     # a formula that nobody has published: how far it is from what plain substitution gives
-    nearest_made = NearestKnown({f"{name} (substituted)": one for name, one in known.substituted.items()})
+    nearest_made = NearestKnown({f"{name}{MADE}": one for name, one in known.substituted.items()})
     variants = find_variants(structures, known)
     lookups = [(answer, StructureIndex(answer.ordered.items())) for answer in known.answers]
     rows: list[Row] = []

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from scipy.stats import spearmanr
 
 from imatgen_flows.candidates.classes import CommitteeVerdict
+from imatgen_flows.candidates.known_elsewhere import MADE
 from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
 from imatgen_flows.energetics.potentials import POTENTIALS, Potential
 from imatgen_flows.report.markup import energy, plural, render, share
@@ -125,7 +126,8 @@ def evidence_line(row: Mapping[str, Any]) -> str:
     if row.get("variant_of"):
         parts.append(f"Ordered variant of {row['variant_of']}")
     elif row.get("nearest") and row.get("nearest_distance") is not None:
-        parts.append(f"Nearest known {row['nearest']}, distance {row['nearest_distance']:.2f}")
+        name, made = row["nearest"].removesuffix(MADE), row["nearest"].endswith(MADE)
+        parts.append(f"Nearest {'substituted' if made else 'known'} {name}, distance {row['nearest_distance']:.2f}")
     return ". ".join(parts)
 
 

@@ -21,6 +21,13 @@ def test_a_verdict_without_a_second_vote_has_no_spread():
     assert evidence_line({"committee": "undecided", "committee_mean": 0.1, "committee_spread": None}) == "Undecided"
 
 
+def test_the_nearest_crystal_is_called_known_where_it_is_published():
+    known = {"nearest": "VO2 rutile (relaxed)", "nearest_distance": 0.08}
+    assert evidence_line(known) == "Nearest known VO2 rutile (relaxed), distance 0.08"
+    made = {"nearest": "A3B4_oI14 (relaxed) (substituted)", "nearest_distance": 0.12}
+    assert evidence_line(made) == "Nearest substituted A3B4_oI14 (relaxed), distance 0.12"
+
+
 def test_a_filter_is_offered_where_a_candidate_passes_it():
     assert not evidence_filters([{"committee": "refused"}, {"committee": ""}])
     (offered,) = evidence_filters([{"committee": "refused"}, {"committee": "agreed"}])
