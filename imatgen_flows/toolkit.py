@@ -68,8 +68,8 @@ def generate(
     system : elements, for example `V-O`
     n : number of valid crystals that are wanted
     model : a trained model, a finished run, or the file or directory of one; by default the pretrained model
-    formula : a reduced one, as V3O4, in cells of any number of formula units; one that is not, as V6O8, as the contents of the
-        cell; by default the contents of the training structures, as often as they occur
+    formula : a reduced one, as V3O4, in cells of any number of formula units; one that is not, as V6O8, as the contents of
+        the cell; by default the contents of the training structures, as often as they occur
     sites : of the primitive cell, a number or a range such as `10-20`
     space_group : its number; others are left out after they were drawn
     seed : of the draws, from 0 on; equal seeds give equal crystals, and the draws of two seeds are independent
