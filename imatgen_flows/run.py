@@ -251,7 +251,7 @@ class Run:
         (0, True)
         """
         from imatgen_flows.jobs.run_facts import run_facts
-        from imatgen_flows.metrics.run_differences import compare_facts
+        from imatgen_flows.metrics.run_comparison import compare_facts
 
         for run in (self, other):
             run.require_finished()

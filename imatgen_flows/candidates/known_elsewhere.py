@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymatgen.core import Composition, Structure
 
+from imatgen_flows.candidates.known_words import ABSENT, MADE, SILENT
 from imatgen_flows.candidates.novelty import NoveltyClassifier, classify_relaxed
 from imatgen_flows.candidates.ordered_variants import DisorderedParent, VariantFinder, variants_among
 from imatgen_flows.candidates.schema import Row
@@ -20,9 +21,6 @@ from imatgen_flows.matching.grouping import StructureIndex
 # as LeMat-GenBench compares structures: pymatgen's StructureMatcher with ltol=0.1 and its other defaults (the method
 # `structure-matcher` of https://github.com/LeMaterial/lemat-genbench, fingerprinting/utils.py)
 TIGHT = {"ltol": 0.1, "stol": 0.3, "angle_tol": 5}
-MADE = " (substituted)"  # behind the name of the nearest crystal where that is no published one
-_SILENT = ": not answered ("  # behind the name of a provider, before the reason
-_ABSENT = ": not among "  # behind the name of a provider, before the number of its crystals
 
 
 @dataclass(frozen=True)
@@ -158,40 +156,14 @@ def find_variants(structures: Mapping[str, Structure], known: KnownCrystals) -> 
     return found | {name: parent for name, one in structures.items() if (parent := finder.find(one))}
 
 
-def silent_providers(said: Iterable[Sequence[str]]) -> Counter[str]:
-    """Count, by provider, the candidates about which it has not answered.
-
-    Parameters
-    ----------
-    said : of each candidate, what its column `elsewhere` says
-
-    Examples
-    --------
-    >>> silent_providers([["mp: mp-1 https://...", "oqmd: not answered (500)"], ["oqmd: not answered (500)"]])
-    Counter({'oqmd': 2})
-    """
-    return Counter(line.partition(_SILENT)[0] for lines in said for line in lines if _SILENT in line)
-
-
-def is_match(line: str) -> bool:
-    """Test whether a line of the column `elsewhere` says that a provider holds the crystal.
-
-    Examples
-    --------
-    >>> is_match("http://127.0.0.1:9: not answered (refused)"), is_match("mp: mp-1 https://example.org/mp-1")
-    (False, True)
-    """
-    return _SILENT not in line and _ABSENT not in line
-
-
 def _say(answer: Answer, match: str | None) -> str:
     """Say whether a provider holds a crystal, in one line."""
     if answer.fault:
-        return f"{answer.provider}{_SILENT}{answer.fault})"
+        return f"{answer.provider}{SILENT}{answer.fault})"
     if match is not None:
         return f"{answer.provider}: {match} {answer.link(match)}"
     unread = f"; {answer.unread:,} entries cannot be read" if answer.unread else ""
-    return f"{answer.provider}{_ABSENT}{len(answer.ordered):,} crystals of the system{unread}"
+    return f"{answer.provider}{ABSENT}{len(answer.ordered):,} crystals of the system{unread}"
 
 
 def _elements_of(structure: Structure) -> Composition:

@@ -98,7 +98,7 @@ def _notes(data: CampaignData, drawn: pyarrow.Table) -> list[str]:
     """Collect what a reader of the report should know of the data that a round started from, and of silent providers."""
     import pyarrow.compute as pc
 
-    from imatgen_flows.candidates.known_elsewhere import silent_providers
+    from imatgen_flows.candidates.known_words import silent_providers
 
     calculated = data.get("calculated")
     notes = [data["labels"].note]

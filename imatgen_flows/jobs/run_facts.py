@@ -28,7 +28,8 @@ def run_facts(run: Path) -> RunFacts:
     InputError
         Where the run is not finished, or its artifacts were deleted.
     """
-    from imatgen_flows.metrics.run_differences import Find, RunFacts, flat_settings
+    from imatgen_flows.metrics.run_comparison import flat_settings
+    from imatgen_flows.metrics.run_differences import Find, RunFacts
 
     finished, record = finished_round(run), json.loads((run / PROVENANCE_FILE).read_text(encoding="utf-8"))
     columns = ["relaxed_id", "formula", "spacegroup", "e_above_hull", "novelty"]

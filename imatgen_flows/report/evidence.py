@@ -12,7 +12,7 @@ from markupsafe import Markup
 from scipy.stats import spearmanr
 
 from imatgen_flows.candidates.classes import CommitteeVerdict
-from imatgen_flows.candidates.known_elsewhere import MADE
+from imatgen_flows.candidates.known_words import MADE
 from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
 from imatgen_flows.energetics.potentials import POTENTIALS, Potential
 from imatgen_flows.report.markup import energy, plural, render, share

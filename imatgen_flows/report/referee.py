@@ -9,7 +9,7 @@ from typing import Any
 
 from imatgen_flows.candidates.classes import CommitteeVerdict
 from imatgen_flows.candidates.committee import MOVED
-from imatgen_flows.candidates.known_elsewhere import is_match, silent_providers
+from imatgen_flows.candidates.known_words import is_match, silent_providers
 from imatgen_flows.energetics.backends import BACKENDS, NONE
 from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
 from imatgen_flows.energetics.potentials import POTENTIALS, Potential, describe_functionals, describe_shared_training

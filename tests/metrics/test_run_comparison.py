@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.metrics.run_differences import Find, RunFacts, compare_facts
+from imatgen_flows.metrics.run_comparison import compare_facts
+from imatgen_flows.metrics.run_differences import Find, RunFacts
 
 ROCKSALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.1), ["V", "O"], [[0, 0, 0], [0.5] * 3])
 RUTILE = Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.55, 2.85), ["V", "O"], [[0] * 3, [0.3, 0.3, 0]])
