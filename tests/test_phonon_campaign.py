@@ -89,6 +89,7 @@ def test_a_run_that_is_resumed_computes_no_phonons_again(run, config):
 
 def test_without_phonons_no_such_job_is_made_and_the_keys_of_all_others_stay(config, run, tmp_path, run_once_trained):
     without = config.model_copy(deep=True)
+    without.phonons.follow = False
     without.phonons.at_most = 0
     plain = run_once_trained(without, tmp_path / "vo")
     keys = {path.name for path in (plain / "artifacts" / "documents").iterdir()}
@@ -96,7 +97,7 @@ def test_without_phonons_no_such_job_is_made_and_the_keys_of_all_others_stay(con
     differing = {name.partition("-")[0] for name in keys ^ with_phonons}
     assert differing == {"compute_phonons", "known_elsewhere", "finish_round"}
     found = Run.open(run).compare(Run.open(plain))
-    assert set(found.settings) == {"phonons.at_most"} and found.settings["phonons.at_most"] == (2, 0)
+    assert set(found.settings) == {"phonons.at_most", "phonons.follow"} and found.settings["phonons.at_most"] == (2, 0)
     assert found.evaluations["phonons"][0] > 0 and found.evaluations["phonons"][1] is None
     assert len(found.common) == found.found["new"][0] > 0 and not found.notes
 
@@ -138,6 +139,7 @@ def test_another_number_of_phonons_computes_none_again(run, config, monkeypatch)
 
 def test_a_campaign_that_asks_for_no_phonons_any_more_shows_none(run, config):
     without = config.model_copy(deep=True)
+    without.phonons.follow = False
     without.phonons.at_most = 0
     assert (run / "phonons.json").is_file()
     run_campaign(without, run, resume=True)

@@ -45,7 +45,7 @@ STARTS = {
 }
 
 
-def write_starter(directory: Path, system: Sequence[str] = ("V", "O"), source: str = "prototypes") -> Path:
+def write_starter(directory: Path, system: Sequence[str], source: str) -> Path:
     """Write `campaign.yaml` into a directory.
 
     Parameters

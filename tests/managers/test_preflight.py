@@ -144,5 +144,5 @@ def test_providers_elsewhere_are_known_by_name_and_the_materials_project_needs_i
     assert not checks["Materials Project key"].ok
     assert checks["elsewhere oqmd"].ok and checks["elsewhere https://a.org/optimade"].ok
     assert not checks["elsewhere oqdm"].ok and "Did you mean `oqmd`?" in checks["elsewhere oqdm"].detail
-    with pytest.raises(InputError, match=r"elsewhere oqdm: elsewhere.providers: unknown OPTIMADE provider `oqdm`"):
+    with pytest.raises(InputError, match=r"elsewhere oqdm: unknown OPTIMADE provider `oqdm`"):
         make_plan(config)
