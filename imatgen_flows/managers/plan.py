@@ -94,7 +94,7 @@ class Plan:
             "sources": self.sources,
             "relaxations": f"at most {self._of_rounds(self.relaxations).removeprefix('at most ')}",
             "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self._by_potential()})",
-            "time for them": f"about {sum(self.seconds.values()) / 60:.0f} min on this machine"
+            "time for them": f"about {max(1, round(sum(self.seconds.values()) / 60))} min on this machine"
             + (", beside training" if self.trains else ""),
         }
         if self.phonons:

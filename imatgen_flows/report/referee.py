@@ -131,7 +131,8 @@ def _novelty(run: RunDirectory, shortlist: Sequence[Mapping[str, Any]]) -> str:
     variants = sum(bool(row.get("variant_of")) for row in shortlist)
     said = [
         f"{len(shortlist)} match no published phase of the hull, no substituted structure and no other candidate.",
-        f"{known} have the prototype of a crystal of the Materials Project with other elements; {variants} order the atoms "
+        f"{known} {'has' if known == 1 else 'have'} the prototype of a crystal of the Materials Project with other elements; "
+        f"{variants} order the atoms "
         "of another crystal in a new way.",
     ]
     providers = (run.campaign.get("elsewhere") or {}).get("providers") or []
