@@ -19,7 +19,7 @@ RANK = {
 }
 
 
-MOVED = "relaxed to another structure"  # detail of a vote, which then is on that one
+OTHER_STRUCTURE = "relaxed to another structure"  # detail of a vote, which then is on that one
 
 
 @dataclass(frozen=True)

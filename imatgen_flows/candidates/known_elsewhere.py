@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pymatgen.core import Composition, Structure
 
-from imatgen_flows.candidates.known_words import ABSENT, MADE, SILENT
+from imatgen_flows.candidates.known_words import NOT_AMONG, NOT_ANSWERED, SUBSTITUTED
 from imatgen_flows.candidates.novelty import NoveltyClassifier, classify_relaxed
 from imatgen_flows.candidates.ordered_variants import DisorderedParent, VariantFinder, variants_among
 from imatgen_flows.candidates.schema import Row
@@ -123,7 +123,7 @@ def describe_known(structures: Mapping[str, Structure], known: KnownCrystals) ->
     elsewhere = {f"{name} ({answer.provider})": one for answer in known.answers for name, one in answer.ordered.items()}
     nearest_known = NearestKnown({**known.published, **elsewhere})
     # a formula that nobody has published: how far it is from what plain substitution gives
-    nearest_made = NearestKnown({f"{name}{MADE}": one for name, one in known.substituted.items()})
+    nearest_made = NearestKnown({f"{name}{SUBSTITUTED}": one for name, one in known.substituted.items()})
     variants = find_variants(structures, known)
     lookups = [(answer, StructureIndex(answer.ordered.items())) for answer in known.answers]
     rows: list[Row] = []
@@ -159,11 +159,11 @@ def find_variants(structures: Mapping[str, Structure], known: KnownCrystals) -> 
 def _say(answer: Answer, match: str | None) -> str:
     """Say whether a provider holds a crystal, in one line."""
     if answer.fault:
-        return f"{answer.provider}{SILENT}{answer.fault})"
+        return f"{answer.provider}{NOT_ANSWERED}{answer.fault})"
     if match is not None:
         return f"{answer.provider}: {match} {answer.link(match)}"
     unread = f"; {answer.unread:,} entries cannot be read" if answer.unread else ""
-    return f"{answer.provider}{ABSENT}{len(answer.ordered):,} crystals of the system{unread}"
+    return f"{answer.provider}{NOT_AMONG}{len(answer.ordered):,} crystals of the system{unread}"
 
 
 def _elements_of(structure: Structure) -> Composition:

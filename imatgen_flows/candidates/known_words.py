@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-MADE = " (substituted)"  # behind the name of the nearest crystal where that is no published one
-SILENT = ": not answered ("  # behind the name of a provider, before the reason
-ABSENT = ": not among "  # behind the name of a provider, before the number of its crystals
+SUBSTITUTED = " (substituted)"  # behind the name of the nearest crystal where that is no published one
+NOT_ANSWERED = ": not answered ("  # behind the name of a provider, before the reason
+NOT_AMONG = ": not among "  # behind the name of a provider, before the number of its crystals
 
 
 def silent_providers(said: Iterable[Sequence[str]]) -> Counter[str]:
@@ -22,7 +22,7 @@ def silent_providers(said: Iterable[Sequence[str]]) -> Counter[str]:
     >>> silent_providers([["mp: mp-1 https://...", "oqmd: not answered (500)"], ["oqmd: not answered (500)"]])
     Counter({'oqmd': 2})
     """
-    return Counter(line.partition(SILENT)[0] for lines in said for line in lines if SILENT in line)
+    return Counter(line.partition(NOT_ANSWERED)[0] for lines in said for line in lines if NOT_ANSWERED in line)
 
 
 def is_match(line: str) -> bool:
@@ -33,4 +33,4 @@ def is_match(line: str) -> bool:
     >>> is_match("http://127.0.0.1:9: not answered (refused)"), is_match("mp: mp-1 https://example.org/mp-1")
     (False, True)
     """
-    return SILENT not in line and ABSENT not in line
+    return NOT_ANSWERED not in line and NOT_AMONG not in line

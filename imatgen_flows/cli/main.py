@@ -27,7 +27,7 @@ from imatgen_flows.cli.options import (
     parse_system,
 )
 from imatgen_flows.cli.output import print_table, show_progress
-from imatgen_flows.cli.starter import STARTS, convert_campaign, write_starter
+from imatgen_flows.cli.starter import PROTOTYPES, STARTS, convert_campaign, write_starter
 from imatgen_flows.cli.study import study_app
 from imatgen_flows.cli.testing import testing_app
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted
@@ -72,7 +72,7 @@ def init(
             help=f"Where crystals come from: {', '.join(STARTS)}. Or a campaign file of an earlier version, which is "
             "converted.",
         ),
-    ] = "prototypes",
+    ] = PROTOTYPES,
     cluster: Annotated[
         bool,
         typer.Option("--cluster", help="Write the configuration directory of a cluster instead, or write it anew."),
@@ -81,7 +81,7 @@ def init(
 ) -> None:
     """Write a campaign file to start from, or the configuration of a cluster."""
     if cluster:
-        if system is not None or origin != "prototypes":
+        if system is not None or origin != PROTOTYPES:
             raise InputError("--system and --from are of a campaign file; leave them out, or --cluster.")
         from imatgen_flows.cli.cluster import init_cluster
 

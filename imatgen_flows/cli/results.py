@@ -1,4 +1,4 @@
-"""The commands for the results of a run: show, report, export."""
+"""The commands for the results of a run: show, compare, report, export."""
 
 from __future__ import annotations
 
@@ -135,14 +135,14 @@ def print_result(directory: Path) -> None:
 
 def print_best(found: RunDirectory, title: str, rows: Sequence[RelaxedRow]) -> None:
     """Print a table of candidates that fits into 80 columns."""
-    from imatgen_flows.report.evidence import verdicts
+    from imatgen_flows.report.evidence import verdict_columns
     from imatgen_flows.report.result_directory import crystal_id
 
     columns: dict[str, list[Any]] = {
         "formula": [row["formula"] for row in rows],
         "space group": [row["spacegroup"] for row in rows],
         "E_hull": [f"{row['e_above_hull']:.3f}" for row in rows],
-        **verdicts(rows),
+        **verdict_columns(rows),
         "sampled by": [row["sampler"] for row in rows],
         "id": [crystal_id(row) for row in rows],
     }

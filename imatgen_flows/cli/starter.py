@@ -33,9 +33,10 @@ class Start:
     sampling: str
 
 
+PROTOTYPES = "prototypes"
 # by the source of templates; with few templates the prior is poor, and interpolation finds most
 STARTS = {
-    "prototypes": Start("{source: prototypes}", "{source: shipped}", "{slerp: 1600, prior: 0, perturb: 0}"),
+    PROTOTYPES: Start("{source: prototypes}", "{source: shipped}", "{slerp: 1600, prior: 0, perturb: 0}"),
     "mp": Start("{source: mp}", "{source: mp}", "{slerp: 400, prior: 400, perturb: 100}"),
     "optimade": Start(
         "{source: optimade, provider: oqmd}",
@@ -59,14 +60,14 @@ def write_starter(directory: Path, system: Sequence[str], source: str) -> Path:
     InputError
         Where there is one already, the directory cannot be written, or the system has more than five elements.
     """
+    import yaml
+
     from imatgen_flows.config import CampaignConfig
 
     CampaignConfig(system=list(system))  # which refuses six elements
-    start = STARTS[source]
-    # of one element alone YAML would read the last two as truth values
-    elements = ", ".join(f'"{symbol}"' if symbol in ("N", "Y", "No") else symbol for symbol in system)
+    elements = yaml.safe_dump(list(system), default_flow_style=True).strip()  # nobelium, No, is a truth value unquoted
     text = Template((files("imatgen_flows.cli") / "assets" / CAMPAIGN_FILE).read_text(encoding="utf-8"))
-    return _write(directory, text.substitute(vars(start), title="-".join(system), elements=elements))
+    return _write(directory, text.substitute(vars(STARTS[source]), title="-".join(system), elements=elements))
 
 
 def convert_campaign(old: Path, directory: Path) -> tuple[Path, list[str]]:

@@ -75,11 +75,6 @@ class SearchFormula:
         factor = 1 if self.is_exact else gcd(*amounts.values())
         return Composition({symbol: n // factor for symbol, n in amounts.items()})
 
-    @property
-    def reduced(self) -> Composition:
-        """The composition, in smallest whole numbers."""
-        return self.composition.reduced_composition
-
     def check_elements(self, elements: Sequence[str]) -> None:
         """Refuse a formula that has not exactly the elements of a system.
 

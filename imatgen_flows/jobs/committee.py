@@ -206,14 +206,14 @@ class _Member:
     def vote(self, row: Mapping[str, Any] | None, start: Structure) -> Vote:
         """Place a relaxation on the hull; `row` is None where there is none, `start` what was relaxed."""
         from imatgen_flows.candidates.candidate import place_relaxation
-        from imatgen_flows.candidates.committee import MOVED, Vote
+        from imatgen_flows.candidates.committee import OTHER_STRUCTURE, Vote
 
         if self.hull is None or row is None:
             return Vote(self.name, None, "its relaxation was lost with its job" if self.hull else "it has no hull")
         placed, end = place_relaxation(relaxation_of(row), self.hull)
         if end is None:
             return Vote(self.name, None, str(placed["rejected_reason"]).replace("_", " "))
-        changed = "" if _is_same([start, end]) else MOVED
+        changed = "" if _is_same([start, end]) else OTHER_STRUCTURE
         return Vote(self.name, cast("float", placed["e_above_hull"]), changed)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.candidates.schema import Row
-from imatgen_flows.jobs.device import relaxation_resources
 from imatgen_flows.jobs.documents import PhononInputs
-from imatgen_flows.jobs.potentials import installed_potential
-from imatgen_flows.jobs.result_cache import ResultCache, fill_cache, names_of_crystals
-from imatgen_flows.jobs.spectra import phonons_cached, plain_row, settings_of
+from imatgen_flows.jobs.result_cache import names_of_crystals
+from imatgen_flows.jobs.spectra import compute_cached, phonons_cached
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -35,8 +33,12 @@ def follow_cached(
     by crystal, for those that have a soft mode: `energetics.soft_mode.FollowedMode` as plain values, and `phonons`, those of
     its structure; None where it has none
     """
+    from imatgen_flows.energetics.soft_mode import follow_soft_modes
+
     modes = {name: _mode_of(result["soft_mode"]) for name, result in results.items() if result["soft_mode"]}
-    followed = _led_to(scratch, modes, phonons)
+    folder = scratch / "soft-modes"
+    folder.mkdir(exist_ok=True)
+    followed = compute_cached(folder, modes, phonons, follow_soft_modes, "soft modes followed")
     lower = lower_structures(followed)
     names = names_of_crystals(lower)
     spectra = phonons_cached(scratch, {names[crystal]: structure for crystal, structure in lower.items()}, phonons)
@@ -62,11 +64,13 @@ def soft_mode_columns(mode: Mapping[str, Any], before: Row) -> Row:
     before : `energy_per_atom` and `e_above_hull` of the candidate, on the scale of the phonons; no E_hull where it has
         another scale
     """
+    from pymatgen.core import Structure
+
     from imatgen_flows.crystals.identity import structure_id
 
     row: Row = {"soft_mode_evaluations": evaluations_of(mode)}
-    for name, structure in lower_structures({"followed_id": mode}).items():
-        row[name] = structure_id(structure)
+    if mode["structure"]:
+        row["followed_id"] = structure_id(Structure.from_dict(mode["structure"]))
         row["followed_stable"] = mode["phonons"]["is_stable"]
         energy, e_above_hull = before.get("energy_per_atom"), before.get("e_above_hull")
         if isinstance(energy, float) and isinstance(e_above_hull, float):
@@ -79,23 +83,6 @@ def evaluations_of(mode: Mapping[str, Any]) -> int:
     """Count the evaluations by which a mode was followed, and the phonons of its structure computed."""
     spent: int = mode["evaluations"] + (mode["phonons"]["evaluations"] if mode["phonons"] else 0)
     return spent
-
-
-def _led_to(scratch: Path, modes: dict[str, SoftMode], phonons: PhononInputs) -> dict[str, dict[str, Any]]:
-    """Follow soft modes by crystal."""
-    from imatgen_flows.energetics.soft_mode import follow_soft_modes
-
-    folder = scratch / "soft-modes"
-    folder.mkdir(exist_ok=True)
-    names = list(modes)
-
-    def work(places: list[int], add: Callable[[int, Any], None]) -> None:
-        wanted = [modes[names[place]] for place in places]
-        potential = installed_potential(phonons["potential"])
-        follow_soft_modes(wanted, potential, settings_of(phonons), on_result=add, **relaxation_resources())
-
-    rows = fill_cache(ResultCache(folder), names, work, plain_row, "soft modes followed")
-    return dict(zip(names, rows, strict=True))
 
 
 def _mode_of(values: dict[str, Any]) -> SoftMode:

@@ -29,18 +29,38 @@ def phonons_cached(
     """
     from imatgen_flows.energetics.phonons import phonons_of_many
 
-    names = list(structures)
+    return compute_cached(scratch, structures, phonons, phonons_of_many, "phonons computed")
+
+
+def compute_cached(
+    scratch: Path, items: Mapping[str, Any], phonons: PhononInputs, compute: Callable[..., Any], verb: str
+) -> dict[str, dict[str, Any]]:
+    """Compute by name what a potential says of items, where it is not on disk yet.
+
+    Parameters
+    ----------
+    scratch : where results are kept
+    items : by name
+    phonons : potential and settings
+    compute : called as ``compute(items, potential, settings, on_result=..., device=..., workers=...)``
+    verb : what is done, for the log
+
+    Returns
+    -------
+    by name, the results as plain values, without their time
+    """
+    names = list(items)
 
     def work(places: list[int], add: Callable[[int, Any], None]) -> None:
-        wanted = [structures[names[place]] for place in places]
+        wanted = [items[names[place]] for place in places]
         potential = installed_potential(phonons["potential"])
-        phonons_of_many(wanted, potential, settings_of(phonons), on_result=add, **relaxation_resources())
+        compute(wanted, potential, _settings(phonons), on_result=add, **relaxation_resources())
 
-    rows = fill_cache(ResultCache(scratch), names, work, plain_row, "phonons computed")
+    rows = fill_cache(ResultCache(scratch), names, work, _plain_row, verb)
     return dict(zip(names, rows, strict=True))
 
 
-def settings_of(phonons: PhononInputs) -> PhononSettings:
+def _settings(phonons: PhononInputs) -> PhononSettings:
     """Return the settings of phonons that a campaign asks for."""
     from imatgen_flows.energetics.phonon_cells import PhononSettings
 
@@ -48,7 +68,7 @@ def settings_of(phonons: PhononInputs) -> PhononSettings:
     return PhononSettings(**{name: value for name, value in phonons.items() if name in known})  # type: ignore[arg-type]
 
 
-def plain_row(result: Any) -> dict[str, Any]:
+def _plain_row(result: Any) -> dict[str, Any]:
     """Turn a result, a dataclass, into plain values: structures into dictionaries, NumPy's numbers into Python's."""
     row: dict[str, Any] = _plain(asdict(result))
     return row

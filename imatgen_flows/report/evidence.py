@@ -12,7 +12,7 @@ from markupsafe import Markup
 from scipy.stats import spearmanr
 
 from imatgen_flows.candidates.classes import CommitteeVerdict
-from imatgen_flows.candidates.known_words import MADE
+from imatgen_flows.candidates.known_words import SUBSTITUTED
 from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
 from imatgen_flows.energetics.potentials import POTENTIALS, Potential
 from imatgen_flows.report.markup import energy, plural, render, share
@@ -126,17 +126,17 @@ def evidence_line(row: Mapping[str, Any]) -> str:
     if row.get("variant_of"):
         parts.append(f"Ordered variant of {row['variant_of']}")
     elif row.get("nearest") and row.get("nearest_distance") is not None:
-        name, made = row["nearest"].removesuffix(MADE), row["nearest"].endswith(MADE)
+        name, made = row["nearest"].removesuffix(SUBSTITUTED), row["nearest"].endswith(SUBSTITUTED)
         parts.append(f"Nearest {'substituted' if made else 'known'} {name}, distance {row['nearest_distance']:.2f}")
     return ". ".join(parts)
 
 
-def verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def verdict_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return the verdicts on candidates in a word each, by the heading of a column; what nobody was asked is left out.
 
     Examples
     --------
-    >>> verdicts([{"committee": "agreed", "dynamically_stable": None}, {"committee": "", "dynamically_stable": None}])
+    >>> verdict_columns([{"committee": "agreed", "dynamically_stable": None}, {"committee": "", "dynamically_stable": None}])
     {'committee': ['agreed', '']}
     """
     phonons = {None: "", True: "stable", False: "unstable"}

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from imatgen_flows.candidates.classes import CommitteeVerdict
-from imatgen_flows.candidates.committee import MOVED
+from imatgen_flows.candidates.committee import OTHER_STRUCTURE
 from imatgen_flows.candidates.known_words import is_match, silent_providers
 from imatgen_flows.energetics.backends import BACKENDS, NONE
 from imatgen_flows.energetics.phonon_spectrum import STABLE_ABOVE
@@ -96,7 +96,7 @@ def verdict_counts(asked: Sequence[Mapping[str, Any]]) -> str:
     verdicts = Counter(row["committee"] for row in asked)
     counts = {each.value: f"{verdicts[each.value]} {each.value}" for each in CommitteeVerdict if verdicts[each.value]}
     agreed = [row for row in asked if row["committee"] == CommitteeVerdict.AGREED.value]
-    if moved := sum(any(MOVED in vote for vote in row.get("committee_votes") or []) for row in agreed):
+    if moved := sum(any(OTHER_STRUCTURE in vote for vote in row.get("committee_votes") or []) for row in agreed):
         counts[CommitteeVerdict.AGREED.value] += (
             f" ({moved} of them by a vote on another structure, into which a potential relaxed it)"
         )

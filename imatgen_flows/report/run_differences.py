@@ -42,6 +42,7 @@ def write_differences(found: RunDifferences, path: Path) -> Path:
         "differences",
         found=found,
         tables=difference_tables(found),
+        titles=TABLES,
         structures=_structures(found),
         style=Markup(style),
     )

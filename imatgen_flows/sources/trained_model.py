@@ -216,6 +216,7 @@ class TrainedModel:
         """
         contents, weights = self._contents(formula, sites)
         wanted = self._formula(formula) if formula else None
+        reduced = wanted.composition.reduced_formula if wanted else None
         size = read_sites(sites) if sites is not None else None
         if space_group is not None:
             whole_number(space_group, "space_group", 1, 230)
@@ -227,7 +228,7 @@ class TrainedModel:
 
         def unwanted(row: Row) -> str | None:
             number = int(str(row["nsites"]))
-            if wanted and (Composition(str(row["formula"])) != wanted.reduced or not wanted.cells(number, number)):
+            if reduced not in (None, row["formula"]) or (wanted and not wanted.cells(number, number)):
                 return f"formula other than {wanted}"
             if size is not None and not size[0] <= number <= size[1]:
                 return f"other than {sites} sites"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.report.evidence import evidence_filters, evidence_line, verdicts
+from imatgen_flows.report.evidence import evidence_filters, evidence_line, verdict_columns
 
 
 def test_a_candidate_that_nobody_was_asked_about_has_no_evidence():
@@ -35,8 +35,8 @@ def test_a_filter_is_offered_where_a_candidate_passes_it():
 
 
 def test_verdicts_fill_a_column_where_somebody_was_asked():
-    assert verdicts([{"committee": ""}, {}]) == verdicts([]) == {}
-    assert verdicts([{"dynamically_stable": False}, {}]) == {"phonons": ["unstable", ""]}
+    assert verdict_columns([{"committee": ""}, {}]) == verdict_columns([]) == {}
+    assert verdict_columns([{"dynamically_stable": False}, {}]) == {"phonons": ["unstable", ""]}
 
 
 def test_a_database_that_did_not_answer_holds_nothing(own_run, rewrite):
