@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from imatgen_flows.energetics.hull import Hull
     from imatgen_flows.energetics.relax import Relaxation
 
-# relative residual of an image from which on a decode does not count as clean; a convention of the reported shares, by which
-# no candidate is rejected
-MAX_RESIDUAL = 0.3
 VALIDATED = "validated_"  # before the name of a column of an energy, where it is that of the validation
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from pymatgen.core import Structure
 
-from imatgen_flows.candidates.candidate import MAX_RESIDUAL, describe_crystal, rejection
+from imatgen_flows.candidates.candidate import describe_crystal, rejection
 from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
-from imatgen_flows.candidates.schema import Row
+from imatgen_flows.candidates.schema import MAX_RESIDUAL, Row
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.validity import check_validity
 from imatgen_flows.crystals.arrays import CrystalArrays

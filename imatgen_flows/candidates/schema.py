@@ -44,7 +44,9 @@ class Column:
         """Label with its unit."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
-
+# relative residual of an image from which on a decode does not count as clean; a convention of the reported shares, by which
+# no candidate is rejected
+MAX_RESIDUAL = 0.3
 EV = "eV/atom"
 
 
@@ -96,7 +98,7 @@ COLUMNS: list[Column] = [
     Column("charge_balanced", "boolean", "Charge balanced", "Whether known oxidation states of its elements can sum to zero, "
            "as decoded; null where nothing was decoded.", in_header=True),
     Column("clean", "boolean", "Clean", "Whether it decoded to a valid crystal with matching atom counts, a small residual "
-           "and no repair.", on_card=False),
+           "and no repair."),
     Column("energy_per_atom", "number", "Energy", "Energy as relaxed.", EV, in_header=True),
     Column("formation_energy", "number", "Formation energy", "Formation energy as relaxed.", EV, in_header=True),
     Column("e_above_hull", "number", "E_hull", "Energy above the hull of the references, negative below it, as relaxed.",

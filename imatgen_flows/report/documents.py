@@ -14,6 +14,8 @@ class _AddedColumns(TypedDict, total=False):
     prior: str
     source: str
     made_by: str
+    residual: float | None
+    clean: bool | None
     validated_note: str
     committee: str
     committee_mean: float | None

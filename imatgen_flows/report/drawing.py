@@ -31,12 +31,14 @@ class Scene:
     positions : (n, 3) A
     bonds : pairs of atom numbers
     edges : (12, 2, 3) A, the edges of the cell
+    centres : numbers of the atoms whose neighbours are all drawn
     """
 
     symbols: list[str]
     positions: np.ndarray
     bonds: list[tuple[int, int]]
     edges: np.ndarray
+    centres: list[int]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, lengths in A to 0.001."""
@@ -45,6 +47,7 @@ class Scene:
             "positions": self.positions.round(3).tolist(),
             "bonds": self.bonds,
             "edges": self.edges.round(3).tolist(),
+            "centres": self.centres,
         }
 
 
@@ -77,7 +80,18 @@ def element_style(symbol: str) -> tuple[str, float]:
     return f"#{red:02x}{green:02x}{blue:02x}", 0.17 + 0.19 * float(covalent_radii[number])
 
 
-def scene(cif: str, tolerance: float = 0.02) -> Scene:
+def scene(cif: str) -> Scene:
+    """Arrange the crystal of a CIF text for drawing; see `arrange`.
+
+    Raises
+    ------
+    DrawingError
+        Where the text holds no crystal.
+    """
+    return arrange(read_cif(cif))
+
+
+def arrange(atoms: Atoms, tolerance: float = 0.02) -> Scene:
     """Arrange a crystal for drawing.
 
     Atoms on faces, edges and corners of the cell are repeated on the opposite ones, and the neighbours of metal atoms
@@ -85,17 +99,11 @@ def scene(cif: str, tolerance: float = 0.02) -> Scene:
 
     Parameters
     ----------
-    cif : CIF text
+    atoms : the crystal
     tolerance : an atom within this fraction of a face lies on it
-
-    Raises
-    ------
-    DrawingError
-        Where the text holds no crystal.
     """
     from ase.data import covalent_radii
 
-    atoms = read_cif(cif)
     cell, numbers = atoms.cell.array, atoms.numbers
     fractions = atoms.get_scaled_positions()
     fractions[fractions > 1 - tolerance] -= 1.0
@@ -132,7 +140,8 @@ def scene(cif: str, tolerance: float = 0.02) -> Scene:
     middle = cell.sum(axis=0) / 2
     edges = np.array([[corners[p] @ cell, corners[q] @ cell] for p, q in ends]) - middle
     symbols = atoms.get_chemical_symbols()
-    return Scene([symbols[owner[atom]] for atom in drawn], places[drawn] - middle, bonds, edges)
+    centres = [index[atom] for atom in inside[central[owner[inside]]].tolist()]
+    return Scene([symbols[owner[atom]] for atom in drawn], places[drawn] - middle, bonds, edges, centres)
 
 
 def rotation(view: tuple[float, float, float] = VIEW) -> np.ndarray:

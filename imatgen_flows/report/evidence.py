@@ -26,6 +26,7 @@ FEWEST = 3  # votes from which on a rank correlation is given
 FILTERS: tuple[tuple[str, object, str], ...] = (
     ("committee", CommitteeVerdict.AGREED.value, "agreed on by the committee"),
     ("dynamically_stable", True, "dynamically stable"),
+    ("clean", True, "decoded cleanly"),
 )
 
 

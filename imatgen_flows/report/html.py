@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
+from imatgen_flows.candidates.schema import COLUMNS
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.table import count_by
 from imatgen_flows.metrics.statistics import rate_interval
@@ -26,6 +27,7 @@ from imatgen_flows.report.phonons import phonons_section
 from imatgen_flows.report.rounds import rounds_section
 from imatgen_flows.report.run_directory import RunDirectory, sampler_label
 from imatgen_flows.report.sources import sources_section
+from imatgen_flows.report.terms import terms_section
 from imatgen_flows.report.vacancies import vacancies_section
 from imatgen_flows.report.validation import validation_section
 
@@ -85,10 +87,18 @@ def _headline(run: RunDirectory) -> Markup:
         relaxed=len(run.relaxed),
         unseen=sum(row["novelty"] in (Novelty.NEW, Novelty.SUBSTITUTED) for row in run.relaxed),
         new=len(run.new),
-        meaning="out of reach of substitution",
+        out_of_reach="out of reach of substitution",
         near=run.near,
+        clean=_clean(run),
         spent=sum(run.evaluations.values()),
     )
+
+
+def _clean(run: RunDirectory) -> int | None:
+    """Count the new candidates that decoded cleanly; None where none was decoded from an image."""
+    read = [row for row in run.new if row.get("residual") is not None]
+    decoded = [clean for row in read if (clean := row.get("clean")) is not None]
+    return sum(decoded) if decoded else None
 
 
 def _funnel(run: RunDirectory) -> Markup:
@@ -201,6 +211,7 @@ SECTIONS: dict[str, tuple[str, Callable[[RunDirectory], Markup]]] = {
     "latent": ("Latent space", _latent),
     "reconstruction": ("Reconstruction", reconstruction_section),
     "ledger": ("Ledger", _ledger),
+    "terms": ("Terms", lambda run: terms_section(run, COLUMNS)),
     "methods": ("Methods", _methods),
     "provenance": ("Provenance", _provenance),
 }

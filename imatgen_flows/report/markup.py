@@ -8,6 +8,9 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.schema import COLUMNS
+from imatgen_flows.candidates.states import State
 from imatgen_flows.metrics.statistics import rate_interval
 
 Cell = str  # of a table; text is escaped, Markup is not
@@ -77,5 +80,7 @@ def _environment() -> Environment:
     )
     filters = (words, plural, count, energy, duration, formula, spacegroup)
     environment.filters |= {each.__name__: each for each in filters}
-    environment.globals["E_HULL"] = Markup("<i>E</i><sub>hull</sub>")
+    meaning = next(column.description for column in COLUMNS if column.name == "e_above_hull")
+    environment.globals["E_HULL"] = Markup('<abbr title="{}"><i>E</i><sub>hull</sub></abbr>').format(meaning)
+    environment.globals["meaning"] = {entry.value: entry.description for entry in (*State, *Novelty)}
     return environment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +18,9 @@ from imatgen_flows.io.files import write_atomic
 from imatgen_flows.report.markup import render, words
 from imatgen_flows.report.result_directory import ResultDirectory
 
-SCRIPTS = ("compositions.js", "rounds.js", "phonons.js", "report.js")
+SCRIPTS = ("compositions.js", "rounds.js", "phonons.js", "drawing.js", "viewer.js", "files.js", "report.js")
+UNPACKER = "fflate.js"  # makes zip files too
+PACKED = ("3Dmol-min.js",)  # beside plotly.js: libraries that lie compressed in the page
 
 
 def write_page(
@@ -37,7 +41,7 @@ def write_page(
 
     Returns
     -------
-    the HTML file; it holds plotly.js and all data, and its content security policy forbids any connection
+    the HTML file; it holds its libraries and all data, and its content security policy forbids any connection
 
     Raises
     ------
@@ -58,12 +62,21 @@ def write_page(
         style=Markup((assets / "style.css").read_text(encoding="utf-8")),
         script=Markup("\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)),
         data=Markup(text.replace("<", "\\u003c")),
-        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        unpacker=Markup((assets / "vendor" / UNPACKER).read_text(encoding="utf-8")),
+        libraries=[
+            _pack(text)
+            for text in (get_plotlyjs(), *((assets / "vendor" / name).read_text(encoding="utf-8") for name in PACKED))
+        ],
     )
     try:
         return write_atomic(results.path / "report.html", page)
     except OSError as error:
         raise InputError(f"{results.path}: report.html cannot be written: {error.strerror or error}.") from error
+
+
+def _pack(script: str) -> str:
+    """Compress a script: a third of its size in the page."""
+    return base64.b64encode(gzip.compress(script.encode(), compresslevel=9, mtime=0)).decode()
 
 
 def hull_section(results: ResultDirectory, funnel: bool) -> Markup:

@@ -11,18 +11,20 @@ from imatgen_flows.candidates.schema import COLUMNS, Column
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.errors import InputError
 from imatgen_flows.report.compositions import atomic_fraction, choose, compositions_data, lowest
+from imatgen_flows.report.crystals import crystal_data
 from imatgen_flows.report.documents import Fate, RelaxedRow
-from imatgen_flows.report.drawing import DrawingError, element_style, rotation, scene
+from imatgen_flows.report.drawing import DrawingError, element_style, rotation
 from imatgen_flows.report.evidence import evidence_filters, evidence_line
 from imatgen_flows.report.figures import ERRORS
 from imatgen_flows.report.markup import words
 from imatgen_flows.report.phonons import phonons_data
 from imatgen_flows.report.result_directory import ResultDirectory, crystal_id
 from imatgen_flows.report.rounds import rounds_data
-from imatgen_flows.report.run_directory import RunDirectory, how_made, per_structure, sampler_label
+from imatgen_flows.report.run_directory import RunDirectory, decode_note, how_made, per_structure, sampler_label
 
 BEST = 10  # new structures shown as cards
-DRAWN = 400  # lowest candidates that the table can draw; a drawing takes about 5 kB of the page
+DRAWN = 400  # lowest candidates that the table can draw; drawing, symmetry and pattern take about 5 kB of the page
+NO_CRYSTAL: dict[str, Any] = {"cell": None, "shortest": None, "drawing": None, "cif": None, "pattern": None}
 
 
 def page_data(run: RunDirectory) -> dict[str, Any]:
@@ -80,8 +82,16 @@ def candidates_data(
         "view": rotation().round(6).tolist(),
         "elements": {symbol: element_style(symbol) for symbol in symbols},
         "classes": {novelty.value: novelty.label for novelty in reversed(Novelty)},
+        "meaning": {novelty.value: novelty.description for novelty in Novelty},
         "columns": [
-            {"name": column.name, "label": column.label, "unit": column.unit, "type": column.type} for column in columns
+            {
+                "name": column.name,
+                "label": column.label,
+                "unit": column.unit,
+                "type": column.type,
+                "description": column.description,
+            }
+            for column in columns
         ],
         "candidates": candidates,
         "evidence": evidence_filters(results.relaxed),
@@ -93,24 +103,25 @@ def candidates_data(
 
 
 def _candidate(results: ResultDirectory, columns: Iterable[Column], row: RelaxedRow, draw: bool) -> dict[str, Any]:
-    cif, drawing, why = "", None, "" if draw else f"Drawn are the {DRAWN} candidates of lowest energy."
+    crystal, why = NO_CRYSTAL, "" if draw else f"Drawn are the {DRAWN} candidates of lowest energy."
     try:
-        cif = results.cif(row)
-        if draw:
-            drawing = scene(cif).to_dict()
+        crystal = crystal_data(results.cif(row), row["spacegroup_number"], draw)
     except (DrawingError, InputError) as error:
         why = f"This structure cannot be drawn: {str(error).rstrip('.')}."
     values: dict[str, Any] = dict(row)
-    return {column.name: values[column.name] for column in columns} | {
-        "fraction": atomic_fraction(row["formula"], results.system[1]),
-        "made": how_made(row) if "sampler" in row else "",
-        "evidence": evidence_line(row),
-        "fate": fate(row),
-        "crystal": crystal_id(row),
-        "cif": cif,
-        "drawing": drawing,
-        "not_drawn": why,
-    }
+    return (
+        {column.name: values[column.name] for column in columns}
+        | {
+            "fraction": atomic_fraction(row["formula"], results.system[1]),
+            "made": how_made(row) if "sampler" in row else "",
+            "evidence": evidence_line(row),
+            "fate": fate(row),
+            "decode_note": decode_note(row),
+            "crystal": crystal_id(row),
+            "not_drawn": why,
+        }
+        | crystal
+    )
 
 
 def fate(row: Fate) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from imatgen_flows.candidates.outcome import explain_empty
-from imatgen_flows.candidates.schema import column_names
+from imatgen_flows.candidates.schema import MAX_RESIDUAL, column_names
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.candidates.table import count_by, join, rows_of
 from imatgen_flows.errors import InputError
@@ -32,6 +32,7 @@ from imatgen_flows.report.documents import (
     RoundRow,
     SampleRow,
 )
+from imatgen_flows.report.markup import plural
 from imatgen_flows.report.result_directory import ANOTHER_VERSION, ResultDirectory, read_json
 from imatgen_flows.sources.registry import SOURCES
 
@@ -240,6 +241,26 @@ def how_made(row: SampleRow) -> str:
         return f"draw from the prior ({_PRIORS.get(prior, prior)})" if prior else "draw from the prior"
     made_by = f" ({row['made_by']})" if row.get("made_by") else ""
     return f"{label}{made_by} from {', '.join(parents)}" if parents else f"{label}{made_by}"
+
+
+def decode_note(row: Mapping[str, Any]) -> str:
+    """Say what the decode of a sample lacked, in words; empty where it was clean, or nothing was decoded.
+
+    Examples
+    --------
+    >>> decode_note({"residual": 0.3, "clean": False, "repaired": 1, "repaired_atoms": ["O5 (1.1 A from O2)"],
+    ...              "count_matches": True})
+    'repair removed 1 atom: O5 (1.1 A from O2)'
+    """
+    if row.get("residual") is None or row.get("clean") is not False:
+        return ""
+    removed = row["repaired"] or 0
+    faults = [
+        f"repair removed {removed} atom{plural(removed)}: {', '.join(row['repaired_atoms'])}" if removed else "",
+        "" if row["count_matches"] else "mass and peaks of its image disagree on the number of atoms",
+        f"its image differs from its atoms by {row['residual']:.2f}" if row["residual"] >= MAX_RESIDUAL else "",
+    ]
+    return "; ".join(fault for fault in faults if fault)
 
 
 _PRIORS = {"gaussian": "Gaussian"}  # the others are written as they are named

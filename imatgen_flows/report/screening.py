@@ -17,6 +17,7 @@ from imatgen_flows.report.methods import screening_paragraph
 from imatgen_flows.report.page import hull_section, plain, when, write_page
 from imatgen_flows.report.page_data import candidates_data
 from imatgen_flows.report.result_directory import ResultDirectory, read_json
+from imatgen_flows.report.terms import terms_section
 
 INPUTS_FILE = "screening.json"  # what was screened, and on what
 
@@ -85,18 +86,19 @@ def build_screening_report(path: Path) -> Path:
         Where the directory holds no finished screening, or cannot be written to.
     """
     found = ScreeningDirectory.open(path)
+    columns = [column for column in [*COLUMNS, *FILE_COLUMNS] if column.name in found.table.column_names]
     sections = {
         "ledger": ("Ledger", _ledger(found)),
         "hull": ("Hull", hull_section(found, funnel=False)),
         "best": ("Best structures", render("best")),
         "candidates": ("Candidates", render("candidates", run=found, scales=[])),
+        "terms": ("Terms", terms_section(found, columns)),
         "methods": (
             "Methods",
             render("methods", paragraphs=screening_paragraph(found, found.meaning_of_new).split("\n\n")),
         ),
         "provenance": ("Provenance", _provenance(found)),
     }
-    columns = [column for column in [*COLUMNS, *FILE_COLUMNS] if column.name in found.table.column_names]
     data = candidates_data(found, columns) | {
         "unlike": "new",
         "none_new": "No relaxed crystal is new.",
@@ -137,8 +139,9 @@ def _headline(found: ScreeningDirectory) -> Markup:
         relaxed=len(found.relaxed),
         unseen=None,
         new=len(found.new),
-        meaning="like no known structure",
+        out_of_reach="like no known structure",
         near=found.near,
+        clean=None,
         spent=sum(found.evaluations.values()),
     )
 

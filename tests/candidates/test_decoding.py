@@ -7,9 +7,9 @@ import math
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.candidates.candidate import MAX_RESIDUAL, decode_order, spacegroup_of
+from imatgen_flows.candidates.candidate import decode_order, spacegroup_of
 from imatgen_flows.candidates.decoding import examine
-from imatgen_flows.candidates.schema import column_names
+from imatgen_flows.candidates.schema import MAX_RESIDUAL, column_names
 from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.crystals.standard import standardise

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -333,7 +335,9 @@ def browser(tmp_path_factory):
     downloads = tmp_path_factory.mktemp("downloads")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+    # WebGL is computed by the processor
+    webgl = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", *webgl):
         options.add_argument(argument)
     options.add_argument("--window-size=1366,768")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -344,3 +348,45 @@ def browser(tmp_path_factory):
     driver.downloads = downloads
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="session")
+def web():
+    """What tests do with a page: web.open(browser, report), web.all(page, selector) …"""
+    return SimpleNamespace(open=open_page, wait=wait_for, all=all_of, click=click, saved=saved, faults=faults)
+
+
+def open_page(browser, report):
+    browser.get_log("browser"), browser.get_log("performance")  # what other pages left
+    browser.get(report.as_uri())
+    wait_for(lambda: browser.execute_script("return document.documentElement.dataset.ready") == "true")
+    return browser
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the page did not get there in time"
+        time.sleep(0.05)
+
+
+def all_of(page, selector):
+    return page.find_elements("css selector", selector)
+
+
+def click(page, selector):
+    page.execute_script("document.querySelector(arguments[0]).click()", selector)
+
+
+def saved(page, name):
+    wait_for((page.downloads / name).is_file)
+    return (page.downloads / name).read_text()
+
+
+def faults(browser):
+    """Requests that leave the page, and messages of its scripts."""
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [event["params"]["request"]["url"] for event in sent if event["method"] == "Network.requestWillBeSent"]
+    fetched = [url for url in urls if not url.startswith(("data:", "blob:", "file:"))]
+    files = [url for url in urls if url.startswith("file:")]
+    return fetched + files[1:] + [entry["message"] for entry in browser.get_log("browser")]

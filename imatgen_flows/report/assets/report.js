@@ -42,19 +42,19 @@
     return node;
   }
 
-  function save(name, text, type) {
-    const url = URL.createObjectURL(new Blob([text], { type }));
+  function save(name, content, type) {
+    const url = URL.createObjectURL(new Blob([content], { type }));
     const link = element("a", { href: url, download: name });
     document.body.append(link);
     link.click();
     link.remove();
     setTimeout(() => URL.revokeObjectURL(url), 10000);
   }
-  const saveCif = (row) => save(`${row.crystal}_${row.formula}.cif`, row.cif, "chemical/x-cif");
-  function cifButton(row, text) {
-    const button = element("button", { type: "button", class: "cif", "aria-label": `CIF of ${row.crystal}` }, text);
-    button.disabled = !row.cif; // its file was missing
-    button.addEventListener("click", (event) => { event.stopPropagation(); saveCif(row); });
+  function fileButton(row, format, keep) {
+    const title = format === "CIF" && row.cif ? `in ${row.spacegroup}, atoms moved onto its positions (0.1 Å at most)` : "exactly as it is, without symmetry";
+    const button = element("button", { type: "button", class: format.toLowerCase(), "aria-label": `${format} of ${row.crystal}`, title }, format);
+    button.disabled = !row.cell; // its file was missing
+    button.addEventListener("click", (event) => { event.stopPropagation(); keep(row); });
     return button;
   }
 
@@ -240,55 +240,9 @@
       $("hull-switch").append(button);
     }
 
-  // ---- drawings ---------------------------------------------------------------------------------------------------
-  const SVG = "http://www.w3.org/2000/svg";
-  const turned = (m, v) => m.map((row) => row[0] * v[0] + row[1] * v[1] + row[2] * v[2]);
-  const product = (a, b) => a.map((row) => [0, 1, 2].map((k) => row[0] * b[0][k] + row[1] * b[1][k] + row[2] * b[2][k]));
-  const shade = (hex, by) => `color-mix(in srgb, ${hex}, ${by})`;
-
-  document.body.insertAdjacentHTML("beforeend", `<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>${Object.entries(data.elements).map(([symbol, [hex]]) =>
-    `<radialGradient id="ball-${symbol}" cx="0.36" cy="0.34" r="0.75"><stop offset="0" style="stop-color:${shade(hex, "white 55%")}"/><stop offset="0.5" style="stop-color:${hex}"/><stop offset="1" style="stop-color:${shade(hex, "black 38%")}"/></radialGradient>`).join("")}</defs></svg>`);
-
-  function drawing(row) {
-    const scene = row.drawing;
-    if (!scene) return element("p", { class: "caption" }, escaped(row.not_drawn));
-    const svg = document.createElementNS(SVG, "svg");
-    svg.setAttribute("class", "crystal");
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", `Crystal structure of ${row.formula}, ${row.spacegroup}`);
-    const size = 0.85 * Math.max(...[...scene.positions, ...scene.edges.flat()].map((v) => Math.hypot(...v))) + 0.4;
-    svg.setAttribute("viewBox", `${-size} ${-size} ${2 * size} ${2 * size}`);
-    let view = data.view;
-    function paint() {
-      const atoms = scene.positions.map((v) => turned(view, v));
-      const parts = [];
-      for (const [from, to] of scene.edges.map((edge) => edge.map((v) => turned(view, v))))
-        parts.push([(from[2] + to[2]) / 2, `<line class="edge" x1="${from[0].toFixed(2)}" y1="${(-from[1]).toFixed(2)}" x2="${to[0].toFixed(2)}" y2="${(-to[1]).toFixed(2)}"/>`]);
-      for (const [i, j] of scene.bonds) {
-        const middle = atoms[i].map((v, k) => (v + atoms[j][k]) / 2);
-        for (const end of [i, j]) {
-          const along = atoms[end].map((v, k) => middle[k] - v);
-          const start = (0.8 * data.elements[scene.symbols[end]][1]) / Math.hypot(...along);
-          const a = atoms[end].map((v, k) => v + start * along[k]); // from the surface of the ball
-          parts.push([(a[2] + middle[2]) / 2, `<line x1="${a[0].toFixed(2)}" y1="${(-a[1]).toFixed(2)}" x2="${middle[0].toFixed(2)}" y2="${(-middle[1]).toFixed(2)}" style="stroke:${shade(data.elements[scene.symbols[end]][0], "black 12%")}" stroke-width="0.16"/>`]);
-        }
-      }
-      atoms.forEach((a, i) => parts.push([a[2], `<circle cx="${a[0].toFixed(2)}" cy="${(-a[1]).toFixed(2)}" r="${data.elements[scene.symbols[i]][1].toFixed(2)}" fill="url(#ball-${scene.symbols[i]})"/>`]));
-      svg.innerHTML = parts.sort((a, b) => a[0] - b[0]).map((part) => part[1]).join("");
-    }
-    svg.addEventListener("pointerdown", (event) => svg.setPointerCapture(event.pointerId));
-    svg.addEventListener("pointermove", (event) => {
-      if (!svg.hasPointerCapture(event.pointerId)) return;
-      const [p, q] = [event.movementX * 0.01, event.movementY * 0.01];
-      const about_y = [[Math.cos(p), 0, Math.sin(p)], [0, 1, 0], [-Math.sin(p), 0, Math.cos(p)]];
-      const about_x = [[1, 0, 0], [0, Math.cos(q), -Math.sin(q)], [0, Math.sin(q), Math.cos(q)]];
-      view = product(about_x, product(about_y, view));
-      paint();
-    });
-    paint();
-    return svg;
-  }
-  const legend = (row) => `<div class="elements">${[...new Set(row.drawing?.symbols ?? [])].sort().map((symbol) => `<span><i style="background:${data.elements[symbol][0]}"></i>${symbol}</span>`).join("")}</div>`;
+  const { drawing, legend } = drawingsOf(data, tools);
+  const { saveCif, savePoscar, saveAll } = filesOf(data, { save });
+  const view = viewerOf(data, { ...tools, drawing });
 
   // ---- cards ------------------------------------------------------------------------------------------------------
   const best = data.candidates.filter((row) => row.novelty === "new").slice(0, data.best);
@@ -303,11 +257,12 @@
       <p class="energy">${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom</p>
       ${isValidated(row) ? `<p class="energy validated">${fixed(row.validated_e_above_hull, 3)} eV/atom by ${escaped(row.validated_scale)}</p>` : ""}
       ${row.evidence ? `<p class="evidence">${escaped(row.evidence)}</p>` : ""}
+      ${row.decode_note ? `<p class="decode">Not a clean decode: ${escaped(row.decode_note)}</p>` : ""}
       <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made || row.sample).replaceAll("-", "\u2011")}<br><code>${escaped(row.crystal)}</code></p>`);
     const actions = element("div", { class: "row" });
     const more = element("button", { type: "button", class: "more" }, "Details");
     more.addEventListener("click", () => show(row));
-    actions.append(cifButton(row, "CIF"), more);
+    actions.append(fileButton(row, "CIF", saveCif), more);
     node.append(actions);
     return node;
   }
@@ -320,29 +275,45 @@
   const IN_TITLE = ["formula", "spacegroup", "spacegroup_number"];
   function show(row) {
     const facts = [...FIRST.flatMap((name) => byName.get(name) ?? []), ...data.columns.filter(({ name }) => ![...FIRST, ...IN_TITLE].includes(name))]
-      .filter(({ name }) => row[name] !== null && row[name] !== "" && (isValidated(row) || !/^validat(ed|ion)_/.test(name)))
-      .map((column) => [label(column.label), `${value(column, row)}${column.unit ? ` ${escaped(column.unit)}` : ""}`]);
-    if (row.made) facts.push(["Made by", escaped(row.made)]);
+      .filter(({ name }) => ![null, ""].includes(row[name]) && row[name].length !== 0 && (isValidated(row) || !/^validat(ed|ion)_/.test(name)))
+      .map((column) => [label(column.label), `${value(column, row)}${column.unit ? ` ${escaped(column.unit)}` : ""}`, column.description]);
+    const decoded = facts.findIndex(([name]) => name === "Shortest distance");
+    if (row.shortest !== null) facts.splice(decoded < 0 ? facts.length : decoded + 1, 0, ["… as relaxed", `${fixed(row.shortest, 3)} Å`, "Shortest distance between two atoms of the latest structure."]);
+    if (row.made) facts.push(["Made by", escaped(row.made), "How the source made it, and from which structures."]);
     const dialog = $("detail");
-    dialog.innerHTML = `<h2 id="detail-title"><span>${formula(row.formula)}</span><small>${group(row.spacegroup)} (${row.spacegroup_number})</small></h2><div class="two"><div id="detail-drawing"></div>
-      <div><dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd>${value}</dd>`).join("")}</dl><div class="row"></div></div></div>`;
-    dialog.querySelector("#detail-drawing").append(drawing(row));
-    dialog.querySelector("#detail-drawing").insertAdjacentHTML("beforeend", legend(row));
+    dialog.innerHTML = `<div class="head"><h2 id="detail-title"><span>${formula(row.formula)}</span><small>${group(row.spacegroup)} (${row.spacegroup_number})</small></h2><div class="row files"></div></div>
+      ${row.decode_note ? `<p class="note">Not a clean decode: ${escaped(row.decode_note)}.</p>` : ""}
+      <div class="two"><div><div id="detail-drawing"></div>${legend(row)}<div id="powder-plot"></div></div>
+      <div><dl>${facts.map(([name, value, title]) => `<dt title="${escaped(title)}">${name}</dt><dd>${value}</dd>`).join("")}</dl></div></div>`;
     const close = element("button", { type: "button", class: "close", autofocus: "" }, "Close");
     close.addEventListener("click", () => dialog.close());
-    dialog.querySelector(".row").append(cifButton(row, "Save CIF"), close);
+    dialog.querySelector(".files").append(fileButton(row, "CIF", saveCif), fileButton(row, "POSCAR", savePoscar), close);
+    view(row, dialog.querySelector("#detail-drawing"));
     dialog.showModal();
+    powderPlot(row);
+  }
+  // simulated X-ray powder pattern
+  function powderPlot(row) {
+    if (!row.pattern?.length) return;
+    const x = row.pattern.flatMap(([angle]) => [angle, angle, null]);
+    const y = row.pattern.flatMap(([, height]) => [0, height, null]);
+    const peaks = { x: row.pattern.map(([angle]) => angle), y: row.pattern.map(([, height]) => height), mode: "markers", marker: { size: 7, opacity: 0 }, hovertemplate: row.pattern.map(([angle, height, hkl, spacing]) => `<b>${hkl}</b>  ${angle.toFixed(2)}°<br>${height.toFixed(0)} %, d ${spacing.toFixed(3)} Å<extra></extra>`), showlegend: false };
+    Plotly.react("powder-plot", [{ x, y, mode: "lines", line: { color: colour("stable"), width: 1.3 }, hoverinfo: "skip", showlegend: false }, peaks], layout({
+      height: 190, margin: { l: 44, r: 8, t: 8, b: 44 }, xaxis: axis("2θ of Cu Kα (°), simulated", { range: [10, 90] }), yaxis: axis("%", { range: [0, 104] }),
+    }), { ...config, displayModeBar: false });
   }
   $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
 
   // ---- table ------------------------------------------------------------------------------------------------------
-  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "committee", "dynamically_stable", "nsites", "volume_per_atom", "novelty", "charge_balanced", "sampler", "file", "evaluations", "relaxed_id"];
+  const SHOWN = ["formula", "spacegroup", "e_above_hull", "formation_energy", "validated_e_above_hull", "committee", "dynamically_stable", "nsites", "volume_per_atom", "novelty", "clean", "charge_balanced", "sampler", "file", "evaluations", "relaxed_id"];
   const CELLS = {
+    formula: (row) => `<button type="button" class="open" aria-haspopup="dialog">${formula(row.formula)}</button>`, // by keyboard, too
+    clean: (row) => (row.residual === null || row.clean === null ? "–" : row.clean ? "clean" : `<span title="${escaped(row.decode_note)}">${row.repaired ? `${row.repaired} removed` : "poor"}</span>`),
     spacegroup: (row) => `${group(row.spacegroup)} <small>(${row.spacegroup_number})</small>`,
-    novelty: (row) => `<span class="tag ${escaped(row.novelty)}">${novelty(row.novelty)}</span>`,
+    novelty: (row) => `<span class="tag ${escaped(row.novelty)}" title="${escaped(data.meaning[row.novelty])}">${novelty(row.novelty)}</span>`,
     relaxed_id: (row) => `<code>${escaped(row.relaxed_id)}</code>`,
   };
-  const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated)) && (name !== "committee" || data.candidates.some((row) => row.committee)) && (name !== "dynamically_stable" || data.candidates.some((row) => row.dynamically_stable !== null)) && (name !== "charge_balanced" || data.candidates.some((row) => row.charge_balanced === false))).map((name) => {
+  const COLUMNS = SHOWN.filter((name) => byName.has(name) && (name !== "validated_e_above_hull" || data.candidates.some(isValidated)) && (name !== "committee" || data.candidates.some((row) => row.committee)) && (name !== "dynamically_stable" || data.candidates.some((row) => row.dynamically_stable !== null)) && (name !== "clean" || data.candidates.some((row) => row.clean !== null)) && (name !== "charge_balanced" || data.candidates.some((row) => row.charge_balanced === false))).map((name) => {
     const column = byName.get(name);
     const heading = label(column.label) + (column.unit ? ` (${escaped(column.unit)})` : "");
     // space groups sort by their number
@@ -354,7 +325,7 @@
 
   COLUMNS.forEach(([key, label, , number]) => {
     const head = element("th", { scope: "col", "data-key": key, ...(number ? { class: "num" } : {}) });
-    const button = element("button", { type: "button" }, label);
+    const button = element("button", { type: "button", title: byName.get(key)?.description ?? "" }, label);
     button.addEventListener("click", () => {
       state.down = state.key === key ? !state.down : false;
       state.key = key;
@@ -393,7 +364,7 @@
     body.replaceChildren(...rows.slice(0, state.all ? rows.length : PAGE).map((row) => {
       const line = element("tr", { "data-sample": row.sample }, COLUMNS.map(([, , cell, number]) => `<td${number ? ' class="num"' : ""}>${cell(row)}</td>`).join(""));
       const last = element("td");
-      last.append(cifButton(row, "CIF"));
+      last.append(fileButton(row, "CIF", saveCif));
       line.append(last);
       line.addEventListener("click", () => show(row));
       return line;
@@ -409,11 +380,13 @@
   $("more").addEventListener("click", () => { state.all = true; fill(); });
   $("filters").addEventListener("input", fill);
   $("filters").addEventListener("submit", (event) => event.preventDefault());
-  $("save-csv").addEventListener("click", () => {
+  function csv(rows) {
     const keys = [...data.columns.map((column) => column.name), "made"];
     const quoted = (value) => { const text = String(value ?? ""); return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
-    save("candidates.csv", [keys.join(","), ...chosen().map((row) => keys.map((key) => quoted(row[key])).join(","))].join("\n") + "\n", "text/csv");
-  });
+    return [keys.join(","), ...rows.map((row) => keys.map((key) => quoted(row[key])).join(","))].join("\n") + "\n";
+  }
+  $("save-csv").addEventListener("click", () => save("candidates.csv", csv(chosen()), "text/csv"));
+  $("save-zip").addEventListener("click", () => saveAll(chosen(), csv(chosen())));
 
   fill();
   plotAll();
