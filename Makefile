@@ -10,13 +10,14 @@ CAMPAIGN ?= workflows/campaigns/vanadium-oxides.yaml
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help install campaign pretrain pretrain-large test test-slurm lint browser slurm test-torchsim clean
+.PHONY: help install campaign pretrain pretrain-large test test-slurm lint browser slurm test-torchsim package clean
 
 help:
 	@echo "make campaign   run the vanadium-oxide campaign, from installation to report"
 	@echo "make test       lint, type checks, import rules and tests"
 	@echo "make test-slurm campaigns under FireWorks on a private SLURM of this machine, with kills and walltimes"
 	@echo "make pretrain DATA=FILE  train networks for any chemical system, from crystals of many; pretrain-large: for a GPU"
+	@echo "make package    wheel and sdist, checked, and the campaign run by the wheel in an empty environment"
 	@echo "make clean      remove the environment and caches (runs/ stays)"
 
 install: $(STAMP)
@@ -84,5 +85,16 @@ test-slurm: $(STAMP) slurm
 test-torchsim: .venv-torchsim/installed
 	.venv-torchsim/bin/python -m pytest tests/energetics/test_batched.py -s -p no:cacheprovider
 
+# the wheel goes into an environment of its own, and runs where no clone is in sight
+package: $(STAMP)
+	rm -rf build dist .venv-package
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv .venv-package
+	.venv-package/bin/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	.venv-package/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	.ci/try-wheel .venv-package
+
 clean:
-	rm -rf $(VENV) .venv-torchsim build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-torchsim .venv-package build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

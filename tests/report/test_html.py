@@ -246,6 +246,7 @@ def test_sections_are_there_for_what_the_run_has_and_for_nothing_else(report):
         "reconstruction",
         "evidence",
         "ledger",
+        "terms",
         "methods",
         "provenance",
     }
