@@ -44,6 +44,7 @@ class Column:
         """Label with its unit."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
+
 # relative residual of an image from which on a decode does not count as clean; a convention of the reported shares, by which
 # no candidate is rejected
 MAX_RESIDUAL = 0.3

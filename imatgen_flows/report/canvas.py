@@ -8,23 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import write_atomic
+from imatgen_flows.plots.style import CLASS_SYMBOLS, colour, sampler_colour
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, MUTED, RULE = "#1c2127", "#5f6872", "#d5d9de"
-STABLE, UNSTABLE = "#3f7fbf", "#c3bcb0"
-# Okabe and Ito's colours, safe for colour-blind readers; every class also has a marker of its own
-CLASSES = {
-    Novelty.NEW: ("#c44e00", "o"),
-    Novelty.SUBSTITUTED: ("#0072b2", "D"),
-    Novelty.KNOWN: ("#00805c", "s"),
-    Novelty.DUPLICATE: ("#8a8f96", "x"),
-}
-SAMPLER_STYLES = (("#39434e", "^"), ("#a0458f", "x"), ("#b08400", "s"), ("#00827f", "D"), ("#8a5a44", "v"))
+INK, MUTED, RULE, STABLE, UNSTABLE = map(colour, ("ink", "muted", "rule", "stable", "unstable"))
+CLASSES = {novelty: (colour(novelty.value), marker) for novelty, marker in zip(CLASS_SYMBOLS, "oDsx", strict=True)}
+SAMPLER_STYLES = tuple((sampler_colour(place), marker) for place, marker in enumerate("^xsDv"))
 STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": MUTED,

@@ -6,11 +6,13 @@ from collections import Counter
 
 from markupsafe import Markup
 
+from imatgen_flows.candidates.formulas import amounts
+from imatgen_flows.candidates.funnel import last_state
 from imatgen_flows.candidates.states import State
 from imatgen_flows.candidates.table import count_by
-from imatgen_flows.report.compositions import amounts, dataset_formulas, published_formulas
+from imatgen_flows.report.compositions import dataset_formulas, published_formulas
 from imatgen_flows.report.markup import render
-from imatgen_flows.report.run_directory import RunDirectory, last_state, sampler_label
+from imatgen_flows.report.run_directory import RunDirectory, sampler_label
 from imatgen_flows.studies.composition_classes import CompositionClass, count_classes
 
 CLASS_TITLES = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.formulas import amounts, atomic_fraction
 from imatgen_flows.candidates.table import count_by
 from imatgen_flows.report.documents import DistanceColumn, EnergyColumn, Phase, RelaxedRow
 from imatgen_flows.report.run_directory import RunDirectory
@@ -160,23 +160,6 @@ def compositions_data(run: RunDirectory, chosen: Chosen) -> CompositionsData:
             for view in views(run, chosen)
         ],
     }
-
-
-def amounts(formula: str) -> dict[str, float]:
-    """Read a formula, for example V2O5 or Ca3(PO4)2."""
-    found: dict[str, float] = {}
-    while group := re.search(r"\(([^()]*)\)([\d.]*)", formula):
-        each = {symbol: amount * float(group[2] or 1) for symbol, amount in amounts(group[1]).items()}
-        formula = formula.replace(group[0], "".join(f"{symbol}{amount:g}" for symbol, amount in each.items()), 1)
-    for symbol, amount in re.findall(r"([A-Z][a-z]?)([\d.]*)", formula):
-        found[symbol] = found.get(symbol, 0.0) + float(amount or 1)
-    return found
-
-
-def atomic_fraction(formula: str, element: str) -> float:
-    """Return the atomic fraction of an element in a formula, for example 0.714 for O in V2O5."""
-    found = amounts(formula)
-    return found.get(element, 0.0) / sum(found.values())
 
 
 def composition(formula: str) -> frozenset[tuple[str, float]]:

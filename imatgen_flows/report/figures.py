@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.formulas import atomic_fraction
 from imatgen_flows.report.canvas import CLASSES, INK, MUTED, SAMPLER_STYLES, STABLE, canvas, columns, formula, save
-from imatgen_flows.report.compositions import atomic_fraction, choose
+from imatgen_flows.report.compositions import choose
 from imatgen_flows.report.figures_composition_classes import composition_classes
 from imatgen_flows.report.figures_compositions import compositions
 from imatgen_flows.report.figures_latent import latent_map

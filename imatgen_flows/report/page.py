@@ -18,7 +18,7 @@ from imatgen_flows.io.files import write_atomic
 from imatgen_flows.report.markup import render, words
 from imatgen_flows.report.result_directory import ResultDirectory
 
-SCRIPTS = ("compositions.js", "rounds.js", "phonons.js", "drawing.js", "viewer.js", "files.js", "report.js")
+SCRIPTS = ("compositions.js", "rounds.js", "plots.js", "drawing.js", "viewer.js", "files.js", "report.js")
 UNPACKER = "fflate.js"  # makes zip files too
 PACKED = ("3Dmol-min.js",)  # beside plotly.js: libraries that lie compressed in the page
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from imatgen_flows.candidates.classes import Novelty
+from imatgen_flows.candidates.formulas import atomic_fraction
+from imatgen_flows.candidates.funnel import fate
 from imatgen_flows.candidates.schema import COLUMNS, Column
-from imatgen_flows.candidates.states import Stage, State
 from imatgen_flows.errors import InputError
-from imatgen_flows.report.compositions import atomic_fraction, choose, compositions_data, lowest
+from imatgen_flows.plots.style import PALETTE, SAMPLER_SYMBOLS
+from imatgen_flows.report.compositions import choose, compositions_data, lowest
 from imatgen_flows.report.crystals import crystal_data
-from imatgen_flows.report.documents import Fate, RelaxedRow
+from imatgen_flows.report.documents import RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation
 from imatgen_flows.report.evidence import evidence_filters, evidence_line
-from imatgen_flows.report.figures import ERRORS
-from imatgen_flows.report.markup import words
-from imatgen_flows.report.phonons import phonons_data
+from imatgen_flows.report.interactive import hull_plot, run_plots
 from imatgen_flows.report.result_directory import ResultDirectory, crystal_id
 from imatgen_flows.report.rounds import rounds_data
-from imatgen_flows.report.run_directory import RunDirectory, decode_note, how_made, per_structure, sampler_label
+from imatgen_flows.report.run_directory import RunDirectory, decode_note, how_made, sampler_label
 
 BEST = 10  # new structures shown as cards
 DRAWN = 400  # lowest candidates that the table can draw; drawing, symmetry and pattern take about 5 kB of the page
@@ -38,22 +37,7 @@ def page_data(run: RunDirectory) -> dict[str, Any]:
         "samplers": {name: sampler_label(name) for name in run.samplers},
         "compositions": compositions_data(run, chosen) if chosen else None,
         "rounds": rounds_data(run),
-        "phonons": phonons_data(run),
-        "explained": run.latent.get("explained") or [],
-        "training": [_finite(row) for row in run.latent["training"]],
-        "samples": [
-            [row["sample"], row["sampler"], row["latent_x"], row["latent_y"], row["formula"], fate(row)]
-            for row in run.mapped
-        ],
-        "errors": [
-            {
-                "title": title,
-                "unit": unit,
-                "tolerance": tolerance,
-                "values": per_structure(run.reconstruction_errors.get(key)),
-            }
-            for key, title, unit, tolerance in ERRORS
-        ],
+        "plots": run_plots(run),
     }
 
 
@@ -95,10 +79,9 @@ def candidates_data(
         ],
         "candidates": candidates,
         "evidence": evidence_filters(results.relaxed),
-        "references": [
-            {**_finite(ref), "fraction": ref["fractions"].get(results.system[1], 0.0)}
-            for ref in results.hull["references"]
-        ],
+        "palette": {name: [each.light, each.dark] for name, each in PALETTE.items()},
+        "sampler_symbols": SAMPLER_SYMBOLS,
+        "plots": [hull_plot(results)],
     }
 
 
@@ -122,15 +105,3 @@ def _candidate(results: ResultDirectory, columns: Iterable[Column], row: Relaxed
         }
         | crystal
     )
-
-
-def fate(row: Fate) -> str:
-    """Return the final state of a sample in words, or where and why it was rejected."""
-    if row["state"] != State.REJECTED:
-        return State(row["state"]).label
-    detail = f" ({row['rejected_detail']})" if row["rejected_detail"] else ""
-    return f"Rejected at {Stage(row['rejected_stage']).label.lower()}: {words(row['rejected_reason'])}{detail}"
-
-
-def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in row.items()}

@@ -38,18 +38,14 @@ def phonons_section(run: RunDirectory) -> Markup:
     )
 
 
-def phonons_data(run: RunDirectory) -> list[dict[str, Any]]:
-    """Return bands and densities of states for the plot of the page, by sample."""
+def computed_phonons(run: RunDirectory) -> dict[str, dict[str, Any]]:
+    """Return bands and density of states by sample, lowest E_hull first; empty where no phonons were asked for."""
     asked = _asked(run)
     if not asked:
-        return []
+        return {}
     crystals = require_keys(run.path / PHONONS_FILE, "crystals")["crystals"]
-    plotted = {
-        row["sample"]: {name: row[name] for name in ("sample", "bands", "density")}
-        for row in crystals
-        if row["state"] == "computed"
-    }
-    return [plotted[row["sample"]] for row in asked if row["sample"] in plotted]
+    spectra = {row["sample"]: row for row in crystals if row["state"] == "computed"}
+    return {row["sample"]: spectra[row["sample"]] for row in asked if row["sample"] in spectra}
 
 
 def _asked(run: RunDirectory) -> list[RelaxedRow]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ import pyarrow
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from imatgen_flows.candidates.funnel import FATE, Step, funnel_steps
 from imatgen_flows.candidates.outcome import explain_empty
 from imatgen_flows.candidates.schema import MAX_RESIDUAL, column_names
 from imatgen_flows.candidates.states import Stage, State
@@ -40,27 +40,6 @@ DOCUMENTS = ("provenance.json", "ledger.json", "metrics.json", "hull.json", "lat
 # columns without which nothing can be shown; a table that was written before another column existed lacks that one
 NEEDED = CandidateRow.__required_keys__
 MAPPED = 20_000  # samples shown on the latent map: more would cover each other and make the page large
-
-
-@dataclass(frozen=True)
-class Step:
-    """Samples that reached one state of the funnel, and those that left there.
-
-    Attributes
-    ----------
-    state : the state
-    reached : samples that came this far, by sampler
-    left : samples that came no further because they were rejected here, by (stage, reason), most frequent first
-    """
-
-    state: State
-    reached: dict[str, int]
-    left: dict[tuple[str, str], int]
-
-    @property
-    def total(self) -> int:
-        """Samples that came this far, of all samplers."""
-        return sum(self.reached.values())
 
 
 @dataclass(frozen=True)
@@ -173,24 +152,8 @@ class RunDirectory(ResultDirectory):
         return dict((self.metrics.get("reconstruction") or {}).get("errors") or {})
 
     def funnel(self) -> list[Step]:
-        """Count the samples that reached each state, and why the others left.
-
-        Every sample is counted out once: at each step, those who reached it are those who reached the next, those who
-        left here, and those whose final state this is. A last step that nobody tried is not shown.
-        """
-        fates = count_by(self.table, "sampler", "state", "rejected_stage", "rejected_reason")
-        order = State.ordered()
-        reached = {state: dict.fromkeys(self.samplers, 0) for state in order}
-        left: dict[State, Counter[tuple[str, str]]] = {state: Counter() for state in order}
-        for (sampler, state, stage, reason), number in fates.items():
-            last = last_state(state, stage)
-            for passed in order[: order.index(last) + 1]:
-                reached[passed][sampler] += number
-            if state == State.REJECTED:
-                left[last][stage, reason] += number
-        steps = [Step(state, reached[state], dict(left[state].most_common())) for state in order]
-        tried = any(stage == Stage.VALIDATE for _, _, stage, _ in fates)
-        return steps if steps[-1].total or tried else steps[:-1]
+        """Count the samples that reached each state, and why the others left."""
+        return funnel_steps(count_by(self.table, *FATE))
 
     def notes(self) -> list[str]:
         """Return sentences on what a reader must know of the run, and on numbers that disagree within its directory."""
@@ -215,11 +178,6 @@ class RunDirectory(ResultDirectory):
         if total is not None and total != spent:
             notes.append(f"The ledger's evaluations add up to {spent:,}, it says {total:,}.")
         return notes
-
-
-def last_state(state: str, rejected_stage: str) -> State:
-    """Return the furthest state that a candidate reached, from its state and the stage at which it was rejected."""
-    return Stage(rejected_stage).reached if state == State.REJECTED else State(state)
 
 
 def sampler_label(name: str) -> str:

@@ -2,9 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
-  const binary = data.system.length === 2;
-  const CLASS_SYMBOLS = { new: "circle", substituted: "diamond", known: "square", duplicate: "x-thin" };
-  const SAMPLER_SYMBOLS = ["triangle-up-open", "x-thin", "square-open", "diamond-open", "triangle-down-open"];
+  const SAMPLER_SYMBOLS = data.sampler_symbols;
 
   // ---- text -------------------------------------------------------------------------------------------------------
   const escaped = (text) => String(text ?? "").replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -13,7 +11,6 @@
   const plainGroup = (text) => escaped(text).replace(/-(\d)/g, "$1\u0305").replace(/_(\d)/g, "<sub>$1</sub>"); // plotly knows few tags
   const novelty = (name) => escaped(data.classes[name] ?? name);
   const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−"));
-  const count = (rows) => rows.length.toLocaleString("en");
   const E_HULL = "<i>E</i><sub>hull</sub>";
   const E_FORM = "<i>E</i><sub>f</sub>";
 
@@ -64,10 +61,10 @@
   const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
   const faint = (name, alpha) => colour(name).replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
   const darkWanted = matchMedia("(prefers-color-scheme: dark)");
+  const root = document.documentElement;
+  const isDark = () => (root.style.colorScheme ? root.style.colorScheme === "dark" : darkWanted.matches);
   $("theme").addEventListener("click", () => {
-    const root = document.documentElement;
-    const dark = root.style.colorScheme ? root.style.colorScheme === "dark" : darkWanted.matches;
-    root.style.colorScheme = dark ? "light" : "dark";
+    root.style.colorScheme = isDark() ? "light" : "dark";
     plotAll();
   });
   darkWanted.addEventListener("change", plotAll);
@@ -97,148 +94,11 @@
       `<br>${novelty(row.novelty)}${row.novelty_match ? `, as ${escaped(row.novelty_match)}` : ""}` +
       `<br>${escaped(row.made || row.sample)}<br>${escaped(row.crystal)}<extra></extra>`;
   }
-  const referenceHover = (ref) => `<b>${formula(ref.formula)}</b>${ref.name === ref.formula ? "" : `  ${escaped(ref.name)}`}<br>reference phase, ${escaped(ref.kind)}` +
-    `<br>${E_HULL} ${fixed(ref.e_above_hull, 3)} eV/atom<br>${E_FORM} ${fixed(ref.formation_energy, 3)} eV/atom` +
-    `<br>${escaped(ref.source)}<extra></extra>`;
-
-  // names of the phases on the hull, below them; crowded ones share a base line and go in rows
-  function labels(phases, x, y, [low, high]) {
-    const wide = 0.055 * (high - low);
-    const shown = phases.filter((ref) => x(ref) >= low && x(ref) <= high);
-    const bases = [];
-    shown.forEach((ref, place) => {
-      const crowded = place && x(ref) - x(shown[place - 1]) < wide;
-      bases.push(crowded ? bases[place - 1] : { y: Infinity });
-      bases[place].y = Math.min(bases[place].y, y(ref));
-    });
-    const ends = [];
-    return shown.map((ref, place) => {
-      let level = ends.findIndex((end) => x(ref) - end >= wide);
-      if (level < 0) level = ends.length;
-      ends[level] = x(ref);
-      const text = { x: x(ref), text: formula(ref.formula), showarrow: false, font: { size: 12 } };
-      return hullAxis === "formation_energy"
-        ? { ...text, y: bases[place].y, yanchor: "top", yshift: -6 - 16 * level }
-        : { ...text, yref: "paper", y: 0, yanchor: "bottom", yshift: 2 + 16 * level };
-    });
-  }
-
-  let hullAxis = binary ? "formation_energy" : "e_above_hull";
-  let closeUp = binary && data.candidates.length > 0; // first of all where the candidates are
-  function around(values, margin) {
-    const finite = values.filter((value) => value !== null);
-    const [low, high] = [Math.min(...finite), Math.max(...finite)];
-    return [low - margin * (high - low || 1), high + margin * (high - low || 1)];
-  }
-  function hullPlot() {
-    const formulas = [...new Set([...data.candidates].sort((a, b) => a.fraction - b.fraction || a.formula.localeCompare(b.formula)).map((row) => row.formula))];
-    const x = (row) => (binary ? row.fraction : formula(row.formula));
-    const y = (row) => row[hullAxis];
-    const onHull = data.references.filter((ref) => ref.e_above_hull < 1e-6).sort((a, b) => a.fraction - b.fraction);
-    const above = data.references.filter((ref) => ref.e_above_hull >= 1e-6);
-    const traces = [];
-    if (binary) {
-      const [line, energies] = [onHull.map(x), onHull.map(y)];
-      const back = [...energies].reverse().map((energy) => energy + data.threshold);
-      traces.push(
-        { x: [...line, ...[...line].reverse()], y: [...energies, ...back], mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: faint("muted", 0.13), hoverinfo: "skip", showlegend: false },
-        { x: line, y: energies, mode: "lines", line: { color: colour("ink"), width: 1.3 }, hoverinfo: "skip", showlegend: false });
-    }
-    if (binary) {
-      for (const [refs, label, symbol] of [[above, "Reference, above the hull", "circle-open"], [onHull, "Reference, on the hull", "circle"]])
-        if (refs.length) traces.push({
-          x: refs.map(x), y: refs.map(y), name: label, legendrank: 20, mode: "markers",
-          hovertemplate: refs.map(referenceHover), marker: { symbol, size: 8, color: colour("ink"), line: { width: 1.4, color: colour("ink") } }, cliponaxis: false,
-        });
-    }
-    Object.entries(data.classes).reverse().forEach(([name, label], place) => {
-      const symbol = CLASS_SYMBOLS[name] ?? "circle";
-      const rows = data.candidates.filter((row) => row.novelty === name);
-      if (rows.length) traces.push({
-        x: rows.map(x), y: rows.map(y), mode: "markers", name: `${escaped(label)} (${count(rows)})`, legendrank: 10 - place,
-        hovertemplate: rows.map(candidateHover),
-        marker: { symbol, size: name === "new" ? 10 : 8, color: colour(name), opacity: 0.88, line: { width: symbol.includes("thin") ? 1.6 : 0.8, color: symbol.includes("thin") ? colour(name) : colour("page") } },
-      });
-    });
-    const range = closeUp ? around(data.candidates.map(x), 0.12) : [-0.03, 1.03];
-    const energies = around([...data.candidates, ...(closeUp ? [] : data.references)].map(y), 0.06);
-    energies[0] -= 0.16 * (energies[1] - energies[0]); // room for the names
-    const title = hullAxis === "formation_energy" ? `Formation ${data.quantity}, ${escaped(data.scale)} (eV/atom)` : `${data.quantity === "energy" ? E_HULL : "Enthalpy above the hull"}, ${escaped(data.scale)} (eV/atom)`;
-    Plotly.react("hull-plot", traces, layout({
-      xaxis: binary ? axis(`Atomic fraction of ${data.system[1]}`, { range }) : axis("", { type: "category", categoryorder: "array", categoryarray: formulas.map(formula) }),
-      yaxis: axis(title, binary ? { range: energies } : {}),
-      annotations: binary ? labels(onHull, x, y, range) : [],
-      shapes: binary ? [] : [[0, "solid", "ink"], [data.threshold, "dash", "muted"]].map(([at, dash, name]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: at, y1: at, line: { dash, width: 1, color: colour(name) } })),
-    }), config);
-  }
-
-  function latentPlot() {
-    if (!data.training || !document.getElementById("latent-plot")) return;
-    const traces = [];
-    const many = data.training.length > 3000;
-    for (const [stable, name, label] of [[false, "unstable", "Training, unstable"], [true, "stable", "Training, stable"]]) {
-      const rows = data.training.filter((row) => Boolean(row.stable) === stable);
-      traces.push({
-        x: rows.map((row) => row.x), y: rows.map((row) => row.y), mode: "markers", name: `${label} (${count(rows)})`,
-        hovertemplate: rows.map((row) => `<b>${formula(row.formula)}</b>${row.known ? "  known phase" : ""}<br>${E_FORM} ${fixed(row.formation_energy, 3)} eV/atom, unrelaxed<br>${escaped(row.id)}<extra></extra>`),
-        marker: { size: many ? 4 : 7, color: colour(name), opacity: many ? 0.6 : 0.85 },
-      });
-    }
-    const known = data.training.filter((row) => row.known);
-    if (known.length) traces.push({
-      x: known.map((row) => row.x), y: known.map((row) => row.y), mode: "markers", name: `Known phase (${count(known)})`, hoverinfo: "skip",
-      marker: { symbol: "circle-open", size: many ? 9 : 13, color: colour("ink"), line: { width: 1.6 } },
-    });
-    Object.entries(data.samplers).forEach(([sampler, label], place) => {
-      const rows = data.samples.filter((row) => row[1] === sampler);
-      if (!rows.length) return; // of a source that has no latent vectors
-      traces.push({
-        x: rows.map((row) => row[2]), y: rows.map((row) => row[3]), mode: "markers", name: `${escaped(label)} (${count(rows)})`,
-        hovertemplate: rows.map((row) => `<b>${row[4] ? formula(row[4]) : "sample"}</b>  ${escaped(label)}<br>${escaped(row[5])}<br>${escaped(row[0])}<extra></extra>`),
-        marker: { symbol: SAMPLER_SYMBOLS[place % 5], size: 7, color: colour(`m${place % 5}`), opacity: 0.9, line: { width: 1.3, color: colour(`m${place % 5}`) } },
-      });
-    });
-    const share = (place) => (data.explained[place] === undefined ? "" : ` (${(100 * data.explained[place]).toFixed(0)} % of variance)`);
-    Plotly.react("latent-plot", traces, layout({ xaxis: axis(`First component${share(0)}`), yaxis: axis(`Second component${share(1)}`) }), config);
-  }
-
-  function errorsPlot() {
-    if (!data.errors || !document.getElementById("errors-plot")) return;
-    const traces = [], shapes = [], annotations = [], axes = {};
-    data.errors.forEach((error, place) => {
-      const number = place ? place + 1 : "";
-      const finite = error.values.filter((value) => value !== null).map((value) => Math.max(value, 1e-5)).sort((a, b) => a - b);
-      const total = error.values.length;
-      traces.push({
-        x: finite, y: finite.map((_, rank) => (100 * (rank + 1)) / total), mode: "lines", line: { shape: "hv", width: 2, color: colour("stable") }, xaxis: `x${number}`, yaxis: `y${number}`,
-        hovertemplate: `%{y:.1f} % below %{x:.2g} ${error.unit}<extra></extra>`, showlegend: false,
-      });
-      const within = finite.filter((value) => value <= error.tolerance).length;
-      axes[`xaxis${number}`] = axis(`Error (${error.unit})`, { type: "log", domain: [place * 0.345, place * 0.345 + 0.31], dtick: 1, exponentformat: "power", range: [Math.log10(finite[0] ?? error.tolerance / 100) - 0.1, Math.log10(Math.max(finite.at(-1) ?? 0, error.tolerance)) + 0.25] });
-      axes[`yaxis${number}`] = axis(place ? "" : "Structures below (%)", { range: [0, 103], anchor: `x${number}` });
-      shapes.push({ type: "line", xref: `x${number}`, yref: `y${number}`, x0: error.tolerance, x1: error.tolerance, y0: 0, y1: 103, line: { dash: "dash", width: 1, color: colour("muted") } });
-      annotations.push({ text: `<b>${error.title}</b>   ${total ? `${((100 * within) / total).toFixed(1)} % within ${error.tolerance} ${error.unit}` : "no data"}`, xref: "paper", yref: "paper", x: place * 0.345, y: 1.02, xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 13 } });
-    });
-    Plotly.react("errors-plot", traces, layout({ ...axes, shapes, annotations, margin: { l: 56, r: 34, t: 34, b: 52 } }), config);
-  }
-
-  const tools = { $, bySample, axis, layout, config, colour, faint, element, escaped, formula, fixed, candidateHover, SAMPLER_SYMBOLS, E_HULL };
+  const tools = { $, isDark, bySample, axis, layout, config, colour, faint, element, escaped, formula, fixed, candidateHover, SAMPLER_SYMBOLS, E_HULL };
   const compositionsPlot = compositionsOf(data, tools);
   const roundsPlot = roundsOf(data, tools);
-  const phononPlot = phononsOf(data, tools);
-  function plotAll() { hullPlot(); compositionsPlot(); roundsPlot(); phononPlot(); latentPlot(); errorsPlot(); }
-
-  if (binary)
-    for (const [key, near, label] of [["formation_energy", true, "Close-up"], ["formation_energy", false, `Formation ${data.quantity}`], ["e_above_hull", false, `${data.quantity === "energy" ? "Energy" : "Enthalpy"} above hull`]]) {
-      const button = element("button", { type: "button", "aria-pressed": key === hullAxis && near === closeUp }, label);
-      if (near && !data.candidates.length) continue;
-      button.addEventListener("click", () => {
-        [hullAxis, closeUp] = [key, near];
-        for (const other of $("hull-switch").children) other.setAttribute("aria-pressed", other === button);
-        hullPlot();
-      });
-      $("hull-switch").append(button);
-    }
+  const ownPlots = plotsOf(data, tools);
+  function plotAll() { compositionsPlot(); roundsPlot(); ownPlots(); }
 
   const { drawing, legend } = drawingsOf(data, tools);
   const { saveCif, savePoscar, saveAll } = filesOf(data, { save });
