@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from imatgen_flows.cli import campaigns, generate, results, screen
+from imatgen_flows.cli import campaigns, generate, jobs, results, screen
 from imatgen_flows.cli.evaluate import evaluate_app
 from imatgen_flows.cli.launchpad import launchpad_app
 from imatgen_flows.cli.models import models_app
@@ -180,6 +180,7 @@ def run(
 # `imatgen --help` lists the commands in the order in which they are added
 app.add_typer(results.app)
 app.add_typer(campaigns.app)
+app.add_typer(jobs.app)
 app.add_typer(launchpad_app, name="launchpad", rich_help_panel=CLUSTER)
 app.add_typer(generate.app)
 app.add_typer(screen.app)

@@ -20,7 +20,7 @@ from jobflow.managers.fireworks import flow_to_workflow
 from imatgen_flows.errors import InputError
 from imatgen_flows.managers.database import PATIENCE, database_errors
 from imatgen_flows.managers.records import CampaignMetadata, CampaignRecord
-from imatgen_flows.managers.recovery import Finding, FireworkView, LaunchView, Remedy, WorkflowView
+from imatgen_flows.managers.recovery import ENDED, Finding, FireworkView, LaunchView, Remedy, WorkflowView
 
 LAUNCHPAD_FILE = "my_launchpad.yaml"
 _FIREWORK = {
@@ -28,7 +28,8 @@ _FIREWORK = {
     "spec._exception_details": 1, "spec._tasks.job.uuid": 1, "spec._tasks.job.index": 1,
 }  # fmt: skip
 _LAUNCH = {
-    "launch_id": 1, "state": 1, "launch_dir": 1, "state_history": 1, "action.stored_data._exception._stacktrace": 1
+    "launch_id": 1, "state": 1, "launch_dir": 1, "state_history": 1, "host": 1, "fworker.name": 1,
+    "action.stored_data._exception._stacktrace": 1,
 }  # fmt: skip
 
 
@@ -109,6 +110,26 @@ class CampaignLaunchPad:
         fireworks = [_view(row, record["fw_states"], launches) for row in sorted(rows, key=lambda row: row["fw_id"])]
         return WorkflowView(tuple(fireworks), bool(record.get("locked")), _time(record["updated_on"]))
 
+    def campaign_of(self, fw_id: int) -> str:
+        """Return the id of the campaign that a firework belongs to.
+
+        Raises
+        ------
+        InputError
+            Where there is no such firework, or it is of no campaign.
+        """
+        with self._reached():
+            row = self.pad.fireworks.find_one({"fw_id": fw_id}, {"spec.campaign_id": 1}) or {"spec": {}}
+        if "campaign_id" not in row["spec"]:
+            raise InputError(f"there is no job {fw_id} of a campaign on this LaunchPad. `imatgen jobs` lists them.")
+        return row["spec"]["campaign_id"]
+
+    def traceback(self, launch_id: int) -> str:
+        """Return the traceback of a run that fizzled; empty where there is none."""
+        with self._reached():
+            row = self.pad.launches.find_one({"launch_id": launch_id}, _LAUNCH)
+        return _traceback(row or {})
+
     def repair(self, finding: Finding) -> None:
         """Apply the remedy of a finding, unless the firework has been run again since."""
         remedies = {
@@ -176,9 +197,20 @@ def _launch_view(launch: dict[str, Any]) -> LaunchView:
     reserved = [str(entry["reservation_id"]) for entry in launch["state_history"] if entry.get("reservation_id")]
     directory = launch["launch_dir"] or ""
     slurm_id = reserved[-1] if reserved else _id_from_output(Path(directory))
-    began = [entry["created_on"] for entry in launch["state_history"] if entry["state"] == "RUNNING"]
-    started = _time(began[-1]) if began else None
-    return LaunchView(launch["launch_id"], launch["state"], directory, slurm_id, started)
+    running, ended = (
+        [entry for entry in launch["state_history"] if entry["state"] in states] for states in (("RUNNING",), ENDED)
+    )
+    return LaunchView(
+        launch["launch_id"],
+        launch["state"],
+        directory,
+        slurm_id,
+        started=_time(running[-1]["created_on"]) if running else None,
+        ended=_time(ended[-1]["created_on"]) if ended else None,
+        heartbeat=_time(running[-1].get("updated_on") or running[-1]["created_on"]) if running else None,
+        worker=(launch.get("fworker") or {}).get("name") or "",
+        node=(launch.get("host") or "") if running else "",  # before that, it is the machine of the dispatcher
+    )
 
 
 def _id_from_output(directory: Path) -> str | None:
@@ -190,11 +222,15 @@ def _id_from_output(directory: Path) -> str | None:
     return None
 
 
-def _last_line(launch: dict[str, Any]) -> str:
+def _traceback(launch: dict[str, Any]) -> str:
     trace = launch.get("action") or {}
     for key in ("stored_data", "_exception", "_stacktrace"):
         trace = (trace or {}).get(key)
-    lines = [line for line in str(trace or "").splitlines() if line.strip()]
+    return str(trace or "")
+
+
+def _last_line(launch: dict[str, Any]) -> str:
+    lines = [line for line in _traceback(launch).splitlines() if line.strip()]
     return lines[-1].partition(": ")[2] or lines[-1] if lines else ""
 
 

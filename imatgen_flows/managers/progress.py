@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from imatgen_flows.candidates.outcome import explain_empty
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.errors import ImatgenError
 from imatgen_flows.jobs.documents import BatchDocument, CandidatesDocument, JobDocument, RoundDocument
-from imatgen_flows.managers import slurm
 from imatgen_flows.managers.dispatcher import read_fault
-from imatgen_flows.managers.recovery import BUSY, Finding, FireworkView, Remedy, WorkflowView, diagnose, job_of
+from imatgen_flows.managers.job_lines import JobLine, job_lines, queue_or_warning
+from imatgen_flows.managers.recovery import FireworkView
 from imatgen_flows.managers.run_files import seconds_by_job
-
-
-@dataclass(frozen=True)
-class JobLine:
-    """One firework, with its state on the LaunchPad and in the queue."""
-
-    fw_id: int
-    name: str
-    state: str
-    profile: str
-    slurm: str = ""  # id and state in the queue; empty where SLURM has no job of it
-    lost: bool = False  # busy by the LaunchPad, unknown to SLURM for longer than the grace period
-    reason: str = ""
-    remedy: str = ""  # what `retry` would do to it now
-    note: str = ""  # why `retry` would leave it alone, though it looks dead
 
 
 @dataclass(frozen=True)
@@ -67,17 +51,13 @@ def read_progress(cluster: Path, campaign_id: str | None = None) -> Progress:
     ImatgenError
         Where the database does not answer, or refuses.
     """
-    from imatgen_flows.managers.campaigns import find_campaign, live_jobs
+    from imatgen_flows.managers.campaigns import find_campaign
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
     from imatgen_flows.managers.results import read_documents
 
     warnings = [fault] if (fault := read_fault(cluster)) else []
-    jobs: dict[str, slurm.SlurmJob] | None
-    try:
-        jobs = live_jobs(cluster)
-    except ImatgenError as error:
-        jobs = None
-        warnings.append(str(error))
+    jobs, silence = queue_or_warning(cluster)
+    warnings += [silence] if silence else []
     pad = CampaignLaunchPad(cluster)
     campaign = find_campaign(pad, campaign_id)
     workflow = pad.workflow(campaign["campaign_id"])
@@ -95,7 +75,7 @@ def read_progress(cluster: Path, campaign_id: str | None = None) -> Progress:
         directory=campaign["directory"],
         state=campaign["state"],
         submitted=campaign["submitted"],
-        jobs=_lines(workflow, jobs),
+        jobs=job_lines(workflow, jobs),
         fireworks=dict(Counter(firework.state for firework in workflow.fireworks)),
         job_seconds=seconds_by_job(documents),
         candidates=_candidates(documents),
@@ -103,39 +83,6 @@ def read_progress(cluster: Path, campaign_id: str | None = None) -> Progress:
         relaxations=(done, total),
         seconds_left=_seconds_left(workflow.fireworks, done, total),
         warnings=tuple(warnings),
-    )
-
-
-def _lines(workflow: WorkflowView, jobs: dict[str, slurm.SlurmJob] | None) -> tuple[JobLine, ...]:
-    """Describe the jobs of a campaign, as `retry` would find them now; an open lock is only a warning here."""
-    found = [] if jobs is None else diagnose(replace(workflow, locked=False), jobs, datetime.now(UTC))
-    findings = {finding.fw_id: finding for finding in found}
-    return tuple(
-        _line(firework, jobs or {}, findings.get(firework.fw_id))
-        for firework in workflow.fireworks
-        if firework.recorded is not None
-    )
-
-
-def _line(firework: FireworkView, jobs: dict[str, slurm.SlurmJob], finding: Finding | None) -> JobLine:
-    job = job_of(firework, jobs)
-    said = f"{job.id} {job.state}" if job else ""
-    if job and job.state == "PENDING" and job.reason:
-        said += f" ({job.reason})"
-    elif job:
-        said += f" {timedelta(seconds=job.seconds)}"
-    left = finding is not None and finding.remedy is Remedy.LEAVE
-    remedy = finding.remedy if finding and not left else None
-    return JobLine(
-        firework.fw_id,
-        firework.name,
-        firework.state,
-        firework.category,
-        said,
-        lost=firework.state in BUSY and remedy in (Remedy.RERUN, Remedy.SETTLE),
-        reason=firework.reason,
-        remedy=remedy.value if remedy else "",
-        note=finding.why if finding and left else "",
     )
 
 

@@ -28,6 +28,10 @@ class LaunchView:
     directory: str = ""
     slurm_id: str | None = None
     started: datetime | None = None
+    ended: datetime | None = None
+    heartbeat: datetime | None = None  # the last sign of life while it ran
+    worker: str = ""
+    node: str = ""  # empty before it started
 
 
 @dataclass(frozen=True)

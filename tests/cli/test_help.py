@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ def test_help_imports_nothing_heavy():
 def test_help_lists_every_command():
     text = help_of(())
     local = ("init", "check", "plan", "run", "report", "export", "evaluate", "study", "models")
-    cluster = ("submit", "status", "retry", "harvest", "cancel", "launchpad")
+    cluster = ("submit", "jobs", "logs", "status", "retry", "harvest", "cancel", "launchpad")
     assert all(name in text for name in (*local, *cluster))
 
 
@@ -73,3 +74,23 @@ def test_help_shows_every_default(path, command):
 def test_choices_of_the_benchmark_come_from_the_registries():
     text = help_of(("evaluate", "baselines"))
     assert all(f"`{entry.name}`" in text for entry in (*SOURCES, *SAMPLERS))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_commands_and_options(shell):
+    command = [sys.executable, "-c", "from imatgen_flows.cli.main import main; main()"]
+    script = subprocess.run(
+        [*command, "--show-completion", shell],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"SHELL": shell},
+    ).stdout
+    assert "_COMPLETE" in script
+    if shell == "bash":
+        asked = {"_IMATGEN_COMPLETE": "complete_bash", "COMP_WORDS": "imatgen lo", "COMP_CWORD": "1"}
+        program = "import sys; sys.argv = ['imatgen']; from imatgen_flows.cli.main import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=os.environ | asked, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.split() == ["logs"]

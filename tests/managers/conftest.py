@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +80,17 @@ class Machine:
             rapidfire(self.fireworks, worker, nlaunches=number, sleep_time=0.1, strm_lvl="ERROR")
         finally:
             os.chdir(here)
+
+    def dispatch(self, number: int = 2) -> int:
+        """Submit ready fireworks with FireWorks' own `qlaunch`, and return its exit status."""
+        blocks = self.directory / "blocks"
+        blocks.mkdir(exist_ok=True)
+        arguments = ["-r", "-c", str(self.directory), "--launch_dir", str(blocks), "rapidfire", "-m", "5"]
+        environment = os.environ | {"FW_CONFIG_FILE": str(self.directory / "FW_config.yaml")}
+        program = Path(sys.executable).parent / "qlaunch"
+        return subprocess.run(
+            [program, *arguments, "--nlaunches", str(number)], env=environment, timeout=120, check=False
+        ).returncode
 
     def states(self, campaign_id: str) -> list[str]:
         return sorted(firework.state for firework in self.pad.workflow(campaign_id).fireworks)

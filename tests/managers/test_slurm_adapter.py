@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -49,23 +47,12 @@ def sbatch(machine):
     calls.unlink(missing_ok=True)
 
 
-def dispatch(machine):
-    blocks = machine.directory / "blocks"
-    blocks.mkdir(exist_ok=True)
-    arguments = ["-r", "-c", str(machine.directory), "--launch_dir", str(blocks), "rapidfire", "-m", "5"]
-    environment = os.environ | {"FW_CONFIG_FILE": str(machine.directory / "FW_config.yaml")}
-    program = Path(sys.executable).parent / "qlaunch"
-    return subprocess.run(
-        [program, *arguments, "--nlaunches", "2"], env=environment, timeout=120, check=False
-    ).returncode
-
-
 def test_the_first_answer_that_cannot_be_read_ends_the_dispatcher_and_status_says_so(
     machine, submitted, sbatch, capsys, monkeypatch
 ):
     answering, calls = sbatch
     answering("echo 'Stapelauftrag 1001 eingereicht'")
-    assert dispatch(machine) == STOPPED
+    assert machine.dispatch() == STOPPED
     (call,) = calls()
     assert "--parsable" in call
     (warning,) = read_progress(machine.directory, submitted).warnings
@@ -89,10 +76,10 @@ def test_the_first_answer_that_cannot_be_read_ends_the_dispatcher_and_status_say
 def test_a_good_submission_keeps_its_id_and_clears_the_fault(machine, submitted, sbatch, answer):
     answering, calls = sbatch
     answering("echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1")
-    assert dispatch(machine) != STOPPED and machine.states(submitted) == ["READY", "READY"]
+    assert machine.dispatch() != STOPPED and machine.states(submitted) == ["READY", "READY"]
     assert "is tried again: sbatch refuses it: sbatch: error: QOSMax" in read_fault(machine.directory)
     answering(answer)
-    assert dispatch(machine) == 0 and len(calls()) == 3
+    assert machine.dispatch() == 0 and len(calls()) == 3
     assert {firework.launch.slurm_id for firework in machine.pad.workflow(submitted).fireworks} == {"1002"}
     assert read_fault(machine.directory) == ""
 
@@ -120,7 +107,7 @@ def test_the_start_script_does_not_start_a_stopped_dispatcher_again(machine, sub
 def test_status_and_retry_say_the_same_in_the_first_minute_and_after_it(machine, submitted, sbatch):
     answering, _ = sbatch
     answering("echo 1002")
-    dispatch(machine)  # and both jobs leave the queue at once
+    machine.dispatch()  # and both jobs leave the queue at once
     lines = read_progress(machine.directory, submitted).jobs
     found = campaigns.retry_campaign(machine.directory, submitted)
     assert [line.lost for line in lines] == [False, False]
