@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,6 +13,20 @@ from imatgen_flows.profiles import Profile
 
 CLUSTER_FILE = "cluster.yaml"
 PROFILES = tuple(profile.value for profile in Profile)
+INHERITED = ("partition", "account", "qos", "constraint")  # stated once at the top, or by a profile for its jobs
+OPTIONAL = ("gres", "account", "qos", "constraint")  # asked of SLURM where they are stated
+
+# options of sbatch that a free line must not have, each with the key of the cluster file that says the same; without a key,
+# this program sets the option itself, or could not find the job again
+RESERVED_OPTIONS = {
+    **{name: name for name in ("partition", "nodes", "account", "qos", "constraint", "gres")},
+    **dict.fromkeys(("ntasks", "ntasks-per-node", "cpus-per-task"), "cores"),
+    **dict.fromkeys(("mem", "mem-per-cpu", "mem-per-gpu"), "memory"),
+    **dict.fromkeys(("gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"), "gres"),
+    **{"time": "walltime", "signal": "warning"},
+    **dict.fromkeys(("job-name", "output", "error", "requeue", "no-requeue", "chdir", "array", "clusters"), ""),
+    **dict.fromkeys(("hold", "parsable", "quiet", "test-only", "wait", "wrap", "help", "usage", "version"), ""),
+}
 
 
 class Resources(Section):
@@ -26,6 +40,8 @@ class Resources(Section):
     gres: str = Field("", description="Generic resources, for example gpu:1.")
     account: str = ""
     qos: str = ""
+    constraint: str = Field("", description="Features of the nodes, as `sinfo -o %f` names them: a100, intel|amd.")
+    sbatch: list[str] = Field(default_factory=list, description="Further options of sbatch, such as --exclusive.")
     gpu_optional: bool = Field(False, description="Without a GPU, run on the CPU instead of failing.")
 
     @field_validator("walltime", mode="before")
@@ -57,6 +73,18 @@ class Resources(Section):
             raise ValueError("generic resources are written name:number or name:type:number, for example gpu:a100:1")
         return value
 
+    @field_validator("constraint")
+    @classmethod
+    def _constraint(cls, value: str) -> str:
+        if re.search(r"[\s$#'\"\x00-\x1f]", value):
+            raise ValueError("a constraint has no spaces, quotes, `$` or `#`: a100, intel&gpu, [rack1|rack2]")
+        return value
+
+    @field_validator("sbatch")
+    @classmethod
+    def _sbatch(cls, lines: list[str]) -> list[str]:
+        return check_sbatch_lines(lines)
+
     @property
     def gpus(self) -> int:
         """Number of GPUs that the job requests on each node."""
@@ -75,6 +103,45 @@ class Resources(Section):
         return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
 
 
+def check_sbatch_lines(lines: list[str]) -> list[str]:
+    """Check free options of sbatch, and return them without the word `#SBATCH`.
+
+    Raises
+    ------
+    ValueError
+        Where one is no long option, stands twice, or says what a key of the cluster file or this program says.
+
+    Examples
+    --------
+    >>> check_sbatch_lines(["#SBATCH --exclusive", "--mail-type=FAIL"])
+    ['--exclusive', '--mail-type=FAIL']
+    """
+    options: dict[str, str] = {}
+    for line in lines:
+        written = line.strip().removeprefix("#SBATCH").strip()
+        found = re.fullmatch(r"--([a-z][a-z0-9-]*)(=[^\s$#](?:[^$#\x00-\x1f]*[^\s$#])?)?", written)
+        if not found:
+            raise ValueError(
+                f"`{line}` is no option of sbatch in full: write --name or --name=value, as --exclude=node3; SLURM reads no "
+                "variables there"
+            )
+        name = found[1]
+        # sbatch takes an option that is cut short, too
+        meant = [name] if name in RESERVED_OPTIONS else [ours for ours in RESERVED_OPTIONS if ours.startswith(name)]
+        if meant:
+            key = RESERVED_OPTIONS[meant[0]]
+            cure = f"the key `{key}` says this" if key else "the program sets it, or could not follow the job"
+            raise ValueError(f"`{line}`: --{meant[0]} must not stand here: {cure}")
+        if name in options:
+            raise ValueError(f"`{line}`: --{name} stands twice")
+        options[name] = written
+    return list(options.values())
+
+
+def _name_of(option: str) -> str:
+    return option.partition("=")[0]
+
+
 def count_gpus(gres: str, kind: str = "") -> int:
     """Count the GPUs in a list of generic resources.
 
@@ -90,6 +157,13 @@ def count_gpus(gres: str, kind: str = "") -> int:
         if name == "gpu" and (not kind or rest == [kind]):
             total += number
     return total
+
+
+def _absolute(path: Path | None) -> Path | None:
+    path = path.expanduser() if path else None
+    if path and not path.is_absolute():
+        raise ValueError(f"{path} is a relative path: write it in full, from /")
+    return path
 
 
 class Profiles(Section):
@@ -114,15 +188,52 @@ class Profiles(Section):
 
 
 class Database(Section):
-    """The MongoDB server of LaunchPad and job stores."""
+    """The MongoDB server of LaunchPad and job stores: by host and port, or by a connection string."""
 
     embedded: bool = Field(False, description="Use the server of `imatgen launchpad start`: for one machine only.")
     host: str = Field("localhost", description="Host of the MongoDB server.")
     port: int = Field(27017, ge=1, le=65535)
+    uri: str = Field("", description="In place of host and port: mongodb+srv://... or mongodb://..., without the user.")
+    tls: bool = Field(False, description="Encrypt the connection; mongodb+srv:// always does.")
+    tls_ca_file: Path | None = Field(None, description="Certificate of the authority that the server's rests on.")
+    tls_certificate_file: Path | None = Field(
+        None, description="Certificate and key of the client, where it needs one."
+    )
     name: str = Field("imatgen", description="Database; one for each project.")
     username: str = ""
     password_file: Path | None = Field(None, description="File with the password, readable by its owner alone.")
     auth_source: str = Field("", description="Database that knows the user; the same one where empty.")
+
+    @field_validator("uri")
+    @classmethod
+    def _no_user(cls, uri: str) -> str:
+        scheme, _, rest = uri.partition("://")
+        hosts = rest.partition("/")[0].partition("?")[0]
+        if uri and (scheme not in ("mongodb", "mongodb+srv") or not hosts):
+            raise ValueError("a connection string begins with mongodb:// or mongodb+srv://, and names a host")
+        if "@" in rest.partition("?")[0]:
+            raise ValueError("user and password do not stand in the connection string: use `username`, `password_file`")
+        if scheme == "mongodb+srv" and (":" in hosts or "," in hosts):
+            raise ValueError("mongodb+srv:// takes one name without a port; several hosts are written mongodb://a,b,c/")
+        return uri
+
+    @field_validator("tls_ca_file", "tls_certificate_file")
+    @classmethod
+    def _file_in_full(cls, path: Path | None) -> Path | None:
+        return _absolute(path)
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if self.uri and (self.host, self.port) != ("localhost", 27017):
+            raise ValueError("`uri` names the hosts: leave `host` and `port` out")
+        if self.embedded and (self.uri or self.encrypted):
+            raise ValueError("the embedded server has an address of its own and no TLS: leave `uri` and `tls...` out")
+        return self
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is asked for by a key of its own."""
+        return self.tls or self.tls_ca_file is not None or self.tls_certificate_file is not None
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -144,6 +255,11 @@ class ClusterConfig(Section):
     )
     setup: list[str] = Field(default_factory=list, description="Shell lines before each job, for example module load.")
     database: Database = Field(default_factory=Database)
+    partition: str = Field("", description="Partition of every profile that names none of its own.")
+    account: str = Field("", description="Account of every profile that names none.")
+    qos: str = Field("", description="Quality of service of every profile that names none.")
+    constraint: str = Field("", description="Features of the nodes of every profile that names none.")
+    sbatch: list[str] = Field(default_factory=list, description="Further options of sbatch for all jobs.")
     profiles: Profiles
     jobs: int = Field(20, ge=1, description="Jobs of yours in the queue at once, at most.")
     warning: int = Field(120, ge=5, description="Seconds before the walltime at which a job saves and hands over.")
@@ -154,10 +270,34 @@ class ClusterConfig(Section):
     @classmethod
     def _in_full(cls, path: Path | None) -> Path | None:
         """Require an absolute path, since jobs run in directories of their own."""
-        path = path.expanduser() if path else None
-        if path and not path.is_absolute():
-            raise ValueError(f"{path} is a relative path: write it in full, from /")
-        return path
+        return _absolute(path)
+
+    @field_validator("sbatch")
+    @classmethod
+    def _sbatch(cls, lines: list[str]) -> list[str]:
+        return check_sbatch_lines(lines)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_on(cls, content: Any) -> Any:
+        """Give the profiles what stands at the top and not in them."""
+        profiles = content.get("profiles") if isinstance(content, dict) else None
+        if not isinstance(profiles, dict):
+            return content
+        stated = {key: content[key] for key in INHERITED if content.get(key)}
+        passed = {
+            name: {**stated, **profile} if isinstance(profile, dict) else profile for name, profile in profiles.items()
+        }
+        return content | {"profiles": passed}
+
+    @model_validator(mode="after")
+    def _pass_options_on(self) -> Self:
+        """Give the profiles the options at the top; of an option that both have, that of the profile holds."""
+        for name in PROFILES:
+            profile = self.profiles[name]
+            own = {_name_of(option) for option in profile.sbatch}
+            profile.sbatch = [option for option in self.sbatch if _name_of(option) not in own] + profile.sbatch
+        return self
 
     @model_validator(mode="after")
     def _room_to_save(self) -> Self:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,114 @@ def test_what_is_wrong_with_a_profile_is_said(read, changes, said):
 def test_what_is_wrong_with_a_cluster_is_said(read, changes, said):
     with pytest.raises(InputError, match=said):
         read(a_cluster(**changes))
+
+
+def test_what_stands_at_the_top_holds_for_the_profiles_that_do_not_say_otherwise(read, tmp_path):
+    content = a_cluster(
+        partition="all", account="us", qos="normal", constraint="intel", sbatch=["--mail-type=FAIL", "--exclusive"]
+    )
+    for profile in content["profiles"].values():
+        del profile["partition"]
+    content["profiles"]["cpu_vasp"] |= {
+        "partition": "big",
+        "account": "dft",
+        "constraint": "",
+        "sbatch": ["--mail-type=END"],
+    }
+    found = read(content)
+    light, vasp = found.profiles.light, found.profiles.cpu_vasp
+    assert (light.partition, light.account, light.qos, light.constraint) == ("all", "us", "normal", "intel")
+    assert light.sbatch == ["--mail-type=FAIL", "--exclusive"]
+    assert (vasp.partition, vasp.account, vasp.qos, vasp.constraint) == ("big", "dft", "normal", "")
+    assert vasp.sbatch == ["--exclusive", "--mail-type=END"]
+    found.to_directory(tmp_path)
+    assert ClusterConfig.from_directory(tmp_path) == found
+
+
+def test_without_a_partition_at_the_top_each_profile_needs_one(read):
+    content = a_cluster()
+    del content["profiles"]["light"]["partition"]
+    with pytest.raises(InputError, match="`profiles.light.partition` is missing"):
+        read(content)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--exclusive",
+        "#SBATCH --exclude=node[1-3]",
+        "--mail-user=me@example.org",
+        "--comment=two words",
+        "--mem-bind=local",
+    ],
+)
+def test_a_further_option_of_sbatch_is_taken_as_it_stands(read, line):
+    expected = line.removeprefix("#SBATCH ")
+    assert read(a_cluster(sbatch=[line])).profiles.gpu_relax.sbatch == [expected]
+    assert read(with_light(sbatch=[line])).profiles.light.sbatch == [expected]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-x node3", "write --name or --name=value"),
+        ("--exclude node3", "write --name or --name=value"),
+        ("exclusive", "write --name or --name=value"),
+        ("", "write --name or --name=value"),
+        ("--comment=a\n#SBATCH --time=1", "write --name or --name=value"),
+        ("--comment=$USER", "SLURM reads no variables there"),
+        ("--comment=${queue}", "SLURM reads no variables there"),
+        ("--mem=4G", "the key `memory` says this"),
+        ("--partition=gpu", "the key `partition` says this"),
+        ("#SBATCH --time=1", "the key `walltime` says this"),
+        ("--signal=B:USR1@9", "the key `warning` says this"),
+        ("--gpus-per-node=1", "the key `gres` says this"),
+        ("--part=gpu", "--partition must not stand here"),  # sbatch completes what is cut short
+        ("--output=log", "the program sets it, or could not follow the job"),
+        ("--requeue", "the program sets it"),
+        ("--array=1-9", "the program sets it"),
+        ("--quiet", "the program sets it"),
+    ],
+)
+def test_an_option_that_is_none_or_ours_is_refused_with_the_key_that_says_it(read, line, said):
+    for content, key in ((a_cluster(sbatch=[line]), "sbatch"), (with_light(sbatch=[line]), "profiles.light.sbatch")):
+        with pytest.raises(InputError, match=re.escape(said)) as refused:
+            read(content)
+        assert f"`{key}`" in str(refused.value)
+
+
+def test_an_option_stands_once(read):
+    with pytest.raises(InputError, match="--exclude stands twice"):
+        read(a_cluster(sbatch=["--exclude=a", "--exclude=b"]))
+
+
+@pytest.mark.parametrize("constraint", ["a b", "a#b", "$FEATURE", "'a'"])
+def test_a_constraint_that_would_break_the_batch_script_is_refused(read, constraint):
+    assert read(with_light(constraint="[rack1*2&rack2*4]")).profiles.light.constraint == "[rack1*2&rack2*4]"
+    with pytest.raises(InputError, match="`profiles.light.constraint`: a constraint has no spaces"):
+        read(with_light(constraint=constraint))
+
+
+@pytest.mark.parametrize(
+    ("database", "said"),
+    [
+        ({"uri": "db.example.org"}, "begins with mongodb:// or mongodb+srv://, and names a host"),
+        ({"uri": "mongodb://"}, "names a host"),
+        ({"uri": "http://db"}, "begins with mongodb://"),
+        ({"uri": "mongodb+srv://me:secret@db.example.org"}, "user and password do not stand in the connection string"),
+        ({"uri": "mongodb+srv://db.example.org:27017"}, "takes one name without a port"),
+        ({"uri": "mongodb+srv://a,b"}, "takes one name without a port"),
+        ({"uri": "mongodb://a,b/?replicaSet=r", "port": 27018}, "leave `host` and `port` out"),
+        ({"uri": "mongodb://a", "host": "b"}, "leave `host` and `port` out"),
+        ({"uri": "mongodb://a", "embedded": True}, "the embedded server has an address of its own and no TLS"),
+        ({"tls": True, "embedded": True}, "no TLS"),
+        ({"tls_ca_file": "ca.pem"}, "ca.pem is a relative path"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_the_address_of_a_database_is_said(read, database, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        read(a_cluster(database=database))
 
 
 def test_a_directory_without_a_cluster_file_says_how_to_start(tmp_path):

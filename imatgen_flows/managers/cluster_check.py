@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Resources, count_gpus
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check
-from imatgen_flows.managers.cluster_files import stale_files
+from imatgen_flows.managers.cluster_files import sbatch_options, stale_files
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def check_cluster(directory: Path, try_sbatch: bool = False) -> list[Check]:
     checks += [Check("SLURM", not missing, where), *profiles]
     answers = any(check.name.startswith("profile") for check in profiles)
     if try_sbatch and answers and not missing:  # sbatch waits long for a controller that is down
-        checks.append(_check_sbatch(cluster.profiles[Profile.LIGHT.value]))
+        checks += [_check_options(cluster, directory), _check_sbatch(cluster, directory)]
     return checks
 
 
@@ -74,26 +74,20 @@ def _check_fireworks(directory: Path) -> Iterator[Check]:
 
 def _check_launchpad(directory: Path) -> Check:
     """Check that the database answers a query, with the user and password that jobs have."""
-    from pymongo import MongoClient
-
-    from imatgen_flows.managers.database import database_errors
+    from imatgen_flows.managers.database import address_of, connect, database_errors
 
     login, fault = _read_yaml(
-        directory / "my_launchpad.yaml", ("host", "port", "name", "username", "password", "authsource")
+        directory / "my_launchpad.yaml", ("host", "port", "name", "username", "password", "authsource", "uri_mode")
     )
     if fault:
         return Check("LaunchPad", False, fault)
-    host, port, name = login["host"], login["port"], login["name"]
-    user = {"username": login["username"], "password": login["password"], "authSource": login["authsource"] or name}
+    address, name = address_of(login), login["name"]
     try:
-        with (
-            database_errors(host, port),
-            MongoClient(host, port, serverSelectionTimeoutMS=PATIENCE, **(user if login["username"] else {})) as client,
-        ):
+        with database_errors(address), connect(login, PATIENCE) as client:
             client[name]["fireworks"].find_one({}, {"_id": 1})  # needs the right to read
     except ImatgenError as error:
         return Check("LaunchPad", False, str(error))
-    return Check("LaunchPad", True, f"database `{name}` at {host}:{port}")
+    return Check("LaunchPad", True, f"database `{name}` at {address}")
 
 
 def _check_stores(directory: Path) -> Check:
@@ -146,15 +140,28 @@ def _check_profiles(cluster: ClusterConfig) -> Iterator[Check]:
         yield Check(f"profile {name}", not faults, "; ".join(faults) or asked)
 
 
-def _check_sbatch(profile: Resources) -> Check:
+def _check_options(cluster: ClusterConfig, directory: Path) -> Check:
+    """Ask SLURM whether it would take the jobs of each profile: account, QOS, constraint and further options included."""
+    from imatgen_flows.managers import slurm
+
+    try:
+        faults = {name: slurm.refusal(sbatch_options(name, cluster, directory)) for name in PROFILES}
+    except ImatgenError as error:
+        return Check("sbatch options", False, str(error))
+    # nodes that are only busy or down for now are no fault of the cluster file
+    said = "; ".join(f"{name}: {fault}" for name, fault in faults.items() if fault and "busy" not in fault)
+    return Check("sbatch options", not said, said or "SLURM would take the jobs of every profile")
+
+
+def _check_sbatch(cluster: ClusterConfig, directory: Path) -> Check:
     """Submit a job that never starts, and cancel it: by the id that was read, or by its name where none could be."""
     from imatgen_flows.managers import slurm
 
     if "SLURM_JOB_ID" in os.environ:
         return Check("sbatch", True, "not tried, since this is a job itself; a login node tries it")
     name = f"imatgen-check-{uuid.uuid4().hex[:8]}"
-    options = ["--hold", f"--job-name={name}", f"--partition={profile.partition}", "--time=1", "--output=/dev/null"]
-    options += [f"--{key}={value}" for key in ("account", "qos") if (value := getattr(profile, key))]
+    options = ["--hold", f"--job-name={name}", "--output=/dev/null"]
+    options += sbatch_options(Profile.LIGHT.value, cluster, directory)
     try:
         with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
             script.write("#!/bin/sh\ntrue\n")
@@ -169,7 +176,9 @@ def _check_sbatch(profile: Resources) -> Check:
         slurm.cancel([job_id])
     except ImatgenError as error:
         return Check(
-            "sbatch", False, f"{error} (tried with the job `{name}`, held, on partition `{profile.partition}`)"
+            "sbatch",
+            False,
+            f"{error} (tried with the job `{name}`, held, on partition `{cluster.profiles.light.partition}`)",
         )
     return Check("sbatch", True, f"job {job_id} was submitted, held, and cancelled")
 

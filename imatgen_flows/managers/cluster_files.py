@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Resources
+from imatgen_flows.cluster import CLUSTER_FILE, OPTIONAL, PROFILES, ClusterConfig, Resources
 from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import writing
+from imatgen_flows.managers.database_login import database_values
 from imatgen_flows.profiles import Profile
 
 MARK = f"Written by `imatgen init --cluster` from {CLUSTER_FILE}: change that file, not this one."
@@ -29,15 +30,6 @@ WORKERS = {
     "gpu": (Profile.GPU_TRAIN.value, Profile.GPU_RELAX.value),
     "cpu": (Profile.LIGHT.value, Profile.CPU_VASP.value),
 }
-
-
-class Login(NamedTuple):
-    """Address and credentials of the database."""
-
-    host: str
-    port: int
-    username: str
-    password: str
 
 
 @dataclass(frozen=True)
@@ -115,8 +107,7 @@ def cluster_files(cluster: ClusterConfig, directory: Path) -> dict[str, ClusterF
     InputError
         Where the password cannot be read.
     """
-    login = _login(cluster, directory)
-    values = _values(cluster, login, directory)
+    values = _values(cluster, directory) | database_values(cluster.database, directory)
     setup = {
         "setup": "\n".join(cluster.setup) or f"# {CLUSTER_FILE} names no `setup` lines",
         "potcars": f"export PMG_VASP_PSP_DIR={shlex.quote(str(cluster.potcars))}"
@@ -125,7 +116,7 @@ def cluster_files(cluster: ClusterConfig, directory: Path) -> dict[str, ClusterF
     }
     general = queue_adapter((Profile.LIGHT.value,), cluster, directory)
     # optional keys must not be in the general file, or those of one profile would apply to the others
-    general = {key: general[key] for key in general if key not in ("queue", "gres", "account", "qos")}
+    general = {key: general[key] for key in general if key not in ("queue", "sbatch", *OPTIONAL)}
     files = {
         ".gitignore": ClusterFile(f"# {MARK}\n*\n", PLAIN),
         "my_launchpad.yaml": _file("slurm/my_launchpad.yaml", values, SECRET),
@@ -168,11 +159,23 @@ def queue_adapter(names: Sequence[str], cluster: ClusterConfig, directory: Path)
     else:
         asked |= {"ntasks": 1, "cpus_per_task": profile.cores}
     asked |= {"mem": profile.memory, "walltime": profile.slurm_walltime}
-    asked |= {key: value for key in ("gres", "account", "qos") if (value := getattr(profile, key))}
+    asked |= {key: value for key in OPTIONAL if (value := getattr(profile, key))}
+    if profile.sbatch:
+        asked["sbatch"] = "\n".join(f"#SBATCH {option}" for option in profile.sbatch)
     asked["signal"] = f"B:USR1@{cluster.warning}"
     exports = " ".join(f"{key}={value}" for key, value in job_environment(names, profile).items())
     asked["pre_rocket"] = f". {shlex.quote(str(directory / 'env.sh'))}; export {exports}"
     return asked
+
+
+def sbatch_options(name: str, cluster: ClusterConfig, directory: Path) -> list[str]:
+    """Return what jobs of a profile ask of the queue, as options of `sbatch`."""
+    asked = queue_adapter((name,), cluster, directory)
+    words = {"queue": "partition", "walltime": "time"}
+    options = {
+        words.get(key, key.replace("_", "-")): asked[key] for key in asked if key not in ("pre_rocket", "sbatch")
+    }
+    return [f"--{option}={value}" for option, value in options.items()] + cluster.profiles[name].sbatch
 
 
 def stale_files(directory: Path) -> list[str]:
@@ -205,9 +208,8 @@ def launchers() -> Path:
     raise InputError("the templates of a configuration directory are not installed: install imatgen-flows again.")
 
 
-def _values(cluster: ClusterConfig, login: Login, directory: Path) -> dict[str, Any]:
+def _values(cluster: ClusterConfig, directory: Path) -> dict[str, Any]:
     """Return the values of the fields of the templates, which quote them as YAML or the shell needs it."""
-    database = cluster.database
     return {
         "directory": str(directory),
         "launchpad": str(directory / "my_launchpad.yaml"),
@@ -218,14 +220,6 @@ def _values(cluster: ClusterConfig, login: Login, directory: Path) -> dict[str, 
         "jobflow": str(directory / "jobflow.yaml"),
         "atomate2": str(directory / "atomate2.yaml"),
         "python": str(cluster.python),
-        "host": login.host,
-        "port": login.port,
-        "database": database.name,
-        "username": login.username or None,
-        "password": login.password or None,
-        "store_username": login.username,  # without a user, maggma takes an empty name
-        "store_password": login.password,
-        "authsource": (database.auth_source or database.name) if login.username else None,
         "vasp": cluster.vasp,
         "vasp_gamma": cluster.vasp.replace("vasp_std", "vasp_gam"),
         "vasp_ncl": cluster.vasp.replace("vasp_std", "vasp_ncl"),
@@ -287,32 +281,6 @@ def job_environment(names: Sequence[str], profile: Resources) -> dict[str, str]:
     if {Profile.GPU_RELAX.value, Profile.LIGHT.value} & set(names):
         environment["IMATGEN_WORKERS"] = str(profile.cores)
     return environment
-
-
-def _login(cluster: ClusterConfig, directory: Path) -> Login:
-    database = cluster.database
-    if database.embedded:
-        from imatgen_flows.launchpad import prepare
-
-        found = prepare(directory / "launchpad")
-        return Login(found.host, found.port, found.username, found.password)
-    password = _password(directory / database.password_file.expanduser()) if database.password_file else ""
-    return Login(database.host, database.port, database.username, password)
-
-
-def _password(path: Path) -> str:
-    try:
-        mode, password = path.stat().st_mode, path.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InputError(
-            f"password file {path}: {cause}. `database.password_file` in {CLUSTER_FILE} names it."
-        ) from error
-    if mode & 0o077:
-        raise InputError(f"password file {path} can be read by others: chmod 600 {shlex.quote(str(path))}")
-    if not password or not password.isprintable():
-        raise InputError(f"password file {path}: it must hold the password on one line, and nothing else.")
-    return password
 
 
 class _Template(string.Template):

@@ -18,7 +18,7 @@ from jobflow import Flow
 from jobflow.managers.fireworks import flow_to_workflow
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.managers.database import PATIENCE, database_errors
+from imatgen_flows.managers.database import PATIENCE, address_of, database_errors
 from imatgen_flows.managers.records import CampaignMetadata, CampaignRecord
 from imatgen_flows.managers.recovery import ENDED, Finding, FireworkView, LaunchView, Remedy, WorkflowView
 
@@ -58,15 +58,15 @@ class CampaignLaunchPad:
             raise InputError(
                 f"{path}: no LaunchPad file. `imatgen init --cluster {shlex.quote(str(directory))}` writes it."
             ) from error
-        self.host, self.port = content["host"], content["port"]
-        content["mongoclient_kwargs"] = {"serverSelectionTimeoutMS": PATIENCE}
+        self.address = address_of(content)
+        options = {"serverSelectionTimeoutMS": PATIENCE} | (content.get("mongoclient_kwargs") or {})
         with self._reached():
-            self.pad = LaunchPad.from_dict(content | {"strm_lvl": "ERROR"})
+            self.pad = LaunchPad.from_dict(content | {"strm_lvl": "ERROR", "mongoclient_kwargs": options})
             self.pad.db.list_collection_names()
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        with database_errors(self.host, self.port):
+        with database_errors(self.address):
             yield
 
     def add(self, flow: Flow, name: str, metadata: CampaignMetadata) -> int:

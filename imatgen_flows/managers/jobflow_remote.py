@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.cluster import PROFILES, ClusterConfig
+from imatgen_flows.cluster import OPTIONAL, PROFILES, ClusterConfig
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.backends import NONE
 from imatgen_flows.errors import ImatgenError, InputError
@@ -177,9 +177,10 @@ def _resources(name: str, cluster: ClusterConfig) -> dict[str, Any]:
         "mem": profile.memory,
         "time": profile.slurm_walltime,
     }
-    asked |= {key: value for key in ("gres", "account", "qos") if (value := getattr(profile, key))}
+    asked |= {key: value for key in OPTIONAL if (value := getattr(profile, key))}
     # the template has no fields for these two; a requeued job would run beside the one that replaced it
-    asked["qverbatim"] = f"#SBATCH --signal=B:USR1@{cluster.warning}\n#SBATCH --no-requeue"
+    lines = [f"--signal=B:USR1@{cluster.warning}", "--no-requeue", *profile.sbatch]
+    asked["qverbatim"] = "\n".join(f"#SBATCH {line}" for line in lines)
     return asked
 
 

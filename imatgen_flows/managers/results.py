@@ -20,7 +20,7 @@ from imatgen_flows.jobs.documents import (
     ReferenceDocument,
     RoundDocument,
 )
-from imatgen_flows.managers.database import PATIENCE, database_errors
+from imatgen_flows.managers.database import PATIENCE, address_of, database_errors
 
 JOBFLOW_FILE = "jobflow.yaml"
 
@@ -55,8 +55,8 @@ def read_documents(cluster: Path, campaign_id: str) -> list[JobDocument]:
             f"{path}: no such file. `imatgen init --cluster {shlex.quote(str(cluster))}` writes it."
         ) from error
     docs = spec["docs_store"]
-    docs["mongoclient_kwargs"] = {"serverSelectionTimeoutMS": PATIENCE}
-    with database_errors(docs["host"], docs["port"]):
+    docs["mongoclient_kwargs"] = {"serverSelectionTimeoutMS": PATIENCE} | (docs.get("mongoclient_kwargs") or {})
+    with database_errors(address_of(docs)):
         store = JobStore.from_dict_spec(spec)
         store.connect()
         rows = list(store.query({"metadata.campaign_id": campaign_id}, ["output", "completed_at"]))

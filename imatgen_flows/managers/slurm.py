@@ -127,6 +127,18 @@ def submit(script: str | os.PathLike[str], options: Sequence[str] = (), timeout:
     return read_job_id(done.stdout)
 
 
+def refusal(options: Sequence[str], timeout: float = TIMEOUT) -> str:
+    """Ask SLURM why it would refuse a job with these options of `sbatch`; empty where it would take it. None is submitted.
+
+    Raises
+    ------
+    ImatgenError
+        Where SLURM does not answer.
+    """
+    done = _run(["sbatch", "--test-only", "--wrap=true", *options], timeout)
+    return _last_line(done) if done.returncode else ""
+
+
 def read_job_id(answer: str) -> str:
     r"""Read the id of a job out of the answer of `sbatch --parsable`; a wrapper may print other lines around it.
 

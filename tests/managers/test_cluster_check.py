@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import platform
 import socket
+import ssl
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import dns.resolver
 import pymongo
 import pytest
 import yaml
+from jobflow import JobStore
 
 from imatgen_flows import launchpad
 from imatgen_flows.cluster import PROFILES
@@ -16,6 +21,8 @@ from imatgen_flows.errors import ImatgenError
 from imatgen_flows.managers import cluster_check, slurm
 from imatgen_flows.managers.cluster_check import COMMANDS, check_cluster
 from imatgen_flows.managers.cluster_files import write_cluster_files
+from imatgen_flows.managers.fireworks import CampaignLaunchPad
+from imatgen_flows.managers.results import read_documents
 from imatgen_flows.managers.slurm import Partition
 
 CPU = Partition("cpu", 86400, "", 10, 32, 128_000, True)
@@ -277,6 +284,108 @@ def test_a_database_lets_in_the_right_password_and_nothing_else(server, check):
         assert server.password not in found.detail
 
 
+def in_place_of_the_embedded(server, tmp_path):
+    """What a cluster file says of the running server as if it were any other."""
+    secret = tmp_path / "secret"
+    secret.write_text(server.password)
+    secret.chmod(0o600)
+    return {"host": "localhost", "port": 27017, "username": server.username, "password_file": str(secret)}
+
+
+def test_a_connection_string_leads_to_the_database_for_the_check_the_campaigns_and_the_stores(server, check, tmp_path):
+    login = in_place_of_the_embedded(server, tmp_path)
+    uri = f"mongodb://127.0.0.1:{server.port}/?appName=imatgen"
+    found = check(database=login | {"uri": uri, "auth_source": "admin"})["LaunchPad"]
+    assert (found.ok, found.detail) == (True, f"database `imatgen` at mongodb://127.0.0.1:{server.port}")
+    directory = tmp_path / "cluster"
+    assert CampaignLaunchPad(directory).campaigns() == []
+    assert read_documents(directory, "any") == []
+    store = JobStore.from_dict_spec(yaml.safe_load((directory / "jobflow.yaml").read_text())["JOB_STORE"])
+    with store as connected:
+        connected.update([{"uuid": "a", "index": 1, "output": {"x": list(range(5))}}], save={"data": "x"})
+        assert connected.get_output("a", load=True) == {"x": list(range(5))}
+    (tmp_path / "secret").write_text("guess")
+    found = check(database=login | {"uri": uri, "auth_source": "admin"})["LaunchPad"]
+    assert not found.ok and "refuses user or password" in found.detail and "guess" not in found.detail
+
+
+@pytest.fixture
+def encrypted(server, tmp_path):
+    """A port at which the database is reached by TLS, and the certificate of its authority."""
+    names = {name: str(tmp_path / f"{name}.pem") for name in ("key", "ca")}
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", names["key"], "-out", names["ca"]]
+    made += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(names["ca"], names["key"])
+
+    def pump(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+    def serve(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                raw, _ = listener.accept()
+                with contextlib.suppress(OSError):
+                    outside = context.wrap_socket(raw, server_side=True)
+                    inside = socket.create_connection(("127.0.0.1", server.port))
+                    for pair in ((outside, inside), (inside, outside)):
+                        threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1], names["ca"]
+
+
+def test_an_encrypted_database_is_reached_with_its_authority_and_not_without(
+    server, encrypted, check, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cluster_check, "PATIENCE", 2000)
+    port, authority = encrypted
+    login = in_place_of_the_embedded(server, tmp_path) | {"auth_source": "admin"}
+    here = login | {"host": "127.0.0.1", "port": port}
+    assert check(database=here | {"tls_ca_file": authority})["LaunchPad"].ok
+    assert CampaignLaunchPad(tmp_path / "cluster").campaigns() == []
+    uri = login | {"uri": f"mongodb://127.0.0.1:{port}/"}
+    assert check(database=uri | {"tls_ca_file": authority})["LaunchPad"].ok
+    assert read_documents(tmp_path / "cluster", "any") == []
+    found = check(database=here | {"tls": True})["LaunchPad"]  # its authority is unknown to this machine
+    assert not found.ok and "the encrypted connection" in found.detail and "`tls_ca_file`" in found.detail
+    found = check(database=here)["LaunchPad"]
+    assert not found.ok and "does not answer without `database.tls`" in found.detail
+
+
+def test_a_name_of_the_database_that_cannot_be_looked_up_is_a_failed_check(check, monkeypatch):
+    monkeypatch.setattr(dns.resolver, "resolve", lambda *_, **__: (_ for _ in ()).throw(dns.resolver.NXDOMAIN()))
+    uri = {"host": "localhost", "port": 27017, "uri": "mongodb+srv://cluster0.example.mongodb.net"}
+    found = check(database=uri)["LaunchPad"]
+    assert (
+        not found.ok
+        and "mongodb+srv://cluster0.example.mongodb.net cannot be used: The DNS query name does" in found.detail
+    )
+    assert "write the hosts in full as mongodb://a,b,c/" in found.detail
+
+
+def test_without_dnspython_the_database_check_says_what_to_install(tmp_path):
+    """In a process of its own, in which the package cannot be imported."""
+    program = """import sys
+sys.modules["dns"] = None
+from imatgen_flows.errors import ImatgenError
+from imatgen_flows.managers.database import address_of, connect, database_errors
+content = {"host": "mongodb+srv://cluster0.example.net", "uri_mode": True, "mongoclient_kwargs": {}}
+try:
+    with database_errors(address_of(content)), connect(content, 100):
+        pass
+except ImatgenError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "the package dnspython is missing here. pip install dnspython" in done.stdout
+
+
 def test_one_machine_without_slurm_is_no_fault_beside_an_embedded_database(server, check, commands):
     for name in COMMANDS:
         (commands / name).unlink()
@@ -287,7 +396,8 @@ def test_one_machine_without_slurm_is_no_fault_beside_an_embedded_database(serve
 
 PLAYED_SLURM = {
     # keeps a list of jobs beside it; ANSWER is what it prints of the number of a job
-    "sbatch": """n=$(($(wc -l < "$0.jobs") + 17))
+    "sbatch": """case $* in *--test-only*) exit 0;; esac
+n=$(($(wc -l < "$0.jobs") + 17))
 for option; do case $option in --job-name=*) name=${option#*=};; esac; done
 echo "$@" >> "$0.calls"; echo "$n $name" >> "$0.jobs"; ANSWER""",
     "squeue": """while read -r n name; do
@@ -345,6 +455,24 @@ def test_a_refusal_of_sbatch_is_a_fault_with_its_words(check, queue):
     queue("echo 'sbatch: error: Invalid account' >&2; exit 1")
     found = check(try_sbatch=True, light={"account": "us"})["sbatch"]
     assert not found.ok and "Invalid account" in found.detail
+
+
+def test_each_profile_is_put_before_sbatch_with_all_that_it_asks_for(check, queue):
+    commands = queue("echo $n")
+    program = (commands / "sbatch").read_text()
+    asks = '#!/bin/bash\ncase $* in *--test-only*) echo "$@" >> "$0.tests"\n'
+    refuses = "case $* in *highmem*) echo 'allocation failure: Invalid feature specification' >&2; exit 1;; esac\n"
+    (commands / "sbatch").write_text(program.replace("#!/bin/bash\ncase $* in *--test-only*) ", asks + refuses))
+    found = check(
+        try_sbatch=True, cpu_vasp={"constraint": "highmem", "sbatch": ["--exclusive"]}, light={"account": "us"}
+    )
+    assert (found["sbatch options"].ok, found["sbatch"].ok) == (False, True)
+    assert found["sbatch options"].detail == "cpu_vasp: allocation failure: Invalid feature specification"
+    calls = (commands / "sbatch.tests").read_text().splitlines()
+    assert len(calls) == len(PROFILES)
+    assert {"--account=us", "--partition=cpu", "--time=01:00:00", "--mem=4G"} <= set(calls[0].split())
+    assert {"--constraint=highmem", "--exclusive"} <= set(calls[PROFILES.index("cpu_vasp")].split())
+    assert check(try_sbatch=True)["sbatch options"].detail == "SLURM would take the jobs of every profile"
 
 
 def test_nothing_is_submitted_unless_asked_nor_from_within_a_job(check, queue, monkeypatch):

@@ -141,7 +141,9 @@ def test_the_cluster_file_to_start_from_names_every_key_and_holds_with_all_of_th
     named = found.model_fields_set | found.database.model_fields_set
     for name in PROFILES:
         named |= found.profiles[name].model_fields_set
-    assert named == {*ClusterConfig.model_fields, *Database.model_fields, *Resources.model_fields}
+    # the connection string stands in place of host and port
+    assert found.database.uri == "" and re.search(r"^ +#   uri: mongodb", path.read_text(), flags=re.MULTILINE)
+    assert named | {"uri"} == {*ClusterConfig.model_fields, *Database.model_fields, *Resources.model_fields}
 
 
 def test_a_cluster_file_is_never_overwritten_and_the_others_follow_it(tmp_path):
@@ -249,6 +251,8 @@ def test_launchpad_and_job_stores_name_the_same_database_and_user(cluster, direc
         "authsource": "ours",
         "logdir": None,
         "strm_lvl": "WARNING",
+        "uri_mode": False,
+        "mongoclient_kwargs": {},
     }
     store = JobflowSettings(CONFIG_FILE=str(directory / "jobflow.yaml")).JOB_STORE
     data = store.additional_stores["data"]
@@ -265,6 +269,25 @@ def test_a_user_whom_another_database_knows_logs_in_there(describe, directory):
     files = cluster_files(cluster, directory)
     assert yaml.safe_load(files["my_launchpad.yaml"].text)["authsource"] == "admin"
     assert yaml.safe_load(files["jobflow.yaml"].text)["JOB_STORE"]["docs_store"]["auth_source"] == "admin"
+
+
+def test_a_connection_string_reaches_fireworks_and_the_stores_without_the_password(describe, directory, tmp_path):
+    secret, authority = str(tmp_path / "secret"), tmp_path / "ca.pem"
+    uri = "mongodb://a:1,b:2/?replicaSet=r"
+    database = {"uri": uri, "name": "ours", "username": "me", "password_file": secret, "auth_source": "admin"}
+    describe(database=database | {"tls_ca_file": str(authority)})
+    with pytest.raises(InputError, match="ca.pem: No such file or directory. `database.tls_ca_file` in cluster.yaml"):
+        write_cluster_files(directory)
+    authority.touch()
+    write_cluster_files(directory)
+    options = {"username": "me", "password": PASSWORD, "authSource": "admin", "tls": True, "tlsCAFile": str(authority)}
+    launchpad = yaml.safe_load((directory / "my_launchpad.yaml").read_text())
+    assert (launchpad["host"], launchpad["uri_mode"], launchpad["mongoclient_kwargs"]) == (uri, True, options)
+    store = JobflowSettings(CONFIG_FILE=str(directory / "jobflow.yaml")).JOB_STORE
+    for part in (store.docs_store, store.additional_stores["data"]):
+        assert (part.uri, part.database, part.mongoclient_kwargs) == (uri, "ours", options)
+        assert PASSWORD not in part.name  # which is printed
+    assert {mode(directory / name) for name in ("my_launchpad.yaml", "jobflow.yaml")} == {0o600}
 
 
 def test_without_a_user_nobody_logs_in(describe, directory):
@@ -340,6 +363,22 @@ def test_a_profile_asks_slurm_for_what_it_says(cluster, directory):
         "error": "FW_job-%j.error",
         "no-requeue": "",
     }
+
+
+def test_constraints_and_further_options_are_in_the_batch_script_of_their_profile_alone(describe, directory):
+    profiles = PROFILE | {"light": PROFILE["light"] | {"constraint": "intel|amd", "sbatch": ["--exclude=node[1-3]"]}}
+    cluster = describe(profiles=profiles, sbatch=["--mail-type=FAIL", "--comment=two words"], account="all")
+    write_cluster_files(directory)
+    light = options(batch_script(directory, **queue_adapter(["light"], cluster, directory)))
+    assert (light["constraint"], light["exclude"], light["mail-type"]) == ("intel|amd", "node[1-3]", "FAIL")
+    assert light["comment"] == "two words" and light["account"] == "all"
+    relax = batch_script(directory, **queue_adapter(["gpu_relax"], cluster, directory))
+    assert {"constraint", "exclude"}.isdisjoint(options(relax)) and options(relax)["mail-type"] == "FAIL"
+    assert "$$" not in relax
+    # SLURM reads its options up to the first line that is none
+    lines = [line for line in relax.splitlines() if line and not line.startswith("# ")]
+    of_slurm = [line.startswith("#SBATCH") for line in lines[1:]]
+    assert of_slurm == sorted(of_slurm, reverse=True)
 
 
 def test_vasp_gets_one_task_a_core_on_every_node(cluster, directory):
