@@ -13,6 +13,7 @@ from imatgen_flows.candidates.states import Geometry, Stage, State
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.run_files import CAMPAIGN_FILE, FAILURE_FILE, RunState, extended, run_state
+from imatgen_flows.run_plots import RunPlots
 
 if TYPE_CHECKING:
     import pandas
@@ -217,6 +218,18 @@ class Run:
         return trained_model(
             self.config, ArtifactStore(self.path / "artifacts"), finished_round(self.path), str(self.path)
         )
+
+    @cached_property
+    def plot(self) -> RunPlots:
+        """Its plots, as figures of Plotly: `hull`, `energies`, `funnel`, `latent_map` and `phonons` of a candidate.
+
+        Examples
+        --------
+        >>> run = imf.Run.open("runs/vanadium-oxides")
+        >>> run.plot.hull().layout.xaxis.title.text
+        'Atomic fraction of O'
+        """
+        return RunPlots(self.path, lambda: self.candidates, self.require_finished)
 
     def methods(self) -> str:
         """Write the paragraph on methods for a paper: data, networks, potential, tolerances, versions, seeds, citations.

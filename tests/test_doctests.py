@@ -16,7 +16,7 @@ PACKAGE = Path(imatgen_flows.__file__).parent
 def modules_with_examples():
     """Names of all modules whose examples need no run; those of the others are run in test_public_api.py."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        if ">>> " in path.read_text(encoding="utf-8") and path.name not in ("run.py", "toolkit.py"):
+        if ">>> " in path.read_text(encoding="utf-8") and path.name not in ("run.py", "run_plots.py", "toolkit.py"):
             yield ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 

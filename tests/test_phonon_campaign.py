@@ -105,14 +105,14 @@ def test_without_phonons_no_such_job_is_made_and_the_keys_of_all_others_stay(con
 def test_the_report_shows_bands_and_verdicts_of_what_was_computed(run):
     from imatgen_flows.report.evidence import evidence_line
     from imatgen_flows.report.html import build_report
-    from imatgen_flows.report.phonons import phonons_data
+    from imatgen_flows.report.phonons import computed_phonons
     from imatgen_flows.report.run_directory import RunDirectory
 
-    page, found = build_report(run).read_text(), phonons_data(RunDirectory.open(run))
+    page, found = build_report(run).read_text(), computed_phonons(RunDirectory.open(run))
     computed = [row for row in rows_of(run) if row["dynamically_stable"] is not None]
     assert 'id="phonons"' in page and len(found) == len(computed) > 0
     lowest = {row["sample"]: row["lowest_frequency"] for row in computed}
-    for spectrum in found:
+    for spectrum in found.values():
         bands = [value for piece in spectrum["bands"]["frequencies"] for point in piece for value in point]
         # the lowest is that of the whole zone, and one that was checked replaces what was interpolated
         assert bands and all(value == round(value, 3) for value in bands) and spectrum["sample"] in lowest

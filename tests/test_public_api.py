@@ -18,6 +18,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 import imatgen_flows as imf
+from imatgen_flows.candidates.table import read_part, rows_of, table_part, write_table
 from imatgen_flows.crystals.identity import structure_id
 from imatgen_flows.energetics.optimisers import OPTIMISER, OPTIMISERS
 from imatgen_flows.errors import ImatgenError, InputError, Interrupted
@@ -400,14 +401,67 @@ def test_a_run_of_version_1_says_what_to_do(copy):
         imf.Run.open(copy)
 
 
+# Plots
+
+
+def test_plots_show_what_the_table_has(run):
+    relaxed = run.candidates[run.candidates["e_above_hull"].notna()]
+    hull = run.plot.hull()
+    shown = {name[-1] for trace in hull.data for name in trace.customdata or []}
+    assert shown == set(relaxed["relaxed_id"])
+    curves = list(run.plot.energies().select_traces({"mode": "lines+markers"}))
+    assert sorted(x for trace in curves for x in trace.x) == pytest.approx(sorted(relaxed["e_above_hull"]), abs=1e-5)
+    placed = run.plot.latent_map().data[-1]
+    assert set(placed.x) <= set(run.candidates["latent_x"].round(5))
+    assert sum(trace.x[0] for trace in run.plot.funnel().select_traces({"type": "bar"})) == len(run.candidates)
+    for figure in (hull, run.plot.latent_map(), run.plot.funnel(), run.plot.energies()):
+        assert json.loads(figure.to_json())["layout"]["xaxis"]
+
+
+def test_phonons_are_plotted_of_those_that_have_some(copy):
+    run = imf.Run.open(copy)
+    with pytest.raises(InputError, match="no phonons were computed. Write `phonons: {at_most: 10}`"):
+        run.plot.phonons(run.shortlist.index[0])
+    first, second = run.shortlist.index[:2]
+    table = read_part(copy / "candidates.parquet")
+    rows = [row | ({"phonon_evaluations": 3} if row["sample"] in (first, second) else {}) for row in rows_of(table)]
+    write_table(copy / "candidates.parquet", table_part(rows))
+    bands = {"distances": [[0, 1]], "frequencies": [[[0.0, 1.0], [2.0, 3.0]]], "labels": [["GAMMA", "X"]]}
+    computed = {"state": "computed", "bands": bands, "density": {"frequencies": [0, 2], "states": [0.0, 1.0]}}
+    crystals = [{"sample": first} | computed, {"sample": second, "state": "failed"}]
+    (copy / "phonons.json").write_text(json.dumps({"crystals": crystals}))
+    run = imf.Run.open(copy)
+    figure = run.plot.phonons(first)
+    assert figure.data == run.plot.phonons(run.candidates.loc[first, "relaxed_id"]).data
+    assert figure.data[0].y == (0.0, 2.0, None, 1.0, 3.0)
+    with pytest.raises(InputError, match=f"{second} has no phonons: they were not asked for. Computed: {first}"):
+        run.plot.phonons(second)
+    with pytest.raises(InputError, match="no candidate `nothing`. "):
+        run.plot.phonons("nothing")
+
+
+def test_plots_of_what_a_run_has_not_are_sentences(copy):
+    (copy / "latent.json").write_text(json.dumps({"training": []}))
+    with pytest.raises(InputError, match="no latent space: the generator is none of its sources"):
+        imf.Run.open(copy).plot.latent_map()
+    table = read_part(copy / "candidates.parquet")
+    write_table(copy / "candidates.parquet", table_part([row | {"e_above_hull": None} for row in rows_of(table)]))
+    with pytest.raises(InputError, match="no candidate was relaxed"):
+        imf.Run.open(copy).plot.energies()
+    (copy / "provenance.json").unlink()
+    for ask in ("hull", "energies", "latent_map"):
+        with pytest.raises(InputError, match="`imatgen run .* --resume` goes on with it"):
+            getattr(imf.Run.open(copy).plot, ask)()
+
+
 # Examples
 
 
-@pytest.mark.parametrize("module", ["imatgen_flows.run", "imatgen_flows.toolkit"])
+@pytest.mark.parametrize("module", ["imatgen_flows.run", "imatgen_flows.run_plots", "imatgen_flows.toolkit"])
 def test_the_examples_of_the_public_functions_run(module, folder, monkeypatch):
     monkeypatch.chdir(folder)
     failed, attempted = doctest.testmod(
-        import_module(module), extraglobs={"imf": imf}, optionflags=doctest.NORMALIZE_WHITESPACE
+        import_module(module), extraglobs={"imf": imf}, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     )
     assert attempted > 0 and failed == 0
 

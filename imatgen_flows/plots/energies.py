@@ -23,6 +23,7 @@ from imatgen_flows.plots.style import (
     legend_name,
     line,
     numbers,
+    rank,
     relaxed,
     sampler_colour,
     sampler_marker,
@@ -83,6 +84,7 @@ def energies(
     low, high, beyond = _range(shown["e_above_hull"], threshold)
     layout = {
         "barmode": "stack",
+        "showlegend": True,  # of one group too
         "xaxis": axis(distance_title(quantity, scale), range=[low, high]),
         "yaxis": axis(count, rangemode="tozero"),
         "shapes": [line(0, "x", "ink"), line(threshold, "x", "muted", dash="dash")],
@@ -102,6 +104,7 @@ def _bars(novelty: Novelty, rows: pandas.DataFrame) -> Trace:
     return {
         "type": "bar",
         "name": legend_name(novelty.label, len(rows)),
+        "legendrank": rank(novelty),
         "x": numbers((place + 0.5) * BIN for place in bins),
         "width": BIN,
         "y": [len(names) for names in bins.values()],
@@ -123,7 +126,7 @@ def _curve(rows: pandas.DataFrame, label: str, place: int) -> Trace:
         "mode": "lines+markers",
         "name": legend_name(label, len(rows)),
         "x": numbers(rows["e_above_hull"]),
-        "y": numbers(100 * (rank + 1) / len(rows) for rank in range(len(rows))),
+        "y": numbers(100 * (place + 1) / len(rows) for place in range(len(rows))),
         "line": {"shape": "hv", "width": 1.5, "color": sampler_colour(place)},
         "marker": sampler_marker(place, 6),
         "customdata": candidate_hover(rows),

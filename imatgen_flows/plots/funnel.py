@@ -62,7 +62,7 @@ def funnel(candidates: pandas.DataFrame, labels: Mapping[str, str] | None = None
     layout = {
         "barmode": "stack",
         "xaxis": axis("Samples", range=[0, 1.08 * drawn], tickformat=",d"),
-        "yaxis": axis("", autorange="reversed", ticks="", showgrid=False),
+        "yaxis": axis("", autorange="reversed", ticks="", showgrid=False, automargin=True),
     }
     return figure([*traces, totals], layout)
 

@@ -30,6 +30,7 @@ from imatgen_flows.plots.style import (
     legend_name,
     line,
     numbers,
+    rank,
     relaxed,
 )
 
@@ -99,7 +100,7 @@ def _by_formula(table: pandas.DataFrame, system: list[str], threshold: float, ti
         for novelty, rows in by_class(table)
     ]
     lines = [line(0, "y", "ink"), line(threshold, "y", "muted", dash="dash")]
-    across = axis("", type="category", categoryorder="array", categoryarray=list(map(formula, names)))
+    across = axis("", type="category", categoryorder="array", automargin=True, categoryarray=list(map(formula, names)))
     return figure(traces, {"xaxis": across, "yaxis": axis(title), "shapes": lines})
 
 
@@ -108,7 +109,7 @@ def _candidates(novelty: Novelty, rows: pandas.DataFrame) -> Trace:
     return {
         "mode": "markers",
         "name": legend_name(novelty.label, len(rows)),
-        "legendrank": 10 - list(Novelty).index(novelty),
+        "legendrank": rank(novelty),
         "marker": class_marker(novelty, 10 if novelty is Novelty.NEW else 8),
         "customdata": candidate_hover(rows),
         "hovertemplate": f"{CANDIDATE_HOVER}<extra>{novelty.label}</extra>",

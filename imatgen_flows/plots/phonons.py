@@ -11,6 +11,9 @@ from imatgen_flows.plots.style import Layout, Trace, axis, colour, figure, line,
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+# of points of the zone, as seekpath names them
+GREEK = {"GAMMA": "Γ", "DELTA": "Δ", "LAMBDA": "Λ", "SIGMA": "Σ"}
+
 
 def phonons(bands: Mapping[str, Any], density: Mapping[str, Any], title: str = "") -> Figure:
     """Plot phonon bands and their density of states.
@@ -44,7 +47,7 @@ def phonons(bands: Mapping[str, Any], density: Mapping[str, Any], title: str = "
     layout: Layout = {
         "xaxis": axis("", domain=[0, 0.76], range=[0, end], tickvals=list(ticks), ticktext=list(ticks.values())),
         "xaxis2": axis("States (1/THz)", domain=[0.8, 1], rangemode="tozero", anchor="y"),
-        "yaxis": axis("Frequency (THz), imaginary below zero"),
+        "yaxis": axis("Frequency (THz)"),
         "shapes": [line(0, "y", "muted", dash="dot")],
     }
     if title:
@@ -82,4 +85,6 @@ def _ticks(bands: Mapping[str, Any]) -> dict[float, str]:
 
 
 def _greek(name: str) -> str:
-    return re.sub(r"_(\d)", r"<sub>\1</sub>", name.replace("GAMMA", "Γ"))
+    for word, letter in GREEK.items():
+        name = name.replace(word, letter)
+    return re.sub(r"_(\d)", r"<sub>\1</sub>", name)

@@ -93,7 +93,7 @@ def sampler_marker(place: int, size: float) -> Trace:
 
 def sampler_bars(place: int) -> Trace:
     """Return the look of bars of the sampler or source at a place of the list of all."""
-    return {"color": sampler_colour(place), "pattern": {"shape": PATTERNS[place % len(PATTERNS)], "solidity": 0.2}}
+    return _bars(sampler_colour(place), PATTERNS[place % len(PATTERNS)])
 
 
 def class_marker(novelty: Novelty, size: float) -> Trace:
@@ -107,7 +107,15 @@ def class_marker(novelty: Novelty, size: float) -> Trace:
 def class_bars(novelty: Novelty) -> Trace:
     """Return the look of bars of a class of novelty."""
     shape = PATTERNS[list(CLASS_SYMBOLS).index(novelty)]
-    return {"color": colour(novelty.value), "pattern": {"shape": shape, "solidity": 0.2}}
+    return _bars(colour(novelty.value), shape)
+
+
+def _bars(own: str, shape: str) -> Trace:
+    """Return bars of a colour, hatched by lines or points of the colour of the page."""
+    return {
+        "color": own,
+        "pattern": {"shape": shape, "fillmode": "overlay", "fgcolor": colour("page"), "solidity": 0.2},
+    }
 
 
 def formula(text: str) -> str:
@@ -206,6 +214,11 @@ def by_class(table: pandas.DataFrame) -> Iterator[tuple[Novelty, pandas.DataFram
             yield novelty, rows
 
 
+def rank(novelty: Novelty) -> int:
+    """Return the place of a class in the legend: new ones first."""
+    return 10 - list(Novelty).index(novelty)
+
+
 def legend_name(label: str, number: int) -> str:
     """Name a group in the legend, with its size."""
     return f"{escape(label)} ({number:,})"
@@ -270,7 +283,6 @@ def _template() -> Layout:
         "tickcolor": colour("rule"),
         "tickfont": {"color": colour("muted"), "size": 12},
         "title": {"standoff": 12, "font": {"size": 13}},
-        "automargin": True,
     }
     return {
         "font": {"family": FONT, "color": colour("ink"), "size": 13},

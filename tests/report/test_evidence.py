@@ -64,7 +64,7 @@ def test_a_database_that_did_not_answer_holds_nothing(own_run, rewrite):
 @pytest.mark.parametrize("content", ["{}", None])
 def test_a_file_of_evidence_that_is_empty_or_gone_is_named(own_run, rewrite, name, column, content):
     from imatgen_flows.report.evidence import evidence_section
-    from imatgen_flows.report.phonons import phonons_data
+    from imatgen_flows.report.phonons import computed_phonons
     from imatgen_flows.report.run_directory import RunDirectory
 
     given = {
@@ -78,4 +78,4 @@ def test_a_file_of_evidence_that_is_empty_or_gone_is_named(own_run, rewrite, nam
         (own_run / f"{name}.json").write_text(content)
     run = RunDirectory.open(own_run)
     with pytest.raises(InputError, match=f"{name}.json: (holds no|no such file)"):
-        evidence_section(run) if name == "committee" else phonons_data(run)
+        evidence_section(run) if name == "committee" else computed_phonons(run)

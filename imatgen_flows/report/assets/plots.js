@@ -3,7 +3,7 @@
 function plotsOf(data, { $, element, config, isDark }) {
   const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)).join(", ");
   const inTheDark = new Map(Object.values(data.palette).flatMap(([light, dark]) => [[light, dark], [`rgba(${channels(light)}`, `rgba(${channels(dark)}`]]));
-  const themed = (figure) => JSON.parse(JSON.stringify(figure).replace(/#[0-9a-f]{6}\b|rgba\(\d+, \d+, \d+/g, (light) => (isDark() && inTheDark.get(light)) || light));
+  const themed = (option) => JSON.parse(JSON.stringify(option).replace(/#[0-9a-f]{6}\b|rgba\(\d+, \d+, \d+/g, (light) => (isDark() && inTheDark.get(light)) || light));
 
   // views of one figure are the buttons of its menu; of a plot with choices each has a figure
   function optionsOf({ figure, choices }) {
@@ -13,13 +13,23 @@ function plotsOf(data, { $, element, config, isDark }) {
     return updatemenus ? updatemenus[0].buttons.map(({ label, args }) => ({ label, figure: bare, change: args })) : [{ figure: bare, change: [{}, {}] }];
   }
 
+  // what Plotly.update would do: values for each trace, and for places of the layout
+  function apply({ data, layout }, [traces, places]) {
+    for (const [key, values] of Object.entries(traces)) data.forEach((trace, number) => { trace[key] = values[number]; });
+    for (const [path, value] of Object.entries(places)) {
+      const keys = path.split(".");
+      const last = keys.pop();
+      keys.reduce((at, key) => at[key], layout)[last] = value;
+    }
+  }
+
   function painter(plot) {
     const options = optionsOf(plot);
     let chosen = options[0];
     function paint() {
-      const figure = themed(chosen.figure);
+      const { figure, change } = themed(chosen);
+      apply(figure, change);
       Plotly.react(plot.id, figure.data, figure.layout, config);
-      if (chosen !== options[0] && chosen.figure === options[0].figure) Plotly.update(plot.id, ...themed(chosen.change));
     }
     const place = $(plot.id.replace("-plot", "-switch"));
     if (options.length > 1)
