@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from imatgen_flows.candidates.decoding import Examined, SearchCheck, examine
 from imatgen_flows.candidates.registry import DEFAULT_CHARGE_CHECK
+from imatgen_flows.observer import report_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +52,12 @@ def decode_samples(
     tasks = list(zip(parts, counts, strict=True))
     several = workers if len(samples.latent) >= MIN_PARALLEL else 1
     fixed = (model, max_sites, max_edge, charge, search)
-    decoded = parallel_map(_decode_part, tasks, several, "decoding samples", fixed)
+    done = itertools.count(1)
+
+    def report() -> None:
+        report_count(min(next(done) * BATCH, len(samples.latent)), len(samples.latent), "samples decoded")
+
+    decoded = parallel_map(_decode_part, tasks, several, "decoding samples", fixed, progress=report)
     return torch.cat([latent for latent, _ in decoded]), [item for _, items in decoded for item in items]
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from imatgen_flows.observer import report_count
 from imatgen_flows.parallel import parallel_map
 
 Item = TypeVar("Item")
@@ -37,7 +38,8 @@ def map_items(
     def report() -> None:
         nonlocal done
         done = min(done + CHUNK, len(items))
-        if done % REPORT_EVERY == 0 and len(items) > REPORT_EVERY:
+        observed = report_count(done, len(items), what)
+        if not observed and done % REPORT_EVERY == 0 and len(items) > REPORT_EVERY:
             logger.info("%s: %s of %s", what, f"{done:,}", f"{len(items):,}")
 
     several = workers if len(items) >= MIN_PARALLEL else 1

@@ -98,6 +98,20 @@ def decide_next_round(
     if reason:
         logger.info("no further round: %s", reason)
         return Response(output={"stopped": reason, "rounds": finished.round + 1})
+    flow = next_round(root, config, walltimes, data, networks, candidates, finished)
+    return Response(replace=flow)
+
+
+def next_round(
+    root: str,
+    config: CampaignConfig,
+    walltimes: tuple[float | None, float | None],
+    data: CampaignData,
+    networks: NetworkDocuments,
+    candidates: Any,
+    finished: RoundDocument,
+) -> Flow:
+    """Chain the extension of dataset and labels, and a round that starts from the one that is `finished`."""
     dataset = extend_dataset(root, dataset=data["dataset"], candidates=candidates, limits=plain(config.limits))
     labels = extend_labels(
         root,
@@ -111,7 +125,7 @@ def decide_next_round(
         made.append_name(f" (round {number})", dynamic=False)
     extended: Any = {**data, "dataset": dataset.output, "labels": labels.output}
     rest = round_flow(root, config, walltimes, extended, networks, finished)
-    return Response(replace=Flow([dataset, labels, rest], output=rest.output, name=f"round {number}"))
+    return Flow([dataset, labels, rest], output=rest.output, name=f"round {number}")
 
 
 def reason_to_stop(config: CampaignConfig, finished: RoundDocument) -> str:

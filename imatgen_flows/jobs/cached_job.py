@@ -30,6 +30,7 @@ from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.documents import JobDocument
 from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.registry import JOBS, JobSpec
+from imatgen_flows.observer import observer
 from imatgen_flows.profiles import Profile
 from imatgen_flows.settings import get_settings
 from imatgen_flows.version import __version__
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 CACHE_KEY_PACKAGES = ("torch", "pymatgen", "pymatgen-core", "spglib", "ase", "chgnet", "numpy", "scipy", "scikit-learn")
 ENVIRONMENT_FILE = "environment.json"
 FAIL_FAST: ContextVar[bool] = ContextVar("fail_fast", default=False)  # where a failed job ends the whole run
+FOUND = "found, not repeated"  # what is said of a job whose result an earlier attempt has left
 CONTINUATIONS = 200  # jobs that may take over from each other before a job counts as stuck
 
 
@@ -71,12 +73,20 @@ def cached_job(document: type[JobDocument], *, profile: Profile, label: str) -> 
             restored = {name: restore(value) for name, value in inputs.items()}
             versions = versions_of(CACHE_KEY_PACKAGES) | _potential_versions(restored)
             key = f"{function.__name__}-{content_key(versions, restored)}"
-            title = _current_name(run) or make.spec.title(restored)
+            title, watching = _current_name(run) or make.spec.title(restored), observer()
+            name = function.__name__, make.spec.title(restored)
             finished = store.finished(key)
             if finished is not None:
-                logger.info("%s: found, not repeated", title)
-                return document(**finished)
-            logger.info("%s ...", title)
+                found = document(**finished)
+                if watching:
+                    watching.end(*name, found.seconds, FOUND)
+                else:
+                    logger.info("%s: %s", title, FOUND)
+                return found
+            if watching:
+                watching.begin(*name)
+            else:
+                logger.info("%s ...", title)
             began, cpu_before = time.monotonic(), _cpu_seconds()
             try:
                 with _interruptible(title), _full_disk(store.root):
@@ -87,9 +97,12 @@ def cached_job(document: type[JobDocument], *, profile: Profile, label: str) -> 
             cost = {"seconds": seconds, "cpu_seconds": round(_cpu_seconds() - cpu_before, 3)}
             made = document(key=key, parents=parents_of(restored), versions=versions, **cost, **fields)
             counts = ", ".join(f"{number:,} {name}" for name, number in getattr(made, "counts", {}).items())
-            logger.info("%s: done in %.0f s%s", title, seconds, f" ({counts})" if counts else "")
             with _full_disk(store.root):
                 store.finish(key, made.model_dump(mode="json"))
+            if watching:
+                watching.end(*name, seconds, counts)
+            else:
+                logger.info("%s: done in %.0f s%s", title, seconds, f" ({counts})" if counts else "")
             return made
 
         make = _declare(run, profile, label, document)

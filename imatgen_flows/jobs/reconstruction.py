@@ -12,6 +12,7 @@ from imatgen_flows.jobs.cached_job import cached_job
 from imatgen_flows.jobs.dataset_rows import is_always_trained, load_crystals, unseen_templates
 from imatgen_flows.jobs.documents import DatasetDocument, NetworkDocuments, ReconstructionDocument
 from imatgen_flows.jobs.networks import load_model
+from imatgen_flows.observer import report_count
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def evaluate_reconstruction(
         chosen = (hidden if path.endswith(HELD_OUT) else ~hidden).nonzero()[:, 0]
         if not len(chosen):
             continue
-        errors = _compare(trained, crystals, chosen, decode)
+        errors = _compare(trained, crystals, chosen, decode, path)
         summaries[path] = summarise(errors).to_dict()
         rows += [
             {
@@ -90,14 +91,15 @@ def _paths(model: CrystalModel, crystals: PackedCrystals) -> dict[str, Decode]:
     return paths
 
 
-def _compare(model: CrystalModel, crystals: PackedCrystals, rows: Tensor, decode: Decode) -> list[ReconstructionError]:
+def _compare(
+    model: CrystalModel, crystals: PackedCrystals, rows: Tensor, decode: Decode, path: str
+) -> list[ReconstructionError]:
     from imatgen_flows.metrics.reconstruction import compare
     from imatgen_flows.models.crystal_model import BATCH
 
-    return [
-        error
-        for part in rows.split(BATCH)
-        for error in compare(
-            model.compressor.drawn(crystals[part]), model.compressor.codec.read_unchecked(decode(part))[0]
-        )
-    ]
+    errors: list[ReconstructionError] = []
+    for part in rows.split(BATCH):
+        made = model.compressor.codec.read_unchecked(decode(part))[0]
+        errors += compare(model.compressor.drawn(crystals[part]), made)
+        report_count(len(errors), len(rows), f"reconstructed ({path})")
+    return errors

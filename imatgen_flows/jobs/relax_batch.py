@@ -18,6 +18,7 @@ from imatgen_flows.jobs.documents import (
     RelaxInputs,
 )
 from imatgen_flows.jobs.result_cache import relax_cached
+from imatgen_flows.observer import part_of
 from imatgen_flows.profiles import Profile
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def relax_batch(
     structures = candidate_structures(candidates.candidates, Geometry.DECODED, samples)
     ends = known_ends(candidates, dataset, references) if dataset and references else {}
     of_each = [ends.get(structures[sample].composition.reduced_formula, []) for sample in samples]
-    results = relax_cached(scratch, samples, [structures[sample] for sample in samples], relax, ends=of_each)
+    with part_of(start, candidates.to_relax):
+        results = relax_cached(scratch, samples, [structures[sample] for sample in samples], relax, ends=of_each)
     rows = [{"sample": sample} | result for sample, result in zip(samples, results, strict=True)]
     relaxed = sum(row["state"] == "relaxed" for row in rows)
     return {

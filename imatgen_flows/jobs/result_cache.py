@@ -16,6 +16,7 @@ from imatgen_flows.jobs.device import relaxation_resources
 from imatgen_flows.jobs.documents import RelaxInputs
 from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.jobs.search_space import pressure_input
+from imatgen_flows.observer import report_count
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -184,9 +185,10 @@ def fill_cache(
         del row["seconds"]  # what is computed again must give the same bytes
         cache.add(names[waiting[index]], row)
         done = len(names) - len(waiting) + next(count)
-        if done % every == 0 or done == len(names):
+        if not report_count(done, len(names), verb) and (done % every == 0 or done == len(names)):
             logger.info("%s %d of %d", verb, done, len(names))
 
+    report_count(len(names) - len(waiting), len(names), verb)
     try:
         if waiting:
             work(waiting, add)

@@ -22,6 +22,7 @@ CAMPAIGN_FILE = "campaign.yaml"
 # keys that may change under a finished campaign: what is done stays, and what is added is done on top of it
 EXTENDING = ("name", "rounds", "committee", "phonons", "elsewhere")
 FAILURE_FILE = "failure.txt"  # why the last attempt ended without a result
+PROGRESS_FILE = "progress.json"  # how far a run on this machine has come, as `RunProgress`
 
 
 class RunState(DescribedEnum):

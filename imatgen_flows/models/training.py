@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from imatgen_flows.errors import ImatgenError, Interrupted
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.models.distributed import ProcessGroup, initialise
+from imatgen_flows.observer import observer, report_count
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +156,7 @@ def train(
             optimiser.step()
             total += loss
             step += 1
+            report_count(step, n_steps, f"steps of the {label}")
             bar.update()
             if step % per_epoch == 0:
                 seconds = round(time.monotonic() - began, 3)
@@ -340,8 +342,8 @@ class _Silent:
 
 @contextmanager
 def _progress(n_steps: int, step: int, label: str, group: ProcessGroup) -> Iterator[_Bar]:
-    """Show a progress bar, on a terminal only and where tqdm is installed, which a bare GPU node may lack."""
-    hide = True if group.rank else None
+    """Show a progress bar where nobody observes: on a terminal only, and where a bare GPU node does not lack tqdm."""
+    hide = True if group.rank or observer() else None
     try:
         from tqdm import tqdm
     except ImportError:
