@@ -24,6 +24,7 @@ from imatgen_flows.cli.options import (
     CampaignFile,
     ClusterOption,
     Embedded,
+    Measure,
     parse_system,
 )
 from imatgen_flows.cli.output import print_table, show_progress
@@ -129,18 +130,19 @@ def check(
 
 
 @app.command(rich_help_panel=CAMPAIGN)
-def plan(campaign: CampaignFile, as_json: AsJson = False) -> None:
-    """Count what a campaign will do, and estimate its cost, before anything runs."""
+def plan(campaign: CampaignFile, measure: Measure = True, as_json: AsJson = False) -> None:
+    """Count what a campaign will do, and how long each stage takes here, before anything runs."""
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.managers.preflight import make_plan
 
     config = CampaignConfig.from_file(campaign)
-    planned = make_plan(config)
+    planned = make_plan(config, measure)
     if as_json:
         typer.echo(json.dumps(planned.to_dict()))
         return
     lines = planned.lines()
     print_table(f"{config.title}: plan", ["", ""], [[name, value] for name, value in lines.items()])
+    print_table("stages", ["stage", "time", "probably"], planned.stage_lines())
     if examples := planned.examples():
         typer.echo("left out (--json has all of them):")
     for line in examples:

@@ -22,6 +22,12 @@ ClusterOption = Annotated[
         "--cluster", metavar="DIR", help="Configuration directory of a cluster.", show_default="IMATGEN_CLUSTER, if set"
     ),
 ]
+Measure = Annotated[
+    bool,
+    typer.Option(
+        "--measure/--no-measure", help="Time a few evaluations and steps of training here, or use recorded rates."
+    ),
+]
 Embedded = Annotated[
     bool, typer.Option("--embedded", help="With --cluster: use our own database server, for one machine only.")
 ]

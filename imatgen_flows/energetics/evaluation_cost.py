@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,12 +31,14 @@ class EvaluationCost:
     ----------
     base, each : of an evaluation of energy, forces and stress, as a relaxation asks for them
     energy_base, energy_each : of one of the energy alone, as a single point does
+    startup : of a worker process, which loads the potential
     """
 
     base: float
     each: float
     energy_base: float
     energy_each: float
+    startup: float = 0.0
 
     def seconds(self, sites: float) -> float:
         """Return the time of an evaluation of energy, forces and stress, s."""
@@ -72,6 +75,7 @@ def measure_cost(potential: Potential, structures: Sequence[Structure]) -> Evalu
     tenth = len(ordered) // 10  # an outlier is not the size of anything
     small, large = ordered[tenth:], ordered[: len(ordered) - tenth]
     chosen = [*small[:AT_EACH_SIZE], *large[-AT_EACH_SIZE:]]
+    began = time.monotonic()
     outcomes: dict[int, Outcome[tuple[float, float]]] = {}
     run_isolated(
         _timer,
@@ -82,6 +86,7 @@ def measure_cost(potential: Potential, structures: Sequence[Structure]) -> Evalu
         on_outcome=outcomes.__setitem__,
         interpreter=potential.interpreter,
     )
+    startup = max(0.0, time.monotonic() - began - sum(outcome.seconds for outcome in outcomes.values()))
     found: dict[int, list[tuple[float, float]]] = {}
     for place, structure in enumerate(chosen):
         value = outcomes[place].value
@@ -93,7 +98,7 @@ def measure_cost(potential: Potential, structures: Sequence[Structure]) -> Evalu
     (base, each), (energy_base, energy_each) = (
         _line([(sites, times[kind]) for sites, times in sizes.items()]) for kind in (0, 1)
     )
-    return EvaluationCost(base, each, energy_base, energy_each)
+    return EvaluationCost(base, each, energy_base, energy_each, startup)
 
 
 def _line(points: list[tuple[int, float]]) -> tuple[float, float]:
@@ -112,8 +117,6 @@ def _timer(potential: Potential) -> Callable[[Structure, Tick], tuple[float, flo
 
 def _time(calculator: Calculator, structure: Structure, tick: Tick) -> tuple[float, float]:
     """Return the time of an evaluation of all properties and of one of the energy alone, s."""
-    import time
-
     from ase.calculators.calculator import all_changes
     from pymatgen.io.ase import AseAtomsAdaptor
 

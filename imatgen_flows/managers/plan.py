@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from imatgen_flows.candidates.registry import CHARGE_CHECKS, REJECT_UNBALANCED
 from imatgen_flows.energetics.backends import BACKENDS
+from imatgen_flows.managers.stage_times import StageTime
+from imatgen_flows.managers.time_left import spell
+from imatgen_flows.settings import get_settings
 
 EXAMPLES = 3  # crystals that the plan names of each reason
 LONGEST_DETAIL = 120  # characters of each
@@ -31,6 +34,8 @@ class Plan:
     references : phases that the potential relaxes
     evaluations : by purpose, at the mean number of steps of a relaxation
     seconds : for the evaluations on this machine
+    stages : the time of each stage on this machine
+    trial : s, that its measurement took; 0 where the rates are recorded ones of another machine
     dft_chains : structures that DFT, or what takes its place, calculates: references, candidates, their second starts
     dft_runs : calculations that the chains are made of; those that are tried again count once more each time
     dft_attempts : times that a chain may be tried
@@ -61,6 +66,8 @@ class Plan:
     relaxations: int
     evaluations: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    stages: list[StageTime] = field(default_factory=list)
+    trial: float = 0.0
     dft_chains: int = 0
     dft_runs: int = 0
     dft_attempts: int = 0
@@ -75,7 +82,42 @@ class Plan:
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
-        return vars(self) | {"total_evaluations": sum(self.evaluations.values()), "warnings": self.warnings()}
+        total = dict(zip(("seconds", "low", "high"), self.total(), strict=True))
+        return vars(self) | {
+            "stages": [asdict(stage) for stage in self.stages],
+            "total_evaluations": sum(self.evaluations.values()),
+            "total": total,
+            "warnings": self.warnings(),
+        }
+
+    def total(self) -> tuple[float, float, float]:
+        """Return the time of all stages, s, and the range in which it probably is; without DFT."""
+        known = [(stage.seconds or 0.0, stage.low, stage.high) for stage in self.stages]
+        seconds, low, high = (sum(column) for column in zip(*known, strict=True)) if known else (0.0, 0.0, 0.0)
+        return seconds, low, high
+
+    def stage_lines(self) -> list[list[str]]:
+        """Return the time of each stage in words: its name, the time, and the range in which it probably is."""
+        rows = []
+        several = bool(self.stages) and self.stages[-1].round > 1
+        for number, stage in enumerate(self.stages, 1):
+            title = f"{number}. {stage.title}" + (f", round {stage.round}" if several else "")
+            if stage.seconds is None:
+                rows.append([title, "not known: DFT", ""])
+            else:
+                rows.append([title, spell(stage.seconds), f"{spell(stage.low)} to {spell(stage.high)}"])
+        return rows
+
+    def total_line(self) -> str:
+        """Say how long the campaign takes, how sure that is, and what it rests on."""
+        seconds, low, high = self.total()
+        cores = get_settings().n_workers
+        basis = f"measured here in {spell(self.trial)}" if self.trial else "by recorded rates of another machine"
+        without = ", without DFT" if any(stage.seconds is None for stage in self.stages) else ""
+        return (
+            f"about {spell(seconds)} in all{without} ({spell(low)} to {spell(high)}; {basis}; {cores} "
+            f"process{'es' if cores > 1 else ''} for relaxations)"
+        )
 
     def lines(self) -> dict[str, str]:
         """Return the plan as text: for each quantity its name and its value in words."""
@@ -94,8 +136,7 @@ class Plan:
             "sources": self.sources,
             "relaxations": f"at most {self._of_rounds(self.relaxations).removeprefix('at most ')}",
             "energy evaluations": f"at most about {sum(self.evaluations.values()):,} ({self._by_potential()})",
-            "time for them": f"about {max(1, round(sum(self.seconds.values()) / 60))} min on this machine"
-            + (", beside training" if self.trains else ""),
+            "time": self.total_line(),
         }
         if self.phonons:
             lines["phonons"] = self.phonons

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imatgen_flows.config import CampaignConfig
-from imatgen_flows.errors import ImatgenError
+from imatgen_flows.managers.trial import MachineRates
 from imatgen_flows.settings import get_settings
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from imatgen_flows.energetics.potential_registry import Potential
     from imatgen_flows.managers.phonon_plan import PhononPlan
 
 # evaluations of 7net-0 from where CHGNet left 37 V-O references (21 each) and 60 candidates (13), to 0.05 eV/A
@@ -48,33 +47,21 @@ def sites_by_purpose(
 
 
 def seconds_by_purpose(
-    evaluations: Mapping[str, int],
-    potentials: Sequence[Potential],
-    structures: Sequence[Structure],
-    sites: Mapping[str, float],
+    evaluations: Mapping[str, int], rates: MachineRates, sites: Mapping[str, float]
 ) -> dict[str, float]:
-    """Estimate the time of evaluations by their purpose, s, from a few that are timed here.
+    """Estimate the time of evaluations by their purpose, s.
 
     Parameters
     ----------
     evaluations : their number by purpose
-    potentials : that of the screening, then the members of the committee, which share its evaluations
-    structures : that are timed
+    rates : of this machine; the members of the committee share its evaluations
     sites : of an evaluation by its purpose
     """
-    from imatgen_flows.energetics.evaluation_cost import measure_cost
-
-    cost, members = measure_cost(potentials[0], structures), []
-    for member in potentials[1:]:
-        try:
-            members.append(measure_cost(member, structures))
-        except ImatgenError:  # it does not know an element, and will lose its votes: `imatgen check` says so
-            continue
 
     def seconds(purpose: str) -> float:
         if purpose == "labels":
-            return cost.seconds_of_energy(sites[purpose])
-        asked = members if purpose.startswith("committee") else [cost]
+            return rates.potential.seconds_of_energy(sites[purpose])
+        asked = rates.members if purpose.startswith("committee") else [rates.potential]
         return statistics.fmean(each.seconds(sites[purpose]) for each in asked) if asked else 0.0
 
     return {purpose: number * seconds(purpose) / get_settings().n_workers for purpose, number in evaluations.items()}

@@ -6,7 +6,9 @@ import math
 import os
 import shutil
 import sys
+import time
 from collections import Counter
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,10 @@ from imatgen_flows.managers.plan_costs import committee_evaluations, seconds_by_
 from imatgen_flows.managers.potential_check import check_potentials, describe_installed
 from imatgen_flows.managers.search_check import check_search, describe_search
 from imatgen_flows.managers.source_check import check_sources, describe_sources, refuse_nothing_to_propose
+from imatgen_flows.managers.stage_times import CampaignCounts, stage_times
+from imatgen_flows.managers.stages import CampaignStage, campaign_stages
+from imatgen_flows.managers.trial import measure_rates, recorded_rates
+from imatgen_flows.models.registry import ModelRole
 from imatgen_flows.settings import get_settings
 from imatgen_flows.sources.registry import FILES
 
@@ -84,11 +90,16 @@ def check_machine(
     return checks
 
 
-def make_plan(config: CampaignConfig) -> Plan:
-    """Count what a campaign will do, and estimate its cost by timing one evaluation of the potential on this machine.
+def make_plan(config: CampaignConfig, measure: bool = True) -> Plan:
+    """Count what a campaign will do, and estimate the time of each of its stages on this machine.
 
     The plan refuses what a run would refuse of the campaign's inputs, by the functions that its jobs call. What this machine
     lacks, such as VASP, is left to `check_machine`: the campaign may run on another.
+
+    Parameters
+    ----------
+    config : the campaign
+    measure : time a few evaluations and steps of training; by recorded rates of another machine where not
 
     Raises
     ------
@@ -109,8 +120,9 @@ def make_plan(config: CampaignConfig) -> Plan:
     refuse_faults(checks)
     potential = installed_potential(config.screen.potential)
     files = [check.detail for check in checks if check.name == f"source {FILES}"]
+    began = time.monotonic()
     dataset = collect_dataset(config.system, config.templates, config.known, config.limits)
-    trained_rows(dataset.rows, config.model)
+    trained, building = trained_rows(dataset.rows, config.model), time.monotonic() - began
     made = [row for row in dataset.rows if not row["known"]]
     refuse_nothing_to_propose(config, [structure_of(row) for row in made])
     formulas = {row["formula"] for row in made}
@@ -169,8 +181,36 @@ def make_plan(config: CampaignConfig) -> Plan:
     structures = [structure_of(row) for row in dataset.rows]
     potentials = [potential, *(installed_potential(name) for name in config.committee.potentials)]
     sites = sites_by_purpose(structures, [phase.structure for phase in phases], phonons)
-    plan.seconds = seconds_by_purpose(plan.evaluations, potentials, structures, sites)
+    rates = measure_rates(config, potentials, dataset) if measure else recorded_rates(config)
+    plan.seconds = seconds_by_purpose(plan.evaluations, rates, sites)
+    extended = config.references.substituted * len(formulas) * potential.reference_evaluations
+    counts = CampaignCounts(
+        seconds=plan.seconds,
+        rounds=rounds,
+        dataset=building,
+        published=1 - extended / max(1, once["references"]),
+        items=_training_items(structures, trained),
+        held_out=len(structures) - len(trained),
+    )
+    stages = [stage for stage in campaign_stages(config) if stage.round <= rounds]
+    plan.stages, plan.trial = stage_times(config, stages, counts, rates), rates.trial
     return plan
+
+
+def plan_stages(config: CampaignConfig, stages: Sequence[CampaignStage], measure: bool = True) -> list[float | None]:
+    """Estimate the time of each stage of a run that begins, s; nothing where no plan can be made: the run will say why."""
+    try:
+        times = {(time.title, time.round): time.seconds for time in make_plan(config, measure).stages}
+    except ImatgenError:
+        return []
+    return [times.get((stage.title, stage.round)) for stage in stages]
+
+
+def _training_items(structures: list[Structure], trained: list[int]) -> dict[str, int]:
+    """Count the training items of each network: crystals, or their elements."""
+    crystals = len(trained)
+    images = sum(len(structures[row].composition) for row in trained)
+    return {role.value: images if role is ModelRole.BASIS else crystals for role in ModelRole}
 
 
 def _input_checks(config: CampaignConfig) -> list[Check]:

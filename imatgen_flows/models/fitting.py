@@ -147,7 +147,7 @@ def fit_vae(
 
     # without the prior, which no step of this training changes: checkpoints need not hold it
     prior, model.prior = model.prior, None
-    history = train(model, loss, len(codes), _schedule(settings), seed, directory, label="VAE")
+    history = train(model, loss, len(codes), schedule_of(settings), seed, directory, label="VAE")
     model.prior = prior
     return model, history
 
@@ -185,7 +185,7 @@ def fit_prior(model: MaterialsVAE, codes: Tensor, conditions: Tensor, seed: int,
         given[hide < prior.settings.energy_dropout, -1] = torch.nan
         return prior.loss(scale * (mean[items] + width[items] * blur), given, noise, time)
 
-    return train(prior, loss, len(codes), _schedule(prior.settings), seed, directory, label="prior")
+    return train(prior, loss, len(codes), schedule_of(prior.settings), seed, directory, label="prior")
 
 
 def _placed(model: Network, device: str) -> Network:
@@ -214,7 +214,7 @@ def _fit_images(
             output, target = model.compare(images, noise)
         return image_loss(output.float(), target, settings.loss)
 
-    return train(model, loss, n_items, _schedule(settings), seed, directory, label=label)
+    return train(model, loss, n_items, schedule_of(settings), seed, directory, label=label)
 
 
 def _code_weights(preset: Preset, present: Tensor, width: int) -> Tensor:
@@ -232,7 +232,7 @@ def _code_weights(preset: Preset, present: Tensor, width: int) -> Tensor:
     return weights * present[..., None]
 
 
-def _schedule(settings: AutoencoderSettings | VAESettings | PriorSettings) -> Schedule:
+def schedule_of(settings: AutoencoderSettings | VAESettings | PriorSettings) -> Schedule:
     """Return the schedule of a network; the published ones do not clip gradients."""
     return Schedule(
         epochs=settings.epochs,

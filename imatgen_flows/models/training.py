@@ -71,6 +71,10 @@ class Schedule:
         whole, rest = divmod(n_items, self.batch_size)
         return max(1, whole + (rest > 1))
 
+    def n_steps(self, n_items: int) -> int:
+        """Return the number of steps of the whole training."""
+        return self.total_epochs(n_items) * self.steps_per_epoch(n_items)
+
     def rate(self, step: int, n_steps: int) -> float:
         """Return the learning rate of a step."""
         if not self.cosine:
