@@ -24,6 +24,10 @@ class JobFailed(BaseException):
         self.error = error
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asked the program to end; like Ctrl-C, nothing on the way takes it for the failure of one structure."""
+
+
 class Interrupted(ImatgenError):
     """A signal asked the work to stop; what was done so far is kept.
 

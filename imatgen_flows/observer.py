@@ -24,6 +24,19 @@ class Observer(Protocol):
         """Note how much of the present job is done."""
 
 
+class Nobody:
+    """An observer who shows nothing: for work whose progress is of no interest."""
+
+    def begin(self, job: str, title: str) -> None:
+        """See `Observer`."""
+
+    def end(self, job: str, title: str, seconds: float, said: str) -> None:
+        """See `Observer`."""
+
+    def count(self, done: int, total: int, what: str) -> None:
+        """See `Observer`."""
+
+
 _OBSERVER: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
@@ -33,8 +46,8 @@ def observer() -> Observer | None:
 
 
 @contextmanager
-def observed_by(watching: Observer | None) -> Iterator[None]:
-    """Report to an observer, or to nobody, within a block."""
+def observed_by(watching: Observer) -> Iterator[None]:
+    """Report to an observer within a block."""
     before = _OBSERVER.set(watching)
     try:
         yield

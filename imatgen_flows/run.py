@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from imatgen_flows.energetics.hull import Hull
     from imatgen_flows.jobs.documents import CampaignData, CandidatesDocument, CandidateTable
+    from imatgen_flows.managers.time_left import RunProgress
     from imatgen_flows.metrics.run_differences import RunDifferences
     from imatgen_flows.sources.trained_model import TrainedModel
 
@@ -302,10 +303,39 @@ class Run:
         )
         return {
             RunState.FINISHED: f"the run is finished.{added}",
-            RunState.RUNNING: "the run is still going; wait for its end.",
+            RunState.RUNNING: f"the run is still going{self._where()}; wait for its end.",
             RunState.FAILED: f"the run failed ({self.failure}). {go_on}",
-            RunState.STOPPED: f"the run was stopped before its end, or is on a cluster (`imatgen status`). {go_on}",
+            RunState.STOPPED: f"{self._how_far()} {go_on}",
         }[self.state]
+
+    @property
+    def progress(self) -> RunProgress | None:
+        """The stages of the run and the time that they take, as they are now; None of a run on a cluster.
+
+        Examples
+        --------
+        >>> progress = imf.Run.open("runs/vanadium-oxides").progress
+        >>> progress.finished == progress.needed
+        True
+        """
+        from imatgen_flows.managers.run_progress import read_run_progress
+
+        return read_run_progress(self.path)
+
+    def _where(self) -> str:
+        """Say where a run is that goes on, as far as it says so."""
+        progress = self.progress
+        return f", at {progress.place} ({progress.times})" if progress and progress.number else ""
+
+    def _how_far(self) -> str:
+        """Say how far a run came that was stopped."""
+        progress = self.progress
+        if progress is None:
+            return "the run was stopped before its end, or is on a cluster (`imatgen status`)."
+        if not progress.finished:
+            return "the run was stopped before any of its stages was finished."
+        done = f"{progress.finished} of {progress.needed} stages {'is' if progress.finished == 1 else 'are'} finished"
+        return f"the run was stopped before its end: {done}, and nothing of them is lost."
 
     @cached_property
     def _files(self) -> CandidateTable:

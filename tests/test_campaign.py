@@ -249,8 +249,8 @@ def test_a_kill_in_every_job_changes_nothing(run, tiny, tmp_path):
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
         )
         for line in process.stderr:
-            job = line[10:].strip()
-            if job.endswith("...") and job not in seen:
+            job, begins, _ = line[10:].partition(" ... (")
+            if begins and job not in seen:
                 seen.add(job)
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1

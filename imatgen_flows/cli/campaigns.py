@@ -236,7 +236,8 @@ def _show_run(directory: Path, as_json: bool) -> None:
         note = str(error)
     if as_json:
         said = {"directory": str(run.path), "state": run.state.value, "outlook": run.outlook, "failure": run.failure}
-        typer.echo(json.dumps(said | {"candidates": counts, "note": note}))
+        progress = run.progress.to_dict() if run.progress else None
+        typer.echo(json.dumps(said | {"candidates": counts, "note": note, "progress": progress}))
         return
     typer.echo(f"{run.config.title}  {run.state.value}\n{note or f'{run.path}: {run.outlook}'}")
     if counts:

@@ -7,6 +7,9 @@ import shlex
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,11 +30,11 @@ from imatgen_flows.cli.options import (
     Measure,
     parse_system,
 )
-from imatgen_flows.cli.output import print_table, show_progress
+from imatgen_flows.cli.output import print_table
 from imatgen_flows.cli.starter import PROTOTYPES, STARTS, convert_campaign, write_starter
 from imatgen_flows.cli.study import study_app
 from imatgen_flows.cli.testing import testing_app
-from imatgen_flows.errors import ImatgenError, InputError, Interrupted
+from imatgen_flows.errors import ImatgenError, InputError, Interrupted, Terminated
 
 app = typer.Typer(
     name="imatgen",
@@ -158,25 +161,55 @@ def run(
         Path | None, typer.Option(help="Run directory.", show_default="runs/<name of the file>")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    measure: Measure = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show warnings and the result alone.")] = False,
 ) -> None:
-    """Run a campaign on this machine, to its report."""
+    """Run a campaign on this machine, to its report. Shows the stage, what it does, and the time spent and left."""
+    from imatgen_flows.cli.progress_line import show_run
     from imatgen_flows.config import CampaignConfig
     from imatgen_flows.managers.local import run_campaign
+    from imatgen_flows.managers.preflight import plan_stages
     from imatgen_flows.managers.run_files import default_run_directory
     from imatgen_flows.report import build_report
 
-    show_progress()
     config = CampaignConfig.from_file(campaign)
     directory = directory or default_run_directory(campaign)
     try:
-        run_campaign(config, directory, resume)
+        with terminable(), show_run(quiet) as display:
+            run_campaign(config, directory, resume, partial(plan_stages, measure=measure), display)
+        results.print_result(directory)
+        typer.echo(f"report: {build_report(directory)}")
     except (KeyboardInterrupt, Interrupted) as stop:
-        said, number = (str(stop), stop.signal) if isinstance(stop, Interrupted) else ("stopped.", signal.SIGINT)
-        cure = shlex.join(["imatgen", "run", str(campaign), "--directory", str(directory), "--resume"])
-        raise Interrupted(f"{said} `{cure}` continues; finished jobs are not repeated.", number) from stop
-    results.print_result(directory)
-    typer.echo(f"report: {build_report(directory)}")
+        raise stopped(stop, directory) from stop
     campaigns.refuse_empty(directory)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end the work of a block as Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def stopped(stop: BaseException, directory: Path) -> Interrupted:
+    """Say what a stopped run leaves, and how it goes on."""
+    from imatgen_flows.run import Run
+
+    number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+    said = f"stopped by {number.name}."
+    if isinstance(stop, Interrupted):
+        said, number = str(stop), signal.Signals(stop.signal)
+    try:
+        return Interrupted(f"{said}\n{directory}: {Run.open(directory).outlook}", number)
+    except InputError:  # nothing has run yet
+        return Interrupted(f"{said} Nothing has run yet: give the same command again.", number)
 
 
 # `imatgen --help` lists the commands in the order in which they are added
@@ -200,7 +233,7 @@ def main() -> None:
         sys.exit(2)
     except Interrupted as stop:
         typer.echo(f"error: {stop}", err=True)
-        sys.exit(128 + stop.signal if stop.signal == signal.SIGINT else 1)
+        sys.exit(128 + stop.signal if stop.signal in (signal.SIGINT, signal.SIGTERM) else 1)
     except (ImatgenError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

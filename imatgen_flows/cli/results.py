@@ -94,8 +94,20 @@ def compare(
 
 
 @app.command(rich_help_panel=CAMPAIGN)
-def report(run: RunPath) -> None:
-    """Build the HTML report of a run anew."""
+def report(
+    run: RunPath,
+    serve: Annotated[
+        bool,
+        typer.Option("--serve", help="Watch the run in a browser on this machine; its report when it is finished."),
+    ] = False,
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Of --serve; 0 takes a free one.")] = 8765,
+) -> None:
+    """Build the HTML report of a run anew, or watch a run that goes on."""
+    if serve:
+        from imatgen_flows.cli.watch import serve_run
+
+        serve_run(run, port)
+        return
     from imatgen_flows.report import build_report
 
     typer.echo(build_report(run))

@@ -24,7 +24,7 @@ from jobflow import job as jobflow_job
 from pydantic import BaseModel
 
 from imatgen_flows.energetics.potential_registry import POTENTIALS
-from imatgen_flows.errors import ImatgenError, InputError, Interrupted, JobFailed
+from imatgen_flows.errors import ImatgenError, InputError, Interrupted, JobFailed, Terminated
 from imatgen_flows.io.artifacts import ArtifactStore, content_key
 from imatgen_flows.io.files import write_atomic
 from imatgen_flows.jobs.documents import JobDocument
@@ -247,7 +247,7 @@ def _interruptible(title: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:  # Ctrl-C, which nothing on the way here takes for the failure of one structure
-        raise interruption(signal.SIGINT) from error
+        raise interruption(signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT) from error
     finally:
         if in_main_thread:
             signal.signal(signal.SIGUSR1, before)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,22 +19,22 @@ from imatgen_flows.jobs.documents import JobDocument, RoundDocument
 from imatgen_flows.managers.checks import refuse_faults
 from imatgen_flows.managers.preflight import check_machine
 from imatgen_flows.managers.run_files import CAMPAIGN_FILE, FAILURE_FILE, prepare, write_provenance
-from imatgen_flows.managers.run_progress import Display, LogDisplay, ProgressRecorder, planned_before, recorded
+from imatgen_flows.managers.run_progress import Display, LogDisplay, ProgressRecorder, recorded
 from imatgen_flows.managers.stages import CampaignStage, campaign_stages
 from imatgen_flows.parallel import core_count
 
 if TYPE_CHECKING:
     from jobflow import Flow, JobStore
 
-# estimates the time of each stage, s; an empty list where it cannot
-Planner = Callable[[CampaignConfig, Sequence[CampaignStage]], list[float | None]]
+# estimates the time of each stage of a campaign, s
+StagePlanner = Callable[[CampaignConfig, Sequence[CampaignStage]], Sequence[float | None]]
 
 
 def run_campaign(
     config: CampaignConfig,
     directory: Path,
     resume: bool = False,
-    plan: Planner | None = None,
+    plan: StagePlanner | None = None,
     display: Display | None = None,
 ) -> Path:
     """Run a campaign to its end with jobflow's local manager.
@@ -43,7 +44,7 @@ def run_campaign(
     config : the campaign
     directory : the run directory, made where it does not exist
     resume : go on with a run that was interrupted; finished jobs are found and not repeated
-    plan : says how long each stage will take; asked where no earlier attempt knows
+    plan : says how long each stage will take; see `ProgressRecorder`
     display : what shows the progress; lines of the log where None
 
     Returns
@@ -64,8 +65,9 @@ def run_campaign(
     refuse_faults(check_machine(config, directory, read_templates=False))  # the first job reads them
     prepare(config, directory, resume)
     with alone(directory), _failure_on_record(directory):
-        recorder = _recorder(config, directory, plan, display or LogDisplay())
-        with recorded(recorder):
+        stages = campaign_stages(config)
+        ask_plan = partial(plan, config, stages) if plan else None
+        with recorded(ProgressRecorder(stages, directory, display or LogDisplay(), ask_plan)):
             documents = _run(CampaignMaker(config).make(directory), directory)
         rounds = [document for document in documents if isinstance(document, RoundDocument)]
         if not rounds:
@@ -77,15 +79,6 @@ def run_campaign(
         started = datetime.fromtimestamp((directory / CAMPAIGN_FILE).stat().st_mtime, UTC)
         write_provenance(config, directory, last, documents, hardware, started)
     return directory
-
-
-def _recorder(config: CampaignConfig, directory: Path, plan: Planner | None, display: Display) -> ProgressRecorder:
-    """Make what records the progress of a run, with the plan of an earlier attempt where there is one."""
-    stages = campaign_stages(config)
-    planned = planned_before(directory, stages)
-    if not planned and plan:
-        planned = plan(config, stages)
-    return ProgressRecorder(stages, planned, directory, display)
 
 
 def alone(directory: Path) -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shutil
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from imatgen_flows.crystals.exclusion import Exclusion
     from imatgen_flows.energetics.references import ReferencePhase
     from imatgen_flows.models.model_file import ModelCard
+
+logger = logging.getLogger(__name__)
 
 FREE_DISK = 2.0  # GB that a campaign may need
 CURE_OF_HULL = "Give `known` a source of published phases: a file, mp or optimade."
@@ -198,10 +201,14 @@ def make_plan(config: CampaignConfig, measure: bool = True) -> Plan:
 
 
 def plan_stages(config: CampaignConfig, stages: Sequence[CampaignStage], measure: bool = True) -> list[float | None]:
-    """Estimate the time of each stage of a run that begins, s; nothing where no plan can be made: the run will say why."""
+    """Estimate the time of each stage of a run, s; of stages of one name, those of a round are alike.
+
+    A run needs no plan: where none can be made, it is empty, and a fault of the campaign is left to the run.
+    """
     try:
         times = {(time.title, time.round): time.seconds for time in make_plan(config, measure).stages}
-    except ImatgenError:
+    except Exception as error:
+        logger.warning("how long the campaign will take is not known: %s", error)
         return []
     return [times.get((stage.title, stage.round)) for stage in stages]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -16,10 +16,13 @@ from imatgen_flows.jobs.registry import JOBS
 from imatgen_flows.managers.run_files import PROGRESS_FILE, RunState
 from imatgen_flows.managers.stages import CampaignStage
 from imatgen_flows.managers.time_left import RunProgress, StageProgress, StageState, spell
-from imatgen_flows.observer import observed_by
+from imatgen_flows.observer import Nobody, observed_by
 
 WRITE_EVERY = 1.0  # s between two writings of the file, at least
 SAY_EVERY = 30.0  # s between two lines of the log on one stage, at least
+
+# estimates the time of each stage, s; nothing where it cannot
+Planner = Callable[[], Sequence[float | None]]
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +57,20 @@ class LogDisplay:
 
     def end(self, progress: RunProgress) -> None:
         """Say what came of the stage."""
-        if stage := progress.current:
-            said = f" ({stage.said})" if stage.said else ""
-            self._say("%s: done in %s%s", progress.place, spell(stage.seconds), said)
+        self._say("%s", ended_line(progress))
 
     def _say(self, *message: str) -> None:
         logger.info(*message)
         self.said = time.monotonic()
+
+
+def ended_line(progress: RunProgress) -> str:
+    """Say what came of the stage that has ended."""
+    stage = progress.current
+    if stage is None:
+        return progress.place
+    said = f" ({stage.said})" if stage.said else ""
+    return f"{progress.place}: done in {spell(stage.seconds)}{said}"
 
 
 class ProgressRecorder:
@@ -68,29 +78,34 @@ class ProgressRecorder:
 
     Parameters
     ----------
-    stages : of the campaign
-    planned : s, of each stage, or nothing where there is no plan
+    stages : of the campaign; what an earlier attempt had planned for them counts
     directory : the run directory
     display : what shows it
+    plan : says how long each stage will take, s; asked when the first job begins, so that a run of which everything is
+        found need not wait for it, and where no earlier attempt has asked
     """
 
     def __init__(
-        self, stages: Sequence[CampaignStage], planned: Sequence[float | None], directory: Path, display: Display
+        self, stages: Sequence[CampaignStage], directory: Path, display: Display, plan: Planner | None = None
     ) -> None:
-        seconds = list(planned) or [None] * len(stages)
-        made = [
-            StageProgress(stage.job, stage.title, stage.round, _profile(stage.job), plan)
-            for stage, plan in zip(stages, seconds, strict=True)
-        ]
+        made = [StageProgress(stage.job, stage.title, stage.round, _profile(stage.job)) for stage in stages]
         self.progress, self.path, self.display = RunProgress(made), directory / PROGRESS_FILE, display
+        self._take_plan(planned_before(directory, stages))
+        self.ask_plan = None if any(stage.planned is not None for stage in made) else plan
         self.began = self.written = time.monotonic()
         self.stage_began = self.began
         self.earlier = 0.0  # s that earlier attempts have spent on what is found
         self.before = 0.0  # s that the current stage has taken in jobs that are done
+        self.refresh()
         self._write()
 
     def begin(self, job: str, title: str) -> None:
         """See `Observer`."""
+        if self.ask_plan:
+            logger.info("planning: what each stage takes here is measured for some seconds ...")
+            with observed_by(Nobody()):
+                self._take_plan(self.ask_plan())
+            self.ask_plan = None
         self._enter(job, title).state = StageState.RUNNING
         self.refresh()
         self.display.begin(self.progress)
@@ -122,6 +137,7 @@ class ProgressRecorder:
         """Bring the times up to date, and return the progress."""
         now = time.monotonic()
         self.progress.spent = self.earlier + now - self.began
+        self.progress.updated = time.time()
         stage = self.progress.current
         if stage and stage.state is StageState.RUNNING:
             stage.seconds = self.before + now - self.stage_began
@@ -134,6 +150,11 @@ class ProgressRecorder:
             if stage.state is not StageState.DONE:
                 stage.state = StageState.SKIPPED if state is RunState.FINISHED else StageState.WAITING
         self._write()
+
+    def _take_plan(self, seconds: Sequence[float | None]) -> None:
+        """Take over the planned time of each stage, s; nothing where there is no plan."""
+        for stage, planned in zip(self.progress.stages, seconds, strict=False):
+            stage.planned = planned
 
     def _enter(self, job: str, title: str) -> StageProgress:
         """Find the stage of a job that begins or was found, or add one that nobody planned."""
@@ -157,7 +178,6 @@ class ProgressRecorder:
 
     def _write(self) -> None:
         self.written = time.monotonic()
-        self.progress.updated = time.time()
         with suppress(OSError):  # a full disk is for the jobs to report
             write_atomic(self.path, json.dumps(self.progress.to_dict()))
 
@@ -180,19 +200,13 @@ def recorded(recorder: ProgressRecorder) -> Iterator[None]:
 def read_run_progress(directory: Path) -> RunProgress | None:
     """Read how far the last attempt at a run has come; None where no file of this version says so.
 
-    Of an attempt that goes on, the time since the file was written is added to what is spent.
+    Of an attempt that goes on, the time since the file was written is spent too.
     """
     try:
         progress = RunProgress.from_dict(json.loads((directory / PROGRESS_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not progress.ended:
-        since = max(0.0, time.time() - progress.updated)
-        progress.spent += since
-        stage = progress.current
-        if stage and stage.state is StageState.RUNNING:
-            stage.seconds += since
-    return progress
+    return progress.up_to_date()
 
 
 def planned_before(directory: Path, stages: Sequence[CampaignStage]) -> list[float | None]:

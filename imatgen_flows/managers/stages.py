@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.jobs.calculations import collect_calculations
-from imatgen_flows.jobs.documents import RoundDocument
+from imatgen_flows.jobs.documents import ModelDocument, RoundDocument
 from imatgen_flows.jobs.place_calculations import place_candidates, place_references
 from imatgen_flows.jobs.rank_candidates import rank_candidates
 from imatgen_flows.jobs.registry import JOBS, JobSpec
@@ -102,5 +102,7 @@ def _next_round(job: Job, config: CampaignConfig, number: int) -> Flow:
 
     given: dict[str, Any] = job.function_kwargs
     finished = RoundDocument.model_construct(key="planned", round=number - 1)
-    data, networks, candidates = (given[name] for name in ("data", "networks", "candidates"))
+    data, candidates = given["data"], given["candidates"]
+    # no references: networks that are not trained further are an output of the round, and of another flow's jobs
+    networks: Any = {role: ModelDocument.model_construct(key="planned") for role in given["networks"]}
     return next_round(job.function_args[0], config, given["walltimes"], data, networks, candidates, finished)

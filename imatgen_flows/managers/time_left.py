@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from imatgen_flows.registry import DescribedEnum
@@ -129,6 +130,15 @@ class RunProgress:
         """Time spent, and time left where it can be said, in words."""
         left = self.seconds_left()
         return f"{spell(self.spent)} spent" + ("" if left is None or self.ended else f", about {spell(left)} left")
+
+    def up_to_date(self) -> Self:
+        """Return the progress as it is now: of an attempt that goes on, the time since `updated` is spent too."""
+        since = 0.0 if self.ended else max(0.0, time.time() - self.updated)
+        stages = [
+            replace(stage, seconds=stage.seconds + since) if stage.state is StageState.RUNNING else stage
+            for stage in self.stages
+        ]
+        return replace(self, stages=stages, spent=self.spent + since)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the progress as plain values, with what a reader would have to work out."""

@@ -16,6 +16,7 @@ from imatgen_flows.models.crystal_model import CrystalModel, ImageCompressor
 from imatgen_flows.models.fitting import fit_basis_autoencoder, fit_cell_autoencoder, fit_prior, fit_vae, schedule_of
 from imatgen_flows.models.inversion import STEPS, invert_decoder
 from imatgen_flows.models.registry import ModelRole
+from imatgen_flows.observer import Nobody, observed_by
 from imatgen_flows.representation.views import at_volume
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def measure_network_cost(preset: Preset, crystals: PackedCrystals, seed: int, de
     seed : of weights and noise
     device : of the networks
     """
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, observed_by(Nobody()):
         return _measure(preset, crystals, seed, Path(directory), device)
 
 

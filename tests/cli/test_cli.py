@@ -68,7 +68,9 @@ def test_plan_counts_before_anything_runs(imatgen, campaign):
 
 def test_plan_is_a_table_for_people(imatgen, campaign):
     code, text, _ = imatgen("plan", campaign)
-    assert code == 0 and "energy evaluations" in text and "min on this machine" in text
+    assert code == 0 and "energy evaluations" in text and "measured here in" in text
+    rows = [line.split(".", 1)[1].split()[:2] for line in text.splitlines() if line.strip()[:2].rstrip(".").isdigit()]
+    assert len(rows) == 15 and rows[0] == ["build", "dataset"] and rows[-1] == ["finish", "round"]
 
 
 def test_a_plan_over_the_budget_is_refused(imatgen, tiny, tmp_path):
