@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -18,6 +18,7 @@ from imatgen_flows.report.markup import render
 
 HOST = "127.0.0.1"
 REFRESH_SECONDS = 5  # after which the page asks again
+AT_ONCE = 1.0  # s; a report that takes longer is announced first
 PATIENCE = 10.0  # s; a connection that asks for nothing is closed then
 
 
@@ -98,7 +99,7 @@ class _Page:
     def __init__(self, read: Callable[[], Snapshot], build: Callable[[], Path]) -> None:
         self.read, self.build = read, build
         self.lock = threading.Lock()  # several windows may ask at once
-        self.report: Path | None = None
+        self.building: _Build | None = None
 
     def content(self) -> str:
         """Return the page."""
@@ -106,12 +107,41 @@ class _Page:
             try:
                 snapshot = self.read()
                 if not snapshot.finished:
-                    self.report = None  # a finished run may be extended
+                    self.building = None  # a finished run may be extended
                     return watch_page(snapshot)
-                self.report = self.report or self.build()
-                return self.report.read_text(encoding="utf-8")
+                if self.building is None:
+                    self.building = _Build(self.build)
+                    self.building.start()
+                    self.building.join(AT_ONCE)
+                if self.building.is_alive():
+                    return watch_page(replace(snapshot, sentence=f"{snapshot.sentence} Its report is being built."))
+                return self.building.report().read_text(encoding="utf-8")
             except (ImatgenError, OSError) as error:
                 return watch_page(Snapshot("imatgen", "not readable", str(error)))
+
+
+class _Build(threading.Thread):
+    """Builds the report, which may take a minute, while the page says so."""
+
+    def __init__(self, build: Callable[[], Path]) -> None:
+        super().__init__(daemon=True)
+        self.build = build
+        self.made: Path | None = None
+        self.error: ImatgenError | OSError | None = None
+
+    def run(self) -> None:
+        try:
+            self.made = self.build()
+        except (ImatgenError, OSError) as error:
+            self.error = error
+
+    def report(self) -> Path:
+        """Return the file of the report, or raise what has kept it from being built."""
+        if self.error is not None:
+            raise self.error
+        if self.made is None:
+            raise ImatgenError("the report cannot be built; `imatgen report` says why.")
+        return self.made
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -34,7 +34,9 @@ def test_later_rounds_and_batches_are_stages_too(tiny):
 def test_what_a_campaign_does_not_ask_for_is_no_stage(tiny):
     alone = titles(tiny(sources={"shares": {"substitution": 1.0}}))
     assert not {*TRAINING, *SAMPLING} & set(alone) and "relax batch" in alone
-    evidence = titles(tiny(committee={"potentials": ["emt"]}, phonons={"at_most": 2}, validate={"backend": "force-field"}))
+    evidence = titles(
+        tiny(committee={"potentials": ["emt"]}, phonons={"at_most": 2}, validate={"backend": "force-field"})
+    )
     assert {"references by emt", "take votes", "compute phonons", "place candidates"} <= set(evidence)
     assert evidence.count("collect calculations") == 2  # of the references, and of the shortlist
 

@@ -19,7 +19,10 @@ GOING = Snapshot(
     "",
     place="stage 2 of 3: train VAE",
     times="5 s spent, about 9 s left",
-    stages=[WatchedStage("build dataset", "done", "34 templates", "2 s"), WatchedStage("train VAE", "running", "", "3 s")],
+    stages=[
+        WatchedStage("build dataset", "done", "34 templates", "2 s"),
+        WatchedStage("train VAE", "running", "", "3 s"),
+    ],
     counts={"samples drawn": 1200},
 )
 
@@ -61,6 +64,22 @@ def test_a_finished_run_is_its_report_which_is_built_once(tmp_path):
     assert len(built) == 1
 
 
+def test_a_report_that_takes_long_is_announced_and_one_that_fails_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("imatgen_flows.report.watch.AT_ONCE", 0.01)
+    ready = threading.Event()
+
+    def build():
+        ready.wait(10)
+        raise InputError("report.html cannot be written.")
+
+    with served(lambda: Snapshot("V-O", "Finished", "The run is finished.", finished=True), build) as address:
+        assert "The run is finished. Its report is being built." in get(address + "/")
+        ready.set()
+        while "being built" in (page := get(address + "/")):
+            pass
+    assert "report.html cannot be written." in page
+
+
 def test_a_failure_and_an_error_are_said_on_the_page():
     with served(lambda: Snapshot("V-O", "Failed", "the run failed (no memory). Go on.")) as address:
         assert "the run failed (no memory)" in get(address + "/")
@@ -72,7 +91,9 @@ def test_a_failure_and_an_error_are_said_on_the_page():
         assert "runs/x: no such directory." in get(address + "/")
 
 
-@pytest.mark.parametrize("path", ["/campaign.yaml", "/report.html", "/..", "/../pyproject.toml", "//etc/passwd", "/artifacts/"])
+@pytest.mark.parametrize(
+    "path", ["/campaign.yaml", "/report.html", "/..", "/../pyproject.toml", "//etc/passwd", "/artifacts/"]
+)
 def test_nothing_but_the_page_is_served(path):
     with served(lambda: GOING) as address, pytest.raises(HTTPError) as refused:
         get(address + path)
