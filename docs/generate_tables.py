@@ -25,8 +25,8 @@ from imatgen_flows.jobs.screen_files import screened_columns
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.registry import DescribedEnum
 
-PAGE = Path(__file__).with_name("file-formats.md")
-POTENTIALS_PAGE = Path(__file__).with_name("potentials.md")
+PAGE = Path(__file__).parent / "reference" / "file-formats.md"
+POTENTIALS_PAGE = Path(__file__).parent / "how-to" / "potentials.md"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

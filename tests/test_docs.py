@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOK = sorted((ROOT / "notebook").glob("2*.md"))
 PAGES = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "benchmarks" / "README.md",
     ROOT / "notebook" / "README.md",
     *NOTEBOOK,

@@ -471,7 +471,7 @@ def test_every_public_function_has_an_example():
         assert name == "CampaignConfig" or ">>> " in getattr(imf, name).__doc__, name
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "notebook").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "notebook").glob("*.md"))]
 BLOCKS = [
     pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
     for page in PAGES

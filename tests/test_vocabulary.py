@@ -120,7 +120,7 @@ def test_no_module_bears_a_retired_name():
 @pytest.mark.parametrize("phrase", RETIRED_PHRASES)
 def test_no_retired_phrase_is_written(phrase):
     pattern = re.compile(phrase, re.IGNORECASE)
-    texts = [*sources(), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebook").glob("*.md"), ROOT / "README.md"]
+    texts = [*sources(), *(ROOT / "docs").rglob("*.md"), *(ROOT / "notebook").glob("*.md"), ROOT / "README.md"]
     texts += [path for path in (ROOT / "imatgen_flows" / "report").rglob("*") if path.suffix in (".js", ".html", ".j2")]
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"

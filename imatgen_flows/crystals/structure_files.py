@@ -26,7 +26,7 @@ from imatgen_flows.io.files import writing
 __all__ = ["CrystalRow", "RawCrystal", "crystal_row", "list_files", "read_crystals", "read_files", "write_crystals"]
 
 LINES = (".jsonl", ".ndjson")
-FORMATS = "JSON lines, CIF, POSCAR, extended XYZ, JSON of pymatgen and others (docs/file-formats.md)"
+FORMATS = "JSON lines, CIF, POSCAR, extended XYZ, JSON of pymatgen and others (docs/reference/file-formats.md)"
 
 
 class CrystalRow(TypedDict):

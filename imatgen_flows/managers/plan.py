@@ -168,7 +168,7 @@ class Plan:
         if self.suggested_threshold is not None and self.threshold < self.suggested_threshold:
             said.append(
                 f"`screen.threshold: {self.threshold:g}` may lose crystals near the hull: {self.potential} kept 90 % of "
-                f"those within 0.05 eV/atom of it up to {self.suggested_threshold:g} (docs/potentials.md)."
+                f"those within 0.05 eV/atom of it up to {self.suggested_threshold:g} (docs/how-to/potentials.md)."
             )
         share = self.unbalanced_structures / max(1, self.structures)
         if self.charge != REJECT_UNBALANCED or share <= MANY_UNBALANCED:
