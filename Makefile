@@ -10,11 +10,12 @@ CAMPAIGN ?= workflows/campaigns/vanadium-oxides.yaml
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help install campaign pretrain pretrain-large test test-slurm lint browser slurm test-torchsim package clean
+.PHONY: help install campaign pretrain pretrain-large test test-slurm lint docs browser slurm test-torchsim package clean
 
 help:
 	@echo "make campaign   run the vanadium-oxide campaign, from installation to report"
 	@echo "make test       lint, type checks, import rules and tests"
+	@echo "make docs       build the documentation site into site/"
 	@echo "make test-slurm campaigns under FireWorks on a private SLURM of this machine, with kills and walltimes"
 	@echo "make pretrain DATA=FILE  train networks for any chemical system, from crystals of many; pretrain-large: for a GPU"
 	@echo "make package    wheel and sdist, checked, and the campaign run by the wheel in an empty environment"
@@ -45,7 +46,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy imatgen_flows
 	$(BIN)/lint-imports
-	$(BIN)/codespell imatgen_flows tests docs notebook workflows benchmarks README.md CHANGELOG.md
+	$(BIN)/codespell imatgen_flows tests docs notebook workflows benchmarks README.md CHANGELOG.md CONTRIBUTING.md
+
+# every warning is an error; the variable silences an advertisement of the theme
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # the report is tested in a real browser
 browser:
@@ -97,4 +102,4 @@ package: $(STAMP)
 	.ci/try-wheel .venv-package
 
 clean:
-	rm -rf $(VENV) .venv-torchsim .venv-package build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-torchsim .venv-package build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

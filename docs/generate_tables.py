@@ -1,4 +1,4 @@
-"""Write the tables of the docs that derive from the code: campaign keys, columns, states and stages, and potentials.
+"""Write what the docs say of the code: campaign keys, columns, states, potentials, settings, commands, public names.
 
 ``python docs/generate_tables.py`` writes them between their markers; ``--check`` says whether they are up to date.
 """
@@ -8,25 +8,29 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 from pydantic import BaseModel
 
+import imatgen_flows
 from imatgen_flows.campaign_v1 import RENAMED_KEYS
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.schema import COLUMNS, Column
 from imatgen_flows.candidates.states import Stage, State
+from imatgen_flows.cli.main import app
 from imatgen_flows.config import CampaignConfig, Sampling
 from imatgen_flows.energetics.potential_registry import POTENTIALS, Potential
 from imatgen_flows.jobs.screen_files import screened_columns
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.registry import DescribedEnum
+from imatgen_flows.settings import Settings
 
-PAGE = Path(__file__).parent / "reference" / "file-formats.md"
-POTENTIALS_PAGE = Path(__file__).parent / "how-to" / "potentials.md"
+DOCS = Path(__file__).parent
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -84,38 +88,108 @@ def describe_potential(potential: Potential) -> list[str]:
     ]
 
 
-def potential_blocks() -> dict[str, str]:
-    """Make the table of the page on potentials."""
+def potentials() -> str:
+    """List the potentials."""
     head = ["name", "package, weights", "trained on", "energies", "F1", "licence", "threshold", "evaluations"]
-    return {"potentials": table(head, (describe_potential(item) for item in POTENTIALS if item.trained_on))}
+    return table(head, (describe_potential(item) for item in POTENTIALS if item.trained_on))
 
 
-def blocks() -> dict[str, str]:
-    """Make every table of the page on files, by the name in its markers."""
-    head = ["column", "type", "unit", "meaning"]
-    return {
-        "campaign keys": campaign_keys(),
-        "renamed keys": table(["before", "now"], [[f"`{a}`", f"`{b}`"] for a, b in RENAMED_KEYS.items()]),
-        "columns": table(head, map(describe, COLUMNS)),
-        "columns of a screening": table(head, map(describe, screened_columns())),
-        "states": described(State),
-        "stages": described(Stage),
-        "novelty": described(Novelty),
-    }
+def columns(listed: Iterable[Column]) -> str:
+    """List the columns of a table."""
+    return table(["column", "type", "unit", "meaning"], map(describe, listed))
 
 
-def fill(page: str, tables: dict[str, str] | None = None) -> str:
-    """Put tables between their markers; by default those of the page on files.
+def settings() -> str:
+    """List the settings of a machine."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = str(field.default).replace(str(Path.home()), "~") if field.default not in (None, {}) else ""
+        rows.append(
+            [f"`IMATGEN_{name.upper()}`", f"`{name}`", f"`{default}`" if default else "", field.description or ""]
+        )
+    return table(["variable", "key", "default", "meaning"], rows)
+
+
+def all_commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """List a command and those within it, each with the words that call it."""
+    path = path or ("imatgen",)
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        if not inner.hidden:
+            yield from all_commands(inner, (*path, name))
+
+
+def describe_parameter(parameter: Any) -> list[str]:
+    """Describe an argument or option of a command: how it is written, its default, its meaning."""
+    takes = parameter.metavar or parameter.name.upper()
+    default = parameter.default
+    if isinstance(default, Enum):
+        takes, default = "|".join(choice.value for choice in type(default)), default.value
+    if isinstance(parameter.show_default, str):
+        shown = parameter.show_default
+    elif parameter.required:
+        shown = "required"
+    else:
+        shown = "off" if default is False else f"`{default}`" if default is not None else ""
+    if parameter.param_type_name == "argument":
+        written = f"`{takes}`"
+    else:
+        names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        written = f"`{names}`" if parameter.is_flag else f"`{names} {takes}`"
+    return [written, shown.replace("<", "&lt;"), (parameter.help or "").replace("\n", " ")]
+
+
+def command_reference() -> str:
+    """Describe every command with its arguments and options."""
+    parts = []
+    for path, command in all_commands(typer.main.get_command(app)):
+        parts += [f"{'#' * max(len(path), 2)} `{' '.join(path)}`", command.help or ""]
+        if within := [name for name, inner in getattr(command, "commands", {}).items() if not inner.hidden]:
+            parts.append(f"Commands: {', '.join(f'`{name}`' for name in within)}.")
+        rows = [describe_parameter(item) for item in command.params if not item.hidden and item.name != "help"]
+        parts.append(table(["argument or option", "default", "meaning"], rows) if rows else "")
+    return "\n" + "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def public_names() -> str:
+    """Name what the package exports, for mkdocstrings to document."""
+    places = vars(imatgen_flows)["_MODULES"]
+    return "\n" + "\n\n".join(f"::: imatgen_flows.{places[name]}.{name}" for name in imatgen_flows.__all__) + "\n"
+
+
+# what stands between the markers of each page
+PAGES: dict[Path, dict[str, Callable[[], str]]] = {
+    DOCS / "how-to" / "potentials.md": {"potentials": potentials},
+    DOCS / "reference" / "api.md": {"public names": public_names},
+    DOCS / "reference" / "campaign-file.md": {
+        "campaign keys": campaign_keys,
+        "renamed keys": lambda: table(["before", "now"], [[f"`{a}`", f"`{b}`"] for a, b in RENAMED_KEYS.items()]),
+    },
+    DOCS / "reference" / "candidate-table.md": {
+        "columns": lambda: columns(COLUMNS),
+        "states": lambda: described(State),
+        "stages": lambda: described(Stage),
+        "novelty": lambda: described(Novelty),
+    },
+    DOCS / "reference" / "commands.md": {"commands": command_reference},
+    DOCS / "reference" / "file-formats.md": {"columns of a screening": lambda: columns(screened_columns())},
+    DOCS / "reference" / "settings.md": {"settings": settings},
+}
+
+
+def fill(page: str, blocks: dict[str, Callable[[], str]]) -> str:
+    """Put blocks between their markers in a page.
 
     Raises
     ------
     ValueError
-        Where the page lacks the markers of a table.
+        Where the page lacks the markers of a block.
     """
-    for name, block in (blocks() if tables is None else tables).items():
+    for name, write in blocks.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         if not pattern.search(page):
             raise ValueError(f"the page has no markers `<!-- {name} -->` and `<!-- end of {name} -->`")
+        block = write()
         page = pattern.sub(lambda found, block=block: f"{found[1]}{block}\n{found[2]}", page)
     return page
 
@@ -128,9 +202,9 @@ def main() -> int:
     )
     check = parser.parse_args().check
     changed = False
-    for page, tables in ((PAGE, blocks()), (POTENTIALS_PAGE, potential_blocks())):
+    for page, blocks in PAGES.items():
         before = page.read_text(encoding="utf-8")
-        after = fill(before, tables)
+        after = fill(before, blocks)
         changed |= before != after
         if not check:
             page.write_text(after, encoding="utf-8")

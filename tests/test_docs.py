@@ -1,16 +1,20 @@
-"""The tables of the docs that derive from the code are up to date, and no link of the docs leads nowhere."""
+"""The site builds, what the docs derive from the code is up to date, and no link of the docs leads nowhere."""
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 import yaml
 
+import imatgen_flows as imf
 from imatgen_flows.cli.main import app
 from imatgen_flows.config import CampaignConfig
 
@@ -18,19 +22,87 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOK = sorted((ROOT / "notebook").glob("2*.md"))
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "benchmarks" / "README.md",
     ROOT / "notebook" / "README.md",
     *NOTEBOOK,
 ]
+GENERATOR = runpy.run_path(str(ROOT / "docs" / "generate_tables.py"))
+DERIVED = GENERATOR["PAGES"]
 HEAD = ("question", "date", "commit", "machine", "command", "conclusion")
 
 
-def test_derived_tables_are_up_to_date():
-    tables = runpy.run_path(str(ROOT / "docs" / "generate_tables.py"))
-    for name, blocks in (("PAGE", "blocks"), ("POTENTIALS_PAGE", "potential_blocks")):
-        page = tables[name].read_text(encoding="utf-8")
-        assert tables["fill"](page, tables[blocks]()) == page, "run `python docs/generate_tables.py`"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The documentation site, which is built once: any warning is an error (`strict` in mkdocs.yml)."""
+    place = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(place)]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return place
+
+
+def test_the_site_has_every_page_of_the_docs_and_of_the_notebook(site):
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert (site / page.relative_to(ROOT / "docs").with_suffix(".html")).is_file(), page
+    for page in (*NOTEBOOK, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
+        assert (site / "repository" / page.relative_to(ROOT).with_suffix(".html")).is_file(), page
+
+
+def test_links_out_of_the_docs_and_back_lead_there_in_the_site(site):
+    assert 'href="../repository/notebook/index.html"' in (site / "explanation" / "limitations.html").read_text()
+    assert 'href="../../explanation/models.html#sampling"' in (site / "repository/notebook/index.html").read_text()
+    script = (site / "repository" / "launchers" / "slurm" / "one_node.sh.html").read_text()
+    assert 'href="../repository/launchers/slurm/one_node.sh.html"' in (site / "how-to" / "cluster.html").read_text()
+    assert "SBATCH" in script
+
+
+def test_the_reference_documents_every_public_name_with_its_parameters(site):
+    page = (site / "reference" / "api.html").read_text()
+    missing = [name for name in imf.__all__ if not re.search(rf'id="imatgen_flows\.\w+\.{name}"', page)]
+    assert not missing
+    assert "largest force that is left, eV/A" in page and "imatgen_flows.run.Run.structure" in page
+
+
+def all_commands(command, path=("imatgen",)):
+    yield " ".join(path)
+    for name, inner in getattr(command, "commands", {}).items():
+        if not inner.hidden:
+            yield from all_commands(inner, (*path, name))
+
+
+def test_the_reference_lists_every_command_with_its_options():
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^##+ `(.+)`$", page, re.MULTILINE)
+    assert listed == list(all_commands(typer.main.get_command(app))) and len(listed) > 30
+    assert "| `--max-e-hull X` | any | Up to this E_hull, eV/atom. |" in page
+
+
+@pytest.mark.parametrize("page", DERIVED, ids=lambda page: page.name)
+def test_what_derives_from_the_code_is_up_to_date(page):
+    text = page.read_text(encoding="utf-8")
+    assert GENERATOR["fill"](text, DERIVED[page]) == text, "run `python docs/generate_tables.py`"
+
+
+def test_pages_that_the_code_names_exist():
+    files = [path for folder in ("imatgen_flows", "workflows", "launchers") for path in (ROOT / folder).rglob("*")]
+    named = {
+        (path.name, page)
+        for path in (*files, ROOT / "CHANGELOG.md")
+        if path.suffix in (".py", ".yaml", ".md", ".sh", ".html", ".j2", ".js")
+        for page in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8"))
+    }
+    gone = {("CHANGELOG.md", "docs/results.md")}  # which the notebook replaced
+    assert named and not [item for item in named - gone if not (ROOT / item[1]).is_file()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
