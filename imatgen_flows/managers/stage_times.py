@@ -35,7 +35,7 @@ EACH_SAMPLE_FILTERED = 0.03  # compared with the others and with what is known
 EACH_PROPOSED = 0.3  # a candidate chosen and admitted
 EACH_LOOKED_UP = 0.5  # a relaxed candidate, in databases too
 # the factor by which a stage of a profile may take more, or less: relaxations differ in their number of steps. Of what was
-# planned and taken in docs/campaigns.md
+# planned and taken in docs/how-to/campaigns.md
 RANGES = {Profile.LIGHT: 3.0, Profile.GPU_TRAIN: 1.6, Profile.GPU_RELAX: 2.0, Profile.CPU_VASP: 3.0}
 RECORDED_RANGE = 4.0  # of all, by rates of another machine
 

@@ -12,7 +12,7 @@ from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.plots.style import (
     CANDIDATE_HOVER,
     Trace,
-    View,
+    PlotView,
     axis,
     by_class,
     candidate_hover,
@@ -78,8 +78,8 @@ def energies(
     visible = [True] * len(classes) + [False] * len(sources)
     count, share = "Relaxed candidates", "Relaxed candidates up to there (%)"
     views = [
-        View("By novelty", {"visible": visible}, {"yaxis.title.text": count}),
-        View("By source", {"visible": [not one for one in visible]}, {"yaxis.title.text": share}),
+        PlotView("By novelty", {"visible": visible}, {"yaxis.title.text": count}),
+        PlotView("By source", {"visible": [not one for one in visible]}, {"yaxis.title.text": share}),
     ]
     low, high, beyond = _range(shown["e_above_hull"], threshold)
     layout = {

@@ -16,7 +16,7 @@ from imatgen_flows.plots.style import (
     E_HULL,
     Layout,
     Trace,
-    View,
+    PlotView,
     axis,
     by_class,
     candidate_hover,
@@ -139,7 +139,7 @@ class _Binary:
             (f"Formation {quantity}", FORMATION, False),
             (f"{quantity.capitalize()} above hull", DISTANCE, False),
         ]
-        views = [View(label, {"y": self._heights(key)}, self._layout(key, close)) for label, key, close in wanted]
+        views = [PlotView(label, {"y": self._heights(key)}, self._layout(key, close)) for label, key, close in wanted]
         traces = [trace | {"y": y} for trace, y in zip(self._traces(), views[0].traces["y"], strict=True)]
         first = views[0].layout
         across = axis(f"Atomic fraction of {self.element}", range=first["xaxis.range"])

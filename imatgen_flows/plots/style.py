@@ -243,7 +243,7 @@ def line(at: float, across: Literal["x", "y"], name: str, dash: str = "solid") -
 
 
 @dataclass(frozen=True)
-class View:
+class PlotView:
     """One of several ways to look at a figure: the label of its button, and what it changes of traces and layout."""
 
     label: str
@@ -251,7 +251,7 @@ class View:
     layout: Layout
 
 
-def figure(traces: Sequence[Trace], layout: Layout, views: Sequence[View] = ()) -> Figure:
+def figure(traces: Sequence[Trace], layout: Layout, views: Sequence[PlotView] = ()) -> Figure:
     """Build a figure in the style of this package.
 
     Parameters

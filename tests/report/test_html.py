@@ -22,26 +22,8 @@ def report(shared_run):
 
 
 @pytest.fixture
-def page(browser, report):
-    return _open(browser, report)
-
-
-def _open(browser, report):
-    browser.get_log("browser"), browser.get_log("performance")  # what other pages left
-    browser.get(report.as_uri())
-    _wait(lambda: browser.execute_script("return document.documentElement.dataset.ready") == "true")
-    return browser
-
-
-def _wait(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the page did not get there in time"
-        time.sleep(0.05)
-
-
-def _all(page, selector):
-    return page.find_elements("css selector", selector)
+def page(browser, report, web):
+    return web.open(browser, report)
 
 
 def _column(page, key):
@@ -56,42 +38,24 @@ def _numbers(texts):
     return [float(text.replace("−", "-")) for text in texts]
 
 
-def _click(page, selector):
-    page.execute_script("document.querySelector(arguments[0]).click()", selector)
-
-
-def _saved(page, name):
-    _wait((page.downloads / name).is_file)
-    return (page.downloads / name).read_text()
-
-
-def _faults(browser):
-    """Requests that leave the page, and messages of its scripts."""
-    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [event["params"]["request"]["url"] for event in sent if event["method"] == "Network.requestWillBeSent"]
-    fetched = [url for url in urls if not url.startswith(("data:", "blob:", "file:"))]
-    files = [url for url in urls if url.startswith("file:")]
-    return fetched + files[1:] + [entry["message"] for entry in browser.get_log("browser")]
-
-
-def test_the_page_opens_whole_fetches_nothing_and_no_script_fails(page):
+def test_the_page_opens_whole_fetches_nothing_and_no_script_fails(page, web):
     assert page.title == "oxides <for a test> · report"
-    assert len(_all(page, "#cards .card")) == 10
-    assert len(_all(page, "#polymorphs .card")) == 4
-    assert len(_all(page, ".js-plotly-plot .main-svg")) >= 3
-    assert len(_all(page, "#hull-plot .scatterlayer .trace")) >= 5
+    assert len(web.all(page, "#cards .card")) == 10
+    assert len(web.all(page, "#polymorphs .card")) == 4
+    assert len(web.all(page, ".js-plotly-plot .main-svg")) >= 3
+    assert len(web.all(page, "#hull-plot .scatterlayer .trace")) >= 5
     for selector in ("#theme", "#hull-switch button:nth-child(2)", "#hull-switch button:nth-child(3)", "#theme"):
-        _click(page, selector)
-        assert "undefined" not in _all(page, "body")[0].text + _all(page, "#hull-plot")[0].text
-    assert _faults(page) == []
+        web.click(page, selector)
+        assert "undefined" not in web.all(page, "body")[0].text + web.all(page, "#hull-plot")[0].text
+    assert web.faults(page) == []
 
 
 @pytest.mark.parametrize("width", [400, 768, 1300])
-def test_the_page_is_read_without_scrolling_sideways(page, width):
+def test_the_page_is_read_without_scrolling_sideways(page, width, web):
     before = page.get_window_size()
     page.set_window_size(width, 900)
     try:
-        _wait(lambda: page.execute_script("return innerWidth") <= max(width, 500))
+        web.wait(lambda: page.execute_script("return innerWidth") <= max(width, 500))
         time.sleep(0.5)  # the plots follow the window
         wide, inner = page.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
         script = """
@@ -102,20 +66,20 @@ def test_the_page_is_read_without_scrolling_sideways(page, width):
         page.set_window_size(before["width"], before["height"])
 
 
-def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(page):
+def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(page, web):
     energies = _numbers(_column(page, "e_above_hull"))
     assert energies == sorted(energies)
-    _click(page, "th[data-key=volume_per_atom] button")
+    web.click(page, "th[data-key=volume_per_atom] button")
     volumes = _numbers(_column(page, "volume_per_atom"))
     assert volumes == sorted(volumes)
-    _click(page, "th[data-key=volume_per_atom] button")
+    web.click(page, "th[data-key=volume_per_atom] button")
     assert _numbers(_column(page, "volume_per_atom")) == volumes[::-1]
     assert page.execute_script("return document.querySelector('th[aria-sort]').dataset.key") == "volume_per_atom"
 
 
-def test_filters_show_what_they_name_and_count_it(page, shared_run):
+def test_filters_show_what_they_name_and_count_it(page, shared_run, web):
     rows = RunDirectory.open(shared_run).relaxed
-    text, limit = _all(page, "#filter-text")[0], _all(page, "#filter-hull")[0]
+    text, limit = web.all(page, "#filter-text")[0], web.all(page, "#filter-hull")[0]
     text.send_keys("V2O5 slerp")
     assert set(_column(page, "formula")) == {"V2O5"}
     assert set(_column(page, "sampler")) == {"Interpolation"}
@@ -124,68 +88,68 @@ def test_filters_show_what_they_name_and_count_it(page, shared_run):
     assert len(_column(page, "relaxed_id")) == sum(row["e_above_hull"] <= 0.05 for row in rows)
     limit.clear()
     for other in ("substituted", "known"):
-        _click(page, f"#filter-novelty input[value={other}]")
+        web.click(page, f"#filter-novelty input[value={other}]")
     assert _column(page, "relaxed_id") == [row["relaxed_id"] for row in rows if row["novelty"] == "new"]
-    assert _all(page, "#shown")[0].text == f"15 of {len(rows)} candidates."
+    assert web.all(page, "#shown")[0].text == f"15 of {len(rows)} candidates."
 
 
-def test_each_best_structure_and_the_table_can_be_saved(page, shared_run):
+def test_each_best_structure_and_the_table_can_be_saved(page, shared_run, web):
     run = RunDirectory.open(shared_run)
-    cards = {card.get_attribute("data-sample"): card.text for card in _all(page, "#cards .card")}
+    cards = {card.get_attribute("data-sample"): card.text for card in web.all(page, "#cards .card")}
     assert list(cards) == [row["sample"] for row in run.new[:10]]
     assert all(row["relaxed_id"] in cards[row["sample"]] for row in run.new[:10])
     best = run.new[0]
-    _click(page, "#cards .card .cif")
+    web.click(page, "#cards .card .cif")
     name = f"{best['formula']}_{best['spacegroup'].replace('/', '')}_{best['relaxed_id'][:8]}.cif"
-    kept = Structure.from_str(_saved(page, name), fmt="cif")
+    kept = Structure.from_str(web.saved(page, name), fmt="cif")
     assert kept.get_space_group_info(symprec=1e-3)[1] == best["spacegroup_number"]
     assert StructureMatcher().fit(kept, Structure.from_str(run.cif(best), fmt="cif"))
-    _click(page, "#save-csv")
-    assert len(_saved(page, "candidates.csv").splitlines()) == 31
-    assert _faults(page) == []
+    web.click(page, "#save-csv")
+    assert len(web.saved(page, "candidates.csv").splitlines()) == 31
+    assert web.faults(page) == []
 
 
-def test_the_theme_button_changes_paper_and_ink(page):
+def test_the_theme_button_changes_paper_and_ink(page, web):
     def paper():
         return page.execute_script("return getComputedStyle(document.body).backgroundColor")
 
     before = paper()
-    _click(page, "#theme")
+    web.click(page, "#theme")
     assert paper() != before
-    _click(page, "#theme")
+    web.click(page, "#theme")
     assert paper() == before
 
 
-def test_a_ternary_run_opens_as_well(browser, make_run, monkeypatch):
+def test_a_ternary_run_opens_as_well(browser, make_run, monkeypatch, web):
     monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])  # has its own tests
-    page = _open(browser, build_report(make_run(system=("Ca", "Ti", "O"), novelties=("new", "duplicate"))))
-    assert len(_all(page, "#cards .card")) == 10
+    page = web.open(browser, build_report(make_run(system=("Ca", "Ti", "O"), novelties=("new", "duplicate"))))
+    assert len(web.all(page, "#cards .card")) == 10
     assert len(_column(page, "relaxed_id")) == 30
-    assert not _all(page, "#hull-switch button")
-    assert _faults(page) == []
+    assert not web.all(page, "#hull-switch button")
+    assert web.faults(page) == []
 
 
-def test_a_run_without_a_new_candidate_says_so(browser, own_run, rewrite, monkeypatch):
+def test_a_run_without_a_new_candidate_says_so(browser, own_run, rewrite, monkeypatch, web):
     monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
     rewrite(own_run, lambda row: row | {"novelty": "known" if row["novelty"] else ""})
-    page = _open(browser, build_report(own_run))
-    assert not _all(page, "#cards .card")
-    assert "no new structure" in _all(page, "#best-caption")[0].text
+    page = web.open(browser, build_report(own_run))
+    assert not web.all(page, "#cards .card")
+    assert "no new structure" in web.all(page, "#best-caption")[0].text
     assert len(_column(page, "relaxed_id")) == 30
-    assert _faults(page) == []
+    assert web.faults(page) == []
 
 
-def test_a_run_without_a_single_relaxed_candidate_opens_as_well(browser, own_run, rewrite):
+def test_a_run_without_a_single_relaxed_candidate_opens_as_well(browser, own_run, rewrite, web):
     fate = {"state": "rejected", "rejected_stage": "screen", "rejected_reason": "crashed", "e_above_hull": None}
     rewrite(own_run, lambda row: row if row["e_above_hull"] is None else row | fate)
     (own_run / "metrics.json").write_text("{}")
     ledger = {"samples": 120, "states": {"rejected": 120}, "rejections": [], "evaluations": {}}
     (own_run / "ledger.json").write_text(json.dumps(ledger))
-    page = _open(browser, build_report(own_run))
-    assert "120 samples gave 0 relaxed candidates" in _all(page, ".lead")[0].text
-    assert "crashed 30" in _all(page, "#funnel")[0].text
-    assert _all(page, "#shown")[0].text == "0 of 0 candidates."
-    assert _faults(page) == []
+    page = web.open(browser, build_report(own_run))
+    assert "120 samples gave 0 relaxed candidates" in web.all(page, ".lead")[0].text
+    assert "crashed 30" in web.all(page, "#funnel")[0].text
+    assert web.all(page, "#shown")[0].text == "0 of 0 candidates."
+    assert web.faults(page) == []
 
 
 @pytest.mark.parametrize(
@@ -254,34 +218,34 @@ def test_sections_are_there_for_what_the_run_has_and_for_nothing_else(report):
     assert 'href="#rounds"' not in page
 
 
-def test_rounds_and_a_second_scale_are_shown_and_no_script_fails(browser, own_run, validate, give_rounds):
+def test_rounds_and_a_second_scale_are_shown_and_no_script_fails(browser, own_run, validate, give_rounds, web):
     validate(own_run)
     give_rounds(own_run, 2)
-    page = _open(browser, build_report(own_run))
+    page = web.open(browser, build_report(own_run))
     run = RunDirectory.open(own_run)
     plotted = (
         "return document.getElementById(arguments[0]).data.filter(t => t.mode.includes('markers')).map(t => [...t.y])"
     )
     assert page.execute_script(plotted, "rounds-plot")[-1][-1] == sum(row["e_above_hull"] <= 0.1 for row in run.new)
     for place, column in ((1, "formation_energy"), (2, "validated_formation_energy")):
-        _click(page, f"#compositions-switch button:nth-child({place})")
+        web.click(page, f"#compositions-switch button:nth-child({place})")
         shown = [y for trace in page.execute_script(plotted, "compositions-plot") for y in trace]
         energies = [row[column] for row in run.new if row[column] is not None]
         phases = [ref["formation_energy"] for ref in run.hull["references"] if 0.5 <= ref["fractions"]["O"] < 1]
         assert sorted(shown) == pytest.approx(sorted(energies + (phases if place == 1 else [])))
         title = page.execute_script("return document.getElementById('compositions-plot').layout.yaxis.title.text")
         assert ("CHGNet 0.3.0", "MP2020 GGA/GGA+U")[place - 1] in title
-    for card in _all(page, "#polymorphs .card"):
+    for card in web.all(page, "#polymorphs .card"):
         row = next(row for row in run.new if row["sample"] == card.get_attribute("data-sample"))
         assert crystal_id(row) in card.text
         assert f"{row['e_above_hull']:.3f} eV/atom" in card.text.replace("−", "-")
         assert ("by MP2020 GGA/GGA+U" in card.text) == (row["validated_e_above_hull"] is not None)
-    validated = _all(page, ".validated tr[data-sample]")
+    validated = web.all(page, ".validated tr[data-sample]")
     assert len(validated) == sum(row["state"] == "validated" for row in run.rows())
     page.execute_script("arguments[0].click()", validated[0])
-    assert "MP2020 GGA/GGA+U" in _all(page, "dialog[open]")[0].text
-    assert {link.get_attribute("href").split("#")[1] for link in _all(page, "nav a")} >= {"rounds", "validation"}
-    assert _faults(page) == []
+    assert "MP2020 GGA/GGA+U" in web.all(page, "dialog[open]")[0].text
+    assert {link.get_attribute("href").split("#")[1] for link in web.all(page, "nav a")} >= {"rounds", "validation"}
+    assert web.faults(page) == []
 
 
 def test_the_file_holds_no_address_to_load_from(report):
@@ -301,42 +265,42 @@ def test_a_structure_that_cannot_be_drawn_or_read_costs_its_drawing_only(own_run
     assert f"This structure cannot be drawn: {absent}: cannot be read: No such file" in page
 
 
-def test_a_card_without_its_structure_says_so_and_offers_no_file(browser, own_run, monkeypatch):
+def test_a_card_without_its_structure_says_so_and_offers_no_file(browser, own_run, monkeypatch, web):
     monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
     best = RunDirectory.open(own_run).new[0]
     (own_run / "structures" / f"{best['relaxed_id']}.cif").unlink()
-    page = _open(browser, build_report(own_run))
-    card, other = _all(page, "#cards .card")[:2]
+    page = web.open(browser, build_report(own_run))
+    card, other = web.all(page, "#cards .card")[:2]
     assert f"{best['relaxed_id']}.cif: cannot be read" in card.text
     assert not card.find_element("css selector", ".cif").is_enabled()
     assert other.find_element("css selector", ".cif").is_enabled()
-    assert _faults(page) == []
+    assert web.faults(page) == []
 
 
-def test_candidates_of_one_crystal_are_told_apart(browser, own_run, rewrite, monkeypatch):
+def test_candidates_of_one_crystal_are_told_apart(browser, own_run, rewrite, monkeypatch, web):
     monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
     first = RunDirectory.open(own_run).new[0]
     same = {"id": first["id"], "relaxed_id": first["relaxed_id"]}
     rewrite(own_run, lambda row: row | (same if row["relaxed_id"] else {}))
-    page = _open(browser, build_report(own_run))
+    page = web.open(browser, build_report(own_run))
     for row in RunDirectory.open(own_run).relaxed[:3]:
-        _click(page, f"#table tr[data-sample='{row['sample']}']")
-        assert row["sample"] in _all(page, "dialog[open]")[0].text
-        _click(page, "dialog .close")
-    assert _faults(page) == []
+        web.click(page, f"#table tr[data-sample='{row['sample']}']")
+        assert row["sample"] in web.all(page, "dialog[open]")[0].text
+        web.click(page, "dialog .close")
+    assert web.faults(page) == []
 
 
-def test_a_map_of_many_samples_shows_some_of_them_and_says_how_many(browser, own_run, monkeypatch):
+def test_a_map_of_many_samples_shows_some_of_them_and_says_how_many(browser, own_run, monkeypatch, web):
     monkeypatch.setattr("imatgen_flows.report.html.draw_figures", lambda run: [])
     monkeypatch.setattr("imatgen_flows.report.run_directory.MAPPED", 40)
-    page = _open(browser, build_report(own_run))
-    assert "Shown are 40 of its 120 samples" in " ".join(_all(page, "#latent .caption")[0].text.split())
+    page = web.open(browser, build_report(own_run))
+    assert "Shown are 40 of its 120 samples" in " ".join(web.all(page, "#latent .caption")[0].text.split())
     names = page.execute_script("return document.getElementById('latent-plot').data.map((trace) => trace.name)")
     shown = page.execute_script("return document.getElementById('latent-plot').data.map((trace) => trace.x.length)")
     samplers = RunDirectory.open(own_run).samplers
     assert sum(shown[-len(samplers) :]) == 40
     assert "Interpolation" in " ".join(names)
-    assert _faults(page) == []
+    assert web.faults(page) == []
 
 
 def test_a_report_that_cannot_be_written_is_named(own_run, monkeypatch):
