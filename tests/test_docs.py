@@ -33,22 +33,61 @@ DERIVED = GENERATOR["PAGES"]
 HEAD = ("question", "date", "commit", "machine", "command", "conclusion")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The documentation site, which is built once: any warning is an error (`strict` in mkdocs.yml)."""
-    place = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(place)]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
+def build_site(project, place):
+    """Build a site with its mkdocs.yml; --quiet would hide warnings from `strict`."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(place)],
+        cwd=project,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         check=False,
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The documentation site, which is built once; any warning is an error."""
+    place = tmp_path_factory.mktemp("site")
+    done = build_site(ROOT, place)
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
     return place
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project of one page, with the hook and the strict settings of this one."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "notebook").mkdir()
+    (tmp_path / "notebook" / "page.md").write_text(
+        "# Page\n\n## Words\n\n[back](../docs/index.md), [code](../code.py)\n"
+    )
+    (tmp_path / "code.py").write_text("answer = 42\n")
+    settings = (ROOT / "mkdocs.yml").read_text()
+    kept = [
+        re.search(rf"^{key}:.*?(?=^\S|\Z)", settings, re.MULTILINE | re.DOTALL)[0] for key in ("strict", "validation")
+    ]
+    hook = f"hooks: [{ROOT / 'docs' / 'site' / 'links.py'}]\n"
+    (tmp_path / "mkdocs.yml").write_text("site_name: small\nuse_directory_urls: false\n" + "".join(kept) + hook)
+    return tmp_path
+
+
+def test_a_page_may_link_to_any_file_of_the_project(project):
+    (project / "docs" / "index.md").write_text("# Home\n\n[words](../notebook/page.md#words)\n")
+    done = build_site(project, project / "site")
+    assert done.returncode == 0, done.stderr
+    assert 'href="repository/notebook/page.html#words"' in (project / "site" / "index.html").read_text()
+    page = (project / "site" / "repository" / "notebook" / "page.html").read_text()
+    assert 'href="../../index.html"' in page and 'href="../code.py.html"' in page
+    assert "answer = 42" in (project / "site" / "repository" / "code.py.html").read_text()
+
+
+@pytest.mark.parametrize("link", ["../notebook/gone.md", "gone.md", "../notebook/page.md#gone", "../..", "/index.md"])
+def test_a_link_that_leads_nowhere_fails_the_build(project, link):
+    (project / "docs" / "index.md").write_text(f"# Home\n\n[link]({link})\n")
+    done = build_site(project, project / "site")
+    assert done.returncode != 0 and done.stderr.count("WARNING") == 1, done.stderr
 
 
 def test_the_site_has_every_page_of_the_docs_and_of_the_notebook(site):
