@@ -119,11 +119,11 @@ def check_sbatch_lines(lines: list[str]) -> list[str]:
     options: dict[str, str] = {}
     for line in lines:
         written = line.strip().removeprefix("#SBATCH").strip()
-        found = re.fullmatch(r"--([a-z][a-z0-9-]*)(=[^\s$#](?:[^$#\x00-\x1f]*[^\s$#])?)?", written)
+        found = re.fullmatch(r"--([a-z][a-z0-9-]*)(=[^\s$#'\"\\\x00-\x1f]+)?", written)
         if not found:
             raise ValueError(
-                f"`{line}` is no option of sbatch in full: write --name or --name=value, as --exclude=node3; SLURM reads no "
-                "variables there"
+                f"`{line}` is no option of sbatch in full: write --name or --name=value, as --exclude=node3, without spaces, "
+                "quotes and variables"
             )
         name = found[1]
         # sbatch takes an option that is cut short, too

@@ -57,7 +57,10 @@ class Outcome(Generic[Value]):
 
 def core_count() -> int:
     """Return the number of cores that this process may use: under SLURM fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # a SLURM that does not bind its jobs to cores says so nowhere else
+    given = os.environ.get("SLURM_CPUS_ON_NODE", "") if "SLURM_JOB_ID" in os.environ else ""
+    return min(cores, int(given)) if given.isdigit() and int(given) else cores
 
 
 def run_isolated(

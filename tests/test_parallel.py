@@ -84,6 +84,21 @@ def test_the_cores_are_those_that_this_process_may_use():
     assert core_count() >= 1
 
 
+@pytest.mark.parametrize(
+    ("given", "cores"),
+    [({"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "1"}, 1), ({"SLURM_CPUS_ON_NODE": "1"}, 4)]
+    + [({"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": text}, 4) for text in ("8", "0", "", "2(x3)")],
+    ids=str,
+)
+def test_a_slurm_that_does_not_bind_its_jobs_to_cores_is_believed_all_the_same(monkeypatch, given, cores):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    for name in ("SLURM_JOB_ID", "SLURM_CPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert core_count() == cores
+
+
 def test_the_module_is_light():
     code = "import sys, imatgen_flows.parallel; print(*{'numpy', 'torch', 'pydantic'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from imatgen_flows.cluster import CLUSTER_FILE, PROFILES, ClusterConfig, Resources, count_gpus
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers.checks import Check
-from imatgen_flows.managers.cluster_files import sbatch_options, stale_files
+from imatgen_flows.managers.cluster_files import relaxation_workers, sbatch_options, stale_files
 from imatgen_flows.profiles import Profile
+from imatgen_flows.settings import MEMORY_OF_A_WORKER
 
 if TYPE_CHECKING:
     from imatgen_flows.managers.slurm import Partition
@@ -137,7 +138,24 @@ def _check_profiles(cluster: ClusterConfig) -> Iterator[Check]:
         profile = cluster.profiles[name]
         faults = list(_faults(profile, offered))
         asked = f"{profile.slurm_walltime} on {profile.partition}"
+        if name == Profile.GPU_RELAX:
+            asked += f"; {_relaxations(profile)}"
         yield Check(f"profile {name}", not faults, "; ".join(faults) or asked)
+
+
+def _relaxations(profile: Resources) -> str:
+    """Say how many relaxations a job makes at a time, and what that leaves unused."""
+    number = relaxation_workers(profile)
+    short = (
+        f" (`memory` holds no more, at {MEMORY_OF_A_WORKER / 1e9:.1f} GB each; {profile.cores - number} cores are unused)"
+        if number < profile.cores
+        else ""
+    )
+    on_cores = f"{number} relaxation process{'es' if number > 1 else ''}{short}"
+    if not profile.gpus:
+        return on_cores
+    on_gpu = "one relaxation process, on the GPU"
+    return f"{on_gpu}; without one, {on_cores}" if profile.gpu_optional else on_gpu
 
 
 def _check_options(cluster: ClusterConfig, directory: Path) -> Check:

@@ -22,6 +22,7 @@ from imatgen_flows.errors import InputError
 from imatgen_flows.io.files import writing
 from imatgen_flows.managers.database_login import database_values
 from imatgen_flows.profiles import Profile
+from imatgen_flows.settings import MEMORY_OF_A_WORKER
 
 MARK = f"Written by `imatgen init --cluster` from {CLUSTER_FILE}: change that file, not this one."
 SECRET, PLAIN, PROGRAM = 0o600, 0o644, 0o700  # modes of files
@@ -278,9 +279,15 @@ def job_environment(names: Sequence[str], profile: Resources) -> dict[str, str]:
     environment = {"IMATGEN_DEVICE": device}
     if Profile.GPU_TRAIN in names:
         environment["IMATGEN_THREADS"] = str(profile.cores)
-    if {Profile.GPU_RELAX.value, Profile.LIGHT.value} & set(names):
-        environment["IMATGEN_WORKERS"] = str(profile.cores)
+    if {Profile.GPU_RELAX.value, Profile.GPU_TRAIN.value, Profile.LIGHT.value} & set(names):
+        relaxes = Profile.GPU_RELAX.value in names
+        environment["IMATGEN_WORKERS"] = str(relaxation_workers(profile) if relaxes else profile.cores)
     return environment
+
+
+def relaxation_workers(profile: Resources) -> int:
+    """Return the number of relaxation processes of a job on a CPU: one for each core, as far as the memory suffices."""
+    return max(1, min(profile.cores, profile.megabytes * 1024**2 // MEMORY_OF_A_WORKER))
 
 
 class _Template(string.Template):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imatgen_flows.cluster import ClusterConfig
+from imatgen_flows.cluster import OPTIONAL, ClusterConfig
 from imatgen_flows.config import CampaignConfig
 from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.energetics.potential_registry import POTENTIALS, Potential
@@ -100,9 +100,9 @@ def node_check(directory: Path, campaign: Path) -> Check | None:
         return None
     directory = directory.expanduser().absolute()
     profile = ClusterConfig.from_directory(directory).profiles[Profile.GPU_RELAX.value]
-    asked = {"partition": profile.partition, "mem": profile.memory, "time": "10", "gres": profile.gres}
-    asked |= {"account": profile.account, "qos": profile.qos}
-    options = [f"--{name}={value}" for name, value in asked.items() if value]
+    asked = {"partition": profile.partition, "mem": profile.memory, "time": "10"}
+    asked |= {name: getattr(profile, name) for name in OPTIONAL}
+    options = [*(f"--{name}={value}" for name, value in asked.items() if value), *profile.sbatch]
     inner = (
         f". {shlex.quote(str(directory / 'env.sh'))} && {shlex.join(['imatgen', 'check', str(campaign.absolute())])}"
     )

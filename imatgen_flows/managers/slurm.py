@@ -263,4 +263,5 @@ def _run(command: list[str], timeout: float | None) -> subprocess.CompletedProce
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     lines = (done.stderr.strip() or done.stdout.strip() or f"it ended with status {done.returncode}").splitlines()
-    return lines[-1].strip()
+    said = [line.strip() for line in lines if not line.startswith('Try "')]  # "... --help" for more information
+    return (said or lines)[-1]

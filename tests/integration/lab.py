@@ -137,7 +137,8 @@ class Lab:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of a shell before `env.sh`; jobs inherit it, and so find the functions of the tests."""
-        return os.environ | self.slurm.environment | {"PYTHONPATH": str(HERE), "COLUMNS": "200"}
+        places = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+        return os.environ | self.slurm.environment | {"PYTHONPATH": places, "COLUMNS": "200"}
 
     def add(self, flow: Flow | Job, profile: str | None = None) -> list[int]:
         """Put a flow on the LaunchPad; return the numbers of its fireworks.

@@ -31,6 +31,22 @@ def where(meeting: str = "", number: int = 1) -> dict:
 
 
 @job
+def relaxation_processes(number: int) -> dict:
+    """Return how many processes a job of relaxations starts, and how many of them work at once on a number of items."""
+    from imatgen_flows.jobs.device import relaxation_resources
+    from imatgen_flows.parallel import parallel_map
+
+    resources = relaxation_resources()
+    started = parallel_map(_linger, [(index,) for index in range(number)], resources["workers"], "lingering")
+    return {"workers": resources["workers"], "processes": len(set(started)), "cpus": os.environ["SLURM_CPUS_PER_TASK"]}
+
+
+def _linger(_: int) -> int:
+    time.sleep(0.5)
+    return os.getpid()
+
+
+@job
 def wait_for_signal(patience: float) -> dict:
     """Wait until SLURM warns of the walltime; return after how many seconds it did."""
     began, came = time.monotonic(), []

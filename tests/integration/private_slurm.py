@@ -57,7 +57,7 @@ JobCompType=jobcomp/filetxt
 JobCompLoc={directory}/log/jobcomp.txt
 GresTypes=gpu
 NodeName={host} NodeAddr={address} CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 \
-RealMemory={memory} Gres=gpu:fake:{gpus} State=UNKNOWN
+Feature=intel,fast RealMemory={memory} Gres=gpu:fake:{gpus} State=UNKNOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=02:00:00 State=UP
 PartitionName=gpu Nodes={host} MaxTime=01:00:00 State=UP
 """

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from jobflow import Flow
-from lab_jobs import wait_for_signal, where
+from lab_jobs import relaxation_processes, wait_for_signal, where
 
+from imatgen_flows.managers.cluster_files import manager_config
+from imatgen_flows.managers.fireworks import CampaignLaunchPad
+from imatgen_flows.managers.records import FORMAT
 from imatgen_flows.managers.slurm import live_jobs
 
 pytestmark = pytest.mark.slurm
@@ -45,6 +50,42 @@ def test_each_profile_gets_its_partition_walltime_cores_memory_and_gpus(lab):
         "light": "cpu", "gpu_train": "cuda", "gpu_relax": "cuda", "cpu_vasp": "cpu"
     }  # fmt: skip
     assert [seen[name]["SLURM_JOB_ID"] for name in jobs] == [lab.slurm_id(number) for number in numbers.values()]
+
+
+def test_a_job_of_relaxations_starts_a_process_for_each_core_that_it_asked_for(lab):
+    lab.configure({"gpu_relax": {"cores": 4, "memory": "8G", "gpu_optional": True}})
+    job = relaxation_processes(16)
+    lab.add(Flow([job]), "gpu_relax")
+    assert set(lab.dispatch().values()) == {"COMPLETED"}
+    assert outputs(lab, job) == [{"workers": 4, "processes": 4, "cpus": "4"}]
+
+
+def test_a_constraint_and_further_options_are_asked_for_and_what_slurm_has_not_is_found_before(lab):
+    options = ["--nice=7", "--comment=of-ours", "--mail-type=FAIL"]
+    lab.configure({"light": {"constraint": "intel&fast", "sbatch": options}}, sbatch=["--nice=9", "--exclusive"])
+    done = lab.run("imatgen", "check", "--cluster", lab.directory, check=False)
+    assert "ok    sbatch options: SLURM would take the jobs of every profile" in done.stdout, done.stdout
+    assert "ok    sbatch: job " in done.stdout
+    flow, about = Flow([where()]), {"campaign_id": "asked", "name": "asked", "directory": str(lab.work)}
+    flow.update_metadata({"campaign_id": "asked"})
+    flow.update_config({"manager_config": manager_config("light", lab.cluster, lab.directory)}, dynamic=False)
+    about |= {"campaign": {}, "submitted": "2026-01-01T00:00:00", "version": "0", "format": FORMAT}
+    CampaignLaunchPad(lab.directory).add(flow, "asked", about)
+    (number,) = lab.states()
+    assert lab.dispatch() == {number: "COMPLETED"}
+    job = lab.slurm.job(lab.slurm_id(number))
+    assert (job["Features"], job["Nice"], job["OverSubscribe"], job["Comment"]) == ("intel&fast", "7", "NO", "of-ours")
+    (listed,) = json.loads(lab.run("imatgen", "jobs", lab.work, "--json").stdout)
+    assert (listed["slurm_id"], listed["node"]) == (lab.slurm_id(number), job["BatchHost"])
+    printed = lab.run("imatgen", "logs", number).stdout
+    assert printed.startswith(f"{number} where: COMPLETED on {job['BatchHost']}, SLURM job {listed['slurm_id']}")
+    assert f"==> where-{listed['slurm_id']}." in printed or f"==> FW_job-{listed['slurm_id']}." in printed
+
+    lab.configure({"light": {"constraint": "gold"}, "cpu_vasp": {"sbatch": ["--golden=yes"]}})
+    done = lab.run("imatgen", "check", "--cluster", lab.directory, check=False)
+    (said,) = [line for line in done.stdout.splitlines() if "sbatch options" in line]
+    assert said.startswith("FAIL") and "light: " in said and "feature" in said.lower() and "cpu_vasp: " in said
+    assert "golden" in said
 
 
 def test_the_warning_reaches_python_before_the_walltime(lab):

@@ -141,6 +141,28 @@ def test_what_a_partition_does_not_offer_is_named(check, asked, said):
     assert said in found.detail
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"cores": 8, "memory": "32G"}, "01:00:00 on cpu; 8 relaxation processes"),
+        ({"cores": 1, "memory": "500M"}, "01:00:00 on cpu; 1 relaxation process"),
+        (
+            {"cores": 8, "memory": "4G"},
+            "3 relaxation processes (`memory` holds no more, at 1.1 GB each; 5 cores are unused)",
+        ),
+        ({"partition": "gpu", "gres": "gpu:1", "cores": 8}, "on gpu; one relaxation process, on the GPU"),
+        (
+            {"partition": "gpu", "gres": "gpu:1", "cores": 2, "gpu_optional": True},
+            "without one, 2 relaxation processes",
+        ),
+    ],
+    ids=str,
+)
+def test_the_profile_of_relaxations_says_how_many_run_at_a_time(check, asked, said):
+    found = check(gpu_relax=asked)["profile gpu_relax"]
+    assert found.ok and found.detail.endswith(said)
+
+
 def test_more_nodes_than_there_are_are_named(check):
     assert "`nodes` is 11, partition `cpu` has 10" in check(cpu_vasp={"nodes": 11})["profile cpu_vasp"].detail
 

@@ -367,11 +367,11 @@ def test_a_profile_asks_slurm_for_what_it_says(cluster, directory):
 
 def test_constraints_and_further_options_are_in_the_batch_script_of_their_profile_alone(describe, directory):
     profiles = PROFILE | {"light": PROFILE["light"] | {"constraint": "intel|amd", "sbatch": ["--exclude=node[1-3]"]}}
-    cluster = describe(profiles=profiles, sbatch=["--mail-type=FAIL", "--comment=two words"], account="all")
+    cluster = describe(profiles=profiles, sbatch=["--mail-type=FAIL", "--comment=two_words"], account="all")
     write_cluster_files(directory)
     light = options(batch_script(directory, **queue_adapter(["light"], cluster, directory)))
     assert (light["constraint"], light["exclude"], light["mail-type"]) == ("intel|amd", "node[1-3]", "FAIL")
-    assert light["comment"] == "two words" and light["account"] == "all"
+    assert light["comment"] == "two_words" and light["account"] == "all"
     relax = batch_script(directory, **queue_adapter(["gpu_relax"], cluster, directory))
     assert {"constraint", "exclude"}.isdisjoint(options(relax)) and options(relax)["mail-type"] == "FAIL"
     assert "$$" not in relax
@@ -446,6 +446,21 @@ def test_our_own_settings_understand_the_environment_of_every_job(cluster, direc
     assert settings.cluster == directory
     assert settings.device == ("cuda" if name.startswith("gpu") else "cpu")
     assert settings.threads == (8 if name == "gpu_train" else 1)
+
+
+@pytest.mark.parametrize(("cores", "memory", "workers"), [(8, "32G", 8), (8, "4G", 3), (1, "500M", 1), (16, "1T", 16)])
+def test_a_relaxation_job_starts_a_process_for_each_core_that_it_asked_for_and_has_memory_for(
+    describe, directory, cores, memory, workers
+):
+    asked = {"cores": cores, "memory": memory, "gres": ""}
+    cluster = describe(profiles={name: PROFILE[name] | asked for name in PROFILES})
+    parameters = queue_adapter(["gpu_relax"], cluster, directory)
+    assert parameters["cpus_per_task"] == cores
+    assert parameters["pre_rocket"].endswith(f"IMATGEN_WORKERS={workers}")
+    # other jobs need less for a process
+    for name in ("light", "gpu_train"):
+        assert queue_adapter([name], cluster, directory)["pre_rocket"].endswith(f"IMATGEN_WORKERS={cores}")
+    assert "IMATGEN_WORKERS" not in queue_adapter(["cpu_vasp"], cluster, directory)["pre_rocket"]
 
 
 def test_a_job_whose_gpu_is_optional_takes_what_there_is(describe, directory):

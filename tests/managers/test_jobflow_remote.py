@@ -54,6 +54,7 @@ trap : USR1
 jf() { exec jf "$@"; }
 export IMATGEN_DEVICE=cuda
 export IMATGEN_THREADS=8
+export IMATGEN_WORKERS=8
 export IMATGEN_ON_WALLTIME=continue
 export OMP_NUM_THREADS=1
 jf -fe execution run /work/job"""

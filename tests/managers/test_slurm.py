@@ -18,6 +18,7 @@ from imatgen_flows.managers.slurm import (
     parse_time,
     partitions,
     read_job_id,
+    refusal,
     submit,
 )
 
@@ -220,3 +221,13 @@ def test_a_refusal_is_told_apart_from_an_answer_that_cannot_be_read(says):
     with pytest.raises(ImatgenError, match="sbatch refuses it: sbatch: error: Invalid account") as caught:
         submit("job.sh")
     assert not isinstance(caught.value, UnreadableAnswer)
+
+
+def test_a_refused_option_is_said_in_place_of_the_hint_at_the_help(tmp_path, monkeypatch):
+    hint = "sbatch: unrecognized option '--golden=yes'\nTry \"sbatch --help\" for more information"
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\necho '{hint}' >&2; exit 1\n".replace("'--golden=yes'", "--golden"))
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert refusal(["--golden=yes"]) == "sbatch: unrecognized option --golden"
+    (tmp_path / "sbatch").write_text("#!/bin/sh\necho 'Job 1 to start at noon' >&2\n")
+    assert refusal([]) == ""
