@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.plots.style import (
-    CANDIDATE_HOVER,
+    E_HULL,
     Trace,
     PlotView,
     axis,
@@ -129,8 +129,9 @@ def _curve(rows: pandas.DataFrame, label: str, place: int) -> Trace:
         "y": numbers(100 * (place + 1) / len(rows) for place in range(len(rows))),
         "line": {"shape": "hv", "width": 1.5, "color": sampler_colour(place)},
         "marker": sampler_marker(place, 6),
-        "customdata": candidate_hover(rows),
-        "hovertemplate": f"{CANDIDATE_HOVER}<br>%{{y:.1f}} % of {escape(label.lower())} up to there<extra></extra>",
+        "customdata": [[name, group, crystal] for name, group, *_, crystal in candidate_hover(rows)],
+        "hovertemplate": f"<b>%{{customdata[0]}}</b>  %{{customdata[1]}}<br>{E_HULL} %{{x:.3f}} eV/atom"
+        f"<br>%{{y:.1f}} % of {escape(label.lower())} up to there<br>%{{customdata[2]}}<extra></extra>",
     }
 
 

@@ -51,7 +51,7 @@ def phonons(bands: Mapping[str, Any], density: Mapping[str, Any], title: str = "
         "shapes": [line(0, "y", "muted", dash="dot")],
     }
     if title:
-        place = {"x": 0.01, "y": 0.98, "yanchor": "top"}
+        place: Layout = {"x": 0.01, "y": 0.98, "yanchor": "top"}
         layout |= {"title": {"text": title, "font": {"size": 14}, **place}, "margin": {"t": 40}}
     return figure([_lines(bands), states], layout)
 

@@ -111,7 +111,7 @@ def test_energies_are_counted_by_class_and_shared_by_source(candidates):
     assert traces["Interpolation"].x == (-0.02, 0.024, 0.3)
     assert traces["Interpolation"].y[-1] == traces["prior"].y[-1] == 100
     many = pandas.concat([candidates.iloc[:3]] * 20 + [candidates.iloc[4:5]])
-    assert energies(many, 0.1).layout.annotations[0].text == "1 beyond 0.21 eV/atom"
+    assert energies(many, 0.1).layout.annotations[0].text == "1 beyond 0.24 eV/atom"
     assert not energies(many[:-1], 0.1).layout.annotations
     by_novelty, by_source = (button.args[0]["visible"] for button in figure.layout.updatemenus[0].buttons)
     assert [not one for one in by_novelty] == by_source and [trace.visible for trace in figure.data] == by_novelty
