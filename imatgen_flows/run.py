@@ -320,7 +320,7 @@ class Run:
         """
         from imatgen_flows.managers.run_progress import read_run_progress
 
-        return read_run_progress(self.path)
+        return read_run_progress(self.path, going=self.state is RunState.RUNNING)
 
     def _where(self) -> str:
         """Say where a run is that goes on, as far as it says so."""

@@ -197,16 +197,23 @@ def recorded(recorder: ProgressRecorder) -> Iterator[None]:
         recorder.finish(ended)
 
 
-def read_run_progress(directory: Path) -> RunProgress | None:
+def read_run_progress(directory: Path, going: bool = False) -> RunProgress | None:
     """Read how far the last attempt at a run has come; None where no file of this version says so.
 
-    Of an attempt that goes on, the time since the file was written is spent too.
+    Parameters
+    ----------
+    directory : the run directory
+    going : whether the attempt goes on: then the time since the file was written is spent too. One that does not, and has
+        not said how it ended, was killed
     """
     try:
         progress = RunProgress.from_dict(json.loads((directory / PROGRESS_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return progress.up_to_date()
+    if going:
+        return progress.up_to_date()
+    progress.ended = progress.ended or RunState.STOPPED.value
+    return progress
 
 
 def planned_before(directory: Path, stages: Sequence[CampaignStage]) -> list[float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from imatgen_flows.jobs.references import extend_hull, relax_references
 from imatgen_flows.jobs.registry import JOBS
 from imatgen_flows.jobs.relax_batch import relax_batch
 from imatgen_flows.jobs.sample_candidates import sample_candidates
+from imatgen_flows.jobs.screen_batches import LARGEST_BATCH
 from imatgen_flows.jobs.train import train_autoencoder, train_vae
 from imatgen_flows.managers.stages import CampaignStage
 from imatgen_flows.models.registry import ModelRole
@@ -128,11 +130,15 @@ def _of_potential(
         return start + of * counts.seconds.get(purpose, 0.0)
 
     first = stage.round == 1
+    chosen = config.screen.at_most / config.sources.number_of_batches
+    jobs = max(1, math.ceil(chosen / (config.screen.batch_size or LARGEST_BATCH)))
     return {
         relax_references.spec.name: lambda: share("references", counts.published),
         extend_hull.spec.name: lambda: share("references", 1 - counts.published),
         label_dataset.spec.name: lambda: share("labels"),
-        relax_batch.spec.name: lambda: share("screen", 1 / counts.rounds / config.sources.number_of_batches),
+        relax_batch.spec.name: lambda: (
+            (jobs - 1) * start + share("screen", 1 / counts.rounds / config.sources.number_of_batches)
+        ),
         # a member finds the references of the first round in the later ones
         relax_member_references.spec.name: lambda: share("committee references", first / members),
         relax_member_shortlist.spec.name: lambda: share("committee", 1 / counts.rounds / members),

@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send the page."""
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         # a page of somebody else could reach this server by a name of its own that leads here
         if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
             self.send_error(HTTPStatus.FORBIDDEN)

@@ -33,7 +33,7 @@ def test_a_stop_says_what_is_done_and_how_to_continue(tiny, tmp_path, moment, st
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no threads here
     )
     lines = []
     for line in process.stderr:

@@ -75,7 +75,7 @@ def test_the_log_has_a_line_where_each_stage_begins_and_one_where_it_ends(watche
 
 def test_the_log_says_time_spent_and_left_from_the_first_stage_on(watched):
     first = next(line for line in watched.log.splitlines() if f"stage 1 of {STAGES}" in line)
-    assert re.search(r"\(\d+ s spent, about .* left\)", first)
+    assert re.search(r"\(\d+ (s|min) spent, about .* left\)", first)
 
 
 def test_every_stage_is_done_in_the_end_and_what_was_counted_is_what_was_done(watched):
