@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.plots.style import (
     E_HULL,
-    Trace,
     PlotView,
+    Trace,
     axis,
     by_class,
     candidate_hover,
