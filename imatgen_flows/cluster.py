@@ -196,9 +196,7 @@ class Database(Section):
     uri: str = Field("", description="In place of host and port: mongodb+srv://... or mongodb://..., without the user.")
     tls: bool = Field(False, description="Encrypt the connection; mongodb+srv:// always does.")
     tls_ca_file: Path | None = Field(None, description="Certificate of the authority that the server's rests on.")
-    tls_certificate_file: Path | None = Field(
-        None, description="Certificate and key of the client, where it needs one."
-    )
+    tls_key_file: Path | None = Field(None, description="Certificate and key of the client, where it needs one.")
     name: str = Field("imatgen", description="Database; one for each project.")
     username: str = ""
     password_file: Path | None = Field(None, description="File with the password, readable by its owner alone.")
@@ -217,7 +215,7 @@ class Database(Section):
             raise ValueError("mongodb+srv:// takes one name without a port; several hosts are written mongodb://a,b,c/")
         return uri
 
-    @field_validator("tls_ca_file", "tls_certificate_file")
+    @field_validator("tls_ca_file", "tls_key_file")
     @classmethod
     def _file_in_full(cls, path: Path | None) -> Path | None:
         return _absolute(path)
@@ -233,7 +231,7 @@ class Database(Section):
     @property
     def encrypted(self) -> bool:
         """Whether TLS is asked for by a key of its own."""
-        return self.tls or self.tls_ca_file is not None or self.tls_certificate_file is not None
+        return self.tls or self.tls_ca_file is not None or self.tls_key_file is not None
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:

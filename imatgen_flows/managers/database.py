@@ -57,7 +57,7 @@ def database_errors(address: str) -> Iterator[None]:
         if "SSL" in str(error) or "certificate" in str(error):
             raise ImatgenError(
                 f"the encrypted connection to the database at {address} fails: {_first(error)}. Correct `tls`, `tls_ca_file` "
-                f"or `tls_certificate_file` of `database` in cluster.yaml, {_WRITE}."
+                f"or `tls_key_file` of `database` in cluster.yaml, {_WRITE}."
             ) from error
         raise ImatgenError(
             f"no database answers at {address}. Start it (`imatgen launchpad start` for the embedded one), or correct "

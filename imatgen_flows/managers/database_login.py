@@ -70,7 +70,7 @@ def _tls(database: Database) -> dict[str, Any]:
         Where a file cannot be read.
     """
     options: dict[str, Any] = {"tls": True} if database.encrypted else {}
-    files = {"tlsCAFile": "tls_ca_file", "tlsCertificateKeyFile": "tls_certificate_file"}
+    files = {"tlsCAFile": "tls_ca_file", "tlsCertificateKeyFile": "tls_key_file"}
     for option, key in files.items():
         path: Path | None = getattr(database, key)
         if path is None:
