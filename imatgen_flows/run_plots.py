@@ -69,7 +69,7 @@ class RunPlots:
         --------
         >>> run = imf.Run.open("runs/vanadium-oxides")
         >>> bars = run.plot.energies().select_traces({"type": "bar"})
-        >>> sum(sum(trace.y) for trace in bars) == run.candidates["e_above_hull"].notna().sum()
+        >>> sum(sum(trace.y) for trace in bars) == len(run.candidates["e_above_hull"].dropna())
         True
         """
         from imatgen_flows.report.interactive import energies_figure
