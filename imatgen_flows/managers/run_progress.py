@@ -219,9 +219,14 @@ def read_run_progress(directory: Path, going: bool = False) -> RunProgress | Non
 def planned_before(directory: Path, stages: Sequence[CampaignStage]) -> list[float | None]:
     """Return what an earlier attempt had planned for the same stages; nothing where there is no such plan."""
     found = read_run_progress(directory)
-    if found is None or [(one.job, one.title) for one in found.stages] != [(one.job, one.title) for one in stages]:
+    by_name: dict[tuple[str, str], list[float | None]] = {}
+    for one in found.stages if found else ():
+        by_name.setdefault((one.job, one.title), []).append(one.planned)
+    try:
+        planned = [by_name[stage.job, stage.title].pop(0) for stage in stages]
+    except (KeyError, IndexError):  # another number of rounds, for one
         return []
-    return [one.planned for one in found.stages] if any(one.planned for one in found.stages) else []
+    return planned if any(seconds is not None for seconds in planned) else []
 
 
 def _profile(job: str) -> str:
