@@ -117,7 +117,7 @@
       <p class="energy">${E_HULL} ${fixed(row.e_above_hull, 3)} eV/atom</p>
       ${isValidated(row) ? `<p class="energy validated">${fixed(row.validated_e_above_hull, 3)} eV/atom by ${escaped(row.validated_scale)}</p>` : ""}
       ${row.evidence ? `<p class="evidence">${escaped(row.evidence)}</p>` : ""}
-      ${row.decode_note ? `<p class="decode">Not a clean decode: ${escaped(row.decode_note)}</p>` : ""}
+      ${row.decode_note ? `<p class="decode">Not a clean decode: ${escaped(row.decode_note.split(/[:;]/)[0])}</p>` : ""}
       <p>${row.nsites} atoms, ${fixed(row.volume_per_atom, 1)} Å³/atom<br>${escaped(row.made || row.sample).replaceAll("-", "\u2011")}<br><code>${escaped(row.crystal)}</code></p>`);
     const actions = element("div", { class: "row" });
     const more = element("button", { type: "button", class: "more" }, "Details");
