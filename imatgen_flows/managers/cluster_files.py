@@ -234,7 +234,9 @@ def _scripts(cluster: ClusterConfig, values: dict[str, Any], directory: Path) ->
         "dispatch": ("the dispatcher", f"qlaunch -r -c {shlex.quote(here)} --launch_dir blocks {rapidfire}"),
         "local": (
             "a worker",
-            f"(cd blocks && rlaunch -c {shlex.quote(here)} rapidfire --nlaunches infinite --sleep 5)",
+            # each job prints into files of its own, as it goes
+            f"(cd blocks && PYTHONUNBUFFERED=1 rlaunch -c {shlex.quote(here)} "
+            "rapidfire --nlaunches infinite --sleep 5 --local_redirect)",
         ),
     }
     for worker in WORKERS:

@@ -17,8 +17,9 @@ from imatgen_flows.managers.job_lines import JobLine, job_lines, queue_or_warnin
 if TYPE_CHECKING:
     from imatgen_flows.managers.fireworks import CampaignLaunchPad
 
-# the output and error of SLURM's batch script, and those of VASP, which atomate2 compresses at the end
-PATTERNS = ("{stem}.out", "{stem}.error", "vasp.out*", "std_err.txt*")
+# the output and error of SLURM's batch script, or of `rlaunch --local_redirect`
+OF_THE_JOB = ("{name}.out", "{name}.error")
+OF_VASP = ("vasp.out*", "std_err.txt*")  # atomate2 compresses them at the end
 WIDTH = 4096  # bytes that a line may have on the average, so that a huge file is not read whole
 FOLLOW_SECONDS = 1.0
 
@@ -68,7 +69,7 @@ def read_output(cluster: Path, number: int, lines: int) -> JobOutput:
     sizes = {path: path.stat().st_size for path in output_files(job)}
     found = {str(path): text for path, size in sizes.items() if (text := last_lines(path, lines, size))}
     traceback = pad.traceback(launch_id) if job.state == "FIZZLED" else ""
-    note = "" if found else _nothing(job, cluster)
+    note = "" if found else _nothing(job)
     if not found and not traceback:
         raise ImatgenError(f"job {number} ({job.name}) is {job.state}: {note}")
     return JobOutput(job, found, traceback, note, sizes)
@@ -99,9 +100,10 @@ def output_files(job: JobLine) -> list[Path]:
     """List the output files of a job that can be seen from here: of its last run alone."""
     here = Path(job.directory)
     # SLURM writes where the job was submitted: without reservation above the directory in which it ran
-    stem = f"*-{job.slurm_id}" if job.slurm_id else "*-*"
-    places = (here, here.parent) if job.slurm_id else (here,)
-    found = [path for pattern in PATTERNS for place in places for path in sorted(place.glob(pattern.format(stem=stem)))]
+    name, places = (f"*-{job.slurm_id}", (here, here.parent)) if job.slurm_id else ("FW_job", (here,))
+    patterns = [(place, pattern.format(name=name)) for pattern in OF_THE_JOB for place in places]
+    patterns += [(here, pattern) for pattern in OF_VASP]
+    found = [path for place, pattern in patterns for path in sorted(place.glob(pattern))]
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
@@ -139,7 +141,7 @@ def _not_started(job: JobLine) -> str:
     return f"job {job.fw_id} ({job.name}) has not started: it is {job.state}, and {why}."
 
 
-def _nothing(job: JobLine, cluster: Path) -> str:
+def _nothing(job: JobLine) -> str:
     """Say why no output of a job that has started is found here."""
     if not Path(job.directory).is_dir():
         return (
@@ -147,6 +149,8 @@ def _nothing(job: JobLine, cluster: Path) -> str:
             f"{job.node or 'an unknown machine'}. Ask there, or on any machine that shares its disk."
         )
     if not job.slurm_id:
-        log = cluster / "logs" / "local.log"
-        return f"it ran without SLURM: what it printed is in the log of its worker, {log} after `start-local.sh`."
+        return (
+            f"it ran without SLURM, and {job.directory} holds nothing that it printed. `start-local.sh` keeps that of each "
+            "job; an `rlaunch` of your own does with --local_redirect."
+        )
     return f"it has printed nothing yet in {job.directory}."

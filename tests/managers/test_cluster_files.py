@@ -520,7 +520,7 @@ def is_alive(pid):
             "-c DIR -w DIR/my_fworker_gpu.yaml -q DIR/my_qadapter_gpu.yaml "
             "--launch_dir blocks rapidfire -m 20 --nlaunches infinite --sleep 10",
         ),
-        ("local", "rlaunch", "-c DIR rapidfire --nlaunches infinite --sleep 5"),
+        ("local", "rlaunch", "-c DIR rapidfire --nlaunches infinite --sleep 5 --local_redirect"),
     ],
 )
 def test_what_was_started_runs_once_outlives_its_shell_and_can_be_stopped(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -243,13 +244,30 @@ def test_no_such_job_and_bad_numbers_are_refused(imatgen):
     assert code == 2 and "leave one out" in said
 
 
-def test_a_job_without_slurm_says_where_its_worker_logs(machine, imatgen):
+def test_a_job_of_the_worker_without_slurm_has_output_of_its_own(machine, imatgen, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])]))
+    (machine.directory / "blocks").mkdir(exist_ok=True)
+    campaign_id = machine.add(Flow([named("train", speak("of my own"))]), "worker")
+    subprocess.run([machine.directory / "start-local.sh"], check=True, capture_output=True, timeout=30)
+    try:
+        for _ in range(600):
+            (line,) = read_jobs(machine.directory, campaign_id)[1]
+            if line.state == "COMPLETED":
+                break
+            time.sleep(0.1)
+    finally:
+        subprocess.run([machine.directory / "stop-dispatch.sh"], check=True, capture_output=True, timeout=30)
+    code, text, _ = imatgen("logs", line.fw_id)
+    assert code == 0 and "==> FW_job.out <==" in text and "of my own\n" in text and "of my own to stderr" in text
+
+
+def test_a_job_of_another_launcher_without_slurm_says_how_to_keep_its_output(machine, imatgen):
     campaign_id = machine.add(Flow([named("label dataset", speak("x"))]), "local")
     machine.launch()
     (line,) = json.loads(imatgen("jobs", campaign_id, "--json")[1])
     assert line["state"] == "COMPLETED" and line["slurm_id"] == "" and line["seconds"] is not None
     code, _, said = imatgen("logs", line["fw_id"])
-    assert code == 1 and "it ran without SLURM" in said and "local.log" in said
+    assert code == 1 and "it ran without SLURM" in said and "--local_redirect" in said
 
 
 def test_a_silent_slurm_is_a_warning_and_no_fault(machine, campaign, imatgen):
