@@ -483,3 +483,18 @@ BLOCKS = [
 def test_the_python_of_the_pages_runs_as_it_stands(code, folder, monkeypatch):
     monkeypatch.chdir(folder)
     exec(compile(code, "page", "exec"), {})
+
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_notebooks_run_as_they_stand_and_are_kept_without_outputs(notebook, folder, monkeypatch):
+    nbclient, nbformat = (
+        pytest.importorskip(name, reason="needs the extra `notebooks`") for name in ("nbclient", "nbformat")
+    )
+    content = nbformat.read(notebook, 4)
+    assert not any(cell.get("outputs") for cell in content.cells)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    nbclient.NotebookClient(content, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
