@@ -24,14 +24,12 @@ def serve_run(directory: Path, port: int) -> None:
         Where it is no run directory, or the port is taken.
     """
     from imatgen_flows.report import build_report
-    from imatgen_flows.report.watch import open_server
+    from imatgen_flows.report.watch import HOST, open_server
     from imatgen_flows.run import Run
 
     run = Run.open(directory)
     with open_server(lambda: take_snapshot(run.path), lambda: build_report(run.path), port) as server:
-        typer.echo(
-            f"{run.config.title}: http://{server.server_address[0]}:{server.server_address[1]}/ (Ctrl-C ends it)"
-        )
+        typer.echo(f"{run.config.title}: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
         try:
             server.serve_forever()
         except KeyboardInterrupt:

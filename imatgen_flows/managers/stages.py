@@ -101,8 +101,9 @@ def _next_round(job: Job, config: CampaignConfig, number: int) -> Flow:
     from imatgen_flows.flows.rounds import next_round
 
     given: dict[str, Any] = job.function_kwargs
-    finished = RoundDocument.model_construct(key="planned", round=number - 1)
+    planned: dict[str, Any] = {"key": "planned"}  # the one field of a document that is looked at before anything runs
+    finished = RoundDocument.model_construct(**planned | {"round": number - 1})
     data, candidates = given["data"], given["candidates"]
     # no references: networks that are not trained further are an output of the round, and of another flow's jobs
-    networks: Any = {role: ModelDocument.model_construct(key="planned") for role in given["networks"]}
+    networks: Any = {role: ModelDocument.model_construct(**planned) for role in given["networks"]}
     return next_round(job.function_args[0], config, given["walltimes"], data, networks, candidates, finished)

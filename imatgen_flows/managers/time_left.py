@@ -200,7 +200,7 @@ def spell(seconds: float) -> str:
     Examples
     --------
     >>> spell(8), spell(95), spell(400), spell(9000), spell(200_000)
-    ('8 s', '95 s', '7 min', '2 h 30 min', '2 days 8 h')
+    ('8 s', '95 s', '7 min', '2 h 30 min', '2 days 7 h')
     """
     if seconds < 100:
         return f"{seconds:.0f} s"
