@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from imatgen_flows.config import CampaignConfig, Rounds, Screen
 from imatgen_flows.energetics.backends import BACKENDS
 from imatgen_flows.energetics.hull_basis import HullBasis
-from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.errors import ImatgenError, InputError, Interrupted
 from imatgen_flows.jobs.potentials import installed_potential
 from imatgen_flows.managers.checks import Check, refuse_faults
 from imatgen_flows.managers.dft_check import check_dft, check_dft_elements
@@ -207,6 +207,8 @@ def plan_stages(config: CampaignConfig, stages: Sequence[CampaignStage], measure
     """
     try:
         times = {(time.title, time.round): time.seconds for time in make_plan(config, measure).stages}
+    except Interrupted:  # a signal in the middle of the trial ends the run, not the plan alone
+        raise
     except Exception as error:
         logger.warning("how long the campaign will take is not known: %s", error)
         return []
