@@ -261,7 +261,7 @@ def test_a_kill_in_every_job_changes_nothing(run, tiny, tmp_path):
         if process.wait() == 0:
             break
     assert process.returncode == 0
-    assert kills >= JOBS_OF_A_ROUND - 2  # a quick job may end before the signal comes
+    assert kills >= JOBS_OF_A_ROUND - 1  # a quick job may end before the signal comes
     kept = ("sample", "id", "state", "formula", "e_above_hull", "novelty", "evaluations")
     assert [[row[k] for k in kept] for row in rows_of(directory)] == [[row[k] for k in kept] for row in rows_of(run)]
 
