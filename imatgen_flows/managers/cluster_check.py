@@ -35,6 +35,8 @@ def check_cluster(directory: Path, try_sbatch: bool = False) -> list[Check]:
     directory : the configuration directory
     try_sbatch : submit a job that is held and cancelled at once, since only that shows whether its id can be read
     """
+    from imatgen_flows.managers import slurm
+
     directory = directory.expanduser().absolute()
     try:
         cluster = ClusterConfig.from_directory(directory)
@@ -44,7 +46,7 @@ def check_cluster(directory: Path, try_sbatch: bool = False) -> list[Check]:
     checks += [*_check_fireworks(directory), _check_launchpad(directory), _check_stores(directory)]
     checks += _check_python(cluster.python)
     missing = [command for command in COMMANDS if shutil.which(command) is None]
-    if cluster.database.embedded and len(missing) == len(COMMANDS):
+    if cluster.database.embedded and (len(missing) == len(COMMANDS) or not (missing or slurm.is_set_up())):
         return [*checks, Check("SLURM", True, "none here; `start-local.sh` runs the jobs on this machine")]
     where = f"{', '.join(missing)} not on PATH: run this on a login node of the cluster" if missing else "on PATH"
     profiles = list(_check_profiles(cluster))

@@ -79,6 +79,11 @@ def live_jobs(user: str | None = None, timeout: float = TIMEOUT) -> dict[str, Sl
     return found
 
 
+def is_set_up(timeout: float = TIMEOUT) -> bool:
+    """Test whether SLURM's commands here belong to a cluster, rather than to a package that was never configured."""
+    return "could not establish a configuration source" not in _run(["sinfo"], timeout).stderr.lower()
+
+
 def partitions(timeout: float = TIMEOUT) -> dict[str, Partition]:
     """Query the partitions, hidden ones included.
 

@@ -416,6 +416,17 @@ def test_one_machine_without_slurm_is_no_fault_beside_an_embedded_database(serve
     assert "start-local.sh" in found["SLURM"].detail
 
 
+def test_slurm_that_was_installed_and_never_set_up_is_none(check, commands):
+    for name in COMMANDS:
+        (commands / name).write_text(
+            f"#!/bin/sh\necho '{name}: fatal: Could not establish a configuration source' >&2\nexit 1\n"
+        )
+    found = check(database={"embedded": True})
+    assert found["SLURM"].ok and "none here" in found["SLURM"].detail
+    (commands / "sinfo").write_text("#!/bin/sh\necho 'sinfo: error: Unable to contact slurm controller' >&2\nexit 1\n")
+    assert "none here" not in check(database={"embedded": True})["SLURM"].detail
+
+
 PLAYED_SLURM = {
     # keeps a list of jobs beside it; ANSWER is what it prints of the number of a job
     "sbatch": """case $* in *--test-only*) exit 0;; esac
