@@ -303,7 +303,8 @@ class Run:
         )
         return {
             RunState.FINISHED: f"the run is finished.{added}",
-            RunState.RUNNING: f"the run is still going{self._where()}; wait for its end.",
+            RunState.RUNNING: f"the run is still going{self._where()}; wait for its end, or watch it: "
+            f"`{shlex.join(['imatgen', 'report', str(self.path), '--serve'])}`.",
             RunState.FAILED: f"the run failed ({self.failure}). {go_on}",
             RunState.STOPPED: f"{self._how_far()} {go_on}",
         }[self.state]

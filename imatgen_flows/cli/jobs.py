@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import datetime, timedelta
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,7 +73,16 @@ def jobs(
     """
     from imatgen_flows.managers.job_lines import read_jobs, select_jobs
 
-    campaign_id, lines, warning = read_jobs(cluster_directory(cluster), campaign)
+    try:
+        where = cluster_directory(cluster)
+    except InputError as error:
+        if campaign and Path(campaign).is_dir():
+            raise InputError(
+                f"{campaign}: a run on this machine has no jobs on a cluster; `imatgen status {shlex.quote(campaign)}` shows "
+                "it. Of one on a cluster, give --cluster DIR too."
+            ) from error
+        raise
+    campaign_id, lines, warning = read_jobs(where, campaign)
     chosen = select_jobs(lines, [item.value for item in state or ()], name, failed)
     if as_json:
         typer.echo(json.dumps([vars(line) for line in chosen]))

@@ -99,7 +99,7 @@ def init(
             typer.echo(renaming)
     else:
         raise InputError(f"--from {origin}: with --system it is one of {', '.join(STARTS)}.")
-    typer.echo(f"wrote {path}. Next: imatgen plan {shlex.quote(str(path))}")
+    typer.echo(f"wrote {path}. Next: imatgen check {shlex.quote(str(path))}")
 
 
 @app.command(rich_help_panel=CAMPAIGN)
@@ -127,7 +127,7 @@ def check(
         typer.echo(json.dumps([vars(item) for item in checks]))
     else:
         for item in checks:
-            typer.echo(f"{'ok  ' if item.ok else 'FAIL'}  {item.name}: {item.detail}")
+            typer.echo(f"{item.mark}  {item.name}: {item.detail}")
     if not all(item.ok for item in checks):
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +78,11 @@ def parse_system(text: str) -> list[str]:
     try:
         elements = chemical_system(text.split("-"))
     except InputError as error:
-        raise InputError(f"--system {text}: {error} {_SYSTEM}") from error
+        meant = "-".join(re.findall("[A-Z][a-z]?", text))
+        hint = f" Did you mean {meant}?" if "-" in meant and "-" not in text else ""
+        raise InputError(
+            f"--system {text}: {_SYSTEM}{hint}" if hint else f"--system {text}: {error} {_SYSTEM}"
+        ) from error
     if len(elements) < 2:
         raise InputError(f"--system {text}: one element is no system. {_SYSTEM}")
     return elements

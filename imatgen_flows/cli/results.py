@@ -50,15 +50,15 @@ def show(
 ) -> None:
     """Show the best candidates of a finished run, lowest E_hull first."""
     from imatgen_flows.report.choice import choose_candidates
-    from imatgen_flows.report.run_directory import RunDirectory
 
-    found = RunDirectory.open(run)
+    found = _finished(run)
     rows = choose_candidates(found, only.value, max_e_hull, top)
     if as_json:
         typer.echo(json.dumps(rows))
     elif rows:
         matching = len(choose_candidates(found, only.value, max_e_hull))
         print_best(found, f"{found.title}: {len(rows)} of {matching} candidates (`{only.value}`)", rows)
+        typer.echo(found.basis.sentence(found.pressure))
     if not rows:
         raise ImatgenError(_none_of(only, max_e_hull))
 
@@ -110,7 +110,7 @@ def report(
         return
     from imatgen_flows.report import build_report
 
-    typer.echo(build_report(run))
+    typer.echo(build_report(_finished(run).path))
 
 
 @app.command(rich_help_panel=CAMPAIGN)
@@ -127,7 +127,7 @@ def export(
     """Write the candidates of a run for other programs, lowest E_hull first."""
     from imatgen_flows.report import export_run
 
-    written = export_run(run, fmt.value, destination, only.value, max_e_hull=max_e_hull, top=top)
+    written = export_run(_finished(run).path, fmt.value, destination, only.value, max_e_hull=max_e_hull, top=top)
     for path in written:
         typer.echo(path)
     if not written:
@@ -139,10 +139,19 @@ def print_result(directory: Path) -> None:
     from imatgen_flows.report.run_directory import RunDirectory
 
     found = RunDirectory.open(directory)
-    print_best(
-        found, f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed; the best", found.new[:BEST]
-    )
+    near = f"{found.near} of them within {found.threshold:g} eV/atom of the hull"
+    title = f"{found.title}: {len(found.new)} new of {len(found.relaxed)} relaxed, {near}; the lowest"
+    print_best(found, title, found.new[:BEST])
     typer.echo(found.basis.sentence(found.pressure))
+
+
+def _finished(path: Path) -> RunDirectory:
+    """Open the results of a finished run; of another one the error says how far it has come, and what to do."""
+    from imatgen_flows.report.run_directory import RunDirectory
+    from imatgen_flows.run import Run
+
+    Run.open(path).require_finished()
+    return RunDirectory.open(path)
 
 
 def print_best(found: RunDirectory, title: str, rows: Sequence[RelaxedRow]) -> None:

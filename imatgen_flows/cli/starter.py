@@ -64,10 +64,18 @@ def write_starter(directory: Path, system: Sequence[str], source: str) -> Path:
 
     from imatgen_flows.config import CampaignConfig
 
-    CampaignConfig(system=list(system))  # which refuses six elements
+    if directory.suffix in (".yaml", ".yml"):
+        raise InputError(
+            f"{directory}: named like a file, but it is a directory into which {CAMPAIGN_FILE} is written."
+        )
+    default = CampaignConfig(system=list(system))  # which refuses six elements
     elements = yaml.safe_dump(list(system), default_flow_style=True).strip()  # nobelium, No, is a truth value unquoted
     text = Template((files("imatgen_flows.cli") / "assets" / CAMPAIGN_FILE).read_text(encoding="utf-8"))
-    return _write(directory, text.substitute(vars(STARTS[source]), title="-".join(system), elements=elements))
+    drawn = default.model_dump()["sampling"]
+    sampling = {name: drawn[name] for name in yaml.safe_load(STARTS[source].sampling)}
+    written = yaml.safe_dump(sampling, default_flow_style=True, sort_keys=False).strip()
+    values = {"title": "-".join(system), "elements": elements, "default_sampling": written}
+    return _write(directory, text.substitute(vars(STARTS[source]), **values))
 
 
 def convert_campaign(old: Path, directory: Path) -> tuple[Path, list[str]]:

@@ -79,8 +79,8 @@ class Interpreter:
         if not self.ours:
             raise InputError(
                 f"{where}, which cannot import this program ({self.fault}): "
-                f"`{self.path} -m pip install --no-deps CLONE`, with the clone or wheel of this program, and what it then says "
-                "is missing."
+                f"`{self.path} -m pip install --no-deps CLONE`, with the clone or wheel of this program, and what it "
+                "then says is missing."
             )
         if self.ours != __version__:
             raise InputError(

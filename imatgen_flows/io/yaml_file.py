@@ -142,6 +142,8 @@ def load_yaml(path: Path) -> Any:
             loader.dispose()
     except FileNotFoundError:
         raise
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a directory, where a YAML file is expected.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: {NOT_UTF8}") from error
     except (OSError, ValueError, yaml.YAMLError) as error:  # a date such as 2026-13-01 is a ValueError

@@ -101,5 +101,5 @@ def _compare(
     for part in rows.split(BATCH):
         made = model.compressor.codec.read_unchecked(decode(part))[0]
         errors += compare(model.compressor.drawn(crystals[part]), made)
-        report_count(len(errors), len(rows), f"reconstructed ({path})")
+        report_count(len(errors), len(rows), f"reconstructed, {path.replace('_', ' ')}")
     return errors

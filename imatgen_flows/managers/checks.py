@@ -9,11 +9,25 @@ from imatgen_flows.errors import InputError
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of one check: whether it passed, and what was found."""
+    """The outcome of one check.
+
+    Attributes
+    ----------
+    name : what was checked
+    ok : whether it passed
+    detail : what was found
+    caution : whether it passed, but limits what the result will say
+    """
 
     name: str
     ok: bool
     detail: str
+    caution: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What stands before its line."""
+        return "FAIL" if not self.ok else "note" if self.caution else "ok  "
 
 
 def refuse_faults(checks: list[Check]) -> None:

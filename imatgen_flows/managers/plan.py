@@ -124,9 +124,9 @@ class Plan:
         lines = {
             "templates": f"{self.templates:,}",
             "training structures": f"{self.structures:,}",
-            "left out": _reasons(self.exclusions),
+            "not trained on": _reasons(self.exclusions),
             "hull": self.hull,
-            "known phases left out": _reasons(self.known_exclusions),
+            "not on the hull": _reasons(self.known_exclusions),
             "reference phases": f"at most {self.references:,}",
             "charge balance": f"{self.unbalanced_structures:,} training structures, {self.unbalanced_compositions:,} of "
             f"{self.compositions:,} compositions are not balanced; such candidates are "

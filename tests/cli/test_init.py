@@ -40,7 +40,7 @@ def test_init_writes_a_campaign_for_any_system(imatgen, tmp_path, source):
     campaign = CampaignConfig.from_file(tmp_path / "new" / "campaign.yaml")
     assert set(campaign.system) == {"Y", "N", "No", "O"} and campaign.templates.source == source
     assert campaign.known.source == ("shipped" if source == "prototypes" else source)
-    assert f"imatgen plan {tmp_path}" in text
+    assert f"imatgen check {tmp_path}" in text
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,13 @@ def test_what_is_no_campaign_is_refused_in_a_sentence(imatgen, tmp_path, content
 def test_a_campaign_and_a_cluster_are_not_written_at_once(imatgen, tmp_path):
     code, _, error = imatgen("init", tmp_path / "new", "--cluster", "--from", tmp_path / "old.yaml")
     assert code == 2 and "--from" in error
+
+
+def test_a_formula_in_place_of_a_system_and_a_file_in_place_of_a_folder_are_named(imatgen, tmp_path):
+    for words, says in (
+        ([str(tmp_path / "a"), "--system", "ZrN"], "Did you mean Zr-N?"),
+        ([str(tmp_path / "a.yaml"), "--system", "Zr-N"], "named like a file"),
+    ):
+        code, _, error = imatgen("init", *words)
+        assert code == 2 and says in error
+    assert not list(tmp_path.iterdir())

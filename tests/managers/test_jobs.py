@@ -22,6 +22,8 @@ from imatgen_flows.managers.job_lines import read_jobs, select_jobs
 
 pytestmark = pytest.mark.usefixtures("played_slurm")
 
+# launchers import the jobs of this module
+IMPORTABLE = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
 # runs the batch script at once, as the job 1700, and names its files as SLURM does
 RUNS = """#!/bin/bash
 for script; do :; done
@@ -45,6 +47,11 @@ def speak_until(file):
     while not Path(file).exists():
         time.sleep(0.05)
     print("ended", flush=True)
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", IMPORTABLE)
 
 
 @pytest.fixture
@@ -75,7 +82,7 @@ def campaign(machine, tmp_path_factory):
     """A campaign that `qlaunch` and `rlaunch` ran: one job completed, one fizzled, the third waits for it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{machine.programs}:{os.environ['PATH']}")
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])]))
+        patch.setenv("PYTHONPATH", IMPORTABLE)
         (machine.programs / "sbatch").write_text(RUNS)
         good, bad = named("relax batch 1 of 2", speak("hello")), named("relax batch 2 of 2", speak("alas", fail=True))
         run = tmp_path_factory.mktemp("run")
@@ -245,7 +252,6 @@ def test_no_such_job_and_bad_numbers_are_refused(imatgen):
 
 
 def test_a_job_of_the_worker_without_slurm_has_output_of_its_own(machine, imatgen, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])]))
     (machine.directory / "blocks").mkdir(exist_ok=True)
     campaign_id = machine.add(Flow([named("train", speak("of my own"))]), "worker")
     subprocess.run([machine.directory / "start-local.sh"], check=True, capture_output=True, timeout=30)
@@ -280,7 +286,6 @@ def test_a_silent_slurm_is_a_warning_and_no_fault(machine, campaign, imatgen):
 
 
 def test_following_a_running_job_prints_what_it_adds_and_ends_with_it(machine, imatgen, monkeypatch, tmp_path):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])]))
     (machine.programs / "sbatch").write_text(RUNS.replace("1700.error", "1700.error &"))
     campaign_id = machine.add(Flow([named("train", speak_until(str(tmp_path / "go")))]), "followed")
     machine.dispatch(1)
