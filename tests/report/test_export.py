@@ -127,7 +127,8 @@ def test_a_new_column_appears_in_every_export_and_on_the_page(own_run, rewrite):
         field = parquet.read_schema(table).field("hardness")
         assert (field.metadata[b"label"], field.metadata[b"unit"]) == (b"Hardness", b"GPa")
         data = page_data(RunDirectory.open(own_run))
-        assert {"name": "hardness", "label": "Hardness", "unit": "GPa", "type": "number"} in data["columns"]
+        written = {"name": "hardness", "label": "Hardness", "unit": "GPa", "type": "number", "description": "Invented."}
+        assert written in data["columns"]
         assert {row["hardness"] for row in data["candidates"]} == {1.5}
     finally:
         schema.COLUMNS.remove(column)
