@@ -23,7 +23,7 @@ PUBLISHED = len(reference_phases(["V", "O"]))
 
 @pytest.fixture
 def plan(tiny):
-    return lambda **sections: make_plan(tiny(**sections))
+    return lambda **sections: make_plan(tiny(**sections), measure=False)
 
 
 def test_every_round_is_counted_and_what_is_done_once_is_counted_once(plan):
@@ -174,13 +174,13 @@ def test_a_held_out_share_that_leaves_nothing_to_learn_is_refused_by_plan_and_tr
     assert said(training_rows, build(config, tmp_path / "run"), config.model) == sentence
     (fault,) = [check for check in check_machine(config) if not check.ok]
     assert (fault.name, fault.detail) == ("templates", sentence)
-    assert make_plan(tiny(("Li", "V", "O"), **source, model={"holdout": 0.5})).structures == 12
+    assert make_plan(tiny(("Li", "V", "O"), **source, model={"holdout": 0.5}), measure=False).structures == 12
 
 
 def test_the_plan_counts_the_structures_that_the_run_trains_on(tiny, tmp_path):
     for held_out in ("none", "structures", "prototypes"):
         config = tiny(known={"held_out": held_out})
-        planned, document = make_plan(config), build(config, tmp_path / held_out)
+        planned, document = make_plan(config, measure=False), build(config, tmp_path / held_out)
         assert planned.structures == document.counts["kept"] == planned.evaluations["labels"]
         assert planned.templates == document.counts["templates"]
 
@@ -211,7 +211,7 @@ def test_the_plan_names_the_first_crystals_that_are_left_out_and_json_all(few, c
     folder = config.templates.path
     for number in range(5):
         (folder / f"bad{number}.cif").write_text("no crystal " * 50)
-    planned = make_plan(config.model_copy(update={"known": type(config.known)(path=folder)}))
+    planned = make_plan(config.model_copy(update={"known": type(config.known)(path=folder)}), measure=False)
     lines = planned.examples()
     (line,) = [line for line in lines if line.startswith("templates, 5 unreadable: ")]
     assert "bad0 (bad0.cif: " in line and "bad2 (" in line and "bad3" not in line and line.endswith("; 2 more")
