@@ -206,7 +206,7 @@ def decode_note(row: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> decode_note({"residual": 0.3, "clean": False, "repaired": 1, "repaired_atoms": ["O5 (1.1 A from O2)"],
+    >>> decode_note({"residual": 0.2, "clean": False, "repaired": 1, "repaired_atoms": ["O5 (1.1 A from O2)"],
     ...              "count_matches": True})
     'repair removed 1 atom: O5 (1.1 A from O2)'
     """

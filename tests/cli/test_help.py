@@ -78,19 +78,15 @@ def test_choices_of_the_benchmark_come_from_the_registries():
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_completes_commands_and_options(shell):
-    command = [sys.executable, "-c", "from imatgen_flows.cli.main import main; main()"]
-    script = subprocess.run(
-        [*command, "--show-completion", shell],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"SHELL": shell},
-    ).stdout
+    # by the variable that `--show-completion` sets too, which asks the processes above for their shell
+    program = "import sys; sys.argv = ['imatgen']; from imatgen_flows.cli.main import main; main()"
+
+    def answer(**asked):
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False).stdout
+
+    script = answer(_IMATGEN_COMPLETE=f"source_{shell}")
     assert "_COMPLETE" in script
     if shell == "bash":
-        asked = {"_IMATGEN_COMPLETE": "complete_bash", "COMP_WORDS": "imatgen lo", "COMP_CWORD": "1"}
-        program = "import sys; sys.argv = ['imatgen']; from imatgen_flows.cli.main import main; main()"
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=os.environ | asked, capture_output=True, text=True, check=False
-        )
-        assert done.stdout.split() == ["logs"]
+        words = answer(_IMATGEN_COMPLETE="complete_bash", COMP_WORDS="imatgen lo", COMP_CWORD="1")
+        assert words.split() == ["logs"]
