@@ -112,11 +112,11 @@ def _samples(drawn: pandas.DataFrame, label: str, place: int) -> Trace:
         "x": numbers(drawn["latent_x"]),
         "y": numbers(drawn["latent_y"]),
         "name": legend_name(label, len(drawn)),
-        "customdata": [
-            [formula(row["formula"]) or "sample", escape(fate(row)), escape(sample)]
+        # one text a point: plotly takes far longer over a list of lists, and there may be 20,000
+        "hovertext": [
+            f"<b>{formula(row['formula']) or 'sample'}</b><br>{escape(fate(row))}<br>{escape(sample)}"
             for sample, row in table_rows(drawn)
         ],
-        "hovertemplate": f"<b>%{{customdata[0]}}</b>  {escape(label)}<br>%{{customdata[1]}}<br>%{{customdata[2]}}"
-        "<extra></extra>",
+        "hovertemplate": f"%{{hovertext}}<extra>{escape(label)}</extra>",
         "marker": sampler_marker(place, 7) | {"opacity": 0.9},
     }

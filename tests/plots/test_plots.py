@@ -130,7 +130,7 @@ def test_the_map_shows_who_has_a_place_on_it(candidates):
     assert traces["Interpolation"].x == (0.0, 2.0) and traces["prior"].x == (1.0, 5.0)
     assert traces["Training, unstable"].x == (1.0,) and traces["Known phase"].x == (0.0,)
     assert traces["Training, stable"].customdata[0][2:] == ["–", "a&lt;b"]
-    assert "Rejected at decoding: no cell (&lt;i&gt;bad" in traces["prior"].customdata[1][1]
+    assert "Rejected at decoding: no cell (&lt;i&gt;bad" in traces["prior"].hovertext[1]
 
 
 def test_bands_are_one_line_with_gaps_and_a_jump_of_the_path_has_both_names():
