@@ -16,18 +16,18 @@ class Check:
     name : what was checked
     ok : whether it passed
     detail : what was found
-    caution : whether it passed, but limits what the result will say
+    limiting : whether it passed, but limits what the result will say
     """
 
     name: str
     ok: bool
     detail: str
-    caution: bool = False
+    limiting: bool = False
 
     @property
     def mark(self) -> str:
         """What stands before its line."""
-        return "FAIL" if not self.ok else "note" if self.caution else "ok  "
+        return "FAIL" if not self.ok else "note" if self.limiting else "ok  "
 
 
 def refuse_faults(checks: list[Check]) -> None:

@@ -312,7 +312,7 @@ def _check_hull(
     left = f" Known phases left out: {count_reasons(unfit)}." if unfit else ""
     basis = _basis(system, phases)
     cure = "" if basis.is_published else f" {CURE_OF_HULL}"
-    return Check("hull", True, f"{basis.sentence(pressure)}{cure}{left}", caution=not basis.is_published)
+    return Check("hull", True, f"{basis.sentence(pressure)}{cure}{left}", limiting=not basis.is_published)
 
 
 def _basis(system: list[str], phases: list[ReferencePhase]) -> HullBasis:
