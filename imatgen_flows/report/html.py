@@ -96,9 +96,9 @@ def _headline(run: RunDirectory) -> Markup:
 
 def _clean(run: RunDirectory) -> int | None:
     """Count the new candidates that decoded cleanly; None where none was decoded from an image."""
-    read = [row for row in run.new if row.get("residual") is not None]
-    decoded = [clean for row in read if (clean := row.get("clean")) is not None]
-    return sum(decoded) if decoded else None
+    decoded = [row for row in run.new if row.get("residual") is not None]
+    known = [clean for row in decoded if (clean := row.get("clean")) is not None]
+    return sum(known) if known else None
 
 
 def _funnel(run: RunDirectory) -> Markup:

@@ -12,7 +12,7 @@ from imatgen_flows.candidates.schema import COLUMNS, Column
 from imatgen_flows.errors import InputError
 from imatgen_flows.plots.style import PALETTE, SAMPLER_SYMBOLS
 from imatgen_flows.report.compositions import choose, compositions_data, lowest
-from imatgen_flows.report.crystals import crystal_data
+from imatgen_flows.report.crystal_data import crystal_data
 from imatgen_flows.report.documents import RelaxedRow
 from imatgen_flows.report.drawing import DrawingError, element_style, rotation
 from imatgen_flows.report.evidence import evidence_filters, evidence_line

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from datetime import timedelta
 
 import pytest
@@ -12,7 +11,6 @@ import yaml
 from fireworks import FWorker
 from jobflow import SETTINGS, Flow, JobStore, Response, job
 
-from imatgen_flows.cli import main as cli
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.managers import campaigns, slurm
 from imatgen_flows.managers.recovery import Remedy
@@ -37,23 +35,6 @@ def retry(machine, campaign_id, **options):
 def chain():
     first = add(1, 2)
     return Flow([first, add(first.output, 3)])
-
-
-@pytest.fixture
-def imatgen(capsys):
-    """Run the command in this process; return exit status, output and errors."""
-
-    def call(*arguments):
-        sys.argv = ["imatgen", *map(str, arguments)]
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import pytest
 from fireworks import Firework
 from jobflow import Flow, job
 
-from imatgen_flows.cli import main as cli
 from imatgen_flows.cli.jobs import JobState
 from imatgen_flows.managers import slurm
 from imatgen_flows.managers.job_lines import read_jobs, select_jobs
@@ -52,24 +51,6 @@ def speak_until(file):
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", IMPORTABLE)
-
-
-@pytest.fixture
-def imatgen(capsys, monkeypatch):
-    """Run the command in this process; return exit status, output and errors."""
-
-    def call(*arguments):
-        capsys.readouterr()  # what fixtures and launchers printed
-        monkeypatch.setattr(sys, "argv", ["imatgen", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code or 0, captured.out, captured.err
-
-    return call
 
 
 def named(name, made):

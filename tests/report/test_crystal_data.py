@@ -5,7 +5,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from imatgen_flows.report.crystals import crystal_data, powder_pattern, symmetrised_cif
+from imatgen_flows.report.crystal_data import crystal_data, powder_pattern, symmetrised_cif
 from imatgen_flows.report.drawing import DrawingError
 from imatgen_flows.report.run_directory import RunDirectory, decode_note
 
