@@ -171,6 +171,7 @@ def imatgen(capsys):
     from imatgen_flows.cli import main as cli
 
     def call(*arguments):
+        capsys.readouterr()  # what fixtures and launchers printed
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["imatgen", *map(str, arguments)])
             with pytest.raises(SystemExit) as end:

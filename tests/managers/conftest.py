@@ -15,7 +15,6 @@ from fireworks.core.rocket_launcher import rapidfire
 from jobflow import SETTINGS, Flow, JobStore
 
 from imatgen_flows import launchpad
-from imatgen_flows.cli import main as cli
 from imatgen_flows.cluster import ClusterConfig
 from imatgen_flows.managers import campaigns, slurm
 from imatgen_flows.managers.cluster_files import write_cluster_files
@@ -111,21 +110,3 @@ def played_slurm(machine, monkeypatch):
     monkeypatch.setenv("IMATGEN_CLUSTER", str(machine.directory))
     store = JobStore.from_dict_spec(yaml.safe_load((machine.directory / "jobflow.yaml").read_text())["JOB_STORE"])
     monkeypatch.setattr(SETTINGS, "JOB_STORE", store)
-
-
-@pytest.fixture
-def imatgen(capsys, monkeypatch):
-    """Run the command in this process; return exit status, output and errors."""
-
-    def call(*arguments):
-        capsys.readouterr()  # what fixtures and launchers printed
-        monkeypatch.setattr(sys, "argv", ["imatgen", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code or 0, captured.out, captured.err
-
-    return call
