@@ -246,7 +246,7 @@ def test_a_file_that_is_no_campaign_is_refused_in_a_few_lines(refusal, text, sai
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.yaml: no such campaign file.*imatgen init"):
         CampaignConfig.from_file(tmp_path / "nowhere.yaml")
-    with pytest.raises(InputError, match="cannot be read as YAML"):
+    with pytest.raises(InputError, match="a directory, where a YAML file is expected"):
         CampaignConfig.from_file(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match=r"binary\.yaml: cannot be read: it is not text in UTF-8"):

@@ -34,6 +34,21 @@ def locked(directory: Path, refusal: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_turn(directory: Path) -> Iterator[None]:
+    """Run a block in one process and thread at a time; the others wait for their turn.
+
+    Parameters
+    ----------
+    directory : it exists, and can be written to
+    """
+    path = directory / LOCK_FILE
+    path.touch(mode=0o600)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def is_locked(directory: Path) -> bool:
     """Tell whether a process of this machine has locked a directory."""
     try:

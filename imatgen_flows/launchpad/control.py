@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.io.files import write_atomic
+from imatgen_flows.io.lock import in_turn
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -152,8 +153,9 @@ def start(directory: Path) -> Endpoint:
         is its own.
     """
     endpoint, files = prepare(directory), ServerFiles(directory)
-    while not _answers(endpoint, files):  # a process that was just killed may seem to run for a moment
-        _launch(files)
+    with in_turn(files.directory):  # of those who start it at the same time, one does
+        while not _answers(endpoint, files):  # a process that was just killed may seem to run for a moment
+            _launch(files)
     return endpoint
 
 
@@ -217,7 +219,7 @@ def status(directory: Path) -> Status:
 
 
 def _launch(files: ServerFiles) -> None:
-    """Start the server's process and wait until it listens, or one that was started at the same time does."""
+    """Start the server's process and wait until it listens."""
     with files.log.open("a") as log:
         files.log.chmod(0o600)
         process = subprocess.Popen(
@@ -231,14 +233,11 @@ def _launch(files: ServerFiles) -> None:
     threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie when it ends
     end = time.monotonic() + PATIENCE
     while files.running() is None:
-        if process.poll() is not None and files.running() is None:
+        if process.poll() is not None:
             raise ImatgenError(f"the embedded LaunchPad did not start: {_last_line(files.log)} See {files.log}.")
         if time.monotonic() > end:
             raise ImatgenError(f"the embedded LaunchPad is not up after {PATIENCE:.0f} s. See {files.log}.")
         time.sleep(POLL)
-    if files.running() != process.pid:
-        process.terminate()  # or it would wait for the database, and take it when the other is stopped
-        process.wait()
 
 
 def _answers(endpoint: Endpoint, files: ServerFiles) -> bool:

@@ -21,11 +21,13 @@ from typer.testing import CliRunner
 from imatgen_flows import launchpad
 from imatgen_flows.cli.launchpad import launchpad_app
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.io.lock import in_turn
 from imatgen_flows.launchpad.commands import Commands
 from imatgen_flows.launchpad.control import ServerFiles
 from imatgen_flows.launchpad.engine import DatabaseEngine
 from imatgen_flows.launchpad.scram import MECHANISM, Keys
 from imatgen_flows.launchpad.server import Session
+from imatgen_flows.launchpad.storage import PATIENCE
 
 
 @pytest.fixture
@@ -177,6 +179,18 @@ def test_servers_started_at_the_same_time_are_one(directory):
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # a process that ended meanwhile
             assert str(directory).encode() not in path.read_bytes()  # none waits for its turn
+
+
+def test_who_starts_it_second_waits_for_a_slow_first(directory):
+    endpoint = launchpad.prepare(directory)
+    found = []
+    second = threading.Thread(target=lambda: found.append(launchpad.start(directory)))
+    with in_turn(directory), closing(DatabaseEngine(ServerFiles(directory).database)):
+        second.start()
+        second.join(PATIENCE + 0.5)  # longer than a server waits for the file
+        assert second.is_alive() and not found
+    second.join()
+    assert found == [endpoint]
 
 
 def test_the_port_is_remembered_and_can_be_chosen(directory):
