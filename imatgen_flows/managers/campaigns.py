@@ -263,14 +263,24 @@ def harvest_campaign(
 def live_jobs(cluster: Path) -> dict[str, slurm.SlurmJob]:
     """Query the jobs in the queue; there are none on a single machine with the embedded database and without SLURM.
 
+    A package of SLURM that was never configured is no SLURM, unless it once gave a job of this LaunchPad its id.
+
     Raises
     ------
     ImatgenError
         Where SLURM does not answer, which says nothing about its jobs.
     """
-    if ClusterConfig.from_directory(cluster).database.embedded and shutil.which("squeue") is None:
+    from imatgen_flows.managers.fireworks import CampaignLaunchPad
+
+    embedded = ClusterConfig.from_directory(cluster).database.embedded
+    if embedded and shutil.which("squeue") is None:
         return {}
-    return slurm.live_jobs()
+    try:
+        return slurm.live_jobs()
+    except ImatgenError:
+        if embedded and not slurm.is_set_up() and not CampaignLaunchPad(cluster).slurm_ids():
+            return {}
+        raise
 
 
 def _live_ids(cluster: Path, pad: CampaignLaunchPad, campaign_id: str) -> Iterator[str]:

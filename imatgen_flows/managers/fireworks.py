@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,14 @@ class CampaignLaunchPad:
         return sorted(found, key=lambda campaign: campaign["submitted"])
 
     def workflow(self, campaign_id: str) -> WorkflowView:
-        """Read the workflow of a campaign.
+        """Read the workflow of a campaign, with its fireworks in an order in which they can run.
 
         Raises
         ------
         InputError
             Where there is no such campaign.
         """
-        fields = {"nodes": 1, "fw_states": 1, "locked": 1, "updated_on": 1}
+        fields = {"nodes": 1, "links": 1, "fw_states": 1, "locked": 1, "updated_on": 1}
         with self._reached():
             record = self.pad.workflows.find_one({"metadata.campaign_id": campaign_id}, fields)
             if record is None:
@@ -107,8 +108,20 @@ class CampaignLaunchPad:
             rows = list(self.pad.fireworks.find({"spec.campaign_id": campaign_id}, _FIREWORK))
             last = [row["launches"][-1] for row in rows if row["launches"]]
             launches = {row["launch_id"]: row for row in self.pad.launches.find({"launch_id": {"$in": last}}, _LAUNCH)}
-        fireworks = [_view(row, record["fw_states"], launches) for row in sorted(rows, key=lambda row: row["fw_id"])]
+        position = _execution_order(record["links"])
+        # orphans, which have no position, come last
+        rows.sort(key=lambda row: (position.get(row["fw_id"], len(position)), row["fw_id"]))
+        fireworks = [_view(row, record["fw_states"], launches) for row in rows]
         return WorkflowView(tuple(fireworks), bool(record.get("locked")), _time(record["updated_on"]))
+
+    def slurm_ids(self) -> set[str]:
+        """Return the ids that SLURM gave to jobs of all campaigns, also of those that have left its queue."""
+        launches = [
+            firework.launch
+            for campaign in self.campaigns()
+            for firework in self.workflow(campaign["campaign_id"]).fireworks
+        ]
+        return {launch.slurm_id for launch in launches if launch and launch.slurm_id}
 
     def campaign_of(self, fw_id: int) -> str:
         """Return the id of the campaign that a firework belongs to.
@@ -211,6 +224,16 @@ def _launch_view(launch: dict[str, Any]) -> LaunchView:
         worker=(launch.get("fworker") or {}).get("name") or "",
         node=(launch.get("host") or "") if running else "",  # before that, it is the machine of the dispatcher
     )
+
+
+def _execution_order(links: dict[str, list[int]]) -> dict[int, int]:
+    """Return the position of each firework in an order where parents come first; FireWorks numbers the last job first."""
+    sorter: TopologicalSorter[int] = TopologicalSorter()
+    for parent in sorted(map(int, links)):
+        sorter.add(parent)
+        for child in links[str(parent)]:
+            sorter.add(child, parent)
+    return {fw_id: position for position, fw_id in enumerate(sorter.static_order())}
 
 
 def _id_from_output(directory: Path) -> str | None:

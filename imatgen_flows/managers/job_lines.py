@@ -53,7 +53,7 @@ def read_jobs(cluster: Path, campaign_or_run: str | None = None) -> tuple[str, t
 
     Returns
     -------
-    id of the campaign, its jobs by number, and a warning where SLURM does not answer
+    id of the campaign, its jobs in an order in which they can run, and a warning where SLURM does not answer
 
     Raises
     ------

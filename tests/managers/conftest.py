@@ -104,6 +104,15 @@ def machine(tmp_path_factory):
 
 
 @pytest.fixture
+def new_machine(tmp_path, monkeypatch):
+    """Set up a machine whose SLURM has never had a job."""
+    machine = Machine(tmp_path)
+    monkeypatch.setenv("PATH", f"{machine.programs}:{os.environ['PATH']}")
+    yield machine
+    launchpad.stop(machine.directory / "launchpad")
+
+
+@pytest.fixture
 def played_slurm(machine, monkeypatch):
     """Set the environment that `env.sh` sets."""
     monkeypatch.setenv("PATH", f"{machine.programs}:{os.environ['PATH']}")

@@ -140,6 +140,25 @@ def test_a_silent_slurm_stops_the_retry_before_it_touches_anything(machine):
     campaigns.cancel_campaign(machine.directory, campaign_id)
 
 
+def test_a_package_of_slurm_that_was_never_configured_is_no_slurm(new_machine):
+    campaign_id = new_machine.add(chain())
+    for program in ("squeue", "sinfo"):
+        unset = "#!/bin/sh\necho 'error: Could not establish a configuration source' >&2\nexit 1\n"
+        (new_machine.programs / program).write_text(unset)
+    assert retry(new_machine, campaign_id) == []
+    reserve(new_machine, campaign_id, slurm_id=43)
+    with pytest.raises(ImatgenError, match="SLURM does not answer"):  # it was configured once, and may have jobs
+        retry(new_machine, campaign_id)
+
+
+def test_fireworks_are_listed_in_the_order_in_which_they_run(machine):
+    campaign_id = machine.add(Flow([first := add(1, 2), second := add(first.output, 3), add(second.output, 4)]))
+    expected = machine.fireworks.workflows.find_one({"metadata.campaign_id": campaign_id})["links"]
+    numbers = [firework.fw_id for firework in machine.pad.workflow(campaign_id).fireworks]
+    assert [expected[str(number)] for number in numbers] == [[numbers[1]], [numbers[2]], []]
+    campaigns.cancel_campaign(machine.directory, campaign_id)
+
+
 def test_a_workflow_locked_by_a_dead_process_is_opened(machine):
     campaign_id = machine.add(chain())
     machine.fireworks.workflows.update_one({"metadata.campaign_id": campaign_id}, {"$set": {"locked": True}})
