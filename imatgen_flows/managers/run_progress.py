@@ -90,11 +90,13 @@ class ProgressRecorder:
     ) -> None:
         made = [StageProgress(stage.job, stage.title, stage.round, _profile(stage.job)) for stage in stages]
         self.progress, self.path, self.display = RunProgress(made), directory / PROGRESS_FILE, display
-        self._take_plan(planned_before(directory, stages))
+        earlier = read_run_progress(directory)
+        self.earlier = earlier.spent if earlier else 0.0  # s, of all attempts before this one
+        self.found = 0.0  # s that jobs took whose results are found
+        self._take_plan(planned_before(earlier, stages))
         self.ask_plan = None if any(stage.planned is not None for stage in made) else plan
         self.began = self.written = time.monotonic()
         self.stage_began = self.began
-        self.earlier = 0.0  # s that earlier attempts have spent on what is found
         self.before = 0.0  # s that the current stage has taken in jobs that are done
         self.refresh()
         self._write()
@@ -117,7 +119,7 @@ class ProgressRecorder:
             stage.state is not StageState.RUNNING or (stage.job, stage.title) != (job, title)
         ):  # no begin was reported: an earlier attempt has done it
             stage = self._enter(job, title)
-            self.earlier += seconds
+            self.found += seconds
         self.before += seconds
         stage.state, stage.seconds, stage.said = StageState.DONE, self.before, said
         self.refresh()
@@ -136,7 +138,7 @@ class ProgressRecorder:
     def refresh(self) -> RunProgress:
         """Bring the times up to date, and return the progress."""
         now = time.monotonic()
-        self.progress.spent = self.earlier + now - self.began
+        self.progress.spent = max(self.earlier, self.found) + now - self.began
         self.progress.updated = time.time()
         stage = self.progress.current
         if stage and stage.state is StageState.RUNNING:
@@ -216,11 +218,10 @@ def read_run_progress(directory: Path, going: bool = False) -> RunProgress | Non
     return progress
 
 
-def planned_before(directory: Path, stages: Sequence[CampaignStage]) -> list[float | None]:
+def planned_before(earlier: RunProgress | None, stages: Sequence[CampaignStage]) -> list[float | None]:
     """Return what an earlier attempt had planned for the same stages; nothing where there is no such plan."""
-    found = read_run_progress(directory)
     by_name: dict[tuple[str, str], list[float | None]] = {}
-    for one in found.stages if found else ():
+    for one in earlier.stages if earlier else ():
         by_name.setdefault((one.job, one.title), []).append(one.planned)
     try:
         planned = [by_name[stage.job, stage.title].pop(0) for stage in stages]

@@ -74,7 +74,7 @@ class RunProgress:
     Attributes
     ----------
     stages : in order; those of rounds that a stop rule may leave out are among them
-    spent : s, of this attempt and of the stages that earlier ones finished
+    spent : s, of this attempt and of those before it
     ended : how the attempt ended; empty while it goes on
     updated : seconds since the epoch
     """

@@ -56,6 +56,18 @@ def test_what_is_found_is_done_with_the_time_that_it_took_before_and_needs_no_pl
     assert states(recorder)[0] == "done" and recorder.refresh().spent > 100.0
 
 
+def test_the_time_of_a_stopped_attempt_counts_once(record):
+    first = record()
+    with pytest.raises(Interrupted), recorded(first):
+        first.began -= 50.0
+        first.begin("build_dataset", "build dataset")
+        first.end("build_dataset", "build dataset", 30.0, "")
+        raise Interrupted("stopped.", 2)
+    again = record()
+    again.end("build_dataset", "build dataset", 30.0, "found, not repeated")
+    assert 50.0 <= again.refresh().spent < 60.0
+
+
 def test_the_plan_is_asked_for_once_and_an_earlier_attempt_s_counts(record, tmp_path):
     asked = []
     recorder = record(lambda: asked.append(1) or [1.0, 2.0, 3.0, None])
