@@ -39,7 +39,7 @@ class RunPlots:
         """Plot the relaxed candidates on the hull of the references.
 
         A binary has three views: close to the candidates, the whole by formation energy, and by energy above the hull. A
-        larger system is shown by E_hull, with a column for each composition.
+        ternary has its triangle, and E_hull with a column for each composition; a larger system has the latter alone.
 
         Raises
         ------

@@ -38,7 +38,7 @@ MOMENTS = SPENT["moment_evaluations"]  # purpose of the evaluations that magneti
 logger = logging.getLogger(__name__)
 
 
-@cached_job(CandidatesDocument, profile=Profile.LIGHT, label="look up what is known")
+@cached_job(CandidatesDocument, profile=Profile.LIGHT, label="search other databases")
 def known_elsewhere(
     store: ArtifactStore,
     scratch: Path,

@@ -5,45 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.candidates.formulas import atomic_fraction
+from imatgen_flows.plots.phases import DISTANCE, FORMATION, ON_HULL, Phase, candidate_points, describe, has_energy
 from imatgen_flows.plots.style import (
-    CANDIDATE_HOVER,
-    E_FORM,
-    E_HULL,
     Layout,
     PlotView,
     Trace,
     axis,
     by_class,
-    candidate_hover,
-    class_marker,
     colour,
     distance_title,
-    energy,
     faint,
     figure,
     formula,
-    legend_name,
     line,
     numbers,
-    rank,
     relaxed,
 )
+from imatgen_flows.plots.ternary import triangle, triangle_layout
 
 if TYPE_CHECKING:
     import pandas
     from plotly.graph_objects import Figure
 
-ON_HULL = 1e-6  # eV/atom
 WHOLE = (-0.03, 1.03)  # range of compositions, as atomic fraction
 NAME_WIDTH = 0.055  # of the formula of a phase, in widths of the plot
 NAMES_BELOW = 0.16  # room for these names, in heights of the plot
-FORMATION, DISTANCE = "formation_energy", "e_above_hull"
-Phase = Mapping[str, Any]  # a reference: formula, name, kind, source, fractions, formation_energy and e_above_hull
 
 
 def hull(
@@ -57,13 +46,14 @@ def hull(
     """Plot relaxed candidates and the hull of the references.
 
     A binary has three views: formation energy against composition, close to the candidates or as a whole, and energy above
-    the hull. A larger system is shown by the energy above the hull, with a column for each composition.
+    the hull. A ternary has two: the triangle of compositions with its tie lines, and the energy above the hull with a column
+    for each composition; a larger system has the latter alone.
 
     Parameters
     ----------
     candidates : the candidate table, indexed by sample; those without an E_hull are left out
     references : phases of the hull, as in hull.json; energies in eV/atom
-    system : elements; a binary is plotted against the atomic fraction of the second
+    system : elements; a binary is plotted against the atomic fraction of the second; the first of three is at the top
     threshold : E_hull up to which candidates are shortlisted, eV/atom
     scale : energy model, for people
     quantity : ``energy``, or at a pressure ``enthalpy``
@@ -83,37 +73,39 @@ def hull(
         DISTANCE: distance_title(quantity, scale),
     }
     if len(system) != 2:
-        return _by_formula(shown, list(system), threshold, titles[DISTANCE])
-    placed = [(float(phase["fractions"].get(system[1], 0.0)), phase) for phase in references if _has_energy(phase)]
+        columns, layout = _by_formula(shown, list(system), threshold, titles[DISTANCE])
+        if len(system) != 3:
+            return figure(columns, layout)
+        return _ternary(
+            triangle(shown, references, system), columns, layout | triangle_layout(system, threshold, titles[DISTANCE])
+        )
+    placed = [(float(phase["fractions"].get(system[1], 0.0)), phase) for phase in references if has_energy(phase)]
     return _Binary(shown, sorted(placed, key=lambda pair: pair[0]), system[1], threshold, titles).figure(quantity)
 
 
-def _has_energy(phase: Phase) -> bool:
-    return all(phase[key] is not None and isfinite(phase[key]) for key in (FORMATION, DISTANCE))
-
-
-def _by_formula(table: pandas.DataFrame, system: list[str], threshold: float, title: str) -> Figure:
+def _by_formula(table: pandas.DataFrame, system: list[str], threshold: float, title: str) -> tuple[list[Trace], Layout]:
     """Plot E_hull of the candidates of each composition, ordered by the fraction of the second element, the third ..."""
     names = sorted(set(table["formula"]), key=lambda name: ([atomic_fraction(name, one) for one in system[1:]], name))
     traces = [
-        _candidates(novelty, rows) | {"x": list(map(formula, rows["formula"])), "y": numbers(rows[DISTANCE])}
+        candidate_points(novelty, rows) | {"x": list(map(formula, rows["formula"])), "y": numbers(rows[DISTANCE])}
         for novelty, rows in by_class(table)
     ]
     lines = [line(0, "y", "ink"), line(threshold, "y", "muted", dash="dash")]
     across = axis("", type="category", categoryorder="array", automargin=True, categoryarray=list(map(formula, names)))
-    return figure(traces, {"xaxis": across, "yaxis": axis(title), "shapes": lines})
+    return traces, {"xaxis": across, "yaxis": axis(title), "shapes": lines}
 
 
-def _candidates(novelty: Novelty, rows: pandas.DataFrame) -> Trace:
-    """Return the points of a class, which the caller places."""
-    return {
-        "mode": "markers",
-        "name": legend_name(novelty.label, len(rows)),
-        "legendrank": rank(novelty),
-        "marker": class_marker(novelty, 10 if novelty is Novelty.NEW else 8),
-        "customdata": candidate_hover(rows),
-        "hovertemplate": f"{CANDIDATE_HOVER}<extra>{novelty.label}</extra>",
-    }
+def _ternary(in_triangle: list[Trace], columns: list[Trace], layout: Layout) -> Figure:
+    """Draw a ternary in its two views, each of which hides the traces of the other."""
+    first, second = [True] * len(in_triangle), [True] * len(columns)
+    hidden = {"xaxis.visible": False, "yaxis.visible": False, "shapes": []}
+    shown = {"xaxis.visible": True, "yaxis.visible": True, "shapes": layout["shapes"]}
+    views = [PlotView("Triangle", {"visible": first + [False] * len(columns)}, hidden)]
+    if columns:
+        views.append(PlotView("Energy above hull", {"visible": [False] * len(in_triangle) + second}, shown))
+    axes = {name: layout[name] | {"visible": False} for name in ("xaxis", "yaxis")}
+    traces = [trace | {"visible": True} for trace in in_triangle] + [trace | {"visible": False} for trace in columns]
+    return figure(traces, layout | axes | {"shapes": []}, views)
 
 
 @dataclass
@@ -166,12 +158,12 @@ class _Binary:
                         "color": colour("ink"),
                         "line": {"width": 1.4, "color": colour("ink")},
                     },
-                    "hovertext": [_describe(phase) for _, phase in pairs],
+                    "hovertext": [describe(phase) for _, phase in pairs],
                     "hoverinfo": "text",
                 }
             )
         for (novelty, rows), fractions in zip(self.classes, self.fractions, strict=True):
-            traces.append(_candidates(novelty, rows) | {"x": numbers(fractions)})
+            traces.append(candidate_points(novelty, rows) | {"x": numbers(fractions)})
         return traces
 
     def _references(self) -> list[tuple[list[tuple[float, Phase]], str, str]]:
@@ -226,16 +218,6 @@ class _Binary:
             at_foot = {"y": 0, "yref": "paper", "yanchor": "bottom", "yshift": 2 + 16 * row}
             names.append(name | (below if key == FORMATION else at_foot))
         return names
-
-
-def _describe(phase: Phase) -> str:
-    """Say what a reference is, for the box over it."""
-    name = "" if phase["name"] == phase["formula"] else f"  {escape(phase['name'])}"
-    return (
-        f"<b>{formula(phase['formula'])}</b>{name}<br>reference phase, {escape(phase['kind'])}"
-        f"<br>{E_HULL} {energy(phase[DISTANCE])} eV/atom<br>{E_FORM} {energy(phase[FORMATION])} eV/atom"
-        f"<br>{escape(phase['source'])}"
-    )
 
 
 def _around(values: Sequence[float], margin: float) -> tuple[float, float]:

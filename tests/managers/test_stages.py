@@ -8,7 +8,7 @@ DATA = ["build dataset", "relax references", "label dataset", "extend hull"]
 TRAINING = ["train cell autoencoder", "train basis autoencoder", "train VAE"]
 SAMPLING = ["evaluate reconstruction", "sample candidates", "filter candidates"]
 BATCH = ["propose candidates", "relax batch", "rank candidates"]
-END = ["look up what is known", "finish round"]
+END = ["search other databases", "finish round"]
 
 
 def titles(config, number=1):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import combinations
 
 import pandas
 import pytest
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition
 
 from imatgen_flows.candidates.classes import Novelty
 from imatgen_flows.plots.energies import energies
@@ -15,6 +18,7 @@ from imatgen_flows.plots.hull import hull
 from imatgen_flows.plots.latent_map import latent_map
 from imatgen_flows.plots.phonons import phonons
 from imatgen_flows.plots.reconstruction import reconstruction
+from imatgen_flows.plots.ternary import tie_lines
 
 BANDS = {
     "distances": [[0, 0.5], [0.5, 1]],
@@ -51,7 +55,9 @@ def test_the_json_of_a_plot_has_plain_lists_and_no_nan_and_its_axes_have_units(f
     text = json.dumps(figure.to_plotly_json(), allow_nan=False)
     assert "bdata" not in text and len(text) < 20_000
     assert "<model>" not in text and "<i>bad" not in text and "<b>mp" not in text
-    titles = {key: axis["title"]["text"] for key, axis in json.loads(text)["layout"].items() if "axis" in key}
+    layout = json.loads(text)["layout"]
+    axes = layout | layout.get("ternary", {})
+    titles = {key: axis.get("colorbar", axis)["title"]["text"] for key, axis in axes.items() if "axis" in key}
     words = re.compile(r"eV/atom|THz|%|Å|°|fraction|component|Samples|candidates|^$")
     assert titles and all(words.search(title) for title in titles.values()), titles
 
@@ -70,6 +76,54 @@ def test_the_hull_of_a_binary_has_three_views_of_the_same_points(candidates, ref
     low, high = views["Close-up"][1]["xaxis.range"]
     assert 0.4 < low < 0.5 and 0.75 < high < 0.8
     assert [name["text"] for name in views["Formation energy"][1]["annotations"]] == ["A", "AB", "B"]
+
+
+def ternary_phase(formula, energy=0.0, distance=0.0):
+    fractions = Composition(formula).get_atomic_fraction
+    present = [one for one in ("Mg", "Si", "O") if fractions(one)]
+    return {
+        "formula": formula, "name": formula, "kind": "compound", "source": "", "formation_energy": energy,
+        "e_above_hull": distance, "fractions": {one: fractions(one) for one in present},
+    }  # fmt: skip
+
+
+def test_the_tie_lines_of_a_ternary_are_those_of_pymatgens_phase_diagram():
+    energies = {"Mg": 0, "Si": 0, "O2": 0, "MgO": -3.0, "SiO2": -3.2, "Mg2Si": -0.2, "MgSiO3": -3.18, "Mg2SiO4": -3.14}
+    entries = [PDEntry(Composition(name), energy * Composition(name).num_atoms) for name, energy in energies.items()]
+    diagram = PhaseDiagram(entries)
+    stable = [
+        ternary_phase(entry.composition.reduced_formula, energies[entry.name]) for entry in diagram.stable_entries
+    ]
+    found = {frozenset((one["formula"], other["formula"])) for one, other in tie_lines(stable, ("Mg", "Si", "O"))}
+    expected = {
+        frozenset(diagram.qhull_entries[corner].composition.reduced_formula for corner in pair)
+        for facet in diagram.facets
+        for pair in combinations(facet, 2)
+    }
+    assert len(stable) == 8 and found == expected
+
+
+def test_the_hull_of_a_ternary_is_a_triangle_with_the_best_candidates_on_top():
+    names = ["formula", "novelty", "e_above_hull", "spacegroup", "spacegroup_number", "relaxed_id"]
+    rows = [
+        ("MgSi2O5", "new", -0.01, "P1", 1, "a"),
+        ("MgSi2O5", "new", 0.3, "P1", 1, "b"),
+        ("MgO", "known", 0, "P1", 1, "c"),
+    ]
+    table = pandas.DataFrame(rows, columns=names, index=["s0", "s1", "s2"])
+    phases = [ternary_phase(name) for name in ("Mg", "Si", "O2")] + [ternary_phase("MgO2", -1.0, 0.2)]
+    figure = hull(table, phases, ["Mg", "Si", "O"], 0.1)
+    views = {button.label: button.args for button in figure.layout.updatemenus[0].buttons}
+    assert list(views) == ["Triangle", "Energy above hull"]
+    assert [trace.visible for trace in figure.data] == views["Triangle"][0]["visible"]
+    new = next(trace for trace in figure.data if trace.name == "New (2)")
+    assert (new.a, new.b, new.c) == ((0.125, 0.125), (0.25, 0.25), (0.625, 0.625))
+    assert new.marker.color == (0.3, -0.01) and figure.layout.coloraxis.cmax == 0.2
+    assert figure.layout.ternary.aaxis.title.text == "Atomic fraction of Mg"
+    above = next(trace for trace in figure.data if trace.name == "Reference, above the hull")
+    assert above.a == (pytest.approx(1 / 3, abs=1e-5),)
+    alone = hull(pandas.DataFrame(), phases[:2], ["Mg", "Si", "O"], 0.1)  # an element lacks: no tie lines
+    assert not alone.data[0].a and not alone.layout.updatemenus
 
 
 def test_a_candidate_is_described_by_formula_space_group_energy_and_id(candidates, references):
@@ -91,8 +145,8 @@ def test_crowded_phases_are_named_in_rows(references):
     assert len(set(shifts[-3:])) == 3
 
 
-def test_the_hull_of_a_ternary_has_a_column_for_each_composition(candidates, references):
-    figure = hull(candidates, references, ["A", "B", "C"], 0.1)
+def test_the_hull_of_four_elements_has_a_column_for_each_composition(candidates, references):
+    figure = hull(candidates, references, ["A", "B", "C", "D"], 0.1)
     assert not figure.layout.updatemenus
     assert figure.layout.xaxis.categoryarray == ("AB", "A<sub>2</sub>B<sub>3</sub>", "AB<sub>3</sub>")
     assert by_name(figure)["New"].y == (-0.02, 0.0, 2.5)

@@ -125,7 +125,10 @@ def test_a_ternary_run_opens_as_well(browser, make_run, monkeypatch, web):
     page = web.open(browser, build_report(make_run(system=("Ca", "Ti", "O"), novelties=("new", "duplicate"))))
     assert len(web.all(page, "#cards .card")) == 10
     assert len(_column(page, "relaxed_id")) == 30
-    assert not web.all(page, "#hull-switch button")
+    assert [button.text for button in web.all(page, "#hull-switch button")] == ["Triangle", "Energy above hull"]
+    assert web.all(page, "#hull-plot .ternary") and not web.all(page, "#hull-plot .xaxislayer-above text")
+    web.click(page, "#hull-switch button:last-child")
+    assert not web.all(page, "#hull-plot .ternary .point") and web.all(page, "#hull-plot .xaxislayer-above text")
     assert web.faults(page) == []
 
 
