@@ -96,7 +96,9 @@ def cached_job(document: type[JobDocument], *, profile: Profile, label: str) -> 
             seconds = round(time.monotonic() - began, 3)
             cost = {"seconds": seconds, "cpu_seconds": round(_cpu_seconds() - cpu_before, 3)}
             made = document(key=key, parents=parents_of(restored), versions=versions, **cost, **fields)
-            counts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in getattr(made, "counts", {}).items())
+            counts = ", ".join(
+                f"{number:,} {name.replace('_', ' ')}" for name, number in getattr(made, "counts", {}).items()
+            )
             with _full_disk(store.root):
                 store.finish(key, made.model_dump(mode="json"))
             if watching:
