@@ -35,6 +35,7 @@ class Format(str, Enum):
     """Formats that `export` writes."""
 
     CIF = "cif"
+    POSCAR = "poscar"
     EXTXYZ = "extxyz"
     CSV = "csv"
     PARQUET = "parquet"

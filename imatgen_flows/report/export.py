@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow
 from pyarrow import parquet
@@ -19,7 +20,10 @@ from imatgen_flows.report.drawing import DrawingError, read_cif
 from imatgen_flows.report.result_directory import crystal_id
 from imatgen_flows.report.run_directory import RunDirectory
 
-FORMATS = ("cif", "extxyz", "csv", "parquet")
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FORMATS = ("cif", "poscar", "extxyz", "csv", "parquet")
 STRUCTURE = Column("structure", "text", "Structure", "Latest structure, as CIF.")  # the last column, in parquet only
 
 
@@ -37,8 +41,8 @@ def export_run(
     Parameters
     ----------
     run_dir : a finished run directory
-    format : `cif` (one file each, named after the id of the crystal in it), `extxyz` (one file, energies in eV/atom in
-        its headers), `csv` or `parquet` (one table without, or with, the structures as CIF)
+    format : `cif` or `poscar` (one file each, named after the id of the crystal in it; POSCARs end in `.vasp`), `extxyz`
+        (one file, energies in eV/atom in its headers), `csv` or `parquet` (one table without, or with, the structures as CIF)
     destination : directory to write to; `RUN/export` by default
     only, max_e_hull, top : see `choose_candidates`
 
@@ -64,7 +68,7 @@ def export_run(
     if not rows:
         return []
     folder = Path(destination) if destination is not None else run.path / "export"
-    writers = {"cif": _cif, "extxyz": _extxyz, "csv": _csv, "parquet": _parquet}
+    writers = {"cif": _cif, "poscar": _poscar, "extxyz": _extxyz, "csv": _csv, "parquet": _parquet}
     contents = writers[format](run, rows, only)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,12 +80,18 @@ def export_run(
 
 
 def _cif(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
-    shared = Counter(crystal_id(row) for row in rows)
+    return {f"{name}.cif": run.cif(row).encode() for name, row in _file_names(rows).items()}
+
+
+def _poscar(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, bytes]:
+    from ase.io import write
+
     files = {}
-    for row in rows:
-        crystal = crystal_id(row)
-        name = crystal if shared[crystal] == 1 else f"{crystal}-{row['sample']}"
-        files[f"{name}.cif"] = run.cif(row).encode()
+    for name, row in _file_names(rows).items():
+        buffer = io.StringIO()
+        write(buffer, _atoms(run, row), format="vasp", direct=True, sort=True)
+        _, rest = buffer.getvalue().split("\n", 1)  # ASE has its own first line, which is free
+        files[f"{name}.vasp"] = f"{row['formula']} {crystal_id(row)}\n{rest}".encode()
     return files
 
 
@@ -90,10 +100,7 @@ def _extxyz(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, b
 
     crystals = []
     for row in rows:
-        try:
-            atoms = read_cif(run.cif(row))
-        except DrawingError as error:
-            raise InputError(f"candidate {crystal_id(row)} ({row['sample']}): {error}") from error
+        atoms = _atoms(run, row)
         for name in list(atoms.arrays):
             if name not in ("numbers", "positions"):
                 del atoms.arrays[name]
@@ -107,6 +114,19 @@ def _extxyz(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, b
     buffer = io.StringIO()
     write(buffer, crystals, format="extxyz")
     return {f"candidates_{only}.extxyz": buffer.getvalue().encode()}
+
+
+def _file_names(rows: list[RelaxedRow]) -> dict[str, RelaxedRow]:
+    """Name rows by the id of their crystal, and by their sample too where several have the same."""
+    shared = Counter(crystal_id(row) for row in rows)
+    return {crystal_id(row) + (f"-{row['sample']}" if shared[crystal_id(row)] > 1 else ""): row for row in rows}
+
+
+def _atoms(run: RunDirectory, row: RelaxedRow) -> Atoms:
+    try:
+        return read_cif(run.cif(row))
+    except DrawingError as error:
+        raise InputError(f"candidate {crystal_id(row)} ({row['sample']}): {error}") from error
 
 
 def _csv(run: RunDirectory, rows: list[RelaxedRow], only: str) -> dict[str, bytes]:

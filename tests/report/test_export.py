@@ -7,6 +7,7 @@ import pyarrow
 import pytest
 from ase.io import read
 from pyarrow import parquet
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from imatgen_flows.candidates import schema
@@ -25,6 +26,16 @@ def test_each_new_candidate_becomes_a_cif_file_that_reads_back(shared_run, tmp_p
         structure = Structure.from_file(file)
         assert structure.composition.reduced_formula == row["formula"]
         assert structure.volume / len(structure) == pytest.approx(row["volume_per_atom"], rel=1e-5)
+
+
+def test_poscars_hold_the_same_crystals_as_the_cif_files(shared_run, tmp_path):
+    written = {fmt: export_run(shared_run, fmt, tmp_path / fmt) for fmt in ("poscar", "cif")}
+    assert [path.stem for path in written["poscar"]] == [path.stem for path in written["cif"]]
+    for poscar, cif in zip(*written.values(), strict=True):
+        assert poscar.suffix == ".vasp" and poscar.stem in poscar.read_text().splitlines()[0]
+        ours, theirs = Structure.from_file(poscar), Structure.from_file(cif)
+        assert ours.composition == theirs.composition and ours.lattice.volume == pytest.approx(theirs.lattice.volume)
+        assert StructureMatcher(primitive_cell=False, scale=False).get_rms_dist(ours, theirs)[0] < 1e-3
 
 
 def test_extxyz_carries_structures_and_energies(shared_run, tmp_path):
@@ -96,7 +107,7 @@ def test_the_default_destination_lies_in_the_run(own_run):
     assert file.parent == own_run / "export"
 
 
-@pytest.mark.parametrize(("choice", "says"), [({"format": "poscar"}, "Known: cif"), ({"only": "best"}, "Known: new")])
+@pytest.mark.parametrize(("choice", "says"), [({"format": "cssr"}, "Known: cif"), ({"only": "best"}, "Known: new")])
 def test_an_unknown_choice_is_answered_with_the_known_ones(shared_run, choice, says):
     with pytest.raises(InputError, match=says):
         export_run(shared_run, **choice)
