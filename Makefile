@@ -10,12 +10,13 @@ CAMPAIGN ?= workflows/campaigns/vanadium-oxides.yaml
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help install campaign pretrain pretrain-large test test-slurm lint docs browser slurm test-torchsim package clean
+.PHONY: help install campaign pretrain pretrain-large test test-slurm lint docs browser slurm test-torchsim test-peers package clean
 
 help:
 	@echo "make campaign   run the vanadium-oxide campaign, from installation to report"
 	@echo "make test       lint, type checks, import rules and tests"
 	@echo "make docs       build the documentation site into site/"
+	@echo "make test-peers the suites of FireWorks and maggma against the embedded LaunchPad"
 	@echo "make test-slurm campaigns under FireWorks on a private SLURM of this machine, with kills and walltimes"
 	@echo "make pretrain DATA=FILE  train networks for any chemical system, from crystals of many; pretrain-large: for a GPU"
 	@echo "make package    wheel and sdist, checked, and the campaign run by the wheel in an empty environment"
@@ -101,5 +102,9 @@ package: $(STAMP)
 	.venv-package/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
 	.ci/try-wheel .venv-package
 
+# the suites of FireWorks and maggma against the embedded LaunchPad
+test-peers: $(STAMP)
+	.ci/test-peers .peers $(BIN)/python
+
 clean:
-	rm -rf $(VENV) .venv-torchsim .venv-package build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .peers .venv-torchsim .venv-package build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
