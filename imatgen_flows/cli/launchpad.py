@@ -75,6 +75,25 @@ def status(cluster: ClusterOption = None, as_json: AsJson = False) -> None:
         print_table("", ["collection", "documents"], rows)
 
 
+@launchpad_app.command()
+def copy(
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="TO", help="Configuration directory whose database takes it, such as a MongoDB; empty."),
+    ],
+    cluster: ClusterOption = None,
+) -> None:
+    """Copy the database of a configuration directory to that of another, to move to MongoDB.
+
+    Jobs and their results come along, so that campaigns go on there. Nothing may be running, and what is copied stays.
+    """
+    from imatgen_flows.cli.campaigns import cluster_directory
+    from imatgen_flows.managers.database_copy import copy_database
+
+    copied = copy_database(cluster_directory(cluster), target)
+    print_table("copied", ["collection", "documents"], [[name, f"{number:,}"] for name, number in copied.items()])
+
+
 def _directory(cluster: Path | None) -> Path:
     """Return the directory of the server's files: in the configuration directory of the cluster, or here without one."""
     return (cluster or Path(os.environ.get("IMATGEN_CLUSTER", "."))) / "launchpad"

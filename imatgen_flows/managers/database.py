@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imatgen_flows.errors import ImatgenError
+from imatgen_flows.errors import ImatgenError, InputError
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
 
+LAUNCHPAD_FILE = "my_launchpad.yaml"
 PATIENCE = 5000  # ms to wait for a server
 _WRITE = "then `imatgen init --cluster DIR`"
+
+
+def read_launchpad_file(directory: Path) -> dict[str, Any]:
+    """Read `my_launchpad.yaml` of a configuration directory.
+
+    Raises
+    ------
+    InputError
+        Where it is missing.
+    """
+    import yaml
+
+    path = directory / LAUNCHPAD_FILE
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"{path}: no LaunchPad file. `imatgen init --cluster {shlex.quote(str(directory))}` writes it."
+        ) from error
 
 
 def address_of(content: Mapping[str, Any]) -> str:

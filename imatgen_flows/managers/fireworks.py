@@ -5,7 +5,6 @@ No other module imports FireWorks but `slurm_adapter`, which it calls back.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,11 +18,10 @@ from jobflow import Flow
 from jobflow.managers.fireworks import flow_to_workflow
 
 from imatgen_flows.errors import InputError
-from imatgen_flows.managers.database import PATIENCE, address_of, database_errors
+from imatgen_flows.managers.database import PATIENCE, address_of, database_errors, read_launchpad_file
 from imatgen_flows.managers.records import CampaignMetadata, CampaignRecord
 from imatgen_flows.managers.recovery import ENDED, Finding, FireworkView, LaunchView, Remedy, WorkflowView
 
-LAUNCHPAD_FILE = "my_launchpad.yaml"
 _FIREWORK = {
     "fw_id": 1, "name": 1, "state": 1, "launches": 1, "updated_on": 1, "created_on": 1, "spec._category": 1,
     "spec._exception_details": 1, "spec._tasks.job.uuid": 1, "spec._tasks.job.index": 1,
@@ -50,15 +48,7 @@ class CampaignLaunchPad:
     """
 
     def __init__(self, directory: Path) -> None:
-        import yaml
-
-        path = directory / LAUNCHPAD_FILE
-        try:
-            content = yaml.safe_load(path.read_text())
-        except OSError as error:
-            raise InputError(
-                f"{path}: no LaunchPad file. `imatgen init --cluster {shlex.quote(str(directory))}` writes it."
-            ) from error
+        content = read_launchpad_file(directory)
         self.address = address_of(content)
         options = {"serverSelectionTimeoutMS": PATIENCE} | (content.get("mongoclient_kwargs") or {})
         with self._reached():
