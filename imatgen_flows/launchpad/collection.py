@@ -22,7 +22,17 @@ from imatgen_flows.launchpad.errors import (
     duplicate_key,
 )
 from imatgen_flows.launchpad.indexes import ID_INDEX, HashMap, definition, lookups, needed_maps
-from imatgen_flows.launchpad.query import CODEC, Document, is_replacement, matches, order, seed, updated, values_at
+from imatgen_flows.launchpad.query import (
+    CODEC,
+    Document,
+    compiled,
+    is_replacement,
+    matches,
+    order,
+    seed,
+    updated,
+    values_at,
+)
 from imatgen_flows.launchpad.storage import Storage, StoredCollection
 
 MAX_DOCUMENT = 16 * 1024**2  # bytes, as MongoDB
@@ -203,7 +213,8 @@ class Collection:
         return hash_map
 
     def _find_numbers(self, query: Document, sort: Document | None, limit: int) -> list[int]:
-        found = (number for number in self._candidates(query) if matches(query, self._documents[number]))
+        matching = compiled(query)
+        found = (number for number in self._candidates(query) if matching(self._documents[number]))
         if not sort:
             return [number for number, _ in zip(found, range(limit), strict=False)] if limit else list(found)
         numbers = list(found)
@@ -221,12 +232,13 @@ class Collection:
         return list(self._documents) if fewest is None else sorted(fewest)
 
     def _replace(self, number: int, old: Document, new: Document) -> bool:
-        if new == old and list(new) == list(old):
+        body = _body(new)
+        if body == _body(old):  # 1, 1.0 and True differ
             return False
         if new.get("_id") != old["_id"]:
             raise CommandError(IMMUTABLE_FIELD, f"the `_id` of a document cannot change, here {old['_id']!r}")
         self._refuse_duplicates(new, number)
-        self._storage.replace(number, _body(new))
+        self._storage.replace(number, body)
         for hash_map in self._maps.values():
             hash_map.remove(number, old)
         self.restore(number, new)

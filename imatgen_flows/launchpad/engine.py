@@ -80,8 +80,7 @@ class DatabaseEngine:
         """
         found = self.find_collection(database, name)
         if found is None:
-            if not name or "$" in name or "\0" in name or name[0] == "." or name[-1] == ".":
-                raise CommandError(INVALID_NAMESPACE, f"{name!r} cannot be the name of a collection")
+            _check_name(name)
             number = max((item.number for item in self._collections.values()), default=0) + 1
             found = self._collections[database, name] = Collection(number, database, name, self._storage)
             found.save()
@@ -99,6 +98,20 @@ class DatabaseEngine:
         """Delete a collection with its documents."""
         self._storage.drop_collection(collection.number)
         del self._collections[collection.database, collection.name]
+
+    def rename(self, collection: Collection, database: str, name: str) -> None:
+        """Give a collection another name, which must be free.
+
+        Raises
+        ------
+        CommandError
+            Where the name is not valid.
+        """
+        _check_name(name)
+        del self._collections[collection.database, collection.name]
+        collection.database, collection.name = database, name
+        self._collections[database, name] = collection
+        collection.save()
 
     def find(self, database: str, name: str, query: Document) -> list[Document]:
         """Find documents; none where the collection does not exist."""
@@ -131,3 +144,8 @@ class DatabaseEngine:
         full = "full" in str(error)
         sentence = f"the embedded LaunchPad cannot write {self._storage.path}: {error}. Nothing was changed."
         return CommandError(OUT_OF_DISK if full else UNKNOWN, sentence + (" Free some space." if full else ""))
+
+
+def _check_name(name: str) -> None:
+    if not name or "$" in name or "\0" in name or name[0] == "." or name[-1] == ".":
+        raise CommandError(INVALID_NAMESPACE, f"{name!r} cannot be the name of a collection")

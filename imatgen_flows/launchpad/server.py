@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from imatgen_flows.errors import ImatgenError, InputError
+from imatgen_flows.launchpad.administration import SESSION_MINUTES
 from imatgen_flows.launchpad.collection import MAX_DOCUMENT
 from imatgen_flows.launchpad.commands import OK, Commands, Reply, build_info
 from imatgen_flows.launchpad.control import Endpoint, ServerFiles, prepare
@@ -56,7 +57,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, endpoint: Endpoint, engine: DatabaseEngine) -> None:
         self.keys = Keys.of(endpoint.username, endpoint.password)
-        self.commands = Commands(engine)
+        self.commands = Commands(engine, endpoint.username)
         try:
             super().__init__((endpoint.host, endpoint.port), _Handler)
         except OSError as error:
@@ -118,6 +119,7 @@ class Session:
             "maxMessageSizeBytes": MAX_MESSAGE,
             "maxWriteBatchSize": 100_000,
             "localTime": datetime.now(UTC),
+            "logicalSessionTimeoutMinutes": SESSION_MINUTES,
             "minWireVersion": 0,
             "maxWireVersion": WIRE_VERSION,
             "readOnly": False,

@@ -84,11 +84,11 @@ def test_a_filter_of_one_indexed_value_looks_at_no_other_document(monkeypatch):
         things.insert({"fw_id": number, "nodes": [number, number + 1]})
     looked_at = []
 
-    def count(query, document):
+    def count(document):
         looked_at.append(document["fw_id"])
         return True
 
-    monkeypatch.setattr("imatgen_flows.launchpad.collection.matches", count)
+    monkeypatch.setattr("imatgen_flows.launchpad.collection.compiled", lambda query: count)
     things.find({"fw_id": 7, "state": "READY"})
     things.find({"$and": [{"nodes": {"$in": [20, 30]}}]})
     assert looked_at == [7, 19, 20, 29, 30]
