@@ -15,8 +15,10 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from imatgen_flows.launchpad.collection import MAX_DOCUMENT
 from imatgen_flows.launchpad.commands import OK, Commands, Reply, build_info
 from imatgen_flows.launchpad.control import Endpoint, ServerFiles, prepare
 from imatgen_flows.launchpad.engine import DatabaseEngine
-from imatgen_flows.launchpad.errors import UNAUTHORIZED, CommandError
+from imatgen_flows.launchpad.errors import AUTHENTICATION_FAILED, UNAUTHORIZED, UNKNOWN, CommandError, as_command_error
+from imatgen_flows.launchpad.limits import FIRST_MESSAGE, REFUSAL, SILENCE, TRANSFER, Connections, FailedLogins
 from imatgen_flows.launchpad.query import Document
 from imatgen_flows.launchpad.scram import MECHANISM, Conversation, Keys, failed
 from imatgen_flows.launchpad.wire import MAX_MESSAGE, ProtocolError, encode_reply, read_request
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 
 WIRE_VERSION = 17  # MongoDB 6.0
 UNAUTHENTICATED_MESSAGE = 64 * 1024  # bytes; of clients that have not authenticated
+LOG_BYTES, LOG_FILES = 5 * 1024**2, 3  # a log that is longer is renamed; so many old ones are kept
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -58,6 +62,8 @@ class Server(socketserver.ThreadingTCPServer):
     def __init__(self, endpoint: Endpoint, engine: DatabaseEngine) -> None:
         self.keys = Keys.of(endpoint.username, endpoint.password)
         self.commands = Commands(engine, endpoint.username)
+        self.connections = Connections()
+        self.failed_logins = FailedLogins()
         try:
             super().__init__((endpoint.host, endpoint.port), _Handler)
         except OSError as error:
@@ -67,6 +73,16 @@ class Server(socketserver.ThreadingTCPServer):
                 f"port {endpoint.port} is taken by another program. Choose another with `imatgen launchpad start --port N`, "
                 "then write the workers' files anew with `imatgen init --cluster DIR`."
             ) from error
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; where the system has no more files, wait a moment instead of trying without a pause."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                log.error("cannot accept a connection: %s", error.strerror)
+                time.sleep(0.1)
+            raise
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log the exception of a connection, instead of printing it."""
@@ -81,9 +97,10 @@ class Session:
     authenticated : whether the client has proven that it knows the password
     """
 
-    def __init__(self, keys: Keys, commands: Commands) -> None:
+    def __init__(self, keys: Keys, commands: Commands, failed_logins: FailedLogins | None = None) -> None:
         self.authenticated = False
         self._keys = keys
+        self._failed_logins = failed_logins or FailedLogins()
         self._commands = commands
         self._conversation: Conversation | None = None
         self._proven = False  # the password is proven, but one more, empty, exchange follows
@@ -105,9 +122,12 @@ class Session:
                 return greeting(command)
             if not self.authenticated:
                 raise CommandError(UNAUTHORIZED, f"command {name} requires authentication")
-        except CommandError as error:
-            log.warning("%s refused: %s", name, error)
-            return error.reply()
+        except Exception as error:
+            known = as_command_error(error) or CommandError(UNKNOWN, f"{type(error).__name__}: {error}")
+            log.warning("%.40s refused: %s", name, known)
+            if known.code == AUTHENTICATION_FAILED:
+                self._failed_logins.wait()
+            return known.reply()
         return self._commands.run(command)
 
     def _hello(self, command: Document) -> Reply:
@@ -161,27 +181,81 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        session = Session(self.server.keys, self.server.commands)
         try:
-            while True:
-                limit = MAX_MESSAGE if session.authenticated else UNAUTHENTICATED_MESSAGE
-                request = read_request(self._receive, limit)
-                reply = session.reply(request.command)
-                if not request.silent:
-                    self.request.sendall(encode_reply(request, reply))
+            with self.server.connections.admission() as admitted:
+                if admitted:
+                    self._serve()
+                else:
+                    self._refuse()
+        except TimeoutError:
+            log.warning("closed a connection that was silent for too long")
         except OSError:
             return  # the client has disconnected
         except ProtocolError as error:
             log.warning("closed a connection that sent %s", error)
 
-    def _receive(self, size: int) -> bytes:
+    def _serve(self) -> None:
+        session = Session(self.server.keys, self.server.commands, self.server.failed_logins)
+        patience: float | None = FIRST_MESSAGE
+        while True:
+            limit = MAX_MESSAGE if session.authenticated else UNAUTHENTICATED_MESSAGE
+            request = read_request(_Receiver(self.request, patience).receive, limit)
+            reply = session.reply(request.command)
+            if not request.silent:
+                self.request.settimeout(TRANSFER)
+                self.request.sendall(encode_reply(request, reply))
+            patience = None if session.authenticated else SILENCE
+
+    def _refuse(self) -> None:
+        """Answer a client that is one too many with an error."""
+        sentence = f"the embedded LaunchPad has {self.server.connections.limit:,} connections, as many as it serves"
+        log.warning("refused a connection: %s", sentence)
+        request = read_request(_Receiver(self.request, REFUSAL).receive, UNAUTHENTICATED_MESSAGE)
+        self.request.sendall(encode_reply(request, CommandError(UNKNOWN, f"{sentence}. Close some.").reply()))
+
+
+class _Receiver:
+    """Receives the parts of one message.
+
+    Parameters
+    ----------
+    patience : s to wait for its beginning; None for ever
+    """
+
+    def __init__(self, connection: socket.socket, patience: float | None) -> None:
+        self._connection = connection
+        self._patience = patience
+        self._end: float | None = None  # once it has begun
+
+    def receive(self, size: int) -> bytes:
+        """Receive a number of bytes.
+
+        Raises
+        ------
+        OSError
+            Where the client disconnects, or is too slow.
+        """
         received = bytearray()
         while len(received) < size:
-            part = self.request.recv(min(size - len(received), 1024**2))
+            patience = self._patience if self._end is None else max(0.001, self._end - time.monotonic())
+            self._connection.settimeout(patience)
+            part = self._connection.recv(min(size - len(received), 1024**2))
             if not part:
                 raise ConnectionError
+            if self._end is None:
+                self._end = time.monotonic() + TRANSFER
             received += part
         return bytes(received)
+
+
+class _Log(RotatingFileHandler):
+    """A log that is renamed when it is long; what else the process prints goes to the new one too."""
+
+    def doRollover(self) -> None:  # noqa: N802
+        """Begin a new file."""
+        super().doRollover()
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(self.stream.fileno(), stream.fileno())
 
 
 def _payload(command: Document) -> bytes:
@@ -221,7 +295,8 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args().directory
     os.umask(0o077)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    rotating = _Log(ServerFiles(directory).log, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, handlers=[rotating])
     try:
         serve(directory)
     except ImatgenError as error:

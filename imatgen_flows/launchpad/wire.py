@@ -64,7 +64,7 @@ def read_request(receive: Callable[[int], bytes], limit: int = MAX_MESSAGE) -> R
             [flags] = struct.unpack_from("<I", body)
             end = len(body) - (4 if flags & CHECKSUM else 0)
             return Request(number, kind, _sections(body[4:end]), bool(flags & MORE_TO_COME))
-    except (BSONError, struct.error, ValueError, IndexError) as error:
+    except (BSONError, struct.error, ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:
         raise ProtocolError(f"a malformed message: {error}") from error
     raise ProtocolError(f"a message of kind {kind}")
 

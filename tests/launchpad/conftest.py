@@ -13,10 +13,14 @@ _names = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("server") / "launchpad"
-    yield launchpad.start(directory)
-    launchpad.stop(directory)
+def server_directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("server") / "launchpad"
+
+
+@pytest.fixture(scope="module")
+def endpoint(server_directory):
+    yield launchpad.start(server_directory)
+    launchpad.stop(server_directory)
 
 
 @pytest.fixture(scope="session")
