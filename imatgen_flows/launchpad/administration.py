@@ -219,15 +219,17 @@ def _nothing(_context: Context, _command: Document, _database: str) -> Reply:
 
 
 ADMINISTRATION = {
-    "createIndexes": Handler(_create_indexes, ("indexes", "commitQuorum", "ignoreUnknownIndexOptions")),
+    "createIndexes": Handler(_create_indexes, ("indexes", "commitQuorum", "ignoreUnknownIndexOptions"), changes=True),
     "listIndexes": Handler(_list_indexes, ("cursor",)),
-    "dropIndexes": Handler(_drop_indexes, ("index",)),
+    "dropIndexes": Handler(_drop_indexes, ("index",), changes=True),
     "listCollections": Handler(_list_collections, ("filter", "nameOnly", "authorizedCollections", "cursor")),
     "listDatabases": Handler(_list_databases, ("filter", "nameOnly", "authorizedDatabases")),
-    "create": Handler(_create, (*COLLECTION_OPTIONS, *IGNORED_COLLECTION_OPTIONS, *KNOWN_COLLECTION_OPTIONS)),
-    "drop": Handler(_drop),
-    "dropDatabase": Handler(_drop_database),
-    "renameCollection": Handler(_rename, ("to", "dropTarget")),
+    "create": Handler(
+        _create, (*COLLECTION_OPTIONS, *IGNORED_COLLECTION_OPTIONS, *KNOWN_COLLECTION_OPTIONS), changes=True
+    ),
+    "drop": Handler(_drop, changes=True),
+    "dropDatabase": Handler(_drop_database, changes=True),
+    "renameCollection": Handler(_rename, ("to", "dropTarget"), changes=True),
     "startSession": Handler(_start_session),
     "refreshSessions": Handler(_nothing),
     "endSessions": Handler(_nothing),

@@ -1,17 +1,21 @@
-"""Collection: documents and indexes in memory, and the operations that MongoDB's commands consist of.
+"""Collection: a search through documents and indexes, and the changes that MongoDB's commands consist of.
 
-A stored document is never changed, only replaced, so that one that was returned earlier stays as it was. Each change is
-written to the storage before it is made in memory.
+Documents and the entries of indexes are in the storage; a collection knows their number, and its indexes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import heapq
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from bson import ObjectId, encode
+from bson import ObjectId, decode, decode_all, encode
 
+from imatgen_flows.launchpad.deadlines import remaining
 from imatgen_flows.launchpad.errors import (
     FAILED_TO_PARSE,
     IMMUTABLE_FIELD,
@@ -21,21 +25,17 @@ from imatgen_flows.launchpad.errors import (
     CommandError,
     duplicate_key,
 )
-from imatgen_flows.launchpad.indexes import ID_INDEX, HashMap, definition, lookups, needed_maps
-from imatgen_flows.launchpad.query import (
-    CODEC,
-    Document,
-    compiled,
-    is_replacement,
-    matches,
-    order,
-    seed,
-    updated,
-    values_at,
-)
-from imatgen_flows.launchpad.storage import Storage, StoredCollection
+from imatgen_flows.launchpad.indexes import ID_INDEX, Index, definition, from_bytes, to_bytes
+from imatgen_flows.launchpad.plans import Plan, plans
+from imatgen_flows.launchpad.query import CODEC, Document, compiled, is_replacement, seed, updated, values_at
+from imatgen_flows.launchpad.query.sorting import check_sort, sort_key
+from imatgen_flows.launchpad.snapshots import Snapshot, members, scan, walk
+from imatgen_flows.launchpad.storage import Storage, StoredCollection, first_index, numbers_of
 
 MAX_DOCUMENT = 16 * 1024**2  # bytes, as MongoDB
+FEW = 1_000  # documents that are sorted rather than found in the order of another index
+
+Lock = Callable[[], AbstractContextManager]
 
 
 @dataclass
@@ -55,53 +55,110 @@ class Updated:
     upserted: bool = False
 
 
+class Found(NamedTuple):
+    """A document that was found: its number, its BSON, and the document where it was decoded."""
+
+    number: int
+    body: bytes
+    decoded: Document | None
+
+    @property
+    def document(self) -> Document:
+        """The document."""
+        return decode(self.body, CODEC) if self.decoded is None else self.decoded
+
+
 class Collection:
-    """The documents of one collection, by their numbers in the storage.
+    """The documents of one collection.
 
     Parameters
     ----------
     number : of the collection in the storage
+    lock : held while a search reads a page, and while a document is changed; of changes there is one at a time
     """
 
-    def __init__(self, number: int, database: str, name: str, storage: Storage) -> None:
+    def __init__(self, number: int, database: str, name: str, storage: Storage, lock: Lock = nullcontext) -> None:
         self.number, self.database, self.name = number, database, name
-        self.indexes = {"_id_": ID_INDEX}
         self._storage = storage
-        self._documents: dict[int, Document] = {}
-        self._maps: dict[tuple[str, ...], HashMap] = {("_id",): HashMap(("_id",))}
+        self._lock = lock
+        self._indexes = {"_id_": Index(first_index(number), ID_INDEX)}
+        self._snapshots: set[Snapshot] = set()
+        self._count = 0
+        self._last = numbers_of(number)[0]
 
     def __len__(self) -> int:
-        return len(self._documents)
+        return self._count
 
     @property
     def namespace(self) -> str:
         """The full name, `database.collection`."""
         return f"{self.database}.{self.name}"
 
+    @property
+    def indexes(self) -> dict[str, Document]:
+        """The definitions of the indexes, by their names."""
+        return {name: index.definition for name, index in self._indexes.items()}
+
     def save(self) -> None:
         """Write the name and the indexes to the storage."""
-        indexes = encode({"indexes": list(self.indexes.values())}, codec_options=CODEC)
+        indexes = to_bytes(list(self._indexes.values()))
         self._storage.put_collection(StoredCollection(self.number, self.database, self.name, indexes))
 
-    def restore(self, number: int, document: Document) -> None:
-        """Add a document that was read from the storage."""
-        self._documents[number] = document
-        for hash_map in self._maps.values():
-            hash_map.add(number, document)
+    def restore(self, indexes: bytes) -> None:
+        """Take over the indexes that were read from the storage, and count the documents there."""
+        self._indexes = {index.name: index for index in from_bytes(indexes)}
+        self._count = self._storage.count(self.number)
+        self._last = self._storage.last(self.number)
 
-    def restore_indexes(self, indexes: list[Document]) -> None:
-        """Set the indexes that were read from the storage; before the documents are added."""
-        self.indexes = {index["name"]: index for index in indexes}
-        self._adapt_maps()
+    def drop(self) -> None:
+        """Delete the collection from the storage."""
+        with self._lock():
+            for snapshot in list(self._snapshots):
+                snapshot.kill(f"the query was ended: collection {self.namespace} was dropped")
+            self._storage.drop_collection(self.number)
+        for index in self._indexes.values():
+            self._remove_entries(index)
+        self._in_steps(lambda: self._storage.delete_some(self.number))
 
-    def find(self, query: Document, sort: Document | None = None, limit: int = 0) -> list[Document]:
-        """Find documents, by default in the order of their insertion. The caller must not change them.
+    def find(self, query: Document, sort: Document | None = None, limit: int = 0, skip: int = 0) -> Iterator[Document]:
+        """Find documents, by default in the order of their insertion.
+
+        They are read as the caller takes them, and are those that were there when it took the first.
 
         Parameters
         ----------
         limit : 0 for all
         """
-        return [self._documents[number] for number in self._find_numbers(query, sort, limit)]
+        return (found.document for found in self.search(query, sort, limit, skip, decoded=True))
+
+    def find_bson(
+        self, query: Document, sort: Document | None = None, limit: int = 0, skip: int = 0
+    ) -> Iterator[bytes]:
+        """Find documents as `find` does, as BSON."""
+        return (found.body for found in self.search(query, sort, limit, skip))
+
+    def search(
+        self, query: Document, sort: Document | None, limit: int, skip: int = 0, decoded: bool = False
+    ) -> Iterator[Found]:
+        """Find documents with their numbers.
+
+        Parameters
+        ----------
+        decoded : whether the caller needs all of them as documents, which are decoded faster together
+        """
+        check_sort(sort or {})
+        with self._lock():
+            numbers, is_sorted = self._numbers(query, sort or {})
+            snapshot = Snapshot(self._storage, numbers)
+            self._snapshots.add(snapshot)
+        try:
+            matching = compiled(query) if query else None
+            found = self._matching(snapshot, matching, decoded or not is_sorted)
+            if not is_sorted:
+                found = self._sorted(snapshot, found, sort or {}, skip + limit if limit else None)
+            yield from islice(found, skip, skip + limit if limit else None)
+        finally:
+            self._snapshots.discard(snapshot)
 
     def insert(self, document: Document) -> Document:
         """Insert a document, with an `_id` if it has none.
@@ -112,9 +169,18 @@ class Collection:
             Where a unique value is taken, or the document is too large.
         """
         document = {"_id": document["_id"] if "_id" in document else ObjectId(), **document}
-        self._refuse_duplicates(document)
-        number = self._storage.insert(self.number, _body(document))
-        self.restore(number, document)
+        body = _body(document)
+        keys = self._keys(document)
+        with self._lock():
+            self._refuse_duplicates(document, keys)
+            for snapshot in list(self._snapshots):
+                snapshot.before_insert()
+            number = self._last + 1
+            self._storage.insert(number, body)
+            for index, added in keys:
+                self._storage.add_entries(index.number, added, number)
+            self._note_arrays(document)
+            self._last, self._count = number, self._count + 1
         return document
 
     def update(
@@ -137,26 +203,30 @@ class Collection:
         if many and is_replacement(change):
             raise CommandError(FAILED_TO_PARSE, "many documents cannot be replaced by one")
         done = Updated()
-        for number in self._find_numbers(query, sort, 0 if many else 1):
-            done.before = self._documents[number]
+        for number, body in self._changing(query, sort, 0 if many else 1):
+            done.before = decode(body, CODEC)
             done.after = updated(done.before, query, change, array_filters)
             done.matched += 1
-            done.modified += self._replace(number, done.before, done.after)
+            done.modified += self._replace(number, body, done.before, done.after)
         if upsert and not done.matched:
             done.after = self.insert(updated(seed(query), query, change, array_filters, inserting=True))
             done.upserted = True
         return done
 
-    def delete(self, query: Document, limit: int = 0, sort: Document | None = None) -> list[Document]:
-        """Delete the matching documents and return them."""
-        deleted = []
-        for number in self._find_numbers(query, sort, limit):
-            self._storage.delete(number)
-            document = self._documents.pop(number)
-            for hash_map in self._maps.values():
-                hash_map.remove(number, document)
-            deleted.append(document)
-        return deleted
+    def delete(self, query: Document, limit: int = 0, sort: Document | None = None) -> tuple[int, Document | None]:
+        """Delete the matching documents, and return their number, and the last one."""
+        number_deleted, document = 0, None
+        for number, body in self._changing(query, sort, limit):
+            document = decode(body, CODEC)
+            with self._lock():
+                for snapshot in list(self._snapshots):
+                    snapshot.before_change(number, body)
+                self._storage.delete(number)
+                for index, keys in self._keys(document):
+                    self._storage.remove_entries(index.number, keys, number)
+                self._count -= 1
+            number_deleted += 1
+        return number_deleted, document
 
     def create_index(self, wanted: Document) -> None:
         """Add an index; nothing happens where it exists.
@@ -166,22 +236,26 @@ class Collection:
         CommandError
             Where its name is taken by another, its kind is unknown, or documents break its uniqueness.
         """
-        index = definition(wanted)
-        existing = self.indexes.get(index["name"])
-        if index["key"] == ID_INDEX["key"] or existing == index:
+        index = Index(max(one.number for one in self._indexes.values()) + 1, definition(wanted))
+        existing = self._indexes.get(index.name)
+        if index.definition["key"] == ID_INDEX["key"] or (existing and existing.definition == index.definition):
             return
         if existing:
-            raise CommandError(INDEX_CONFLICT, f"index `{index['name']}` exists already, and is another one")
-        self.indexes[index["name"]] = index
-        self._adapt_maps()
+            raise CommandError(INDEX_CONFLICT, f"index `{index.name}` exists already, and is another one")
         try:
-            if index.get("unique"):
-                for number, document in self._documents.items():
-                    self._refuse_duplicate(index, document, number)
+            for found in self.search({}, None, 0, decoded=True):
+                document = found.document
+                keys = index.keys(document)
+                with self._lock():
+                    self._refuse_duplicates(document, [(index, keys)])
+                    self._storage.add_entries(index.number, keys, found.number)
+                index.multikey = index.multikey or index.has_array(document)
         except CommandError:
-            self._remove_index(index["name"])
+            self._remove_entries(index)
             raise
-        self.save()
+        with self._lock():
+            self._indexes = {**self._indexes, index.name: index}
+            self.save()
 
     def drop_index(self, name: str) -> None:
         """Remove an index by its name.
@@ -191,84 +265,139 @@ class Collection:
         CommandError
             Where there is none.
         """
-        if name not in self.indexes or name == "_id_":
+        if name not in self._indexes or name == "_id_":
             raise CommandError(INDEX_NOT_FOUND, f"no index `{name}` to drop in {self.namespace}")
-        self._remove_index(name)
-        self.save()
+        with self._lock():
+            for snapshot in list(self._snapshots):
+                snapshot.before_insert()
+            dropped = self._indexes[name]
+            self._indexes = {other: index for other, index in self._indexes.items() if other != name}
+            self.save()
+        self._remove_entries(dropped)
 
-    def _remove_index(self, name: str) -> None:
-        del self.indexes[name]
-        self._adapt_maps()
+    def _remove_entries(self, index: Index) -> None:
+        self._in_steps(lambda: self._storage.remove_some_entries(index.number))
 
-    def _adapt_maps(self) -> None:
-        """Build the hash maps that the indexes need, and remove others."""
-        maps = {}
-        for fields in needed_maps(list(self.indexes.values())):
-            maps[fields] = self._maps.get(fields) or self._filled(HashMap(fields))
-        self._maps = maps
+    def _in_steps(self, step: Callable[[], bool]) -> None:
+        """Repeat a step while it has something to do; others read in between."""
+        more = True
+        while more:
+            with self._lock():
+                more = step()
 
-    def _filled(self, hash_map: HashMap) -> HashMap:
-        for number, document in self._documents.items():
-            hash_map.add(number, document)
-        return hash_map
+    def _numbers(self, query: Document, sort: Document) -> tuple[Iterator[int], bool]:
+        """Return the numbers of the documents that may match, and whether they are in the order of a sort."""
+        natural = sort.get("$natural") if next(iter(sort), "") == "$natural" else None
+        if natural:
+            numbers, _ = self._numbers(query, {})
+            return (iter(list(numbers)[::-1]) if natural < 0 else numbers), True
+        found = plans(list(self._indexes.values()), query)
+        best, size = self._smallest([plan for plan in found if plan.bound])
+        if sort and (best is None or size >= FEW or best.sorts(sort)):
+            sorting = [plan for plan in found if plan.sorts(sort)]
+            if sorting:
+                plan = next((plan for plan in sorting if plan is best), sorting[0])
+                among = members(self._storage, best) if best and plan is not best else None
+                return walk(self._storage, plan, plan.sorts(sort), among), True
+        if best:
+            return iter(sorted(members(self._storage, best))), not sort
+        return scan(self._storage, self.number, self._last), not sort
 
-    def _find_numbers(self, query: Document, sort: Document | None, limit: int) -> list[int]:
-        matching = compiled(query)
-        found = (number for number in self._candidates(query) if matching(self._documents[number]))
-        if not sort:
-            return [number for number, _ in zip(found, range(limit), strict=False)] if limit else list(found)
-        numbers = list(found)
-        positions = order([self._documents[number] for number in numbers], sort)
-        return [numbers[position] for position in positions[: limit or None]]
+    def _smallest(self, found: list[Plan]) -> tuple[Plan | None, int]:
+        """Return the plan with the fewest entries, and their number, counted up to `FEW`."""
+        if len(found) == 1 and found[0].index.unique and found[0].equal == len(found[0].index.fields):
+            return found[0], 1
+        best, fewest = None, FEW + 1
+        for plan in found:
+            size = 0
+            for limits in plan.ranges:
+                size += self._storage.count_entries(plan.index.number, *limits, FEW - size)
+                if size >= fewest or size >= FEW:
+                    break
+            if size < fewest:
+                best, fewest = plan, size
+        return best, fewest
 
-    def _candidates(self, query: Document) -> Iterable[int]:
-        """Return the numbers of the documents that may match, from the hash map that gives the fewest."""
-        fewest: set[int] | None = None
-        for field, values in lookups(query):
-            hash_map = self._maps.get((field,))
-            if hash_map:
-                held = set().union(*(hash_map.candidates(value) for value in values))
-                fewest = held if fewest is None or len(held) < len(fewest) else fewest
-        return list(self._documents) if fewest is None else sorted(fewest)
+    def _matching(
+        self, snapshot: Snapshot, matching: Callable[[Document], bool] | None, decoded: bool
+    ) -> Iterator[Found]:
+        while True:
+            with self._lock():
+                rows = snapshot.page()
+            if not rows:
+                return
+            remaining()
+            if not matching and not decoded:
+                yield from (Found(number, body, None) for number, body in rows)
+                continue
+            documents = decode_all(b"".join([body for _, body in rows]), CODEC)
+            for (number, body), document in zip(rows, documents, strict=True):
+                if matching:
+                    remaining()
+                    if not matching(document):
+                        continue
+                yield Found(number, body, document)
 
-    def _replace(self, number: int, old: Document, new: Document) -> bool:
-        body = _body(new)
-        if body == _body(old):  # 1, 1.0 and True differ
+    def _sorted(self, snapshot: Snapshot, found: Iterator[Found], sort: Document, limit: int | None) -> Iterator[Found]:
+        """Sort documents by their keys alone, and read them again in their order."""
+        key = sort_key(sort)
+        keys = ((key(one.document), one.number) for one in found)
+        ordered = sorted(keys, key=itemgetter(0)) if limit is None else heapq.nsmallest(limit, keys, key=itemgetter(0))
+        numbers = iter([number for _, number in ordered])
+        while page := list(islice(numbers, snapshot.size)):
+            with self._lock():
+                rows = snapshot.read(page)
+            yield from (Found(number, body, None) for number, body in rows)
+
+    def _changing(self, query: Document, sort: Document | None, limit: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the documents to change. All are found before the first is changed, and read one by one."""
+        if limit == 1:
+            yield from [(found.number, found.body) for found in self.search(query, sort, 1)]
+            return
+        for number in [found.number for found in self.search(query, sort, limit)]:
+            with self._lock():
+                body = self._storage.body(number)
+            yield number, body
+
+    def _replace(self, number: int, body: bytes, old: Document, new: Document) -> bool:
+        new_body = _body(new)
+        if new_body == body:  # 1, 1.0 and True differ
             return False
         if new.get("_id") != old["_id"]:
             raise CommandError(IMMUTABLE_FIELD, f"the `_id` of a document cannot change, here {old['_id']!r}")
-        self._refuse_duplicates(new, number)
-        self._storage.replace(number, body)
-        for hash_map in self._maps.values():
-            hash_map.remove(number, old)
-        self.restore(number, new)
+        keys, old_keys = self._keys(new), self._keys(old)
+        with self._lock():
+            self._refuse_duplicates(new, keys, number)
+            for snapshot in list(self._snapshots):
+                snapshot.before_change(number, body)
+            self._storage.replace(number, new_body)
+            for (index, added), (_, removed) in zip(keys, old_keys, strict=True):
+                self._storage.remove_entries(index.number, removed - added, number)
+                self._storage.add_entries(index.number, added - removed, number)
+            self._note_arrays(new)
         return True
 
-    def _refuse_duplicates(self, document: Document, number: int = 0) -> None:
-        for index in self.indexes.values():
-            if index.get("unique"):
-                self._refuse_duplicate(index, document, number)
+    def _keys(self, document: Document) -> list[tuple[Index, set[bytes]]]:
+        return [(index, index.keys(document)) for index in self._indexes.values()]
 
-    def _refuse_duplicate(self, index: Document, document: Document, number: int) -> None:
+    def _note_arrays(self, document: Document) -> None:
+        """Remember which indexes have several entries for a document."""
+        new = [index for index in self._indexes.values() if not index.multikey and index.has_array(document)]
+        for index in new:
+            index.multikey = True
+        if new:
+            self.save()
+
+    def _refuse_duplicates(self, document: Document, keys: list[tuple[Index, set[bytes]]], number: int = 0) -> None:
         """Raise CommandError where another document has the same values in a unique index."""
-        if not _is_indexed(document, index):
-            return
-        for other in self._maps[tuple(index["key"])].sharing(document):
-            if other != number and _is_indexed(self._documents[other], index):
-                values = {field: next(iter(values_at(field, document)), None) for field in index["key"]}
-                raise duplicate_key(self.namespace, index["name"], index["key"], values)
-
-
-def _is_indexed(document: Document, index: Document) -> bool:
-    """Whether an index contains a document; only sparse and partial ones leave documents out."""
-    if index.get("sparse") and all(value is None for value in _first_values(document, index)):
-        return False
-    return matches(index.get("partialFilterExpression", {}), document)
-
-
-def _first_values(document: Document, index: Document) -> Iterator[Any]:
-    for field in index["key"]:
-        yield from values_at(field, document)
+        for index, own in keys:
+            if not index.unique:
+                continue
+            for key in own:
+                if any(other != number for other in self._storage.holders(index.number, key)):
+                    paths = [path for path, _ in index.fields]
+                    values = {path: next(iter(values_at(path, document)), None) for path in paths}
+                    raise duplicate_key(self.namespace, index.name, index.definition["key"], values)
 
 
 def _body(document: Document) -> bytes:

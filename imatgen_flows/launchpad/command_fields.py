@@ -97,10 +97,12 @@ class Handler:
     Attributes
     ----------
     fields : that it may have, beside its name and those that all may have
+    changes : whether it may change something, and so runs while no other does
     """
 
     run: Run
     fields: tuple[str, ...] = ()
+    changes: bool = False
 
 
 def check_fields(command: Document, name: str, handler: Handler) -> None:

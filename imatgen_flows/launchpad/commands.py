@@ -8,6 +8,7 @@ from typing import Any
 from imatgen_flows.launchpad.administration import ADMINISTRATION
 from imatgen_flows.launchpad.command_fields import OK, Context, Handler, Reply, check_fields
 from imatgen_flows.launchpad.cursors import Cursors
+from imatgen_flows.launchpad.deadlines import limited, seconds_of
 from imatgen_flows.launchpad.engine import DatabaseEngine
 from imatgen_flows.launchpad.errors import (
     COMMAND_NOT_FOUND,
@@ -68,7 +69,7 @@ _UNSUPPORTED = {name.lower(): name for name in UNSUPPORTED_COMMANDS}
 
 
 class Commands:
-    """Runs commands on the databases of an engine, one at a time.
+    """Runs commands on the databases of an engine, of those that change something one at a time.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ class Commands:
         try:
             handler = _handler(name)
             check_fields(command, name, handler)
-            with self._engine.command():
+            with limited(seconds_of(command)), self._engine.command() if handler.changes else self._engine.searching():
                 clock.start()
                 return handler.run(self._context, command, command.get("$db", "admin"))
         except Exception as error:

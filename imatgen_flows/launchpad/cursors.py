@@ -1,12 +1,12 @@
-"""Cursors: results that a client reads in batches."""
+"""Cursors: results that a client reads in batches, and that are searched for as it does."""
 
 from __future__ import annotations
 
 import secrets
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from bson import encode
@@ -24,9 +24,13 @@ LIFETIME = 600  # s that a cursor waits for its client
 @dataclass
 class _Cursor:
     namespace: str
-    documents: list[Document]  # never changed once stored: a cursor sees what was there when it was opened
-    position: int = 0
+    bodies: Iterator[bytes]
+    lock: threading.Lock = field(default_factory=threading.Lock)  # one batch at a time
+    ahead: bytes | None = None  # the document after the last batch; None at the end
     used: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.ahead = next(self.bodies, None)
 
 
 class Cursors:
@@ -36,22 +40,22 @@ class Cursors:
         self._open: dict[int, _Cursor] = {}
 
     def first(
-        self, namespace: str, documents: Iterable[Document], size: int | None = None, single: bool = False
+        self, namespace: str, documents: Iterable[Document | bytes], size: int | None = None, single: bool = False
     ) -> dict[str, Any]:
         """Reply with the first batch.
 
         Parameters
         ----------
         namespace : `database.collection`
-        documents : the whole result
+        documents : the whole result, as documents or as BSON
         size : of the batch; 101 documents where None
         single : whether the client reads this batch only
         """
         self._close_idle()
-        cursor = _Cursor(namespace, list(documents))
+        cursor = _Cursor(namespace, (one if isinstance(one, bytes) else _body(one) for one in documents))
         batch = _batch(cursor, FIRST_BATCH if size is None else size)
         number = 0
-        if cursor.position < len(cursor.documents) and not single:
+        if cursor.ahead is not None and not single:
             number = 1 + secrets.randbelow(2**62)
             self._open[number] = cursor
         return {"cursor": {"id": Int64(number), "ns": namespace, "firstBatch": batch}, "ok": 1.0}
@@ -62,16 +66,21 @@ class Cursors:
         Raises
         ------
         CommandError
-            Where the cursor does not exist, or was closed since it was idle.
+            Where the cursor does not exist, or was closed since it was idle; or where its search fails, which closes it.
         """
         cursor = self._open.get(number)
         if cursor is None:
             raise CommandError(CURSOR_NOT_FOUND, f"cursor {number} not found: it was idle for {LIFETIME} s, or closed")
-        cursor.used = time.monotonic()
-        batch = _batch(cursor, size or len(cursor.documents))
-        if cursor.position >= len(cursor.documents):
-            del self._open[number]
-            number = 0
+        with cursor.lock:
+            cursor.used = time.monotonic()
+            try:
+                batch = _batch(cursor, size or None)
+            except BaseException:
+                self._open.pop(number, None)
+                raise
+            if cursor.ahead is None:
+                self._open.pop(number, None)
+                number = 0
         return {"cursor": {"id": Int64(number), "ns": cursor.namespace, "nextBatch": batch}, "ok": 1.0}
 
     def kill(self, numbers: list[int]) -> dict[str, Any]:
@@ -81,18 +90,23 @@ class Cursors:
 
     def _close_idle(self) -> None:
         oldest = time.monotonic() - LIFETIME
-        self._open = {number: cursor for number, cursor in self._open.items() if cursor.used > oldest}
+        for number, cursor in list(self._open.items()):
+            if cursor.used <= oldest:
+                self._open.pop(number, None)
 
 
-def _batch(cursor: _Cursor, size: int) -> list[RawBSONDocument]:
+def _batch(cursor: _Cursor, size: int | None) -> list[RawBSONDocument]:
     """Return the next documents of a cursor: as many as fit into one message, and at least one."""
     batch: list[RawBSONDocument] = []
     nbytes = 0
-    for document in islice(cursor.documents, cursor.position, cursor.position + size):
-        raw = RawBSONDocument(encode(document, codec_options=CODEC))
-        nbytes += len(raw.raw)
+    while cursor.ahead is not None and (size is None or len(batch) < size):
+        nbytes += len(cursor.ahead)
         if batch and nbytes > BATCH_BYTES:
             break
-        batch.append(raw)
-    cursor.position += len(batch)
+        batch.append(RawBSONDocument(cursor.ahead))
+        cursor.ahead = next(cursor.bodies, None)
     return batch
+
+
+def _body(document: Document) -> bytes:
+    return encode(document, codec_options=CODEC)

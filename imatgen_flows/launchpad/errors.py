@@ -31,8 +31,10 @@ NO_REPLICATION = 76
 INDEX_OPTIONS_CONFLICT = 85
 INDEX_CONFLICT = 86
 INVALID_OPERATOR = 168
+QUERY_KILLED = 175
 NOT_IMPLEMENTED = 238
 CONVERSION_FAILURE = 241
+TOO_MUCH_MEMORY = 292
 DUPLICATE_KEY = 11000
 OUT_OF_DISK = 14031
 TOO_LARGE = 17419
@@ -65,8 +67,10 @@ NAMES = {
     INDEX_OPTIONS_CONFLICT: "IndexOptionsConflict",
     INDEX_CONFLICT: "IndexKeySpecsConflict",
     INVALID_OPERATOR: "InvalidPipelineOperator",
+    QUERY_KILLED: "QueryPlanKilled",
     NOT_IMPLEMENTED: "NotImplemented",
     CONVERSION_FAILURE: "ConversionFailure",
+    TOO_MUCH_MEMORY: "QueryExceededMemoryLimitNoDiskUseAllowed",
     DUPLICATE_KEY: "DuplicateKey",
     OUT_OF_DISK: "OutOfDiskSpace",
     TOO_LARGE: "BSONObjectTooLarge",

@@ -1,70 +1,94 @@
-"""Hash maps behind the indexes, so that a search for equal values need not scan every document."""
+"""Indexes: the keys under which a document is found, in the order of its values."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import dataclass
 from itertools import product
-from types import NoneType
 from typing import Any
 
-from bson import ObjectId, encode
+from bson import DBRef, decode, encode
 
 from imatgen_flows.launchpad.errors import BAD_VALUE, NOT_IMPLEMENTED, CommandError
-from imatgen_flows.launchpad.query import CODEC, Document, values_at
+from imatgen_flows.launchpad.ordering import EMPTY_ARRAY, NULL, invert, key
+from imatgen_flows.launchpad.query import CODEC, Document, matches
+from imatgen_flows.launchpad.query.documents import MISSING
+from imatgen_flows.launchpad.query.paths import leaves
 
 ID_INDEX: Document = {"v": 2, "key": {"_id": 1}, "name": "_id_", "unique": True}
 STORED_FIELDS = ("key", "name", "unique", "sparse", "partialFilterExpression")  # of the definition that a client sends
-SIMPLE = (str, int, float, ObjectId, datetime, bytes, NoneType)
-LOOKED_UP = (str, int, float, ObjectId, datetime, bytes)  # equality of these is the same here and in a filter
 
 
-class HashMap:
-    """Maps each value, or combination of values, of some fields to the documents with it.
+@dataclass
+class Index:
+    """An index of a collection.
 
-    Parameters
+    Attributes
     ----------
-    fields : dotted paths
+    number : of its entries in the storage
+    definition : as a client sees it
+    multikey : whether some document has, or had, an array in a field of the index: it may have several entries
     """
 
-    def __init__(self, fields: tuple[str, ...]) -> None:
-        self.fields = fields
-        self._holders: dict[tuple, set[int]] = {}
+    number: int
+    definition: Document
+    multikey: bool = False
 
-    def keys(self, document: Document) -> set[tuple]:
-        """Return the combinations of values in a document; more than one where a field is a list."""
-        return set(product(*([_key(value) for value in values_at(field, document)] for field in self.fields)))
+    def __post_init__(self) -> None:
+        self.name: str = self.definition["name"]
+        self.unique: bool = bool(self.definition.get("unique"))
+        self.fields = [
+            (path, isinstance(direction, int | float) and direction < 0)
+            for path, direction in self.definition["key"].items()
+        ]
+        self.sparse: bool = bool(self.definition.get("sparse"))
+        self.condition: Document | None = self.definition.get("partialFilterExpression")
+        self._paths = [path.split(".") for path, _ in self.fields]
 
-    def candidates(self, value: Any) -> set[int]:
-        """Return the numbers of the documents that may match a value in a filter, where True equals 1."""
-        found = self._holders.get((_key(value),), set())
-        return found | self._holders.get((_key(bool(value)),), set()) if value in (0, 1) else found
+    def keys(self, document: Document) -> set[bytes]:
+        """Return the keys of a document: none where the index leaves it out, several where a field is an array.
 
-    def sharing(self, document: Document) -> Iterator[int]:
-        """Yield the numbers of the documents that have a combination of values in common with a document."""
-        for key in self.keys(document):
-            yield from self._holders.get(key, ())
+        The key of several fields is the keys of their values, one after the other; those of descending fields are inverted.
+        """
+        found = [values_keys(document, path) for path in self._paths]
+        if self.sparse and all(keys == [NULL] for keys in found):
+            return set()
+        if self.condition is not None and not matches(self.condition, document):
+            return set()
+        if len(found) == 1 and not self.fields[0][1]:
+            return set(found[0])
+        ways = [
+            [invert(one) for one in keys] if inverted else keys
+            for keys, (_, inverted) in zip(found, self.fields, strict=True)
+        ]
+        return {b"".join(way) for way in product(*ways)}
 
-    def add(self, number: int, document: Document) -> None:
-        """Add a document."""
-        for key in self.keys(document):
-            self._holders.setdefault(key, set()).add(number)
-
-    def remove(self, number: int, document: Document) -> None:
-        """Remove a document."""
-        for key in self.keys(document):
-            left = self._holders[key]
-            left.discard(number)
-            if not left:
-                del self._holders[key]
+    def has_array(self, document: Document) -> bool:
+        """Whether a document has an array in a field of the index."""
+        return any(_meets_array(document, path) for path in self._paths)
 
 
-def _key(value: Any) -> Any:
-    """Return a hashable key for a value; unlike in Python, the keys of True and 1 differ."""
-    if isinstance(value, SIMPLE) and not isinstance(value, bool):
-        return value
-    return type(value), encode({"": value}, codec_options=CODEC)
+def values_keys(document: Document, path: list[str]) -> list[bytes]:
+    """Return the keys of the values at a path: one for each element of an array, and that of null where it is missing."""
+    if len(path) == 1:
+        value = document.get(path[0])
+        return [key(value)] if not isinstance(value, list) else list(map(key, value)) or [EMPTY_ARRAY]
+    found: list[bytes] = []
+    for value in leaves(document, path):
+        if isinstance(value, list):
+            found += map(key, value) if value else [EMPTY_ARRAY]
+        else:
+            found.append(NULL if value is MISSING else key(value))
+    return found or [NULL]
+
+
+def _meets_array(value: Any, path: list[str]) -> bool:
+    for name in path:
+        if isinstance(value, DBRef):
+            value = value.as_doc()
+        if not isinstance(value, dict):
+            break
+        value = value.get(name)
+    return isinstance(value, list)
 
 
 def definition(wanted: Document) -> Document:
@@ -84,32 +108,12 @@ def definition(wanted: Document) -> Document:
     return {"v": 2, **{name: wanted[name] for name in STORED_FIELDS if wanted.get(name)}}
 
 
-def needed_maps(indexes: list[Document]) -> set[tuple[str, ...]]:
-    """Return the fields of the hash maps that indexes need: the first field of each, and all fields of unique ones."""
-    first = {(next(iter(index["key"])),) for index in indexes}
-    return first | {tuple(index["key"]) for index in indexes if index.get("unique")}
+def to_bytes(indexes: list[Index]) -> bytes:
+    """Encode indexes for the storage."""
+    rows = [{"number": one.number, "definition": one.definition, "multikey": one.multikey} for one in indexes]
+    return encode({"indexes": rows}, codec_options=CODEC)
 
 
-def lookups(query: Document) -> Iterator[tuple[str, list]]:
-    """Yield each field of a filter that must equal one of a list of values, with the list.
-
-    None and truth values are left out: a missing field equals the former, and 1 the latter, in some comparisons.
-    """
-    for name, value in query.items():
-        if name == "$and":
-            for part in value:
-                yield from lookups(part)
-            continue
-        if name.startswith("$"):
-            continue
-        values: list = [value]
-        if isinstance(value, dict):
-            values = [value["$eq"]] if "$eq" in value else value.get("$in", [None])
-        if isinstance(values, list) and all(_can_look_up(item) for item in values):
-            yield name, values
-
-
-def _can_look_up(value: Any) -> bool:
-    if isinstance(value, float) and math.isnan(value):
-        return False
-    return isinstance(value, LOOKED_UP) and not isinstance(value, bool)
+def from_bytes(stored: bytes) -> list[Index]:
+    """Decode indexes that were stored."""
+    return [Index(**row) for row in decode(stored, CODEC)["indexes"]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import logging
 import os
 import signal
@@ -37,6 +38,7 @@ from imatgen_flows.launchpad.wire import MAX_MESSAGE, ProtocolError, encode_repl
 log = logging.getLogger(__name__)
 
 WIRE_VERSION = 17  # MongoDB 6.0
+PREFERRED_MESSAGE = 20_000_000  # bytes, more than a document; longer ones are read too, but need more memory
 UNAUTHENTICATED_MESSAGE = 64 * 1024  # bytes; of clients that have not authenticated
 LOG_BYTES, LOG_FILES = 5 * 1024**2, 3  # a log that is longer is renamed; so many old ones are kept
 
@@ -136,8 +138,8 @@ class Session:
             "isWritablePrimary": True,
             "helloOk": True,
             "maxBsonObjectSize": MAX_DOCUMENT,
-            "maxMessageSizeBytes": MAX_MESSAGE,
-            "maxWriteBatchSize": 100_000,
+            "maxMessageSizeBytes": PREFERRED_MESSAGE,
+            "maxWriteBatchSize": 10_000,  # documents; fewer than MongoDB's, for the memory they need and for those who wait
             "localTime": datetime.now(UTC),
             "logicalSessionTimeoutMinutes": SESSION_MINUTES,
             "minWireVersion": 0,
@@ -254,8 +256,9 @@ class _Log(RotatingFileHandler):
     def doRollover(self) -> None:  # noqa: N802
         """Begin a new file."""
         super().doRollover()
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(self.stream.fileno(), stream.fileno())
+        if self.stream:
+            for printed in (sys.stdout, sys.stderr):
+                os.dup2(self.stream.fileno(), printed.fileno())
 
 
 def _payload(command: Document) -> bytes:
@@ -295,6 +298,8 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args().directory
     os.umask(0o077)
+    gc.set_threshold(50_000, 20, 50)  # documents hold no cycles
+    sys.setswitchinterval(0.001)  # s, so that a long search leaves the interpreter to short commands
     rotating = _Log(ServerFiles(directory).log, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, handlers=[rotating])
     try:

@@ -68,7 +68,7 @@ def _delete(context: Context, command: Document, database: str) -> Reply:
             raise CommandError(FAILED_TO_PARSE, f"The limit field in delete objects must be 0 or 1. Got {limit!r}")
         check_hint(collection, item.get("hint"))
         compiled(query)
-        return len(collection.delete(query, int(limit))) if collection else 0
+        return collection.delete(query, int(limit))[0] if collection else 0
 
     return _each(command, command["deletes"], remove)
 
@@ -80,8 +80,8 @@ def _find_and_modify(context: Context, command: Document, database: str) -> Repl
     check_hint(collection, command.get("hint"))
     details: Document
     if removes:
-        deleted = collection.delete(query, 1, sort)
-        value, details = (deleted[0] if deleted else None), {"n": len(deleted)}
+        deleted, value = collection.delete(query, 1, sort)
+        details = {"n": deleted}
     else:
         upsert, filters = command.get("upsert", False), command.get("arrayFilters")
         done = collection.update(query, command["update"], upsert=upsert, sort=sort, array_filters=filters)
@@ -120,9 +120,9 @@ def _each(command: Document, items: Any, work: Callable[[int, Document], int]) -
 
 
 WRITING = {
-    "insert": Handler(_insert, ("documents", "ordered", "bypassDocumentValidation")),
-    "update": Handler(_update, ("updates", "ordered", "bypassDocumentValidation")),
-    "delete": Handler(_delete, ("deletes", "ordered")),
+    "insert": Handler(_insert, ("documents", "ordered", "bypassDocumentValidation"), changes=True),
+    "update": Handler(_update, ("updates", "ordered", "bypassDocumentValidation"), changes=True),
+    "delete": Handler(_delete, ("deletes", "ordered"), changes=True),
     "findAndModify": Handler(
         _find_and_modify,
         (
@@ -137,5 +137,6 @@ WRITING = {
             "hint",
             "bypassDocumentValidation",
         ),
+        changes=True,
     ),
 }

@@ -15,6 +15,7 @@ from imatgen_flows.launchpad.errors import CommandError
 from imatgen_flows.launchpad.storage import Storage
 
 FIELDS = ("a", "b", "c.d")
+SORTS = ({"a": 1}, {"a": -1}, {"b": -1, "a": 1}, {"b": 1, "a": -1}, {"c.d": -1}, {"a": 1, "b": 1}, {"_id": -1})
 SAME = ObjectId()
 
 scalars = st.sampled_from([0, 1, 1.0, Int64(1), True, False, None, "1", "x", SAME, datetime(2026, 1, 1), b"x", -0.5])
@@ -27,7 +28,10 @@ conditions = st.one_of(
     st.lists(scalars, max_size=3).map(lambda some: {"$in": some}),
     scalars.map(lambda value: {"$ne": value}),
 )
-queries = st.dictionaries(st.sampled_from(FIELDS), conditions, min_size=1, max_size=2)
+ranges = st.dictionaries(
+    st.sampled_from(["$gt", "$gte", "$lt", "$lte"]), st.sampled_from([0.5, 2, -1, "1", "y"]), min_size=1, max_size=2
+)
+queries = st.dictionaries(st.sampled_from(FIELDS), st.one_of(conditions, ranges), min_size=1, max_size=2)
 changes = st.one_of(
     st.tuples(st.just("insert"), documents),
     st.tuples(st.just("delete"), queries),
@@ -55,9 +59,12 @@ def test_what_is_found_does_not_depend_on_indexes(history, asked):
                 one.delete(first, limit=1)
             else:
                 one.update(first, more[0], many=True)
-    assert plain.find({}) == indexed.find({})
+    assert list(plain.find({})) == list(indexed.find({}))
     for query in asked:
-        assert plain.find(query) == indexed.find(query)
+        assert list(plain.find(query)) == list(indexed.find(query))
+        for sort in SORTS:
+            assert list(plain.find(query, sort)) == list(indexed.find(query, sort))
+            assert list(plain.find(query, sort, 2, 1)) == list(indexed.find(query, sort, 2, 1))
 
 
 @settings(max_examples=100, deadline=None)
@@ -89,8 +96,8 @@ def test_a_filter_of_one_indexed_value_looks_at_no_other_document(monkeypatch):
         return True
 
     monkeypatch.setattr("imatgen_flows.launchpad.collection.compiled", lambda query: count)
-    things.find({"fw_id": 7, "state": "READY"})
-    things.find({"$and": [{"nodes": {"$in": [20, 30]}}]})
+    list(things.find({"fw_id": 7, "state": "READY"}))
+    list(things.find({"$and": [{"nodes": {"$in": [20, 30]}}]}))
     assert looked_at == [7, 19, 20, 29, 30]
 
 
@@ -111,4 +118,4 @@ def test_what_was_found_stays_as_it_was():
     assert found == {"_id": 1, "deep": {"list": [1]}}
     with pytest.raises(CommandError):
         things.update({"_id": 1}, {"$set": {"deep.y": 1, "_id": 2}})
-    assert things.find({}) == [{"_id": 1, "deep": {"list": [1, 2], "x": 1}}]
+    assert list(things.find({})) == [{"_id": 1, "deep": {"list": [1, 2], "x": 1}}]

@@ -24,10 +24,10 @@ from imatgen_flows.errors import ImatgenError, InputError
 from imatgen_flows.io.lock import in_turn
 from imatgen_flows.launchpad.commands import Commands
 from imatgen_flows.launchpad.control import ServerFiles
+from imatgen_flows.launchpad.database_file import PATIENCE
 from imatgen_flows.launchpad.engine import DatabaseEngine
 from imatgen_flows.launchpad.scram import MECHANISM, Keys
 from imatgen_flows.launchpad.server import Session
-from imatgen_flows.launchpad.storage import PATIENCE
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_a_database_of_another_version_is_refused(directory):
     with closing(sqlite3.connect(ServerFiles(directory).database)) as file:
         file.execute("PRAGMA user_version = 99")
     for use in (launchpad.start, launchpad.status):
-        with pytest.raises(ImatgenError, match=r"has format 99, this version .* reads format 1"):
+        with pytest.raises(ImatgenError, match=r"has format 99, this version .* reads formats 1 and 2"):
             use(directory)
 
 

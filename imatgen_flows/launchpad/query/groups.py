@@ -19,6 +19,7 @@ from imatgen_flows.launchpad.query.expression_arithmetic import deviation, extre
 from imatgen_flows.launchpad.query.expression_arrays import merged, unique
 from imatgen_flows.launchpad.query.expression_control import chosen
 from imatgen_flows.launchpad.query.expressions import Expression, Variables, compiled_expression
+from imatgen_flows.launchpad.query.field_groups import can_group, group
 
 Accumulate = Callable[[list[Any]], Any]  # of the values of an expression for the documents of a group
 
@@ -79,6 +80,8 @@ def compiled_group(specification: Any) -> Callable[[Iterable[Document]], list[Do
         raise CommandError(GROUP_NEEDS_OBJECT, "a group's fields must be specified in an object")
     if "_id" not in specification:
         raise CommandError(GROUP_NEEDS_ID, "a group specification must include an _id")
+    if can_group(specification):
+        return lambda documents: group(documents, specification)
     identity = compiled_expression(specification["_id"])
     fields = {name: _accumulator(name, value) for name, value in specification.items() if name != "_id"}
     return lambda documents: grouped(documents, lambda document: identity(Variables.of(document)), fields)

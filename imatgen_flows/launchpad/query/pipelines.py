@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from imatgen_flows.launchpad.errors import (
@@ -147,7 +148,7 @@ def _limit(operand: Any) -> Stage:
         )
     if number == 0:
         raise CommandError(ZERO_LIMIT, "the limit must be positive")
-    return lambda documents: list(documents)[:number]
+    return lambda documents: islice(documents, number)
 
 
 def _skip(operand: Any) -> Stage:
@@ -156,7 +157,7 @@ def _skip(operand: Any) -> Stage:
         raise CommandError(
             BAD_SKIP, f"invalid argument to $skip stage: Expected a non-negative number in: $skip: {operand!r}"
         )
-    return lambda documents: list(documents)[number:]
+    return lambda documents: islice(documents, number, None)
 
 
 def _count(operand: Any) -> Stage:
