@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from imatgen_flows import launchpad
 
@@ -43,3 +44,15 @@ def client(endpoint, connect):
 @pytest.fixture
 def database(client):
     return client[f"test{next(_names)}"]
+
+
+@pytest.fixture(scope="session")
+def refusal():
+    """Run a call that the server must refuse, and return the code of its error."""
+
+    def code_of(call):
+        with pytest.raises(OperationFailure) as raised:
+            call()
+        return raised.value.code
+
+    return code_of

@@ -15,8 +15,6 @@ Document = dict[str, Any]
 
 # dates outside the range of Python, and UUIDs of any kind, are passed through unchanged
 CODEC: CodecOptions = DEFAULT_CODEC_OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-INT32 = range(-(2**31), 2**31)
-INT64 = range(-(2**63), 2**63)
 
 # number and name of each type, as `$type` takes them
 TYPES = {
@@ -86,10 +84,15 @@ def type_name(value: Any) -> str:
     if value is MISSING:
         return "missing"
     if type(value) is int:
-        return "int" if value in INT32 else "long"
+        return "int" if fits(value, 32) else "long"
     if isinstance(value, Code) and value.scope is not None:
         return "javascriptWithScope"
     return next((name for kind, name in NAMES if isinstance(value, kind)), type(value).__name__)
+
+
+def fits(value: int, bits: int) -> bool:
+    """Whether a whole number fits into a number of bits, one of them its sign."""
+    return -(1 << (bits - 1)) <= value < 1 << (bits - 1)
 
 
 def is_number(value: Any) -> bool:

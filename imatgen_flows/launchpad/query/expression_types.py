@@ -13,7 +13,7 @@ from bson import Decimal128, Int64, ObjectId, encode
 from bson.errors import InvalidId
 
 from imatgen_flows.launchpad.errors import BAD_VALUE, CONVERSION_FAILURE, CommandError
-from imatgen_flows.launchpad.query.documents import CODEC, INT32, INT64, TYPES, is_date, is_number, is_true, type_name
+from imatgen_flows.launchpad.query.documents import CODEC, TYPES, fits, is_date, is_number, is_true, type_name
 from imatgen_flows.launchpad.query.expression_dates import iso, milliseconds, of_milliseconds, parsed
 from imatgen_flows.launchpad.query.expression_operators import Plain, or_null
 from imatgen_flows.launchpad.query.numbers import as_decimal128, as_float, as_whole
@@ -56,7 +56,7 @@ def _number(text: str, convert: Callable[[str], Any], kind: str) -> Any:
         raise _failed(text, kind, f"Failed to parse number '{text}'") from None
 
 
-def _to_whole(value: Any, allowed: range, kind: str) -> int:
+def _to_whole(value: Any, bits: int, kind: str) -> int:
     if isinstance(value, str):
         if not WHOLE.fullmatch(value):
             raise _failed(value, kind, f"Failed to parse number '{value}'")
@@ -72,7 +72,7 @@ def _to_whole(value: Any, allowed: range, kind: str) -> int:
         number = int(real)
     else:
         raise _failed(value, kind)
-    if number not in allowed:
+    if not fits(number, bits):
         raise _failed(value, kind, f"Conversion would overflow target type: {number}")
     return number
 
@@ -84,7 +84,7 @@ def _to_decimal(value: Any) -> Decimal128:
         return value
     if isinstance(value, float):
         return as_decimal128(Decimal(f"{value:.15g}"))
-    return as_decimal128(Decimal(_to_whole(value, INT64, "long")))
+    return as_decimal128(Decimal(_to_whole(value, 64, "long")))
 
 
 def _to_string(value: Any) -> str:
@@ -128,8 +128,8 @@ CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "objectId": _to_object_id,
     "bool": is_true,
     "date": _to_date,
-    "int": lambda value: int(_to_whole(value, INT32, "int")),
-    "long": lambda value: Int64(_to_whole(value, INT64, "long")),
+    "int": lambda value: int(_to_whole(value, 32, "int")),
+    "long": lambda value: Int64(_to_whole(value, 64, "long")),
     "decimal": _to_decimal,
 }
 

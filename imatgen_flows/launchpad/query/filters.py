@@ -263,8 +263,8 @@ def array_positions(query: Document, document: Document) -> dict[str, int]:
             for part in value:
                 positions |= array_positions(part, document)
         elif name == "$or":
-            found = next((part for part in value if matches(part, document)), {})
-            positions |= array_positions(found, document)
+            branch: Document = next((part for part in value if matches(part, document)), {})
+            positions |= array_positions(branch, document)
         elif not name.startswith("$"):
             positions |= _positions_of_field(name, value, document)
     return positions

@@ -10,7 +10,7 @@ from typing import Any
 from bson import Decimal128, Int64
 from bson.decimal128 import create_decimal128_context
 
-from imatgen_flows.launchpad.query.documents import INT32, INT64
+from imatgen_flows.launchpad.query.documents import fits
 
 Number = int | float | Decimal128
 DECIMAL128 = create_decimal128_context()
@@ -18,7 +18,7 @@ DECIMAL128 = create_decimal128_context()
 
 def is_long(value: Any) -> bool:
     """Whether a whole number takes 64 bits."""
-    return isinstance(value, Int64) or value not in INT32
+    return isinstance(value, Int64) or not fits(value, 32)
 
 
 def as_decimal(value: Number) -> Decimal:
@@ -55,12 +55,12 @@ def combined(operation: Callable[[Any, Any], Any], first: Number, second: Number
 
 def whole(value: int, long: bool = False) -> int:
     """Return a whole number of 32 bits, or of 64 if it must be, or does not fit."""
-    return Int64(value) if long or value not in INT32 else int(value)
+    return Int64(value) if long or not fits(value, 32) else int(value)
 
 
 def is_too_long(value: Number) -> bool:
     """Whether a whole number does not fit into 64 bits."""
-    return isinstance(value, int) and value not in INT64
+    return isinstance(value, int) and not fits(value, 64)
 
 
 def fitting(value: Number) -> Number:

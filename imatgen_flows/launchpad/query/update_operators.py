@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from bson import Int64, Timestamp
+from bson import Timestamp
 
 from imatgen_flows.launchpad.errors import BAD_VALUE, FAILED_TO_PARSE, TYPE_MISMATCH, CommandError
 from imatgen_flows.launchpad.ordering import key
 from imatgen_flows.launchpad.query.conditions import matches_value
-from imatgen_flows.launchpad.query.documents import INT32, MISSING, Document, is_number, operator_of, type_name
+from imatgen_flows.launchpad.query.documents import MISSING, Document, is_number, operator_of, type_name
 from imatgen_flows.launchpad.query.filters import element_test, field_conditions
 from imatgen_flows.launchpad.query.numbers import as_whole, combined, is_long, is_too_long, whole
 from imatgen_flows.launchpad.query.sorting import sorted_array
@@ -170,7 +170,7 @@ def _bit(old: Any, operand: Any, path: str) -> Any:
         if isinstance(result, bool) or not isinstance(result, int):
             raise CommandError(BAD_VALUE, f"Cannot apply $bit to a value of non-integral type: '{path}'")
         result = whole(operations[name](int(result), int(bits)), is_long(result) or is_long(bits))
-    return Int64(result) if result not in INT32 else result
+    return result
 
 
 CHANGES: dict[str, Change] = {
