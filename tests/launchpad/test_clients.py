@@ -16,7 +16,8 @@ from fireworks.features.fw_report import FWReport
 from fireworks.utilities import fw_serializers
 from jobflow import Flow, JobStore, job
 from jobflow.managers.fireworks import flow_to_workflow
-from maggma.stores import GridFSStore, MongoStore
+from jobflow_remote.utils.db import MongoLock
+from maggma.stores import GridFSStore, JointStore, MongoStore
 
 
 @pytest.fixture
@@ -211,3 +212,83 @@ def test_a_worker_waits_for_nothing_when_nothing_is_ready(launchpad):
     before = time.monotonic()
     assert launch_rocket(launchpad, FWorker()) is False
     assert time.monotonic() - before < 1
+
+
+def test_stores_of_several_collections_are_joined(login, database):
+    when = datetime(2026, 1, 1)
+    database.first.insert_many([{"task_id": n, "a": n, "last_updated": when + timedelta(days=n)} for n in range(3)])
+    database.second.insert_many([{"task_id": n, "b": -n, "last_updated": when + timedelta(days=9)} for n in range(2)])
+    with JointStore(collection_names=["first", "second"], key="task_id", **login) as store:
+        assert store.count() == 3 and store.count({"a": {"$gt": 0}}) == 2
+        assert store.query_one({"task_id": 1})["second"]["b"] == -1
+        assert store.query_one({"task_id": 2}).get("second") is None
+        assert store.query_one({"task_id": 2})["last_updated"] == when + timedelta(days=2)
+        assert store.query_one({"task_id": 0})["last_updated"] == when + timedelta(days=9)
+        assert [row["task_id"] for row in store.query(properties=["task_id"], limit=2)] == [0, 1]
+        assert {str(key): len(rows) for key, rows in store.groupby("a")} == {
+            "{'a': 0}": 1,
+            "{'a': 1}": 1,
+            "{'a': 2}": 1,
+        }
+    with JointStore(collection_names=["first", "second"], key="task_id", merge_at_root=True, **login) as store:
+        assert store.query_one({"task_id": 1})["b"] == -1
+
+
+@pytest.mark.parametrize("update", [{"$set": {"state": "DONE"}}, [{"$set": {"state": "DONE"}}, {"$set": {}}]], ids=repr)
+def test_locks_of_jobflow_remote_are_taken_once_and_released(database, update):
+    jobs = database.jobs
+    jobs.insert_one({"uuid": "a", "state": "READY", "lock_id": None})
+    with MongoLock(jobs, {"uuid": "a"}, get_locked_doc=True, projection=["state"]) as lock:
+        assert lock.locked_document["state"] == "READY"
+        with MongoLock(jobs, {"uuid": "a"}, get_locked_doc=True) as second:
+            assert second.locked_document is None and second.unavailable_document["lock_id"] == lock.lock_id
+        with MongoLock(jobs, {"uuid": "a"}) as third:
+            assert third.locked_document is None and third.unavailable_document is None
+        lock.update_on_release = update
+    released = jobs.find_one({}, {"_id": 0})
+    assert released == {"uuid": "a", "state": "DONE", "lock_id": None, "lock_time": None}
+
+
+def test_updates_and_reports_of_jobflow_remote_work(database):
+    now = datetime(2026, 5, 6, 7)
+    rows = [
+        {"uuid": str(n), "db_id": str(n), "state": ("READY", "RUNNING")[n % 2], "updated_on": now} for n in range(4)
+    ]
+    database.jobs.insert_many(rows)
+    database.flows.insert_one({"uuid": "f", "jobs": ["0", "1"], "ids": [["0", "0", 1], ["1", "1", 1]]})
+    ready = {"$eq": ["$state", "READY"]}
+    change = {
+        "state": {"$cond": {"if": ready, "then": "PAUSED", "else": "$state"}},
+        "exec_config": {"$mergeObjects": ["$none", {"x": 1}]},
+    }
+    assert database.jobs.update_many({}, [{"$set": change}]).modified_count == 4
+    day = {"$dateToString": {"format": "%Y-%m-%d", "date": "$updated_on", "timezone": "+00:00"}}
+    paused = {"$sum": {"$cond": [{"$eq": ["$state", "PAUSED"]}, 1, 0]}}
+    [trend] = database.jobs.aggregate(
+        [{"$match": {"updated_on": {"$gte": now}}}, {"$group": {"_id": day, "paused": paused}}]
+    )
+    assert trend == {"_id": "2026-05-06", "paused": 2}
+    join = {"from": "jobs", "localField": "jobs", "foreignField": "uuid", "as": "jobs_list"}
+    join["pipeline"] = [{"$sort": {"db_id": -1}}, {"$project": {"state": 1, "db_id": 1}}]
+    [flow] = database.flows.aggregate(
+        [{"$lookup": join}, {"$project": {"uuid": 1, "jobs_list.db_id": 1, "jobs_list.state": 1}}]
+    )
+    assert [job["db_id"] for job in flow["jobs_list"]] == ["1", "0"] and set(flow["jobs_list"][0]) == {"db_id", "state"}
+    assert database.flows.find_one({"ids": {"$elemMatch": {"0": {"$in": ["1"]}}}})["uuid"] == "f"
+    assert database.flows.find_one({"ids": {"$elemMatch": {"0": "7"}}}) is None
+    database.auxiliary.insert_one({"next_id": 1})
+    assert (
+        database.auxiliary.find_one_and_update({"next_id": {"$exists": True}}, {"$inc": {"next_id": 3}})["next_id"] == 1
+    )
+    lasting = {"$set": {"duration": {"$subtract": [now + timedelta(seconds=2), "$updated_on"]}}}
+    assert next(database.jobs.aggregate([lasting]))["duration"] == 2000
+
+
+def test_fireworks_sorts_by_dates_that_are_strings_or_dates(launchpad):
+    launchpad.add_wf(chain(2))
+    assert launchpad.get_fw_ids({}, sort=[("updated_on", -1)], limit=1, launches_mode=False)
+    assert launchpad.get_wf_ids({}, sort=[("created_on", 1)]) and launchpad.get_fw_ids_in_wfs(sort=[("fw_id", 1)])
+    assert launchpad.get_fw_ids({}, count_only=True) == 2
+    assert launchpad.update_spec([1], {"x.y": 1}) is None and launchpad.fireworks.find_one({"fw_id": 1})["spec"][
+        "x"
+    ] == {"y": 1}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bson import ObjectId, Timestamp
+from bson import Int64, ObjectId, Timestamp
 
 from imatgen_flows.launchpad.errors import BAD_TIME_ZONE, BAD_VALUE, CONVERSION_FAILURE, NO_DATE, CommandError
 from imatgen_flows.launchpad.query.documents import type_name
@@ -235,8 +235,8 @@ def difference(start: Any, end: Any, unit: Any, time_zone: Any = None, week_star
     first = _begin(local(start, time_zone), _unit(unit), _weekday(week_start))
     last = _begin(local(end, time_zone), unit, _weekday(week_start))
     if unit in MONTHS:
-        return (last.year * 12 + last.month - first.year * 12 - first.month) // MONTHS[unit]
-    return round((last.replace(tzinfo=None) - first.replace(tzinfo=None)) / STEPS[unit])
+        return Int64((last.year * 12 + last.month - first.year * 12 - first.month) // MONTHS[unit])
+    return Int64(round((last.replace(tzinfo=None) - first.replace(tzinfo=None)) / STEPS[unit]))
 
 
 def from_parts(time_zone: Any, **parts: Any) -> datetime:

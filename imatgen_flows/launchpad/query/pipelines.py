@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
+from bson import Int64
+
 from imatgen_flows.launchpad.errors import (
     BAD_LIMIT,
     BAD_PIPELINE,
@@ -192,7 +194,7 @@ def _unwind(operand: Any) -> Stage:
         if isinstance(value, list) and value:
             for position, item in enumerate(value):
                 found = _with_value(document, parts, item)
-                yield {**found, index: position} if index else found
+                yield {**found, index: Int64(position)} if index else found
         elif (value is not MISSING and value is not None and value != []) or keeps:
             found = _with_value(document, parts, MISSING if value == [] else value)
             yield {**found, index: None} if index else found
