@@ -6,6 +6,7 @@ Documents and the entries of indexes are in the storage; a collection knows thei
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from imatgen_flows.launchpad.snapshots import Snapshot, members, scan, walk
 from imatgen_flows.launchpad.storage import Storage, StoredCollection, first_index, numbers_of
 
 MAX_DOCUMENT = 16 * 1024**2  # bytes, as MongoDB
+STEP, GAP = 0.01, 0.001  # s of a step of a long deletion, and between two of them
 FEW = 1_000  # documents that are sorted rather than found in the order of another index
 
 Lock = Callable[[], AbstractContextManager]
@@ -118,7 +120,7 @@ class Collection:
             self._storage.drop_collection(self.number)
         for index in self._indexes.values():
             self._remove_entries(index)
-        self._in_steps(lambda: self._storage.delete_some(self.number))
+        self._in_steps(lambda size: self._storage.delete_some(self.number, size))
 
     def find(self, query: Document, sort: Document | None = None, limit: int = 0, skip: int = 0) -> Iterator[Document]:
         """Find documents, by default in the order of their insertion.
@@ -156,7 +158,7 @@ class Collection:
             found = self._matching(snapshot, matching, decoded or not is_sorted)
             if not is_sorted:
                 found = self._sorted(snapshot, found, sort or {}, skip + limit if limit else None)
-            yield from islice(found, skip, skip + limit if limit else None)
+            yield from islice(found, skip, skip + limit if limit else None) if skip or limit else found
         finally:
             self._snapshots.discard(snapshot)
 
@@ -276,14 +278,18 @@ class Collection:
         self._remove_entries(dropped)
 
     def _remove_entries(self, index: Index) -> None:
-        self._in_steps(lambda: self._storage.remove_some_entries(index.number))
+        self._in_steps(lambda size: self._storage.remove_some_entries(index.number, size))
 
-    def _in_steps(self, step: Callable[[], bool]) -> None:
-        """Repeat a step while it has something to do; others read in between."""
-        more = True
+    def _in_steps(self, step: Callable[[int], bool]) -> None:
+        """Repeat a step of some size while it has something to do; others read in between."""
+        more, size = True, 10
         while more:
+            start = time.monotonic()
             with self._lock():
-                more = step()
+                more = step(size)
+            taken = time.monotonic() - start
+            size = 2 * size if taken < STEP else max(1, size // 2)
+            time.sleep(GAP)  # or the lock is taken again before another thread wakes up
 
     def _numbers(self, query: Document, sort: Document) -> tuple[Iterator[int], bool]:
         """Return the numbers of the documents that may match, and whether they are in the order of a sort."""
@@ -297,8 +303,7 @@ class Collection:
             sorting = [plan for plan in found if plan.sorts(sort)]
             if sorting:
                 plan = next((plan for plan in sorting if plan is best), sorting[0])
-                among = members(self._storage, best) if best and plan is not best else None
-                return walk(self._storage, plan, plan.sorts(sort), among), True
+                return walk(self._storage, plan, plan.sorts(sort), None if plan is best else best), True
         if best:
             return iter(sorted(members(self._storage, best))), not sort
         return scan(self._storage, self.number, self._last), not sort

@@ -16,6 +16,7 @@ from imatgen_flows.launchpad.storage import Storage, numbers_of
 
 FIRST_PAGE, LARGEST_PAGE = 8, 512  # documents that are read under one lock
 PAGE_BYTES = 4 * 1024**2  # of them, about
+TRIED = 1_000  # documents in the order of a sort, before it is asked which of them can match
 KEPT_BYTES = 64 * 1024**2  # of old documents that one search may make the server keep
 
 
@@ -92,20 +93,23 @@ def members(storage: Storage, plan: Plan) -> set[int]:
     return {number for limits in plan.ranges for number in storage.entries(plan.index.number, *limits)}
 
 
-def walk(storage: Storage, plan: Plan, way: int, among: set[int] | None = None) -> Iterator[int]:
+def walk(storage: Storage, plan: Plan, way: int, among: Plan | None = None) -> Iterator[int]:
     """Yield the numbers of documents in the order of an index (1), or in the opposite one (-1).
 
     Documents with equal keys come in the order of their insertion, either way.
 
     Parameters
     ----------
-    among : others are left out
+    among : documents without an entry in it need not be read; it is asked for once `TRIED` were
     """
     seen: set[int] = set()
+    wanted: set[int] | None = None
     [limits] = plan.ranges
     entries = _ascending if way > 0 else _descending
-    for number in entries(storage, plan.index.number, limits):
-        if among is not None and number not in among:
+    for position, number in enumerate(entries(storage, plan.index.number, limits)):
+        if among and position == TRIED:
+            wanted = members(storage, among)
+        if wanted is not None and number not in wanted:
             continue
         if plan.index.multikey:  # of several entries of a document, the first one counts
             if number in seen:

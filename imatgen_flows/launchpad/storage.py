@@ -23,7 +23,6 @@ from imatgen_flows.launchpad.database_file import FORMAT, TABLES, found_format, 
 
 NUMBERS = 40  # bits of the number of a document within its collection
 FREED = 1_000  # pages that are given back to the disk in one step
-DELETED, REMOVED = 50, 5_000  # documents and entries that are deleted in one step
 END = b"\xff"  # after all keys
 
 
@@ -126,9 +125,9 @@ class Storage:
         """Delete a document."""
         self._change("DELETE FROM documents WHERE number = ?", number)
 
-    def delete_some(self, collection: int) -> bool:
+    def delete_some(self, collection: int, size: int) -> bool:
         """Delete the first documents of a collection; False where there is none left."""
-        some = self.numbers(*numbers_of(collection), DELETED)
+        some = self.numbers(*numbers_of(collection), size)
         if some:
             self._change("DELETE FROM documents WHERE number BETWEEN ? AND ?", some[0], some[-1])
         return bool(some)
@@ -145,9 +144,9 @@ class Storage:
         for key in keys:
             self._change("DELETE FROM entries WHERE index_number = ? AND key = ? AND number = ?", index, key, number)
 
-    def remove_some_entries(self, index: int) -> bool:
+    def remove_some_entries(self, index: int, size: int) -> bool:
         """Remove the first entries of an index; False where there is none left."""
-        some = self.first_entries(index, (b"", -1), END, REMOVED)
+        some = self.first_entries(index, (b"", -1), END, size)
         if some:
             last, number = some[-1]
             self._change("DELETE FROM entries WHERE index_number = ? AND (key, number) <= (?, ?)", index, last, number)

@@ -1,0 +1,102 @@
+"""Workers of FireWorks under kills of the server."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+from fireworks import Firework, FWorker, LaunchPad, PyTask, Workflow
+from fireworks.core.rocket_launcher import rapidfire
+from fireworks.utilities import fw_serializers
+
+from imatgen_flows import launchpad
+from imatgen_flows.launchpad.control import ServerFiles
+
+WORKERS, FIREWORKS, KILLS = 8, 300, 5
+
+
+def connected(endpoint):
+    return LaunchPad(
+        host=endpoint.host,
+        port=endpoint.port,
+        username=endpoint.username,
+        password=endpoint.password,
+        name="fireworks",
+        authsource="admin",
+    )
+
+
+def work(endpoint, directory):
+    """Run fireworks until none is ready; whatever ends with the server is begun again."""
+    os.chdir(directory)
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    random.seed(os.getpid())
+    while True:
+        with suppress(Exception):
+            pad = connected(endpoint)
+            rapidfire(pad, FWorker(), sleep_time=0.01, strm_lvl="CRITICAL")
+            if not pad.fireworks.count_documents({"state": "READY"}):
+                return
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_each_firework_is_run_under_kills_and_none_is_lost(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(fw_serializers.SAVED_FW_MODULES, "PyTask", PyTask.__module__)
+    runs, directory = tmp_path / "runs", tmp_path / "launchpad"
+    runs.mkdir()
+    endpoint = launchpad.start(directory)
+    try:
+        pad = connected(endpoint)
+        pad.reset("", require_password=False)
+        pad.bulk_add_wfs(
+            [
+                Workflow([Firework(PyTask(func="tempfile.mkdtemp", kwargs={"prefix": f"{n}-", "dir": str(runs)}))])
+                for n in range(FIREWORKS)
+            ]
+        )
+        context = multiprocessing.get_context("fork")
+        workers = [context.Process(target=work, args=(endpoint, tmp_path)) for _ in range(WORKERS)]
+        for worker in workers:
+            worker.start()
+        restarts = []
+        for kill in range(KILLS):
+            end = time.monotonic() + 60
+            while len(list(runs.iterdir())) < (kill + 1) * FIREWORKS // (KILLS + 2) and time.monotonic() < end:
+                time.sleep(0.02)
+            os.kill(ServerFiles(directory).running(), signal.SIGKILL)
+            start = time.monotonic()
+            launchpad.start(directory)
+            restarts.append(time.monotonic() - start)
+        for worker in workers:
+            worker.join(120)
+            assert worker.exitcode == 0
+        again = retried(pad)
+        rapidfire(pad, FWorker(), sleep_time=0.01, strm_lvl="CRITICAL")
+        counts = Counter(row["state"] for row in pad.fireworks.find({}, {"state": 1}))
+    finally:
+        launchpad.stop(directory)
+    times = Counter(int(path.name.partition("-")[0]) for path in runs.iterdir())
+    assert counts == {"COMPLETED": FIREWORKS}
+    assert set(times) == set(range(FIREWORKS))
+    # what was killed between its run and its report is run again, and nothing else is
+    assert sum(times.values()) - FIREWORKS <= again <= KILLS * WORKERS
+    assert min(restarts) < 3  # most of it is the start of Python
+
+
+def retried(pad):
+    """Make ready what was running when the server was killed, as `imatgen retry` does; return how many that were."""
+    pad.workflows.update_many({"locked": True}, {"$unset": {"locked": ""}})
+    lost, _, inconsistent = pad.detect_lostruns(expiration_secs=0, rerun=True, refresh=True)
+    # claimed, but killed before the record of the run was written
+    others = pad.get_fw_ids({"state": {"$in": ["FIZZLED", "RESERVED", "RUNNING"]}})
+    for number in others:
+        pad.rerun_fw(number)
+    return len(lost) + len(others) + len(inconsistent)
