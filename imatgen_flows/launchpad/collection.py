@@ -336,12 +336,14 @@ class Collection:
                 yield from (Found(number, body, None) for number, body in rows)
                 continue
             documents = decode_all(b"".join([body for _, body in rows]), CODEC)
-            for (number, body), document in zip(rows, documents, strict=True):
-                if matching:
-                    remaining()
-                    if not matching(document):
-                        continue
-                yield Found(number, body, document)
+            pairs = zip(rows, documents, strict=True)
+            if not matching:
+                yield from [Found(number, body, document) for (number, body), document in pairs]
+                continue
+            for (number, body), document in pairs:
+                remaining()
+                if matching(document):
+                    yield Found(number, body, document)
 
     def _sorted(self, snapshot: Snapshot, found: Iterator[Found], sort: Document, limit: int | None) -> Iterator[Found]:
         """Sort documents by their keys alone, and read them again in their order."""

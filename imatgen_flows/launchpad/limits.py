@@ -14,7 +14,7 @@ FIRST_MESSAGE = 10.0  # s for the first message of a connection
 SILENCE = (
     300.0  # s between two messages of a client without login; pymongo's monitors, which never log in, speak every 10 s
 )
-TRANSFER = 60.0  # s for the rest of a message that has begun, and for a client to take its reply
+TRANSFER = 60.0  # s for the rest of a message without login that has begun, and for any client to take its reply
 REFUSAL = 2.0  # s for the message of a client that is one too many, so that it can be told so
 OTHER_FILES = 64  # of the process, beside its connections
 FREE_FAILURES = 20  # failed logins in a minute that are answered at once

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import socketserver
+import struct
 import sys
 import threading
 import time
@@ -183,6 +184,7 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(TRANSFER), 0))
         try:
             with self.server.connections.admission() as admitted:
                 if admitted:
@@ -204,7 +206,6 @@ class _Handler(socketserver.BaseRequestHandler):
             request = read_request(_Receiver(self.request, patience).receive, limit)
             reply = session.reply(request.command)
             if not request.silent:
-                self.request.settimeout(TRANSFER)
                 self.request.sendall(encode_reply(request, reply))
             patience = None if session.authenticated else SILENCE
 
@@ -221,7 +222,7 @@ class _Receiver:
 
     Parameters
     ----------
-    patience : s to wait for its beginning; None for ever
+    patience : s to wait for its beginning; None for ever, also for its rest
     """
 
     def __init__(self, connection: socket.socket, patience: float | None) -> None:
@@ -240,11 +241,12 @@ class _Receiver:
         received = bytearray()
         while len(received) < size:
             patience = self._patience if self._end is None else max(0.001, self._end - time.monotonic())
-            self._connection.settimeout(patience)
+            if self._connection.gettimeout() != patience:
+                self._connection.settimeout(patience)
             part = self._connection.recv(min(size - len(received), 1024**2))
             if not part:
                 raise ConnectionError
-            if self._end is None:
+            if self._end is None and self._patience is not None:
                 self._end = time.monotonic() + TRANSFER
             received += part
         return bytes(received)

@@ -51,9 +51,10 @@ class Snapshot:
         """Read documents by their numbers."""
         if self._killed:
             raise CommandError(QUERY_KILLED, self._killed)
-        found = self._storage.bodies([number for number in numbers if number not in self._kept])
-        found.update((number, self._kept[number]) for number in numbers if number in self._kept)
-        rows = [(number, found[number]) for number in numbers if number in found]
+        rows = self._storage.bodies(numbers)
+        if self._kept:
+            found = {**dict(rows), **{number: self._kept[number] for number in numbers if number in self._kept}}
+            rows = [(number, found[number]) for number in numbers if number in found]
         mean = sum(len(body) for _, body in rows) // max(1, len(rows)) + 1
         self.size = max(1, min(4 * self.size, LARGEST_PAGE, PAGE_BYTES // mean))
         return rows

@@ -99,19 +99,17 @@ class Storage:
         """Read a document."""
         return self._value("SELECT body FROM documents WHERE number = ?", number)
 
-    def bodies(self, numbers: list[int]) -> dict[int, bytes]:
-        """Read documents, by their numbers; those that are missing are left out."""
+    def bodies(self, numbers: list[int]) -> list[tuple[int, bytes]]:
+        """Read documents by their numbers, in the order of these; those that are missing are left out."""
         if not numbers:
-            return {}
-        statement = "SELECT number, body FROM documents WHERE number "
-        values: list[int] | list[str] = [numbers[0], numbers[-1]]
-        if numbers[-1] - numbers[0] + 1 == len(numbers) and numbers == sorted(
-            numbers
-        ):  # neighbours: read twice as fast
-            statement += "BETWEEN ? AND ?"
-        else:
-            statement, values = statement + "IN (SELECT value FROM json_each(?))", [json.dumps(numbers)]
-        return dict(self.connection.execute(statement, values).fetchall())
+            return []
+        first, last = numbers[0], numbers[-1]
+        if last - first + 1 == len(numbers) and numbers == sorted(numbers):  # neighbours: read twice as fast
+            statement = "SELECT number, body FROM documents WHERE number BETWEEN ? AND ? ORDER BY number"
+            return self.connection.execute(statement, (first, last)).fetchall()
+        statement = "SELECT number, body FROM documents WHERE number IN (SELECT value FROM json_each(?))"
+        found = dict(self.connection.execute(statement, (json.dumps(numbers),)).fetchall())
+        return [(number, found[number]) for number in numbers if number in found]
 
     def insert(self, number: int, body: bytes) -> None:
         """Write a new document."""

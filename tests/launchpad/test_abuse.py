@@ -159,13 +159,14 @@ def server(directory):
 
 def test_malformed_messages_end_their_connection_and_nothing_else(endpoint, waits):
     with waits() as taken:
-        for name, content in MALFORMED.items():
-            with stranger(endpoint) as connection:
-                connection.sendall(content)
-                with suppress(OSError):  # it was closed already
-                    connection.shutdown(socket.SHUT_WR)
-                reply = answer(connection)
-                assert reply is None or reply["ok"] == 0, name
+        while len(taken) < 20:
+            for name, content in MALFORMED.items():
+                with stranger(endpoint) as connection:
+                    connection.sendall(content)
+                    with suppress(OSError):  # it was closed already
+                        connection.shutdown(socket.SHUT_WR)
+                    reply = answer(connection)
+                    assert reply is None or reply["ok"] == 0, name
     assert most(taken) < 0.1
 
 
