@@ -15,7 +15,7 @@ from imatgen_flows.cli.output import print_table
 launchpad_app = typer.Typer(
     help="A database server for FireWorks and job stores, where MongoDB is not at hand.\n\n"
     "For one machine: tests, and small campaigns of a few thousand fireworks. It listens on loopback only, keeps all "
-    "documents in memory and in one file, and has no replication and no TLS. Production is MongoDB.",
+    "documents in one file, and has no replication and no TLS. Production is MongoDB.",
     no_args_is_help=True,
 )
 

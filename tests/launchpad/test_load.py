@@ -6,13 +6,16 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import gridfs
 import pytest
 from bson import encode
 from pymongo.errors import OperationFailure
 
+from imatgen_flows.launchpad.commands import Commands
 from imatgen_flows.launchpad.control import ServerFiles
+from imatgen_flows.launchpad.engine import DatabaseEngine
 
 NUMBER = 8_000
 
@@ -167,6 +170,25 @@ def test_a_time_that_is_none_is_refused(many, wanted):
     with pytest.raises(OperationFailure, match="maxTimeMS must be") as raised:
         many.database.command("find", "many", maxTimeMS=wanted)
     assert raised.value.code == 2
+
+
+def test_no_command_goes_on_for_ever(tmp_path):
+    engine = DatabaseEngine(tmp_path / "database.sqlite")
+    commands = Commands(engine)
+    commands.run({"insert": "things", "documents": [{"_id": n, "text": "x" * 100} for n in range(100)], "$db": "any"})
+    find = {"find": "things", "filter": {"text": "y"}, "$db": "any"}
+    assert commands.run(find)["ok"] == 1
+    with patch("imatgen_flows.launchpad.deadlines.LONGEST", 0.0):
+        assert commands.run(find)["code"] == 50
+        assert commands.run({**find, "maxTimeMS": 10_000})["code"] == 50
+    group = {"$group": {"_id": "$text", "all": {"$push": "$_id"}}}
+    aggregate = {"aggregate": "things", "pipeline": [group], "cursor": {}, "$db": "any"}
+    assert commands.run(aggregate)["ok"] == 1
+    with patch("imatgen_flows.launchpad.reading.PIPELINE_BYTES", 5_000):
+        assert commands.run(aggregate)["code"] == 292
+        assert commands.run({**aggregate, "pipeline": [{"$match": {"_id": 7}}, group]})["ok"] == 1
+        assert commands.run({**aggregate, "pipeline": [{"$sort": {"_id": 1}}, {"$limit": 9}, group]})["ok"] == 1
+    engine.close()
 
 
 # memory and disk
