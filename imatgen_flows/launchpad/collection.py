@@ -27,10 +27,10 @@ from imatgen_flows.launchpad.errors import (
     duplicate_key,
 )
 from imatgen_flows.launchpad.indexes import ID_INDEX, Index, definition, from_bytes, to_bytes
-from imatgen_flows.launchpad.plans import Plan, plans
+from imatgen_flows.launchpad.plans import IndexPlan, plans
 from imatgen_flows.launchpad.query import CODEC, Document, compiled, is_replacement, seed, updated, values_at
 from imatgen_flows.launchpad.query.sorting import check_sort, sort_key
-from imatgen_flows.launchpad.snapshots import Snapshot, members, scan, walk
+from imatgen_flows.launchpad.snapshots import SearchSnapshot, members, scan, walk
 from imatgen_flows.launchpad.storage import Storage, StoredCollection, first_index, numbers_of
 
 MAX_DOCUMENT = 16 * 1024**2  # bytes, as MongoDB
@@ -84,7 +84,7 @@ class Collection:
         self._storage = storage
         self._lock = lock
         self._indexes = {"_id_": Index(first_index(number), ID_INDEX)}
-        self._snapshots: set[Snapshot] = set()
+        self._snapshots: set[SearchSnapshot] = set()
         self._count = 0
         self._last = numbers_of(number)[0]
 
@@ -151,7 +151,7 @@ class Collection:
         check_sort(sort or {})
         with self._lock():
             numbers, is_sorted = self._numbers(query, sort or {})
-            snapshot = Snapshot(self._storage, numbers)
+            snapshot = SearchSnapshot(self._storage, numbers)
             self._snapshots.add(snapshot)
         try:
             matching = compiled(query) if query else None
@@ -308,7 +308,7 @@ class Collection:
             return iter(sorted(members(self._storage, best))), not sort
         return scan(self._storage, self.number, self._last), not sort
 
-    def _smallest(self, found: list[Plan]) -> tuple[Plan | None, int]:
+    def _smallest(self, found: list[IndexPlan]) -> tuple[IndexPlan | None, int]:
         """Return the plan with the fewest entries, and their number, counted up to `FEW`."""
         if len(found) == 1 and found[0].index.unique and found[0].equal == len(found[0].index.fields):
             return found[0], 1
@@ -324,7 +324,7 @@ class Collection:
         return best, fewest
 
     def _matching(
-        self, snapshot: Snapshot, matching: Callable[[Document], bool] | None, decoded: bool
+        self, snapshot: SearchSnapshot, matching: Callable[[Document], bool] | None, decoded: bool
     ) -> Iterator[Found]:
         while True:
             with self._lock():
@@ -345,7 +345,9 @@ class Collection:
                 if matching(document):
                     yield Found(number, body, document)
 
-    def _sorted(self, snapshot: Snapshot, found: Iterator[Found], sort: Document, limit: int | None) -> Iterator[Found]:
+    def _sorted(
+        self, snapshot: SearchSnapshot, found: Iterator[Found], sort: Document, limit: int | None
+    ) -> Iterator[Found]:
         """Sort documents by their keys alone, and read them again in their order."""
         key = sort_key(sort)
         keys = ((key(one.document), one.number) for one in found)

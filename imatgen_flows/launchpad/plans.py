@@ -27,7 +27,7 @@ EVERYTHING_INVERTED: Range = (invert(EVERYTHING[1]), invert(EVERYTHING[0]))
 
 
 @dataclass(frozen=True)
-class Plan:
+class IndexPlan:
     """A way through an index.
 
     Attributes
@@ -57,7 +57,7 @@ class Plan:
         return 0
 
 
-def plans(indexes: list[Index], query: Document) -> list[Plan]:
+def plans(indexes: list[Index], query: Document) -> list[IndexPlan]:
     """Return a plan for each index that can be used for a filter; those that hold every document are there without one."""
     wanted: dict[str, list[Any]] = {}
     for path, condition in _conditions(query):
@@ -65,7 +65,7 @@ def plans(indexes: list[Index], query: Document) -> list[Plan]:
     return [plan for index in indexes if index.condition is None for plan in [_plan(index, wanted)] if plan]
 
 
-def _plan(index: Index, wanted: dict[str, list[Any]]) -> Plan | None:
+def _plan(index: Index, wanted: dict[str, list[Any]]) -> IndexPlan | None:
     parts: list[list[Range]] = []
     equal = 0
     for path, descending in index.fields:
@@ -81,13 +81,13 @@ def _plan(index: Index, wanted: dict[str, list[Any]]) -> Plan | None:
         equal += len(ranges) == 1 and equal == len(parts) - 1
     if not parts:
         everything = EVERYTHING_INVERTED if index.fields[0][1] else EVERYTHING
-        return None if index.sparse else Plan(index, [everything], bound=False)
+        return None if index.sparse else IndexPlan(index, [everything], bound=False)
     # each value but the last is one key: all keys that begin with it
     ranges = [
         (b"".join(low for low, _ in way), b"".join([*(low for low, _ in way[:-1]), way[-1][1]]))
         for way in product(*parts)
     ]
-    return Plan(index, sorted(set(ranges)), bound=True, equal=equal)
+    return IndexPlan(index, sorted(set(ranges)), bound=True, equal=equal)
 
 
 def _ranges(conditions: list[Any], multikey: bool) -> tuple[list[Range], bool] | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from imatgen_flows.launchpad.errors import QUERY_KILLED, CommandError
-from imatgen_flows.launchpad.plans import Plan, Range, after
+from imatgen_flows.launchpad.plans import IndexPlan, Range, after
 from imatgen_flows.launchpad.storage import Storage, numbers_of
 
 FIRST_PAGE, LARGEST_PAGE = 8, 512  # documents that are read under one lock
@@ -20,7 +20,7 @@ TRIED = 1_000  # documents in the order of a sort, before it is asked which of t
 KEPT_BYTES = 64 * 1024**2  # of old documents that one search may make the server keep
 
 
-class Snapshot:
+class SearchSnapshot:
     """The documents of a search, page by page. All methods are called under the lock of the database.
 
     Parameters
@@ -89,12 +89,12 @@ def scan(storage: Storage, collection: int, last: int) -> Iterator[int]:
         position, size = numbers[-1], min(4 * size, 100 * LARGEST_PAGE)
 
 
-def members(storage: Storage, plan: Plan) -> set[int]:
+def members(storage: Storage, plan: IndexPlan) -> set[int]:
     """Return the numbers of the documents with entries in the ranges of a plan."""
     return {number for limits in plan.ranges for number in storage.entries(plan.index.number, *limits)}
 
 
-def walk(storage: Storage, plan: Plan, way: int, among: Plan | None = None) -> Iterator[int]:
+def walk(storage: Storage, plan: IndexPlan, way: int, among: IndexPlan | None = None) -> Iterator[int]:
     """Yield the numbers of documents in the order of an index (1), or in the opposite one (-1).
 
     Documents with equal keys come in the order of their insertion, either way.

@@ -12,7 +12,7 @@ from bson.int64 import Int64
 from imatgen_flows.launchpad.ordering import key
 from imatgen_flows.launchpad.query.documents import Document
 
-Step = Callable[[Any, Any], Any]  # state of an accumulator and value to the next state
+Accumulation = Callable[[Any, Any], Any]  # state of an accumulator and value to the next state
 
 NUMBERS = {int, float, Int64, Decimal128}
 SIMPLE = {int, float, str}  # compared as Python does, but for NaN
@@ -34,7 +34,7 @@ def group(documents: Iterable[Document], stage: Document) -> list[Document]:
     """
     by = stage["_id"][1:] if stage["_id"] else ""
     counted: dict[str, Any] = {}  # names with what is added for each document
-    columns: list[tuple[str, str, Step, Callable]] = []  # names with the field whose values are accumulated
+    columns: list[tuple[str, str, Accumulation, Callable]] = []  # names with the field whose values are accumulated
     for name, accumulator in stage.items():
         if name != "_id":
             [(operator, value)] = accumulator.items()
@@ -105,7 +105,7 @@ def _mean(state: Any) -> Any:
     return Decimal128(state[0] / state[1]) if isinstance(state[0], Decimal) else state[0] / state[1]
 
 
-def _extreme(sign: int) -> Step:
+def _extreme(sign: int) -> Accumulation:
     def step(state: Any, value: Any) -> Any:
         if value is None or state is None:
             return state if value is None else value
@@ -121,7 +121,7 @@ def _same(state: Any) -> Any:
     return state
 
 
-ACCUMULATORS: dict[str, tuple[Step, Callable[[Any], Any]]] = {
+ACCUMULATORS: dict[str, tuple[Accumulation, Callable[[Any], Any]]] = {
     "$sum": (_add, _total),
     "$avg": (_add_to_mean, _mean),
     "$min": (_extreme(-1), _same),
