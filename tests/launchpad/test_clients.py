@@ -16,7 +16,6 @@ from fireworks.features.fw_report import FWReport
 from fireworks.utilities import fw_serializers
 from jobflow import Flow, JobStore, job
 from jobflow.managers.fireworks import flow_to_workflow
-from jobflow_remote.utils.db import MongoLock
 from maggma.stores import GridFSStore, JointStore, MongoStore
 
 
@@ -236,13 +235,14 @@ def test_stores_of_several_collections_are_joined(login, database):
 
 @pytest.mark.parametrize("update", [{"$set": {"state": "DONE"}}, [{"$set": {"state": "DONE"}}, {"$set": {}}]], ids=repr)
 def test_locks_of_jobflow_remote_are_taken_once_and_released(database, update):
+    locked = pytest.importorskip("jobflow_remote.utils.db").MongoLock
     jobs = database.jobs
     jobs.insert_one({"uuid": "a", "state": "READY", "lock_id": None})
-    with MongoLock(jobs, {"uuid": "a"}, get_locked_doc=True, projection=["state"]) as lock:
+    with locked(jobs, {"uuid": "a"}, get_locked_doc=True, projection=["state"]) as lock:
         assert lock.locked_document["state"] == "READY"
-        with MongoLock(jobs, {"uuid": "a"}, get_locked_doc=True) as second:
+        with locked(jobs, {"uuid": "a"}, get_locked_doc=True) as second:
             assert second.locked_document is None and second.unavailable_document["lock_id"] == lock.lock_id
-        with MongoLock(jobs, {"uuid": "a"}) as third:
+        with locked(jobs, {"uuid": "a"}) as third:
             assert third.locked_document is None and third.unavailable_document is None
         lock.update_on_release = update
     released = jobs.find_one({}, {"_id": 0})

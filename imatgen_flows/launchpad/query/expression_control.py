@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from typing import Any
@@ -16,7 +15,6 @@ from imatgen_flows.launchpad.errors import (
     CommandError,
 )
 from imatgen_flows.launchpad.query import expression_dates as dates
-from imatgen_flows.launchpad.query import patterns
 from imatgen_flows.launchpad.query.documents import MISSING, Document, is_true
 from imatgen_flows.launchpad.query.expression_arrays import array, whole_number
 from imatgen_flows.launchpad.query.expression_operators import (
@@ -29,8 +27,9 @@ from imatgen_flows.launchpad.query.expression_operators import (
     constant,
     is_null,
     named,
+    with_names,
 )
-from imatgen_flows.launchpad.query.expression_strings import string
+from imatgen_flows.launchpad.query.expression_strings import FORMS as STRING_FORMS
 from imatgen_flows.launchpad.query.expression_types import converted
 from imatgen_flows.launchpad.query.sorting import sorted_array
 
@@ -160,18 +159,6 @@ def _reduce(operand: Any, compile_: Compile) -> Expression:
     return evaluate
 
 
-def _with_names(
-    name: str, function: Callable[..., Any], needed: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> Form:
-    """Make an operator of named arguments, all evaluated before it is."""
-
-    def compile_form(operand: Any, compile_: Compile) -> Expression:
-        parts = named(name, operand, compile_, needed, optional)
-        return lambda variables: function(**{key: part(variables) for key, part in parts.items()})
-
-    return compile_form
-
-
 def _zip(operand: Any, compile_: Compile) -> Expression:
     parts = named("$zip", operand, compile_, ("inputs",), ("useLongestLength", "defaults"))
 
@@ -209,7 +196,7 @@ def _ends(name: str) -> Form:
     def evaluate(input: Any, n: Any) -> list:  # noqa: A002 (MongoDB's name of the argument)
         return chosen(name, array(name, input), n)
 
-    return _with_names(name, evaluate, ("input", "n"))
+    return with_names(name, evaluate, ("input", "n"))
 
 
 def chosen(name: str, values: Iterable[Any], n: Any) -> list:
@@ -252,48 +239,6 @@ def _set_field(operand: Any, compile_: Compile) -> Expression:
         return rest if value is MISSING else {**rest, name: value}
 
     return evaluate
-
-
-# strings
-
-
-def _trim(name: str, left: bool, right: bool) -> Form:
-    def evaluate(input: Any, chars: Any = None) -> Any:  # noqa: A002 (MongoDB's name of the argument)
-        if is_null(input):
-            return None
-        text, letters = string(name, input), None if is_null(chars) else string(name, chars)
-        text = text.lstrip(letters) if left else text
-        return text.rstrip(letters) if right else text
-
-    return _with_names(name, evaluate, ("input",), ("chars",))
-
-
-def _replace(name: str, count: int) -> Form:
-    def evaluate(input: Any, find: Any, replacement: Any) -> Any:  # noqa: A002 (MongoDB's name of the argument)
-        if any(is_null(value) for value in (input, find, replacement)):
-            return None
-        return string(name, input).replace(string(name, find), string(name, replacement), count)
-
-    return _with_names(name, evaluate, ("input", "find", "replacement"))
-
-
-def _search(name: str) -> Form:
-    """Make `$regexMatch`, `$regexFind` or `$regexFindAll`."""
-
-    def evaluate(input: Any, regex: Any, options: Any = None) -> Any:  # noqa: A002 (MongoDB's name of the argument)
-        if is_null(input) or is_null(regex):
-            return {"$regexMatch": False, "$regexFind": None}.get(name, [])
-        found = patterns.of_value(regex, None if is_null(options) else options).finditer(string(name, input))
-        if name == "$regexFindAll":
-            return [_described(item) for item in found]
-        first = next(found, None)
-        return first is not None if name == "$regexMatch" else first and _described(first)
-
-    return _with_names(name, evaluate, ("input", "regex"), ("options",))
-
-
-def _described(found: re.Match[str]) -> Document:
-    return {"match": found[0], "idx": found.start(), "captures": list(found.groups())}
 
 
 # types and dates
@@ -370,6 +315,7 @@ def _date_parts(date: Any, timezone: Any = None) -> Any:
 
 
 FORMS: dict[str, Form] = {
+    **STRING_FORMS,
     "$literal": lambda operand, _: constant(operand),
     "$const": lambda operand, _: constant(operand),
     "$and": _and,
@@ -387,26 +333,20 @@ FORMS: dict[str, Form] = {
     "$getField": _get_field,
     "$setField": _set_field,
     "$unsetField": _set_field,
-    "$trim": _trim("$trim", True, True),
-    "$ltrim": _trim("$ltrim", True, False),
-    "$rtrim": _trim("$rtrim", False, True),
-    "$replaceOne": _replace("$replaceOne", 1),
-    "$replaceAll": _replace("$replaceAll", -1),
-    **{name: _search(name) for name in ("$regexMatch", "$regexFind", "$regexFindAll")},
     "$convert": _convert,
     "$dateFromString": _date_from_string,
-    "$dateToString": _with_names("$dateToString", _date_to_string, ("date",), ("format", "timezone", "onNull")),
-    "$dateAdd": _with_names("$dateAdd", _date_plus(1), ("startDate", "unit", "amount"), ("timezone",)),
-    "$dateSubtract": _with_names("$dateSubtract", _date_plus(-1), ("startDate", "unit", "amount"), ("timezone",)),
-    "$dateDiff": _with_names(
+    "$dateToString": with_names("$dateToString", _date_to_string, ("date",), ("format", "timezone", "onNull")),
+    "$dateAdd": with_names("$dateAdd", _date_plus(1), ("startDate", "unit", "amount"), ("timezone",)),
+    "$dateSubtract": with_names("$dateSubtract", _date_plus(-1), ("startDate", "unit", "amount"), ("timezone",)),
+    "$dateDiff": with_names(
         "$dateDiff", _date_difference, ("startDate", "endDate", "unit"), ("timezone", "startOfWeek")
     ),
-    "$dateTrunc": _with_names("$dateTrunc", _date_truncated, ("date", "unit"), ("timezone", "startOfWeek")),
-    "$dateFromParts": _with_names(
+    "$dateTrunc": with_names("$dateTrunc", _date_truncated, ("date", "unit"), ("timezone", "startOfWeek")),
+    "$dateFromParts": with_names(
         "$dateFromParts",
         _date_from_parts,
         ("year",),
         ("month", "day", "hour", "minute", "second", "millisecond", "timezone"),
     ),
-    "$dateToParts": _with_names("$dateToParts", _date_parts, ("date",), ("timezone",)),
+    "$dateToParts": with_names("$dateToParts", _date_parts, ("date",), ("timezone",)),
 }

@@ -90,3 +90,15 @@ def named(
     if missing:
         raise CommandError(FAILED_TO_PARSE, f"Missing '{missing[0]}' parameter to {name}")
     return {argument: compile_(value) for argument, value in operand.items()}
+
+
+def with_names(
+    name: str, function: Callable[..., Any], needed: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Form:
+    """Make an operator of named arguments, all evaluated before it is."""
+
+    def compile_form(operand: Any, compile_: Compile) -> Expression:
+        parts = named(name, operand, compile_, needed, optional)
+        return lambda variables: function(**{key: part(variables) for key, part in parts.items()})
+
+    return compile_form

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from imatgen_flows.launchpad.errors import BAD_VALUE, CONCATENATES_STRINGS, NO_STRING, CommandError
-from imatgen_flows.launchpad.query.documents import is_date, is_number, type_name
+from imatgen_flows.launchpad.query import patterns
+from imatgen_flows.launchpad.query.documents import Document, is_date, is_number, type_name
 from imatgen_flows.launchpad.query.expression_arrays import whole_number
 from imatgen_flows.launchpad.query.expression_dates import iso
-from imatgen_flows.launchpad.query.expression_operators import MANY, Plain, is_null, or_null
+from imatgen_flows.launchpad.query.expression_operators import MANY, Form, Plain, is_null, or_null, with_names
 from imatgen_flows.launchpad.query.expression_types import number_text
 
 
@@ -98,4 +100,56 @@ OPERATORS = {
     "$strLenCP": Plain(lambda value: len(string("$strLenCP", value))),
     "$toLower": Plain(lambda value: _text("$toLower", value).lower()),
     "$toUpper": Plain(lambda value: _text("$toUpper", value).upper()),
+}
+
+
+# operators with named arguments
+
+
+def _trim(name: str, left: bool, right: bool) -> Form:
+    def evaluate(input: Any, chars: Any = None) -> Any:  # noqa: A002 (MongoDB's name of the argument)
+        if is_null(input):
+            return None
+        text, letters = string(name, input), None if is_null(chars) else string(name, chars)
+        text = text.lstrip(letters) if left else text
+        return text.rstrip(letters) if right else text
+
+    return with_names(name, evaluate, ("input",), ("chars",))
+
+
+def _replace(name: str, count: int) -> Form:
+    def evaluate(input: Any, find: Any, replacement: Any) -> Any:  # noqa: A002 (MongoDB's name of the argument)
+        if any(is_null(value) for value in (input, find, replacement)):
+            return None
+        return string(name, input).replace(string(name, find), string(name, replacement), count)
+
+    return with_names(name, evaluate, ("input", "find", "replacement"))
+
+
+def _search(name: str) -> Form:
+    """Make `$regexMatch`, `$regexFind` or `$regexFindAll`."""
+
+    def evaluate(input: Any, regex: Any, options: Any = None) -> Any:  # noqa: A002 (MongoDB's name of the argument)
+        if is_null(input) or is_null(regex):
+            return {"$regexMatch": False, "$regexFind": None}.get(name, [])
+        found = patterns.of_value(regex, None if is_null(options) else options).finditer(string(name, input))
+        if name == "$regexFindAll":
+            return [_described(item) for item in found]
+        first = next(found, None)
+        return first is not None if name == "$regexMatch" else first and _described(first)
+
+    return with_names(name, evaluate, ("input", "regex"), ("options",))
+
+
+def _described(found: re.Match[str]) -> Document:
+    return {"match": found[0], "idx": found.start(), "captures": list(found.groups())}
+
+
+FORMS: dict[str, Form] = {
+    "$trim": _trim("$trim", True, True),
+    "$ltrim": _trim("$ltrim", True, False),
+    "$rtrim": _trim("$rtrim", False, True),
+    "$replaceOne": _replace("$replaceOne", 1),
+    "$replaceAll": _replace("$replaceAll", -1),
+    **{name: _search(name) for name in ("$regexMatch", "$regexFind", "$regexFindAll")},
 }
