@@ -26,6 +26,8 @@ from imatgen_flows.cli.main import app
 from imatgen_flows.config import CampaignConfig, Sampling
 from imatgen_flows.energetics.potential_registry import POTENTIALS, Potential
 from imatgen_flows.jobs.screen_files import screened_columns
+from imatgen_flows.launchpad import administration, command_fields, commands
+from imatgen_flows.launchpad.query import expressions, filters, groups, pipelines, updates
 from imatgen_flows.models.registry import SAMPLERS
 from imatgen_flows.registry import DescribedEnum
 from imatgen_flows.settings import Settings
@@ -151,6 +153,31 @@ def command_reference() -> str:
     return "\n" + "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
+def launchpad_language() -> str:
+    """List what the embedded LaunchPad supports, and what it refuses by name."""
+
+    def names(listed: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in sorted(listed))
+
+    rows = [
+        ["commands", commands.HANDLERS, commands.UNSUPPORTED_COMMANDS],
+        ["fields of commands", (), command_fields.UNSUPPORTED_FIELDS],
+        ["options of collections", (), administration.COLLECTION_OPTIONS],
+        ["options of indexes", administration.INDEX_OPTIONS, administration.UNSUPPORTED_INDEX_OPTIONS],
+        [
+            "filters",
+            {*filters.LOGICAL, *filters.CONDITIONS, "$regex", "$expr", "$comment"},
+            filters.UNSUPPORTED_CONDITIONS | filters.UNSUPPORTED_QUERIES,
+        ],
+        ["updates", updates.OPERATORS, ()],
+        ["stages of an update", updates.UPDATE_STAGES, ()],
+        ["stages", {*pipelines.STAGES, *pipelines.JOINING}, pipelines.UNSUPPORTED_STAGES],
+        ["accumulators", {*groups.ACCUMULATORS, *groups.CHOOSING}, groups.UNSUPPORTED_ACCUMULATORS],
+        ["expressions", {*expressions.PLAIN, *expressions.FORMS}, expressions.UNSUPPORTED_EXPRESSIONS],
+    ]
+    return table(["what", "supported", "refused by name"], [[what, names(yes), names(no)] for what, yes, no in rows])
+
+
 def public_names() -> str:
     """Name what the package exports, for mkdocstrings to document."""
     places = vars(imatgen_flows)["_MODULES"]
@@ -172,6 +199,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "novelty": lambda: described(Novelty),
     },
     DOCS / "reference" / "commands.md": {"commands": command_reference},
+    DOCS / "reference" / "embedded-launchpad.md": {"language of the launchpad": launchpad_language},
     DOCS / "reference" / "file-formats.md": {"columns of a screening": lambda: columns(screened_columns())},
     DOCS / "reference" / "settings.md": {"settings": settings},
 }

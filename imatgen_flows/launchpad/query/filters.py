@@ -25,7 +25,6 @@ UNSUPPORTED_CONDITIONS = {
     "$geoNear",
     "$maxDistance",
     "$minDistance",
-    "$_internalSchemaEq",
 }
 UNSUPPORTED_QUERIES = {"$where", "$text", "$jsonSchema", "$sampleRate"}
 
