@@ -63,7 +63,7 @@ def test_sessions_work_and_transactions_are_refused(things, client, refusal):
     ("command", "code"),
     [
         # an unknown field, or one that is not supported, is an error
-        ({"find": "things", "flter": {}}, 40415),
+        ({"find": "things", "filters": {}}, 40415),
         ({"insert": "things", "documents": [{}], "order": True}, 40415),
         ({"find": "things", "collation": {"locale": "de"}}, 238),
         ({"find": "things", "let": {"x": 1}}, 238),

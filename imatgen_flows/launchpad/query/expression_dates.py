@@ -108,24 +108,24 @@ def _offset_text(date: datetime) -> str:
 
 
 SPECIFIERS: dict[str, Callable[[datetime], str]] = {
-    "%": lambda _: "%",
-    "Y": lambda date: f"{date.year:04d}",
-    "m": lambda date: f"{date.month:02d}",
-    "d": lambda date: f"{date.day:02d}",
-    "H": lambda date: f"{date.hour:02d}",
-    "M": lambda date: f"{date.minute:02d}",
-    "S": lambda date: f"{date.second:02d}",
-    "L": lambda date: f"{date.microsecond // 1000:03d}",
-    "j": lambda date: f"{date.timetuple().tm_yday:03d}",
-    "u": lambda date: str(date.isoweekday()),
-    "w": lambda date: str(date.isoweekday() % 7 + 1),
-    "U": lambda date: date.strftime("%U"),
-    "V": lambda date: f"{date.isocalendar().week:02d}",
-    "G": lambda date: f"{date.isocalendar().year:04d}",
-    "z": _offset_text,
-    "Z": lambda date: str(round((date.utcoffset() or timedelta()) / timedelta(minutes=1))),
-    "b": lambda date: calendar.month_abbr[date.month],
-    "B": lambda date: calendar.month_name[date.month],
+    "%%": lambda _: "%",
+    "%Y": lambda date: f"{date.year:04d}",
+    "%m": lambda date: f"{date.month:02d}",
+    "%d": lambda date: f"{date.day:02d}",
+    "%H": lambda date: f"{date.hour:02d}",
+    "%M": lambda date: f"{date.minute:02d}",
+    "%S": lambda date: f"{date.second:02d}",
+    "%L": lambda date: f"{date.microsecond // 1000:03d}",
+    "%j": lambda date: f"{date.timetuple().tm_yday:03d}",
+    "%u": lambda date: str(date.isoweekday()),
+    "%w": lambda date: str(date.isoweekday() % 7 + 1),
+    "%U": lambda date: date.strftime("%U"),
+    "%V": lambda date: f"{date.isocalendar().week:02d}",
+    "%G": lambda date: f"{date.isocalendar().year:04d}",
+    "%z": _offset_text,
+    "%Z": lambda date: str(round((date.utcoffset() or timedelta()) / timedelta(minutes=1))),
+    "%b": lambda date: calendar.month_abbr[date.month],
+    "%B": lambda date: calendar.month_name[date.month],
 }
 
 
@@ -140,11 +140,11 @@ def written(value: Any, form: Any, time_zone: Any = None) -> str:
     date = local(value, time_zone)
 
     def replace(found: re.Match[str]) -> str:
-        if found[1] not in SPECIFIERS:
-            raise CommandError(BAD_VALUE, f"Invalid format character '%{found[1]}' in format string")
-        return SPECIFIERS[found[1]](date)
+        if found[0] not in SPECIFIERS:
+            raise CommandError(BAD_VALUE, f"Invalid format character '{found[0]}' in format string")
+        return SPECIFIERS[found[0]](date)
 
-    return re.sub("%(.?)", replace, str(form))
+    return re.sub("%.?", replace, str(form))
 
 
 def parsed(text: Any, form: Any = None, time_zone: Any = None) -> datetime:

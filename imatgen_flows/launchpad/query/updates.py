@@ -30,7 +30,7 @@ OPERATORS = (*CHANGES, "$rename")
 UPDATE_STAGES = ("$addFields", "$set", "$project", "$unset", "$replaceRoot", "$replaceWith")
 
 
-class Step(NamedTuple):
+class FieldChange(NamedTuple):
     """One field to change, by one operator."""
 
     parts: list[str]
@@ -115,7 +115,7 @@ def _piped(old: Document, pipeline: list) -> Document:
 # operators
 
 
-def _steps(change: Document, inserting: bool) -> list[Step]:
+def _steps(change: Document, inserting: bool) -> list[FieldChange]:
     """Return the fields to change in MongoDB's order: by their names, positions in arrays by number."""
     steps, paths = [], []
     for name, operands in change.items():
@@ -135,7 +135,7 @@ def _steps(change: Document, inserting: bool) -> list[Step]:
             if name == "$rename":
                 paths.append(_renamed(path, operand))
             if name != "$setOnInsert" or inserting:
-                steps.append(Step(parts, name, operand))
+                steps.append(FieldChange(parts, name, operand))
     _refuse_conflicts(paths)
     return sorted(steps, key=lambda step: _order(step.parts))
 
@@ -216,7 +216,9 @@ def _element_test(name: str, predicate: Callable[[Document], bool]) -> Callable[
     return lambda item: predicate({name: item})
 
 
-def _apply(document: Document, query: Document, steps: list[Step], filters: dict[str, Callable[[Any], bool]]) -> None:
+def _apply(
+    document: Document, query: Document, steps: list[FieldChange], filters: dict[str, Callable[[Any], bool]]
+) -> None:
     named = {name[2:-1] for step in steps for name in step.parts if name.startswith("$[")} - {""}
     if unknown := sorted(named - set(filters)):
         raise CommandError(BAD_VALUE, f"No array filter found for identifier '{unknown[0]}'")
@@ -232,7 +234,7 @@ def _apply(document: Document, query: Document, steps: list[Step], filters: dict
             _change(document, parts, step)
 
 
-def _change(document: Document, parts: list[str], step: Step) -> None:
+def _change(document: Document, parts: list[str], step: FieldChange) -> None:
     change, path = CHANGES[step.name], ".".join(parts)
     target = find(document, parts)
     new = change(target.value() if target else MISSING, step.operand, path)
@@ -249,7 +251,7 @@ def _change(document: Document, parts: list[str], step: Step) -> None:
         target.put(new)
 
 
-def _rename(document: Document, step: Step) -> None:
+def _rename(document: Document, step: FieldChange) -> None:
     for parts, which in ((step.parts, "source"), (step.operand.split("."), "destination")):
         for end in range(1, len(parts)):
             above = find(document, parts[:end])
