@@ -104,7 +104,7 @@ package: $(STAMP)
 
 # the suites of FireWorks and maggma against the embedded LaunchPad
 test-peers: $(STAMP)
-	.ci/test-peers .peers $(BIN)/python
+	.ci/test-peers .peers $(BIN)/python FireWorks maggma
 
 clean:
 	rm -rf $(VENV) .peers .venv-torchsim .venv-package build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
