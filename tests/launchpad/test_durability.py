@@ -83,7 +83,7 @@ def test_every_acknowledged_write_survives_kills(directory, connect):
         writer = threading.Thread(target=write, args=(endpoint,))
         before = len(acknowledged)
         writer.start()
-        while len(acknowledged) <= before + 10:  # a slow disk acknowledges few
+        while writer.is_alive() and len(acknowledged) <= before + 10:  # a slow disk acknowledges few
             time.sleep(0.005)
         time.sleep(dice.uniform(0, 0.2))
         os.kill(launchpad.status(directory).pid, signal.SIGKILL)
