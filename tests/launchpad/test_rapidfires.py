@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
-import random
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
-from contextlib import suppress
 
 import pytest
 from fireworks import Firework, FWorker, LaunchPad, PyTask, Workflow
@@ -21,29 +21,21 @@ from imatgen_flows.launchpad.control import ServerFiles
 WORKERS, FIREWORKS, KILLS = 8, 300, 5
 
 
-def connected(endpoint):
-    return LaunchPad(
-        host=endpoint.host,
-        port=endpoint.port,
-        username=endpoint.username,
-        password=endpoint.password,
-        name="fireworks",
-        authsource="admin",
-    )
-
-
-def work(endpoint, directory):
-    """Run fireworks until none is ready; whatever ends with the server is begun again."""
-    os.chdir(directory)
-    os.environ["PYTHONWARNINGS"] = "ignore"
-    random.seed(os.getpid())
-    while True:
-        with suppress(Exception):
-            pad = connected(endpoint)
-            rapidfire(pad, FWorker(), sleep_time=0.01, strm_lvl="CRITICAL")
-            if not pad.fireworks.count_documents({"state": "READY"}):
-                return
-        time.sleep(0.2)
+# run fireworks until none is ready; whatever ends with the server is begun again
+WORK = """
+import json, sys, time
+from contextlib import suppress
+from fireworks import FWorker, LaunchPad
+from fireworks.core.rocket_launcher import rapidfire
+login = json.loads(sys.stdin.read())
+while True:
+    with suppress(Exception):
+        pad = LaunchPad(**login)
+        rapidfire(pad, FWorker(), sleep_time=0.01, strm_lvl="CRITICAL")
+        if not pad.fireworks.count_documents({"state": "READY"}):
+            break
+    time.sleep(0.2)
+"""
 
 
 @pytest.mark.slow
@@ -52,9 +44,11 @@ def test_each_firework_is_run_under_kills_and_none_is_lost(tmp_path, monkeypatch
     monkeypatch.setitem(fw_serializers.SAVED_FW_MODULES, "PyTask", PyTask.__module__)
     runs, directory = tmp_path / "runs", tmp_path / "launchpad"
     runs.mkdir()
-    endpoint = launchpad.start(directory)
+    endpoint, workers = launchpad.start(directory), []
     try:
-        pad = connected(endpoint)
+        login = {name: getattr(endpoint, name) for name in ("host", "port", "username", "password")}
+        login |= {"name": "fireworks", "authsource": "admin"}
+        pad = LaunchPad(**login)
         pad.reset("", require_password=False)
         pad.bulk_add_wfs(
             [
@@ -62,10 +56,12 @@ def test_each_firework_is_run_under_kills_and_none_is_lost(tmp_path, monkeypatch
                 for n in range(FIREWORKS)
             ]
         )
-        context = multiprocessing.get_context("fork")
-        workers = [context.Process(target=work, args=(endpoint, tmp_path)) for _ in range(WORKERS)]
+        command = [sys.executable, "-W", "ignore", "-c", WORK]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        workers = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True, **quiet) for _ in range(WORKERS)]
         for worker in workers:
-            worker.start()
+            worker.stdin.write(json.dumps(login))
+            worker.stdin.close()
         restarts = []
         for kill in range(KILLS):
             end = time.monotonic() + 60
@@ -75,13 +71,13 @@ def test_each_firework_is_run_under_kills_and_none_is_lost(tmp_path, monkeypatch
             start = time.monotonic()
             launchpad.start(directory)
             restarts.append(time.monotonic() - start)
-        for worker in workers:
-            worker.join(120)
-            assert worker.exitcode == 0
+        assert [worker.wait(120) for worker in workers] == [0] * WORKERS
         again = retried(pad)
         rapidfire(pad, FWorker(), sleep_time=0.01, strm_lvl="CRITICAL")
         counts = Counter(row["state"] for row in pad.fireworks.find({}, {"state": 1}))
     finally:
+        for worker in workers:
+            worker.kill()
         launchpad.stop(directory)
     times = Counter(int(path.name.partition("-")[0]) for path in runs.iterdir())
     assert counts == {"COMPLETED": FIREWORKS}
