@@ -9,10 +9,9 @@ from typing import Any
 from bson import DBRef, decode, encode
 
 from imatgen_flows.launchpad.errors import BAD_VALUE, NOT_IMPLEMENTED, CommandError
-from imatgen_flows.launchpad.ordering import EMPTY_ARRAY, NULL, invert, key
+from imatgen_flows.launchpad.ordering import NULL, invert
 from imatgen_flows.launchpad.query import CODEC, Document, matches
-from imatgen_flows.launchpad.query.documents import MISSING
-from imatgen_flows.launchpad.query.paths import leaves
+from imatgen_flows.launchpad.query.sorting import values_keys
 
 ID_INDEX: Document = {"v": 2, "key": {"_id": 1}, "name": "_id_", "unique": True}
 STORED_FIELDS = ("key", "name", "unique", "sparse", "partialFilterExpression")  # of the definition that a client sends
@@ -65,20 +64,6 @@ class Index:
     def has_array(self, document: Document) -> bool:
         """Whether a document has an array in a field of the index."""
         return any(_meets_array(document, path) for path in self._paths)
-
-
-def values_keys(document: Document, path: list[str]) -> list[bytes]:
-    """Return the keys of the values at a path: one for each element of an array, and that of null where it is missing."""
-    if len(path) == 1:
-        value = document.get(path[0])
-        return [key(value)] if not isinstance(value, list) else list(map(key, value)) or [EMPTY_ARRAY]
-    found: list[bytes] = []
-    for value in leaves(document, path):
-        if isinstance(value, list):
-            found += map(key, value) if value else [EMPTY_ARRAY]
-        else:
-            found.append(NULL if value is MISSING else key(value))
-    return found or [NULL]
 
 
 def _meets_array(value: Any, path: list[str]) -> bool:

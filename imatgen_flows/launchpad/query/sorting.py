@@ -76,7 +76,7 @@ def sort_key(sort: Document) -> Callable[[Document], bytes]:
     paths = [(path.split("."), direction < 0) for path, direction in sort.items()]
 
     def joined(document: Document) -> bytes:
-        keys = ((_representative(document, parts, descending), descending) for parts, descending in paths)
+        keys = (((max if descending else min)(values_keys(document, parts)), descending) for parts, descending in paths)
         return b"".join(invert(found) if descending else found for found, descending in keys)
 
     return joined
@@ -89,17 +89,18 @@ def _sort_keys(documents: list[Document], path: str, descending: bool) -> list[A
         types = set(map(type, values))
         if any(types <= kind for kind in ORDERED):
             return values
-    return [_representative(document, parts, descending) for document in documents]
+    return [(max if descending else min)(values_keys(document, parts)) for document in documents]
 
 
-def _representative(document: Document, parts: list[str], descending: bool) -> bytes:
-    """Return the key of the value by which a document is sorted."""
+def values_keys(document: Document, path: list[str]) -> list[bytes]:
+    """Return the keys of the values at a path: one for each element of an array, and that of null where it is missing."""
+    if len(path) == 1:
+        value = document.get(path[0])
+        return [key(value)] if not isinstance(value, list) else list(map(key, value)) or [EMPTY_ARRAY]
     found: list[bytes] = []
-    for value in leaves(document, parts):
+    for value in leaves(document, path):
         if isinstance(value, list):
             found += map(key, value) if value else [EMPTY_ARRAY]
         else:
             found.append(NULL if value is MISSING else key(value))
-    if len(found) == 1:
-        return found[0]
-    return (max if descending else min)(found, default=NULL)
+    return found or [NULL]
