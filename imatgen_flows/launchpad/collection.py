@@ -27,15 +27,14 @@ from imatgen_flows.launchpad.errors import (
     duplicate_key,
 )
 from imatgen_flows.launchpad.indexes import ID_INDEX, Index, definition, from_bytes, to_bytes
-from imatgen_flows.launchpad.plans import IndexPlan, plans
+from imatgen_flows.launchpad.lookup import reading_order
 from imatgen_flows.launchpad.query import CODEC, Document, compiled, is_replacement, seed, updated, values_at
 from imatgen_flows.launchpad.query.sorting import check_sort, sort_key
-from imatgen_flows.launchpad.snapshots import SearchSnapshot, members, scan, walk
+from imatgen_flows.launchpad.snapshots import SearchSnapshot
 from imatgen_flows.launchpad.storage import Storage, StoredCollection, first_index, numbers_of
 
 MAX_DOCUMENT = 16 * 1024**2  # bytes, as MongoDB
 STEP, GAP = 0.01, 0.001  # s of a step of a long deletion, and between two of them
-FEW = 1_000  # documents that are sorted rather than found in the order of another index
 
 Lock = Callable[[], AbstractContextManager]
 
@@ -150,7 +149,7 @@ class Collection:
         """
         check_sort(sort or {})
         with self._lock():
-            numbers, is_sorted = self._numbers(query, sort or {})
+            numbers, is_sorted = self._reading_order(query, sort or {})
             snapshot = SearchSnapshot(self._storage, numbers)
             self._snapshots.add(snapshot)
         try:
@@ -291,37 +290,8 @@ class Collection:
             size = 2 * size if taken < STEP else max(1, size // 2)
             time.sleep(GAP)  # or the lock is taken again before another thread wakes up
 
-    def _numbers(self, query: Document, sort: Document) -> tuple[Iterator[int], bool]:
-        """Return the numbers of the documents that may match, and whether they are in the order of a sort."""
-        natural = sort.get("$natural") if next(iter(sort), "") == "$natural" else None
-        if natural:
-            numbers, _ = self._numbers(query, {})
-            return (iter(list(numbers)[::-1]) if natural < 0 else numbers), True
-        found = plans(list(self._indexes.values()), query)
-        best, size = self._smallest([plan for plan in found if plan.bound])
-        if sort and (best is None or size >= FEW or best.sorts(sort)):
-            sorting = [plan for plan in found if plan.sorts(sort)]
-            if sorting:
-                plan = next((plan for plan in sorting if plan is best), sorting[0])
-                return walk(self._storage, plan, plan.sorts(sort), None if plan is best else best), True
-        if best:
-            return iter(sorted(members(self._storage, best))), not sort
-        return scan(self._storage, self.number, self._last), not sort
-
-    def _smallest(self, found: list[IndexPlan]) -> tuple[IndexPlan | None, int]:
-        """Return the plan with the fewest entries, and their number, counted up to `FEW`."""
-        if len(found) == 1 and found[0].index.unique and found[0].equal == len(found[0].index.fields):
-            return found[0], 1
-        best, fewest = None, FEW + 1
-        for plan in found:
-            size = 0
-            for limits in plan.ranges:
-                size += self._storage.count_entries(plan.index.number, *limits, FEW - size)
-                if size >= fewest or size >= FEW:
-                    break
-            if size < fewest:
-                best, fewest = plan, size
-        return best, fewest
+    def _reading_order(self, query: Document, sort: Document) -> tuple[Iterator[int], bool]:
+        return reading_order(self._storage, self.number, self._last, list(self._indexes.values()), query, sort)
 
     def _matching(
         self, snapshot: SearchSnapshot, matching: Callable[[Document], bool] | None, decoded: bool

@@ -54,7 +54,7 @@ def collection(*indexes):
 def test_what_is_found_does_not_depend_on_indexes(history, asked, many):
     """A few documents are sorted, many are read in the order of another index; the search is made to take any for many."""
     few = 1 if many else 1_000
-    with patch(f"{LAUNCHPAD}.collection.FEW", few), patch(f"{LAUNCHPAD}.snapshots.TRIED", few):
+    with patch(f"{LAUNCHPAD}.lookup.FEW", few), patch(f"{LAUNCHPAD}.snapshots.TRIED", few):
         compare(history, asked)
 
 
