@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 INK, MUTED, RULE, STABLE, UNSTABLE = map(colour, ("ink", "muted", "rule", "stable", "unstable"))
 CLASSES = {novelty: (colour(novelty.value), marker) for novelty, marker in zip(CLASS_SYMBOLS, "oDsx", strict=True)}
 SAMPLER_STYLES = tuple((sampler_colour(place), marker) for place, marker in enumerate("^xsDv"))
+LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": MUTED,
@@ -75,8 +76,8 @@ def columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]
 
 
 def formula(text: str) -> str:
-    """Write a formula with its numbers lowered."""
-    return re.sub(r"(\d+)", r"$_{\1}$", text)
+    """Write a formula with its numbers lowered, as characters: matplotlib takes much longer for its mathematics."""
+    return text.translate(LOWERED)
 
 
 def spacegroup(symbol: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from scipy.stats import spearmanr
 
 from imatgen_flows.candidates.classes import CommitteeVerdict
 from imatgen_flows.candidates.known_words import SUBSTITUTED
@@ -178,6 +177,8 @@ def read_members(run: RunDirectory) -> list[MemberSummary]:
 def _member(
     member: Mapping[str, Any], votes: Mapping[str, float | None], first: Mapping[str, float | None]
 ) -> MemberSummary:
+    from scipy.stats import spearmanr
+
     pairs = [
         (one, other) for sample, other in votes.items() if other is not None and (one := first[sample]) is not None
     ]

@@ -40,12 +40,13 @@ class CellImageCodec:
         if grid < 4 or grid % 2:
             raise ValueError(f"a cell image needs an even grid of at least 4 voxels, not {grid}")
         self.grid, self.sigma, self.cutoff, self.dtype = grid, sigma, cutoff, dtype
-        back = -torch.arange(grid) % grid
-        self._opposite = ((back[:, None, None] * grid + back[:, None]) * grid + back).flatten()  # the voxel at -f
-        axis = torch.arange(grid, dtype=torch.float64) / grid - 0.5
-        x, y, z = (part.reshape(-1) for part in torch.meshgrid(axis, axis, axis, indexing="ij"))
+        back = -np.arange(grid) % grid
+        opposite = ((back[:, None, None] * grid + back[:, None]) * grid + back).flatten()
+        self._opposite = torch.from_numpy(opposite)  # the voxel at -f
+        axis = np.arange(grid) / grid - 0.5
+        x, y, z = (part.reshape(-1) for part in np.meshgrid(axis, axis, axis, indexing="ij"))
         # f^T G f as a product with (G11, G22, G33, G23, G13, G12)
-        self._features = torch.stack([x * x, y * y, z * z, 2 * y * z, 2 * x * z, 2 * x * y], dim=1)
+        self._features = torch.from_numpy(np.stack([x * x, y * y, z * z, 2 * y * z, 2 * x * z, 2 * x * y], axis=1))
 
     def encode(self, lattices: Tensor | NDArray[np.floating]) -> Tensor:
         """Render unit cells as images.
