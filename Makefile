@@ -67,7 +67,9 @@ pretrain pretrain-large: $(STAMP)
 	$(BIN)/imatgen models pretrain "$(DATA)" --preset $(@:pretrain%=pretrained%) --out runs/$(@:pretrain%=pretrained%) --licence "$(LICENCE)"
 
 test: $(STAMP) browser lint
-	$(BIN)/pytest -m "not slurm" -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=85
+	$(BIN)/slipcover --json --out .coverage.json -m pytest -m "not slurm" -n 2 --dist loadfile --durations=30
+	@# with a floor, the first command would print the lines that its own process ran, and leave out the workers'
+	$(BIN)/slipcover --merge .coverage.json --out .coverage.json --fail-under 85
 
 # daemons of its own, on loopback: a SLURM that this machine may have is not touched
 slurm:
