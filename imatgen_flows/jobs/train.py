@@ -85,7 +85,8 @@ def train_vae(
         codes, present, stable, preset, seed, scratch, device, start.weights.path() if start else None
     )
     extra = _inherited(store, dataset, settings, start)
-    if vae.prior and len(rows) >= vae.prior.settings.min_train_size:
+    # few structures are enough to follow the latent space with a prior that has learnt from many
+    if vae.prior and (vae.prior.trained or len(rows) >= vae.prior.settings.min_train_size):
         conditions = prior_conditions(crystals, energies, preset.max_elements)
         of_prior = fit_prior(vae, codes, conditions, seed, scratch / "prior")
         extra |= {PRIOR_METRICS: store.put_lines("metrics-prior", of_prior)} if of_prior else {}

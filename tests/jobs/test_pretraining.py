@@ -6,6 +6,7 @@ import json
 import re
 from types import SimpleNamespace
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -20,11 +21,13 @@ from imatgen_flows.crystals.standard import standardise
 from imatgen_flows.crystals.structure_files import crystal_row
 from imatgen_flows.crystals.volumes import fitting_volume
 from imatgen_flows.errors import InputError
-from imatgen_flows.io.artifacts import ArtifactStore
+from imatgen_flows.io.artifacts import ArtifactStore, read_lines
 from imatgen_flows.jobs import pretraining
 from imatgen_flows.jobs.dataset_rows import TRAINED_ON
 from imatgen_flows.jobs.pretraining import pretrain
 from imatgen_flows.jobs.sample_candidates import trained_contents
+from imatgen_flows.jobs.train import PRIOR_METRICS, train_vae
+from imatgen_flows.managers.local import run_campaign
 from imatgen_flows.managers.preflight import check_machine
 from imatgen_flows.models.model_file import read_model
 from imatgen_flows.models.presets import get_preset
@@ -194,6 +197,17 @@ def test_data_without_a_crystal_is_refused_with_the_reasons(tmp_path):
     metal.write_text(json.dumps(crystal_row("v", "test", Structure(Lattice.cubic(3.0), ["V"], [CORNER]))))
     with pytest.raises(InputError, match=r"none of its 1 crystals has 2 to 5 elements .*wrong_number_of_elements 1"):
         pretrain(metal, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_few_structures_follow_the_prior_that_learnt_from_many(trained, tiny, tmp_path, documents):
+    model = {"start": trained[0], "preset": "pretrained", "epochs": 0.5, "fine_tune": 0.02}
+    sampling = {"slerp": 4, "prior": 8, "perturb": 0}
+    directory = run_campaign(tiny(model=model, sampling=sampling), tmp_path / "run")
+    (vae,) = documents(directory, train_vae)
+    assert read_lines(vae.extra[PRIOR_METRICS])
+    rows = pq.read_table(directory / "candidates.parquet").to_pylist()
+    assert {row["prior"] for row in rows if row["sampler"] == "prior"} == {"flow"}
 
 
 @pytest.mark.parametrize(("system", "formula"), [("V-O", "VO2"), ("Pb-Ti-O", "PbTiO3")])
