@@ -149,7 +149,8 @@ class Collection:
         """
         check_sort(sort or {})
         with self._lock():
-            numbers, is_sorted = self._reading_order(query, sort or {})
+            indexes = list(self._indexes.values())
+            numbers, is_sorted = reading_order(self._storage, self.number, self._last, indexes, query, sort or {})
             snapshot = SearchSnapshot(self._storage, numbers)
             self._snapshots.add(snapshot)
         try:
@@ -289,9 +290,6 @@ class Collection:
             taken = time.monotonic() - start
             size = 2 * size if taken < STEP else max(1, size // 2)
             time.sleep(GAP)  # or the lock is taken again before another thread wakes up
-
-    def _reading_order(self, query: Document, sort: Document) -> tuple[Iterator[int], bool]:
-        return reading_order(self._storage, self.number, self._last, list(self._indexes.values()), query, sort)
 
     def _matching(
         self, snapshot: SearchSnapshot, matching: Callable[[Document], bool] | None, decoded: bool
