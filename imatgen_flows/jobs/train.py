@@ -90,8 +90,6 @@ def train_vae(
         conditions = prior_conditions(crystals, energies, preset.max_elements)
         of_prior = fit_prior(vae, codes, conditions, seed, scratch / "prior")
         extra |= {PRIOR_METRICS: store.put_lines("metrics-prior", of_prior)} if of_prior else {}
-    elif vae.prior:
-        vae.prior.reset()
     return {**_model_fields(store, vae, history, ModelRole.VAE.value, preset), "seed": seed, "extra": extra}
 
 

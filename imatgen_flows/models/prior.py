@@ -54,12 +54,8 @@ class LatentPrior(nn.Module):
 
     @property
     def trained(self) -> bool:
-        """Whether the prior was trained; with few training structures it overfits, and is left untrained."""
+        """Whether the prior was trained; on few training structures alone it would overfit, and is left untrained."""
         return bool(self.mean.isfinite().all())
-
-    def reset(self) -> None:
-        """Mark the prior as untrained, because the latent space has changed since."""
-        self.mean.fill_(torch.nan)
 
     @torch.no_grad()
     def fit_scale(self, latent: Tensor, conditions: Tensor) -> None:

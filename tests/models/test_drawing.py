@@ -74,7 +74,7 @@ def test_samples_ask_for_the_atoms_of_what_they_start_from(model, start):
 def test_a_trained_prior_is_drawn_from_and_one_that_was_not_trained_leaves_samples_to_the_anchors(model, start):
     few = replace(start, seen=torch.arange(2, 20))  # as where a pretrained model meets a small dataset
     assert all(draw_samples(model, of, SAMPLING, 3)["prior"].prior == "flow" for of in (start, few))
-    model.vae.prior.reset()
+    model.vae.prior.mean.fill_(torch.nan)
     for of in (start, few):
         drawn = draw_samples(model, of, SAMPLING, 3)
         assert all(samples.atom_counts is None for samples in drawn.values()) and drawn["prior"].prior == "gaussian"
@@ -83,7 +83,7 @@ def test_a_trained_prior_is_drawn_from_and_one_that_was_not_trained_leaves_sampl
 @pytest.mark.parametrize("with_prior", [True, False])
 def test_samples_start_from_what_is_searched_for(start, model, with_prior):
     if not with_prior:
-        model.vae.prior.reset()
+        model.vae.prior.mean.fill_(torch.nan)
     searched = replace(start, searched=[formula == "VO3" for formula in start.formulas])
     for samples in draw_samples(model, searched, SAMPLING, seed=3).values():
         assert all(start.formulas[row] == "VO3" for parents in samples.parents for row in parents)
@@ -130,7 +130,7 @@ def equal(one, other):
 @pytest.mark.parametrize("with_prior", [True, False], ids=["with a prior", "from anchors"])
 def test_latent_optimisation_leaves_the_other_samplers_as_they_were(model, start, with_prior):
     if not with_prior:
-        model.vae.prior.reset()
+        model.vae.prior.mean.fill_(torch.nan)
     without = draw_samples(model, start, SAMPLING, 3)
     assert [samples.seed for samples in without.values()] == [3, 4, 5]
     for number in (0, 12):
@@ -145,7 +145,7 @@ def test_latent_optimisation_starts_from_what_the_networks_saw_and_raises_the_ob
     model, start, with_prior
 ):
     if not with_prior:
-        model.vae.prior.reset()
+        model.vae.prior.mean.fill_(torch.nan)
     drawn = draw_samples(model, start, {**SAMPLING, "ascent": 40}, 3)["ascent"]
     rows = [row for (row,) in drawn.parents]
     assert set(rows) <= set(start.seen.tolist()) and len(set(rows)) > 5
@@ -161,7 +161,7 @@ def test_latent_optimisation_starts_from_what_the_networks_saw_and_raises_the_ob
 @pytest.mark.parametrize("with_prior", [True, False])
 def test_prior_and_latent_optimisation_start_from_structures_of_known_energy(model, start, with_prior):
     if not with_prior:
-        model.vae.prior.reset()
+        model.vae.prior.mean.fill_(torch.nan)
     unknown = replace(start, known=[True] * 40, e_above_hull=[None] * 40)
     with pytest.raises(InputError, match="nothing to start from"):
         draw_samples(model, unknown, {**SAMPLING, "ascent": 3}, 3)
